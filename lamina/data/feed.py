@@ -1,0 +1,67 @@
+"""The feed: encoded rows on the device, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from lamina.errors import DataError
+
+
+class Feed:
+    """Blocks, target and weights of all rows as plain tensors on one device.
+
+    What fits in memory needs no DataLoader: an epoch is a permutation, and a batch is a gather of its rows. Arrays are shared
+    on a CPU, not copied.
+
+    Args:
+        inputs: The encoder's blocks, each (N, columns), as arrays or tensors.
+        target: Class codes int64 (N,), or standardised values float32 (N, K).
+        weight: How much each row counts (N,); None when all count the same.
+        device: Where the rows are to be.
+
+    Raises:
+        DataError: The numbers of rows differ.
+
+    Example:
+        >>> feed = Feed({"numbers": np.eye(3, dtype=np.float32)}, np.array([0, 1, 0]))
+        >>> len(feed), feed.rows(torch.tensor([2, 0])).inputs["numbers"].tolist()
+        (3, [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    """
+
+    inputs: dict[str, torch.Tensor]
+    target: torch.Tensor
+    weight: torch.Tensor | None
+
+    def __init__(
+        self, inputs: Mapping[str, Any], target: Any, weight: Any = None, *, device: str | torch.device | None = None
+    ) -> None:
+        self.inputs = {name: _tensor(block, device) for name, block in inputs.items()}
+        self.target = _tensor(target, device)
+        self.weight = None if weight is None else _tensor(weight, device).float()
+        sizes = {name: len(block) for name, block in self.inputs.items()} | {"target": len(self.target)}
+        sizes |= {} if self.weight is None else {"weight": len(self.weight)}
+        if len(set(sizes.values())) > 1:
+            given = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+            raise DataError(f"the numbers of rows differ ({given}); give each row its target and weight")
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def rows(self, index: torch.Tensor) -> Self:
+        """Gather these rows."""
+        inputs = {name: block.index_select(0, index) for name, block in self.inputs.items()}
+        return type(self)(inputs, self.target[index], None if self.weight is None else self.weight[index])
+
+    def permutation(self, generator: torch.Generator) -> torch.Tensor:
+        """All rows in random order, on the device; drawn on the CPU, so that a seed gives the same order on any device."""
+        return torch.randperm(len(self), generator=generator).to(self.target.device)
+
+
+def _tensor(values: Any, device: str | torch.device | None) -> torch.Tensor:
+    if not isinstance(values, torch.Tensor):
+        values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    return values.to(device)

@@ -1,0 +1,263 @@
+"""What a person holds in memory, as a table, and results back in the same library.
+
+pandas and NumPy are converted column by column: that takes microseconds for one row, needs no pyarrow, and an object column
+that holds everything at once still becomes a column. Other libraries come in through Arrow or narwhals.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import numbers
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+from narwhals import dependencies as held
+
+from lamina.errors import ReadError
+
+
+def from_memory(source: Any) -> pl.DataFrame:
+    """A table from whatever a person holds; see :func:`lamina.data.read.read_table`."""
+    if isinstance(source, pl.DataFrame):
+        return source
+    if isinstance(source, pl.LazyFrame):
+        return source.collect()
+    if isinstance(source, pl.Series):
+        return source.to_frame(source.name or "x0")
+    if isinstance(source, nw.DataFrame | nw.LazyFrame | nw.Series):
+        return from_memory(source.to_native())
+    if held.is_pandas_dataframe(source):
+        names = column_names(list(source.columns), "the pandas DataFrame")
+        return pl.DataFrame([_pandas(name, values) for name, (_, values) in zip(names, source.items(), strict=True)])
+    if held.is_pandas_series(source):
+        return _pandas("x0" if source.name is None else str(source.name), source).to_frame()
+    if isinstance(source, np.ndarray):
+        return _array(source)
+    if isinstance(source, Mapping):
+        return _columns(dict(source))
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+        return _rows(source)
+    return _foreign(source)
+
+
+def like(result: pl.DataFrame | pl.Series, source: Any) -> Any:
+    """Give a result back in the library that its source came in.
+
+    Predictions should fit into what a person already has: the index of a pandas frame lines up, a polars frame can be joined.
+
+    Args:
+        result: The rows of the source, in its order.
+        source: What was read. A polars or pyarrow source gives the same; pandas gives pandas with the source's index; a path
+            gives polars; a dict, a list or an array gives NumPy, as scikit-learn does.
+
+    Example:
+        >>> like(pl.Series("income", ["low", "high"]), {"age": [17, 40]})
+        array(['low', 'high'], dtype='<U4')
+    """
+    if isinstance(source, pl.DataFrame | pl.LazyFrame | pl.Series | str | os.PathLike):
+        return result
+    if held.is_pandas_dataframe(source) or held.is_pandas_series(source):
+        import pandas
+
+        index = source.index
+        if isinstance(result, pl.Series):
+            return pandas.Series(_values(result), index=index, name=result.name)
+        columns = {column.name: _values(column) for column in result}
+        return pandas.DataFrame(columns, index=index, columns=result.columns)
+    if type(source).__module__.partition(".")[0] == "pyarrow":
+        return result.to_arrow()
+    if isinstance(result, pl.Series):
+        return _values(result)
+    kinds = {column.dtype.is_numeric() for column in result}
+    return result.to_numpy() if kinds == {True} else np.stack([_values(column).astype(object) for column in result], axis=1)
+
+
+def _values(column: pl.Series) -> np.ndarray:
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum) and not column.null_count():
+        return np.array(column.to_list(), dtype=str) if len(column) else np.array([], dtype=str)
+    return column.to_numpy()
+
+
+def column_names(names: Sequence[Any], owner: str, remedy: str = "rename one of them") -> list[str]:
+    """Names as text: a missing one is called by its place, two of the same are an error."""
+    texts = ["" if name is None or name != name else str(name) for name in names]
+    taken = set(texts)
+    for place, text in enumerate(texts, 1):
+        if not text.strip():
+            name = f"column_{place}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            texts[place - 1] = name
+    if len(set(texts)) < len(texts):
+        twice = next(text for place, text in enumerate(texts) if text in texts[:place])
+        places = " and ".join(str(place) for place, text in enumerate(texts, 1) if text == twice)
+        raise ReadError(f"{owner} has more than one column named {twice!r} (columns {places}); {remedy}")
+    return texts
+
+
+def _pandas(name: str, values: Any) -> pl.Series:
+    dtype = values.dtype
+    if isinstance(dtype, np.dtype):
+        return _vector(name, values.to_numpy())
+    kind = str(dtype)
+    if kind == "category":
+        codes = pl.Series(values.cat.codes.to_numpy()).cast(pl.Int64)
+        codes = codes.set(codes < 0, None)
+        levels = pl.Series([plain_text(level) for level in values.cat.categories], dtype=pl.String)
+        return levels.gather(codes).alias(name).cast(pl.Categorical)
+    if getattr(dtype, "tz", None) is not None:
+        plain = values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+        return _vector(name, plain).dt.replace_time_zone("UTC")
+    if hasattr(dtype, "numpy_dtype") and kind[0].lower() in "iufb" and "[" not in kind:
+        missing = values.isna().to_numpy()
+        filled = pl.Series(name, values.to_numpy(dtype=dtype.numpy_dtype, na_value=0))
+        return filled.set(pl.Series(missing), None) if missing.any() else filled
+    if (kind.startswith("str") or "[pyarrow]" in kind) and held.get_pyarrow() is not None:
+        return pl.Series(name, values.array.__arrow_array__())
+    if kind.startswith(("period", "interval")):
+        return objects(name, [str(value) if present else None for value, present in zip(values, values.notna(), strict=True)])
+    return objects(name, values.astype(object).tolist())
+
+
+def _vector(name: str, values: np.ndarray) -> pl.Series:
+    kind = values.dtype.kind
+    if kind == "c":
+        raise ReadError(f"Complex data not supported: column {name!r} is {values.dtype}; give its real and imaginary parts")
+    if kind == "f" and values.dtype.itemsize not in (4, 8):
+        values = values.astype(np.float64 if values.dtype.itemsize > 8 else np.float32)
+    if kind in "Mm" and np.datetime_data(values.dtype)[0] not in ("ns", "us", "ms"):
+        values = values.astype(f"{'datetime64' if kind == 'M' else 'timedelta64'}[us]")
+    if kind in "biufMm":
+        return pl.Series(name, np.ascontiguousarray(values))
+    return objects(name, values.tolist())
+
+
+def _array(array: np.ndarray) -> pl.DataFrame:
+    if array.dtype.names:
+        return pl.DataFrame([_vector(name, array[name]) for name in array.dtype.names])
+    if array.ndim == 1:
+        return _vector("x0", array).to_frame()
+    if array.ndim != 2:
+        raise ReadError(
+            f"an array of shape {array.shape} is not a table; expected (rows,) or (rows, columns). Reshape your data"
+        )
+    return pl.DataFrame([_vector(f"x{place}", array[:, place]) for place in range(array.shape[1])])
+
+
+def _columns(columns: dict[Any, Any]) -> pl.DataFrame:
+    names = column_names(list(columns), "the dict")
+    series = [_any_column(name, values) for name, values in zip(names, columns.values(), strict=True)]
+    lengths = {len(column) for column in series}
+    if len(lengths) > 1:
+        shortest, longest = min(series, key=len), max(series, key=len)
+        raise ReadError(
+            f"the columns differ in length: {shortest.name!r} has {len(shortest):,} values, {longest.name!r} {len(longest):,}; "
+            "give each column one value per row"
+        )
+    return pl.DataFrame(series)
+
+
+def _any_column(name: str, values: Any) -> pl.Series:
+    if isinstance(values, pl.Series):
+        return values.alias(name)
+    if held.is_pandas_series(values):
+        return _pandas(name, values)
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        return _vector(name, values)
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
+        raise ReadError(f"column {name!r} of the dict is {values!r:.40}; expected a list or array with one value per row")
+    return objects(name, list(values))
+
+
+def _rows(rows: Sequence[Any]) -> pl.DataFrame:
+    if rows and all(isinstance(row, Mapping) for row in rows):
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        return _columns({name: [row.get(name) for row in rows] for name in names})
+    if not any(isinstance(row, Sequence | np.ndarray) and not isinstance(row, str | bytes) for row in rows):
+        return objects("x0", list(rows)).to_frame()
+    widths = [len(row) if hasattr(row, "__len__") else 1 for row in rows]
+    for place, width in enumerate(widths):
+        if width != widths[0]:
+            raise ReadError(
+                f"row {place + 1} of the list has {width} values, row 1 has {widths[0]}; give each row one value per column"
+            )
+    return _columns({f"x{place}": [row[place] for row in rows] for place in range(widths[0])})
+
+
+def _foreign(source: Any) -> pl.DataFrame:
+    if hasattr(source, "toarray"):
+        raise ReadError(f"sparse data ({type(source).__name__}) is not a table yet; give it dense: X.toarray()")
+    if type(source).__module__.partition(".")[0] == "pyarrow":
+        column_names(list(getattr(source, "column_names", [])) or getattr(source, "schema", _Nameless).names, "the Arrow table")
+        return from_memory(pl.from_arrow(source))
+    frame = nw.from_native(source, pass_through=True)
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    if isinstance(frame, nw.DataFrame):
+        return frame.to_polars()
+    if hasattr(source, "__arrow_c_stream__"):
+        return pl.DataFrame(source)
+    if hasattr(source, "__array__"):
+        return _array(np.asarray(source))
+    raise ReadError(
+        f"cannot read a table from {type(source).__name__}; give a file, a pandas, polars or pyarrow frame, a NumPy array, "
+        "a dict of columns or a list of dicts"
+    )
+
+
+class _Nameless:
+    names: tuple[str, ...] = ()
+
+
+def objects(name: str, values: list[Any]) -> pl.Series:
+    """A column from Python values of any types: text wherever numbers and text are mixed."""
+    values = [None if _missing(value) else value for value in values]
+    types = {type(value) for value in values}
+    types.discard(type(None))
+    if not types:
+        return pl.Series(name, values, dtype=pl.Null)
+    if all(issubclass(kind, str) for kind in types):
+        return pl.Series(name, values if types == {str} else _map(str, values), dtype=pl.String)
+    if all(issubclass(kind, bool | np.bool_) for kind in types):
+        return pl.Series(name, _map(bool, values), dtype=pl.Boolean)
+    if all(issubclass(kind, complex | np.complexfloating) for kind in types):
+        raise ReadError(f"Complex data not supported: column {name!r}; give its real and imaginary parts")
+    if all(issubclass(kind, numbers.Number | np.bool_) for kind in types):
+        whole = all(issubclass(kind, numbers.Integral | np.bool_) for kind in types)
+        if whole and all(value is None or -(2**63) <= value < 2**63 for value in values):
+            return pl.Series(name, _map(int, values), dtype=pl.Int64)
+        return pl.Series(name, _map(float, values), dtype=pl.Float64)
+    if all(issubclass(kind, dt.date | dt.time | dt.timedelta | np.datetime64) for kind in types):
+        try:
+            return pl.Series(name, values, strict=True)
+        except (TypeError, ValueError, pl.exceptions.PolarsError):
+            return pl.Series(name, _map(plain_text, values), dtype=pl.String)
+    scalars = str | bool | np.bool_ | numbers.Number | dt.date | dt.time | dt.timedelta | decimal.Decimal
+    if all(issubclass(kind, scalars) for kind in types):
+        return pl.Series(name, _map(plain_text, values), dtype=pl.String)
+    return pl.Series(name, values, dtype=pl.Object)
+
+
+def plain_text(value: Any) -> str:
+    """The text of a value, the same for 3 and 3.0."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _map(function: Callable[[Any], Any], values: list[Any]) -> list[Any]:
+    return [None if value is None else function(value) for value in values]
+
+
+def _missing(value: Any) -> bool:
+    if value is None or (isinstance(value, float | np.floating) and value != value):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")

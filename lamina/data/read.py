@@ -1,0 +1,385 @@
+"""Reading a table from whatever a person has.
+
+Files are told apart by their bytes and then by their name, so that a picture renamed to .csv is called a picture. What cannot
+be read is one clear line that names the file, the column or the line, and the remedy.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import io
+import itertools
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lamina.data.frames import column_names, from_memory, like, objects
+from lamina.data.kinds import NULLS, iso_dates
+from lamina.errors import ReadError
+
+__all__ = ["NULLS", "like", "read_table"]
+
+
+_TYPED_BY = 10_000
+"""So many rows of a CSV file decide on the types of its columns, as long as the others agree."""
+
+_FORMATS = {
+    ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".data": "text",
+    ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
+    ".jsonl": "json", ".ndjson": "json",
+}  # fmt: skip
+_NAMES = {"text": "CSV", "parquet": "Parquet", "arrow": "Arrow", "json": "JSON Lines"}
+_ENDINGS = {"text": ".csv", "parquet": ".parquet", "arrow": ".arrow", "json": ".jsonl"}
+_SIGNATURES = {
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "stream",
+    b"FEA1": "an old Feather 1 file; write it again with a current pyarrow or pandas",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a zip archive or an Excel workbook; open it and save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; open it and save the sheet as CSV",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first",
+    b"BZh": "compressed with bzip2; decompress it first",
+    b"\xfd7zXZ": "compressed with xz; decompress it first",
+    b"SQLite format 3": "an SQLite database; export a table as CSV",
+    b"\x93NUMPY": "a NumPy array; give numpy.load(...) itself",
+    b"\x89HDF": "an HDF5 file; export a table as CSV",
+    b"\x80\x04": "a Python pickle; give the unpickled frame itself",
+    b"\x80\x05": "a Python pickle; give the unpickled frame itself",
+}
+
+
+def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Read a table from a file or from memory.
+
+    Everything behind this function sees one library, one meaning of "missing" (null, never NaN) and unique column names.
+
+    Args:
+        source: A path to CSV or TSV (the separator is found: ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
+            .gz; or a frame of pandas, polars, pyarrow or any library that narwhals or Arrow knows; a NumPy array (columns
+            ``x0, x1, ...``); a dict of columns; a list of dicts.
+        columns: Keep only these, in this order.
+
+    Raises:
+        ReadError: The source is not a table; the message says what it is and what to do.
+
+    Example:
+        >>> read_table({"age": [17, None], "city": ["Bern", "Oslo"]}).shape
+        (2, 2)
+    """
+    table = _read_file(Path(source).expanduser()) if isinstance(source, str | os.PathLike) else from_memory(source)
+    holes = [column.fill_nan(None) for column in table if column.dtype.is_float() and (total := column.sum()) != total]
+    # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
+    table = table.with_columns(holes) if holes else table
+    if columns is None:
+        return table
+    for name in columns:
+        if name not in table.columns:
+            raise ReadError(f"no column {name!r} in the table; {nearest(name, table.columns)}")
+    return table.select(columns)
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """``did you mean 'income'?``, or what there is instead."""
+    lowered = {other.lower(): other for other in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=3)
+    if close:
+        return "did you mean " + " or ".join(repr(lowered[match]) for match in close) + "?"
+    shown = ", ".join(repr(other) for other in names[:20])
+    return f"it has {shown}" + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
+
+
+def _read_file(path: Path) -> pl.DataFrame:
+    if "://" in str(path) or ":/" in str(path)[:8]:
+        raise ReadError(f"{path} is an address; lamina reads local files: download it first")
+    if path.is_dir():
+        files = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:5]
+        raise ReadError(f"{path} is a folder, expected a file" + (": one of " + ", ".join(files) if files else "; it is empty"))
+    try:
+        with open(path, "rb") as file:
+            head = file.read(65536)
+    except FileNotFoundError:
+        raise ReadError(f"no file {path}; {_near_files(path)}") from None
+    except OSError as error:
+        raise ReadError(f"cannot read {path}: {error.strerror}; check its permissions") from None
+    if not head:
+        raise ReadError(f"{path} is empty; expected a table with a line of column names")
+    name, data = path.name.lower(), None
+    if head[:2] == b"\x1f\x8b":
+        name, data = name.removesuffix(".gz"), _unzip(path)
+        head = data[:65536]
+    elif name.endswith(".gz"):
+        raise ReadError(f"{path} is not compressed with gzip, although its name ends in .gz; rename it")
+    promised, found = _FORMATS.get(Path(name).suffix), _format(path, head)
+    if (promised, found) == ("json", "text"):
+        found = "json"  # its first line may be damaged; that is said with its number
+    alike = "arrow" if found == "stream" else found
+    if promised not in (None, alike):
+        raise ReadError(
+            f"{path} is not {_NAMES[promised]}: it holds {_NAMES[alike]}"
+            + (f" ({head[:24].decode(errors='replace')!r} ...)" if found in ("text", "json") else "")
+            + f"; rename it to end in {_ENDINGS[alike]}"
+        )
+    if found == "text":
+        table = _read_text(path, data, head, name)
+    elif found == "json":
+        table = _read_json(path, data)
+    else:
+        table = _read_binary(path, data, found)
+    if not table.width or not table.height:
+        raise ReadError(f"{path} has no {'columns' if not table.width else 'rows'}; expected at least one")
+    return table
+
+
+def _near_files(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"the folder {folder} does not exist either"
+    names = [entry.name for entry in folder.iterdir()]
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    return "did you mean " + " or ".join(close) + "?" if close else f"the folder {folder} has no file of a similar name"
+
+
+def _unzip(path: Path) -> bytes:
+    try:
+        with gzip.open(path, "rb") as file:
+            data = file.read()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ReadError(f"{path} is truncated or damaged ({error}); download or compress it again") from None
+    if not data:
+        raise ReadError(f"{path} is empty once decompressed; expected a table")
+    return data
+
+
+def _format(path: Path, head: bytes) -> str:
+    """The format that the bytes speak of: text, json, parquet or arrow."""
+    for signature, meaning in _SIGNATURES.items():
+        if head.startswith(signature):
+            if meaning in ("parquet", "arrow", "stream"):
+                return meaning
+            remedy = "" if ";" in meaning else "; give a table: CSV, Parquet, Arrow or JSON Lines"
+            raise ReadError(f"{path} is not a table but {meaning}{remedy}")
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "text"  # UTF-16, which says so itself
+    if b"\x00" in head:
+        if max(head[::2].count(0), head[1::2].count(0)) > len(head) // 5:
+            raise ReadError(f"{path} looks like UTF-16 without a mark; save it as UTF-8")
+        raise ReadError(f"{path} is not a table but binary data; give CSV, Parquet, Arrow or JSON Lines")
+    start = head.lstrip()[:15].lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        raise ReadError(f"{path} is not a table but a web page or XML; download the data file itself")
+    if re.match(rb'\s*\{\s*(\}|"[^"]*"\s*:)', head):
+        return "json"
+    if re.match(rb"\s*\[\s*\{", head):
+        raise ReadError(f"{path} is one JSON list; write it as JSON Lines, one object per line (pandas: to_json(lines=True))")
+    return "text"
+
+
+def _read_binary(path: Path, data: bytes | None, found: str) -> pl.DataFrame:
+    source = path if data is None else io.BytesIO(data)
+    try:
+        if found == "parquet":
+            return pl.read_parquet(source)
+        return pl.read_ipc(source) if found == "arrow" else pl.read_ipc_stream(source)
+    except pl.exceptions.DuplicateError as error:
+        raise ReadError(f"{path} has two columns of the same name ({_brief(error)}); rename one of them") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        raise ReadError(
+            f"{path} is a damaged {_NAMES.get(found, 'Arrow')} file ({_brief(error)}); download or write it again"
+        ) from None
+
+
+def _brief(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:120]
+
+
+# JSON Lines
+
+
+def _read_json(path: Path, data: bytes | None) -> pl.DataFrame:
+    data = path.read_bytes() if data is None else data
+    try:
+        return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        rows = list(_json_rows(path, data))  # mixed types in a column, or a line that is no JSON: slower, and it knows the line
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pl.DataFrame([objects(name, [row.get(name) for row in rows]) for name in names])
+
+
+def _json_rows(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ReadError(f"{path}, line {number}: not JSON ({error}); expected one object per line") from None
+        if not isinstance(row, dict):
+            raise ReadError(
+                f"{path}, line {number}: a JSON {type(row).__name__}, expected one object of column: value per line"
+            )
+        yield row
+
+
+# CSV and its relatives
+
+
+def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.DataFrame:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            data = (path.read_bytes() if data is None else data).decode("utf-16").encode()
+        except UnicodeDecodeError:
+            raise ReadError(f"{path} is damaged UTF-16; save it as UTF-8") from None
+        head = data[:65536]
+    sample = head.decode("utf-8-sig", errors="replace")
+    separator = "\t" if name.endswith((".tsv", ".tab")) else _separator(sample)
+    header = _header(path, data, separator)
+    if _padded(sample, separator):  # "39, Private, 77516": the space belongs to nobody
+        data = re.sub(rb"[ \t]*" + re.escape(separator.encode()) + rb"[ ]+", separator.encode(), data or path.read_bytes())
+    owner = f"{path}, line 1:"
+    names = column_names([name.strip() for name in header], owner, "rename one, or add a line of names if the file has none")
+    try:
+        table = _parse(path, data, separator, names)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise ReadError(_text_fault(path, data, separator, len(names)) or f"{path}: {_brief(error)}") from None
+    if not table.height:
+        raise ReadError(f"{path} has column names but no rows; expected at least one row")
+    if table.to_series(-1).null_count():  # polars fills short lines up, and a short line always lacks its last value
+        fault = _ragged(path, data, separator, len(names))
+        if isinstance(fault, str):
+            raise ReadError(fault)
+        if fault and len(names) > 1:
+            table = table.filter(~pl.all_horizontal(pl.all().is_null()))
+    better = [found for column in table if column.dtype == pl.String and (found := _reparse(column, separator)) is not None]
+    return table.with_columns(better) if better else table
+
+
+def _parse(path: Path, data: bytes | None, separator: str, names: list[str]) -> pl.DataFrame:
+    """Let polars guess the types from the first rows, or where those mislead, from all: six times slower."""
+
+    def parse(rows: int | None) -> pl.DataFrame:
+        source = path if data is None else io.BytesIO(data)
+        options: dict[str, Any] = {"separator": separator, "null_values": list(NULLS), "new_columns": names}
+        return pl.read_csv(source, infer_schema_length=rows, **options)
+
+    try:
+        table = parse(_TYPED_BY)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return parse(None)
+    misled = table.height > _TYPED_BY and any(
+        column.dtype == pl.String and column.head(_TYPED_BY).null_count() == _TYPED_BY for column in table
+    )
+    return parse(None) if misled else table
+
+
+def _reparse(column: pl.Series, separator: str) -> pl.Series | None:
+    """A text column as dates, or as numbers with a decimal comma, when every value is one."""
+    dates = iso_dates(column)
+    if dates is not None and dates.null_count() == column.null_count():
+        return dates
+    if separator == "," or column.null_count() == len(column):
+        return None
+    first = column.drop_nulls()[0]
+    if not re.fullmatch(r"\s*[+-]?\d+(,\d+)?\s*", first):
+        return None
+    decimals = column.str.contains(r"^\s*[+-]?\d+(,\d+)?\s*$")
+    thousands = column.str.contains(r"^\s*[+-]?\d{1,3}(,\d{3})+\s*$") | column.str.contains(r"^\s*[+-]?\d{1,3}\s*$")
+    if not decimals.all() or thousands.all():  # "1,234" everywhere may mean either: the schema reads it as thousands
+        return None
+    return column.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64)
+
+
+def _separator(sample: str) -> str:
+    """The separator that divides the first line, and most lines into as many fields."""
+    lines = sample.splitlines()[:100]
+    lines = lines[:-1] if len(lines) > 2 and len(sample) > 60000 else lines  # the last may be cut
+    best = ("", (0.0, 0))
+    for separator in ",;\t|":
+        widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+        if widths and widths[0] > 1:
+            score = (sum(width == widths[0] for width in widths) / len(widths), widths[0])
+            best = max(best, (separator, score), key=lambda item: item[1])
+    return best[0] or ","
+
+
+def _padded(sample: str, separator: str) -> bool:
+    return separator != "\t" and '"' not in sample and sample.count(separator + " ") > 0.9 * sample.count(separator) > 0
+
+
+def _lines(path: Path, data: bytes | None) -> Iterator[tuple[int, bytes]]:
+    """Records with the number of their first line; a quoted field may run over several lines."""
+    with open(path, "rb") if data is None else io.BytesIO(data) as file:
+        pending, start = b"", 1
+        for number, line in enumerate(file, 1):
+            if pending or b'"' in line:
+                pending, start = pending + line, start if pending else number
+                if pending.count(b'"') % 2:
+                    continue
+                line, pending = pending, b""
+                yield start, line
+            else:
+                yield number, line
+        if pending:
+            yield start, pending
+
+
+def _header(path: Path, data: bytes | None, separator: str) -> list[str]:
+    for number, line in itertools.islice(_lines(path, data), 100):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise ReadError(_bad_bytes(path, number, line, error)) from None
+        if text.strip():
+            return next(csv.reader([text.rstrip("\r\n")], delimiter=separator))
+    raise ReadError(f"{path} holds nothing but empty lines; expected a table with a line of column names")
+
+
+def _text_fault(path: Path, data: bytes | None, separator: str, width: int) -> str | None:
+    """Why polars could not read it: a byte that is not UTF-8, a quote left open, a line with too many values."""
+    for number, line in _lines(path, data):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            return _bad_bytes(path, number, line, error)
+        if line.count(b'"') % 2:
+            return f'{path}, line {number}: a quote (") is opened and never closed; close it, or double it inside of a value'
+    fault = _ragged(path, data, separator, width)
+    return fault if isinstance(fault, str) else None
+
+
+def _bad_bytes(path: Path, number: int, line: bytes, error: UnicodeDecodeError) -> str:
+    line = (
+        line.removeprefix(b"\xef\xbb\xbf") if len(error.object) < len(line) else line
+    )  # utf-8-sig counts from behind the mark
+    number += line[: error.start].count(b"\n")
+    around = line[max(0, error.start - 12) : error.start + 12].decode("latin-1").strip()
+    return (
+        f"{path}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8 (as Latin-1 it would read {around!r}); "
+        f"save the file as UTF-8, for example: iconv -f latin1 -t utf-8 {path.name} > utf8_{path.name}"
+    )
+
+
+def _ragged(path: Path, data: bytes | None, separator: str, width: int) -> str | int:
+    """The fault of the first line with too few or too many values; else how many empty lines there are."""
+    blank, mark = 0, separator.encode()
+    for number, line in _lines(path, data):
+        if not line.strip(b"\r\n"):
+            blank += 1
+            continue
+        fields = line.count(mark) + 1
+        if fields != width and b'"' in line:
+            fields = len(next(csv.reader([line.decode(errors="replace")], delimiter=separator)))
+        if fields != width:
+            return f"{path}, line {number}: {fields} values, but the first line names {width} columns; correct that line"
+    return blank

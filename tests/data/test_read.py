@@ -1,0 +1,437 @@
+"""Reading: every source gives the same table, and what is no table is one clear line."""
+
+import datetime as dt
+import gzip
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from lamina.data.read import like, read_table
+from lamina.errors import ReadError
+
+TABLE = pl.DataFrame(
+    {
+        "age": [39, 17, None],
+        "height": [1.5, None, 1e300],
+        "city": ["Bern", None, 'a "b", c'],
+        "member": [True, False, True],
+        "born": [dt.date(1980, 1, 2), None, dt.date(2001, 12, 31)],
+    }
+)
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet", "t.arrow", "t.feather", "t.jsonl", "t.ndjson", "noname"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_every_format_gives_the_same_table(tmp_path, name, zipped):
+    file = io.BytesIO()
+    expected = TABLE
+    if name == "t.parquet":
+        TABLE.write_parquet(file)
+    elif name in ("t.arrow", "t.feather"):
+        TABLE.write_ipc(file)
+    elif "json" in name:
+        TABLE.write_ndjson(file)
+        expected = TABLE.with_columns(pl.col("born").cast(pl.String))
+    else:
+        TABLE.write_csv(file, separator="\t" if name == "t.tsv" else ",")
+    data = file.getvalue()
+    path = write(tmp_path, name + ".gz" * zipped, gzip.compress(data) if zipped else data)
+    assert_frame_equal(read_table(path), expected)
+    assert_frame_equal(read_table(str(path), columns=["city", "age"]), expected.select("city", "age"))
+
+
+def test_arrow_stream(tmp_path):
+    TABLE.write_ipc_stream(tmp_path / "t.arrow")
+    assert_frame_equal(read_table(tmp_path / "t.arrow"), TABLE)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_found(tmp_path, separator):
+    rows = [["a", "b c", "d"], ["1", "x, y; z", "2.5"], ["2", "w", "3.5"]]
+    lines = [separator.join(f'"{cell}"' if separator in cell else cell for cell in row) for row in rows]
+    table = read_table(write(tmp_path, "t.csv", "\n".join(lines)))
+    assert table.to_dict(as_series=False) == {"a": [1, 2], "b c": ["x, y; z", "w"], "d": [2.5, 3.5]}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\xef\xbb\xbfa,b\n1,2\n", {"a": [1], "b": [2]}),
+        ("a\tb\n1\t\u00e9\n".encode("utf-16"), {"a": [1], "b": ["é"]}),
+        (b"a,b\r\n1,x\r\n2,y\r\n", {"a": [1, 2], "b": ["x", "y"]}),
+        (b"a,b\n1,x\n\n2,y\n\n", {"a": [1, 2], "b": ["x", "y"]}),
+        (b"a,b\n1,\n2,y\n", {"a": [1, 2], "b": [None, "y"]}),
+        (b"a,b\n?,NA\n2,null\n3,N/A\n", {"a": [None, 2, 3], "b": [None] * 3}),
+        (b"a,b\nnan,None\n1.5,x\n", {"a": [None, 1.5], "b": [None, "x"]}),
+        (b'a,b\n1,"two\nlines"\n2,"a ""quote"""\n', {"a": [1, 2], "b": ["two\nlines", 'a "quote"']}),
+        (b"age, job, pay\n39, State-gov, 7.5\n50, ?, 3\n", {"age": [39, 50], "job": ["State-gov", None], "pay": [7.5, 3.0]}),
+        (b"a;b\n1;2,5\n2;3\n", {"a": [1, 2], "b": [2.5, 3.0]}),
+        (b"a;b\n1;1,234\n2;3,456\n", {"a": [1, 2], "b": ["1,234", "3,456"]}),
+        (b"a\n1\n2\n", {"a": [1, 2]}),
+        (b",a\n1,5\n2,6\n", {"column_1": [1, 2], "a": [5, 6]}),
+        (
+            b"t\n2013-01-01T10:00:00Z\n2013-01-01T11:30:00+02:00\n",
+            {"t": [dt.datetime(2013, 1, 1, h, m) for h, m in ((10, 0), (9, 30))]},
+        ),
+        (b"t\n2013-01-01\n2013-01-99\n", {"t": ["2013-01-01", "2013-01-99"]}),
+        (b"t\n01/02/2013\n03/04/2013\n", {"t": ["01/02/2013", "03/04/2013"]}),
+        (b"a\n1e300\ninf\n-5\n", {"a": [1e300, float("inf"), -5.0]}),
+    ],
+)
+def test_text_files(tmp_path, content, expected):
+    assert read_table(write(tmp_path, "t.csv", content)).to_dict(as_series=False) == expected
+
+
+def test_a_column_that_turns_to_text_late(tmp_path):
+    table = read_table(write(tmp_path, "t.csv", "a,b\n" + "1,2\n" * 20_000 + "1,unknown\n"))
+    assert table["b"][-1] == "unknown"
+    assert table["b"][0] == "2"
+    assert table["a"].sum() == 20_001
+
+
+def test_a_column_that_begins_late(tmp_path):
+    table = read_table(write(tmp_path, "t.csv", "a,b\n" + "1,\n" * 20_000 + "1,2.5\n"))
+    assert table["b"].to_list() == [None] * 20_000 + [2.5]
+
+
+def test_five_thousand_columns(tmp_path):
+    names = [f"c{i}" for i in range(5000)]
+    lines = [",".join(names)] + [",".join(str(i + j) for i in range(5000)) for j in range(20)]
+    table = read_table(write(tmp_path, "wide.csv", "\n".join(lines)))
+    assert table.shape == (20, 5000)
+    assert table["c4999"].to_list() == list(range(4999, 5019))
+
+
+def test_mixed_json_lines(tmp_path):
+    lines = [{"a": 1, "b": "x"}, {"a": "two", "c": None}, {"b": "y", "d": {"e": 1}}, {"b": "z", "d": 5}]
+    table = read_table(write(tmp_path, "t.jsonl", "\n".join(map(json.dumps, lines)) + "\n\n"))
+    assert table.select("a", "b").to_dict(as_series=False) == {"a": ["1", "two", None, None], "b": ["x", None, "y", "z"]}
+
+
+EMPTY = io.BytesIO()
+TABLE.clear().write_parquet(EMPTY)
+PARQUET = io.BytesIO()
+TABLE.write_parquet(PARQUET)
+ARROW = io.BytesIO()
+TABLE.write_ipc(ARROW)
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "is empty; expected a table"),
+        ("t.csv", b"\n\n \n", "nothing but empty lines"),
+        ("t.csv", b"a,b\n", "has column names but no rows"),
+        ("t.csv", PNG, "not a table but a PNG image; give a table"),
+        ("t.csv", b"PK\x03\x04....", "Excel workbook; open it and save"),
+        ("t.csv", b"a\x00\x01\x02,\x03" * 50, "not a table but binary data"),
+        ("t.csv", "a,b\n1,2\n".encode("utf-16-le"), "UTF-16 without a mark"),
+        ("t.csv", b"\xff\xfea", "damaged UTF-16"),
+        ("t.csv", b"<!DOCTYPE html><html>", "a web page or XML; download"),
+        ("t.csv", b'[{"a": 1}]', "one JSON list; write it as JSON Lines"),
+        ("t.csv", PARQUET.getvalue(), "is not CSV: it holds Parquet; rename it to end in .parquet"),
+        ("t.parquet", b"a,b\n1,2\n", r"is not Parquet: it holds CSV \('a,b"),
+        ("t.csv", b'{"a": 1}\n', "is not CSV: it holds JSON Lines"),
+        ("t.parquet", EMPTY.getvalue(), "t.parquet has no rows; expected at least one"),
+        ("t.parquet", PARQUET.getvalue()[:-200], "damaged Parquet file"),
+        ("t.parquet", b"PAR1" + PARQUET.getvalue()[300:], "damaged Parquet file"),
+        ("t.arrow", ARROW.getvalue()[:200], "damaged Arrow file"),
+        ("t.csv", b"a,b\n1,2\n3\n4,5\n", "line 3: 1 values, but the first line names 2 columns"),
+        ("t.csv", b"a,b\n1,2\n\n3,4\n5,6,7\n", "line 5: 3 values, but the first line names 2"),
+        ("t.csv", b'a,b\n1,"x\ny"\n2,"p,q"\n3\n', "line 5: 1 values"),
+        ("t.csv", b'a,b\n1,"x"\n2,"y\n3,z\n', "line 3: a quote .* is opened and never closed"),
+        ("t.csv", "a,b\n1,x\n2,caf\u00e9\n".encode("latin-1"), "line 3: byte 0xe9 is not UTF-8 .*'2,café'.*iconv -f latin1"),
+        ("t.csv", b"\xef\xbb\xbfa,\xe9\n1,x\n", r"line 1: byte 0xe9 is not UTF-8 \(as Latin-1 it would read 'a,é'"),
+        ("t.csv", "a,\u00e9\n1,x\n".encode("latin-1"), "line 1: byte 0xe9 is not UTF-8"),
+        (
+            "t.csv",
+            b"a,b,a\n1,2,3\n",
+            r"line 1: has more than one column named 'a' \(columns 1 and 3\); rename one, or add a line",
+        ),
+        ("t.jsonl", b'{"a": 1}\n{"a": \n', "line 2: not JSON"),
+        ("t.jsonl", b'{"a": 1}\n[1]\n', "line 2: a JSON list, expected one object of"),
+        ("t.jsonl", b"a,b\n", "line 1: not JSON"),
+        ("t.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 9999)[:-40], "truncated or damaged"),
+        ("t.csv.gz", gzip.compress(b""), "empty once decompressed"),
+        ("t.csv.gz", b"a,b\n1,2\n", "not compressed with gzip"),
+    ],
+)
+def test_what_is_no_table(tmp_path, name, content, message):
+    with pytest.raises(ReadError, match=message) as error:
+        read_table(write(tmp_path, name, content))
+    assert "\n" not in str(error.value)
+    assert name in str(error.value)
+
+
+def test_missing_file_names_the_nearest(tmp_path):
+    write(tmp_path, "adult.csv", "a\n1\n")
+    with pytest.raises(ReadError, match=r"no file .*adlut.csv; did you mean adult.csv\?"):
+        read_table(tmp_path / "adlut.csv")
+    with pytest.raises(ReadError, match="has no file of a similar name"):
+        read_table(tmp_path / "qqqqqqq")
+    with pytest.raises(ReadError, match="the folder .* does not exist either"):
+        read_table(tmp_path / "nowhere" / "t.csv")
+    with pytest.raises(ReadError, match=r"is a folder, expected a file: one of adult.csv"):
+        read_table(tmp_path)
+    with pytest.raises(ReadError, match="is an address; lamina reads local files"):
+        read_table("https://example.org/t.csv")
+
+
+def test_no_permission(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ReadError, match="cannot read .*: Permission denied; check its permissions"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_duplicate_names_in_parquet(tmp_path):
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table([[1], [2]], names=["a", "a"]), tmp_path / "t.parquet")
+    with pytest.raises(ReadError, match="t.parquet.*two columns of the same name.*rename|damaged"):
+        read_table(tmp_path / "t.parquet")
+
+
+# Frames
+
+
+def test_pandas_of_every_dtype():
+    frame = pd.DataFrame(
+        {
+            "whole": [1, 2, 3],
+            "real": [1.5, np.nan, 2.5],
+            "half": np.array([1.5, np.nan, 2.5], dtype=np.float16),
+            "text": ["x", None, "z"],
+            "level": pd.Categorical(["b", None, "a"]),
+            "code": pd.Categorical([3, 3, 1]),
+            "maybe": pd.array([1, None, 3], dtype="Int64"),
+            "unsure": pd.array([True, None, False], dtype="boolean"),
+            "share": pd.array([0.5, None, 1.5], dtype="Float32"),
+            "mixed": [1, "two", 3.0],
+            "numbers": np.array([1, 2.5, None], dtype=object),
+            "when": pd.to_datetime(["2020-01-01", None, "2020-01-03"]),
+            "zoned": pd.to_datetime(["2020-01-01", None, "2020-01-03"]).tz_localize("Europe/Zurich"),
+            "lasting": pd.to_timedelta([1, None, 3], unit="s"),
+            "month": pd.PeriodIndex(["2020-01", "2020-02", "2020-03"], freq="M"),
+            "sparse": pd.arrays.SparseArray([0.0, 0.0, 1.5]),
+            "things": [[1], {"a": 2}, None],
+        },
+        index=[7, 8, 9],
+    )
+    table = read_table(frame)
+    assert table.drop("things").to_dict(as_series=False) == {
+        "whole": [1, 2, 3],
+        "real": [1.5, None, 2.5],
+        "half": [1.5, None, 2.5],
+        "text": ["x", None, "z"],
+        "level": ["b", None, "a"],
+        "code": ["3", "3", "1"],
+        "maybe": [1, None, 3],
+        "unsure": [True, None, False],
+        "share": [0.5, None, 1.5],
+        "mixed": ["1", "two", "3"],
+        "numbers": [1.0, 2.5, None],
+        "when": [dt.datetime(2020, 1, 1), None, dt.datetime(2020, 1, 3)],
+        "zoned": [dt.datetime(2019, 12, 31, 23, tzinfo=dt.UTC), None, dt.datetime(2020, 1, 2, 23, tzinfo=dt.UTC)],
+        "lasting": [dt.timedelta(seconds=1), None, dt.timedelta(seconds=3)],
+        "month": ["2020-01", "2020-02", "2020-03"],
+        "sparse": [0.0, 0.0, 1.5],
+    }
+    assert table["level"].dtype == pl.Categorical
+    assert table["things"].dtype == pl.Object
+
+
+def test_pandas_backed_by_arrow():
+    frame = pd.DataFrame({"a": [1, None], "b": ["x", None]}).convert_dtypes(dtype_backend="pyarrow")
+    assert read_table(frame).to_dict(as_series=False) == {"a": [1, None], "b": ["x", None]}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        TABLE,
+        TABLE.lazy(),
+        TABLE.to_arrow(),
+        TABLE.to_arrow().to_batches()[0],
+        TABLE.to_dict(),
+        TABLE.to_dict(as_series=False),
+        TABLE.rows(named=True),
+        {name: TABLE[name].to_list() for name in TABLE.columns},
+    ],
+    ids=["polars", "lazy", "pyarrow", "batch", "dict of series", "dict of lists", "dicts", "lists"],
+)
+def test_other_sources_give_the_same_table(source):
+    assert_frame_equal(read_table(source), TABLE)
+
+
+def test_one_column_sources():
+    for source in (pl.Series("a", [1, 2]), pd.Series([1, 2], name="a"), {"a": pd.Series([1, 2])}, {"a": np.array([1, 2])}):
+        assert read_table(source).to_dict(as_series=False) == {"a": [1, 2]}
+    for source in ([1, 2], np.array([1, 2]), np.array([[1], [2]]), [[1], [2]], pd.Series([1, 2]), pa.chunked_array([[1, 2]])):
+        assert read_table(source).to_dict(as_series=False) == {"x0": [1, 2]}
+
+
+def test_numpy():
+    array = np.array([[1.0, np.nan], [np.inf, 4.0]])
+    assert read_table(array).to_dict(as_series=False) == {"x0": [1.0, float("inf")], "x1": [None, 4.0]}
+    assert read_table(array.astype(np.float32)).dtypes == [pl.Float32, pl.Float32]
+    assert read_table(np.array([["a", 1], ["b", None]], dtype=object)).rows() == [("a", 1), ("b", None)]
+    assert read_table(np.array([(1, 2.5)], dtype=[("a", int), ("b", float)])).to_dict(as_series=False) == {"a": [1], "b": [2.5]}
+    days = np.array(["2020-01-01", "NaT"], dtype="datetime64[D]")
+    assert read_table({"d": days})["d"].to_list() == [dt.datetime(2020, 1, 1), None]
+
+
+def test_narwhals_and_arrow_capsules():
+    import narwhals as nw
+
+    class Capsule:
+        def __arrow_c_stream__(self, requested_schema=None):
+            return TABLE.__arrow_c_stream__(requested_schema)
+
+    class Array:
+        def __array__(self, dtype=None, copy=None):
+            return np.array([[1, 2]])
+
+    assert_frame_equal(read_table(nw.from_native(TABLE)), TABLE)
+    assert_frame_equal(read_table(nw.from_native(TABLE.lazy())), TABLE)
+    assert_frame_equal(read_table(Capsule()), TABLE)
+    assert read_table(Array()).to_dict(as_series=False) == {"x0": [1], "x1": [2]}
+
+
+@pytest.mark.parametrize("frame", [TABLE, TABLE.lazy()], ids=["eager", "lazy"])
+def test_a_library_that_only_narwhals_knows(monkeypatch, frame):
+    import narwhals as nw
+
+    known = nw.from_native(frame)
+    monkeypatch.setattr("narwhals.from_native", lambda source, pass_through: known)
+    assert_frame_equal(read_table(object()), TABLE)
+
+
+def test_huge_and_odd_values():
+    assert read_table({"a": [2**70, 1]})["a"].to_list() == [float(2**70), 1.0]
+    assert read_table({"a": [True, 2]})["a"].to_list() == [1, 2]
+    assert read_table({"a": [None, float("nan")]})["a"].dtype == pl.Null
+    assert read_table({"a": [pd.NA, pd.NaT, "x"]})["a"].to_list() == [None, None, "x"]
+    assert read_table({"a": [dt.date(2020, 1, 1), "soon"]})["a"].to_list() == ["2020-01-01", "soon"]
+    assert read_table({"a": [True, "x"]})["a"].to_list() == ["true", "x"]
+    assert read_table(pl.DataFrame({"a": [float("nan"), 1.0, float("inf")]}))["a"].to_list() == [None, 1.0, float("inf")]
+    assert read_table({3: [1], None: [2]}).columns == ["3", "column_2"]
+    assert read_table({None: [1], "column_1": [2]}).columns == ["column_1_", "column_1"]
+
+
+class Sparse:
+    def toarray(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            pd.DataFrame([[1, 2]], columns=["a", "a"]),
+            r"the pandas DataFrame has more than one column named 'a' \(columns 1 and 2\)",
+        ),
+        (pd.DataFrame([[1, 2]], columns=["1", 1]), "more than one column named '1'"),
+        (pa.table([[1], [2]], names=["a", "a"]), "the Arrow table has more than one column named 'a'"),
+        (np.zeros((2, 2, 2)), r"an array of shape \(2, 2, 2\) is not a table.*[Rr]eshape your data"),
+        (np.array(5.0), r"shape \(\) is not a table"),
+        (np.array([[1j]]), "Complex data not supported"),
+        ({"a": [1j]}, "Complex data not supported: column 'a'"),
+        ({"a": [1, 2], "b": [1]}, "'b' has 1 values, 'a' 2; give each column one value per row"),
+        ({"a": 5}, "column 'a' of the dict is 5; expected a list or array"),
+        ({"a": "text"}, "column 'a' of the dict is 'text'; expected a list"),
+        ([[1, 2], [3]], "row 2 of the list has 1 values, row 1 has 2"),
+        (Sparse(), r"sparse data \(Sparse\) is not a table yet; give it dense: X.toarray\(\)"),
+        (object(), "cannot read a table from object; give a file"),
+        (None, "cannot read a table from NoneType"),
+    ],
+)
+def test_frames_that_are_no_table(source, message):
+    with pytest.raises(ReadError, match=message):
+        read_table(source)
+
+
+def test_unknown_columns():
+    with pytest.raises(ReadError, match=r"no column 'Aeg' in the table; did you mean 'age'\?"):
+        read_table(TABLE, columns=["Aeg"])
+    with pytest.raises(ReadError, match="it has 'age', 'height'"):
+        read_table(TABLE, columns=["zzz"])
+    with pytest.raises(ReadError, match="'c19' and 10 more"):
+        read_table({f"c{i}": [1] for i in range(30)}, columns=["zzz"])
+
+
+# The way back
+
+
+def test_like_gives_back_the_same_library(tmp_path):
+    words, frame = pl.Series("income", ["low", "high"]), pl.DataFrame({"low": [0.25, 0.75], "high": [0.75, 0.25]})
+    pandas = pd.DataFrame({"a": [1, 2]}, index=["r", "s"])
+    back = like(words, pandas)
+    assert isinstance(back, pd.Series)
+    assert back.to_dict() == {"r": "low", "s": "high"}
+    assert back.name == "income"
+    assert like(frame, pandas).to_dict() == {"low": {"r": 0.25, "s": 0.75}, "high": {"r": 0.75, "s": 0.25}}
+    assert like(words, pandas["a"]).index.tolist() == ["r", "s"]
+    for source in (frame, frame.lazy(), words, "file.csv", tmp_path):
+        assert like(words, source) is words
+    assert like(words, frame.to_arrow()).to_pylist() == ["low", "high"]
+    assert like(frame, frame.to_arrow()).column_names == ["low", "high"]
+    for source in (np.zeros((2, 1)), {"a": [1, 2]}, [[1], [2]]):
+        np.testing.assert_array_equal(like(words, source), np.array(["low", "high"]))
+        np.testing.assert_array_equal(like(frame, source), [[0.25, 0.75], [0.75, 0.25]])
+    mixed = like(pl.DataFrame({"a": ["x"], "b": [1]}), [[1]])
+    assert mixed.tolist() == [["x", 1]]
+    assert like(pl.Series([1, 2]), [0]).dtype == np.int64
+
+
+# Properties
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=["Cs"]), min_size=1).map(
+    lambda t: "x" + t
+)
+COLUMNS = st.sampled_from(
+    [
+        st.integers(-(2**62), 2**62),
+        st.floats(allow_nan=False, allow_infinity=False).map(lambda x: x + 0.0),
+        st.booleans(),
+        CELLS,
+        st.dates(dt.date(1, 1, 1)),
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_what_is_written_as_csv_is_read(tmp_path, data):
+    rows = data.draw(st.integers(1, 6))
+    columns = {}
+    for place in range(data.draw(st.integers(2, 4))):
+        cells = data.draw(COLUMNS)
+        values = [data.draw(cells)] + data.draw(st.lists(st.none() | cells, min_size=rows - 1, max_size=rows - 1))
+        columns[f"name {place}"] = values
+    table = pl.DataFrame(columns, strict=False)
+    table.write_csv(tmp_path / "t.csv")
+    found = read_table(tmp_path / "t.csv")
+    assert found.columns == table.columns
+    for name in table.columns:
+        expected = table[name].to_list()
+        if table[name].dtype == pl.Float64:
+            expected = [value if value is None else pytest.approx(value) for value in expected]
+        assert found[name].to_list() == expected

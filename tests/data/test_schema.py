@@ -1,0 +1,444 @@
+"""The schema: guesses that a data scientist would make, overrides, checks at prediction."""
+
+import datetime as dt
+import decimal
+import json
+import string
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from lamina.data.kinds import guess
+from lamina.data.read import read_table
+from lamina.data.schema import KINDS, ROLES, Column, Schema
+from lamina.errors import SchemaError
+
+ADULT = Path(__file__).parents[2] / "examples" / "data" / "adult.parquet"
+ROWS = 200
+RANDOM = np.random.default_rng(0)
+WORDS = np.array(list(string.ascii_lowercase))
+
+
+def words(count):
+    return ["".join(RANDOM.choice(WORDS, 8)) for _ in range(count)]
+
+
+DAY = dt.date(2020, 1, 1)
+GUESSES = [
+    # name, values, kind, a piece of the reason
+    ("age", RANDOM.integers(17, 90, ROWS), "number", "whole numbers from 1"),
+    ("month", [1 + i % 12 for i in range(ROWS)], "number", "whole numbers from 1 to 12"),
+    ("grade", [i % 5 for i in range(ROWS)], "number", "whole numbers from 0 to 4"),
+    ("price", RANDOM.normal(size=ROWS), "number", "numbers from"),
+    ("fnlwgt", RANDOM.integers(12_285, 1_490_400, ROWS), "number", "whole numbers"),
+    ("year", list(range(1800, 2000)), "number", "from 1,800 to 1,999"),
+    ("huge", [1e300, -1e300] * 100, "number", "from -1e+300 to 1e+300"),
+    ("far", [1.0, 2.0, float("inf"), float("-inf")] * 50, "number", "100 infinite taken as missing; 50.0% missing"),
+    ("two", [3, 7] * 100, "number", "from 3 to 7"),
+    ("text_numbers", ["12.5", " 7", "1,234", "?"] * 50, "number", "text that holds"),
+    ("nearly", ["12.5", "7"] * 99 + ["7", "lost"], "number", "text that holds"),
+    ("cost", [decimal.Decimal("1.10"), decimal.Decimal("2.25")] * 100, "number", "from 1.1 to 2.25"),
+    ("lasted", [dt.timedelta(seconds=i % 7) for i in range(ROWS)], "number", "from 0 to 6, in seconds"),
+    ("at", [dt.time(i % 24) for i in range(ROWS)], "number", "from 0 to 82,800, in seconds"),
+    ("member", [True, False] * 100, "flag", "two values: 'false' and 'true'"),
+    ("smoker", ["yes", "no"] * 100, "flag", "two values: 'no' and 'yes'"),
+    ("vegan", ["no", "Yes"] * 100, "flag", "two values: 'no' and 'Yes'"),
+    ("bit", [1, 0] * 100, "flag", "two values: '0' and '1'"),
+    ("sign", [1.0, -1.0] * 100, "flag", "two values: '-1' and '1'"),
+    ("trend", [1, 0, -1, 0] * 50, "number", "whole numbers from -1 to 1"),
+    ("bits", ["0", "1"] * 100, "flag", "two values: '0' and '1'"),
+    ("city", ["Bern", "Oslo", "Rome", "Riga"] * 50, "category", "4 distinct texts in 200 rows"),
+    ("many", [f"k{i % 150}" for i in range(ROWS)], "category", "150 distinct texts"),
+    ("zip", [94100 + i % 30 for i in range(ROWS)], "category", "30 distinct whole numbers in 200 rows, named like a code"),
+    ("zipCode", [94100.0 + i % 30 if i else None for i in range(ROWS)], "category", "named like a code; 0.5% missing"),
+    ("shop_id", [i % 9 for i in range(ROWS)], "category", "9 distinct whole numbers in 200 rows, named like a code"),
+    ("plz", ["01067", "01069", "80331"] * 66 + [None] * 2, "category", "3 distinct texts"),
+    ("declared", pl.Series([str(i % 3) for i in range(ROWS)], dtype=pl.Categorical), "category", "3 distinct levels"),
+    ("alley", ["yes", None] * 100, "category", "'yes' or missing; 50.0% missing"),
+    ("born", [DAY + dt.timedelta(days=i) for i in range(ROWS)], "date", "dates from 2020-01-01 to 2020-07-18"),
+    ("day", ["2020-01-31", "2020-02-01"] * 99 + [None, "?"], "date", "text that holds dates from 2020-01-31"),
+    ("hour", ["2020-01-31T10:00:00Z", "2020-02-01 11:30"] * 100, "date", "with the time of day"),
+    ("rownames", RANDOM.permutation(ROWS), "id", "200 different whole numbers in 200 rows, named like an identifier"),
+    ("customerID", RANDOM.permutation(10**6)[:ROWS], "id", "named like an identifier"),
+    ("n", list(range(5, 205)), "id", "counts through the rows, from 5 to 204"),
+    ("hash", words(ROWS), "id", "200 different texts in 200 rows"),
+    ("name", words(ROWS), "id", "200 different texts in 200 rows"),
+    ("spectrum", np.arange(ROWS) * 0.1, "number", "numbers from 0 to 19.9"),
+    ("review", [f"this film was number {i} of all" for i in range(ROWS)], "text", "free text of 7 words on average"),
+    ("same", [7] * ROWS, "constant", "the same value in every row: '7'"),
+    ("same_text", ["x"] * ROWS, "constant", "the same value in every row: 'x'"),
+    ("same_day", [DAY] * ROWS, "constant", "the same date in every row"),
+    ("always", [True] * ROWS, "constant", "the same value in every row: 'true'"),
+    ("empty", [None] * ROWS, "constant", "missing in every row"),
+    ("marks", ["?", "NA"] * 100, "constant", "missing in every row"),
+    ("endless", [float("inf")] * ROWS, "constant", "no finite number in any row"),
+    ("list", [[1, 2]] * ROWS, "other", "holds list values"),
+    ("struct", [{"a": 1}] * ROWS, "other", "holds struct values"),
+    ("bytes", [b"a"] * ROWS, "other", "holds binary values"),
+    ("object", pl.Series([object()] * ROWS, dtype=pl.Object), "other", "holds object values"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "kind", "reason"), GUESSES, ids=[row[0] for row in GUESSES])
+def test_guesses(name, values, kind, reason):
+    values = values.alias(name) if isinstance(values, pl.Series) else pl.Series(name, values, strict=False)
+    target = pl.Series("y", RANDOM.normal(size=ROWS))
+    other = pl.Series("x", RANDOM.normal(size=ROWS))
+    schema = Schema.infer(pl.DataFrame([values, other, target]), target="y")
+    assert schema[name].kind == kind
+    assert reason in schema[name].reason
+    learnt = kind in ("number", "flag", "category", "date")
+    assert schema[name].role == ("feature" if learnt else "ignored")
+    assert schema["y"].role == "target"
+    checked, notes = schema.check(pl.DataFrame([values, other]))
+    assert notes == (["nearly: 1 value taken as missing, such as 'lost': no number"] if name == "nearly" else [])
+    assert checked.columns == ([name, "x"] if learnt else ["x"])
+    again, notes = schema.check(checked if learnt else checked.with_columns(values))
+    assert_frame_equal(again, checked)
+    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+
+
+def test_details_and_checked_values():
+    table = pl.DataFrame(
+        {
+            "age": [17, 90, None, 40],
+            "far": [1.5, float("inf"), float("nan"), 2.5],
+            "smoker": ["no", "yes", None, "no"],
+            "city": ["Oslo", "Bern", "Oslo", None],
+            "shop_id": [3.0, 3.0, None, 4.0],
+            "when": ["2020-01-01", "2020-01-02T12:00:00+02:00", None, "2020-01-05"],
+            "price": ["1,234", "5.5", "", "inf"],
+            "zoned": pl.Series([dt.datetime(2020, 1, 1), None] * 2).dt.replace_time_zone("Europe/Zurich"),
+        }
+    )
+    schema = Schema.infer(table)
+    assert {column.name: column.details for column in schema.columns} == {
+        "age": {"dtype": "Int64", "missing": 0.25, "low": 17, "high": 90, "whole": True},
+        "far": {"dtype": "Float64", "missing": 0.5, "infinite": 1, "low": 1.5, "high": 2.5, "whole": False},
+        "smoker": {"dtype": "String", "missing": 0.25, "levels": ["no", "yes"]},
+        "city": {"dtype": "String", "missing": 0.25, "levels": ["Bern", "Oslo"]},
+        "shop_id": {"dtype": "Float64", "missing": 0.25, "levels": ["3", "4"], "distinct": 2},
+        "when": {"dtype": "String", "missing": 0.25, "low": "2020-01-01T00:00:00", "high": "2020-01-05T00:00:00", "time": True},
+        "price": {"dtype": "String", "missing": 0.5, "infinite": 1, "low": 5.5, "high": 1234.0, "whole": False},
+        "zoned": schema["zoned"].details,
+    }
+    checked, notes = schema.check(table)
+    assert checked.to_dict(as_series=False) == {
+        "age": [17.0, 90.0, None, 40.0],
+        "far": [1.5, None, None, 2.5],
+        "smoker": [False, True, None, False],
+        "city": [True, False, True, None],
+        "shop_id": ["3", "3", None, "4"],
+        "when": [dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 2, 10), None, dt.datetime(2020, 1, 5)],
+        "price": [1234.0, 5.5, None, None],
+        "zoned": [None] * 4 if schema["zoned"].kind == "constant" else [dt.datetime(2019, 12, 31, 23), None] * 2,
+    }
+    assert notes == []
+    assert set(checked.dtypes) == {pl.Float64, pl.Boolean, pl.String, pl.Datetime("us")}
+
+
+def test_levels_are_few_and_the_most_frequent_first():
+    values = ["b"] * 50 + ["a"] * 30 + [f"k{i:03}" for i in range(60)]
+    details = guess(pl.Series(values)).details
+    assert details["levels"] == ["b", "a"] + [f"k{i:03}" for i in range(18)]
+    assert details["distinct"] == 62
+
+
+def test_a_hundred_thousand_levels_and_5000_columns():
+    schema = Schema.infer({"user": [f"u{i % 100_000}" for i in range(150_000)], "y": [0.5, 1.5, 2.0] * 50_000}, target="y")
+    assert schema["user"].kind == "category"
+    assert schema["user"].details["distinct"] == 100_000
+    wide = pl.DataFrame(RANDOM.normal(size=(10, 5000)))
+    assert len(Schema.infer(wide, target="column_0").features) == 4999
+
+
+def test_adult_as_a_data_scientist_would():
+    schema = Schema.infer(read_table(ADULT), target="income")
+    kinds = {kind: [column.name for column in schema.by_kind(kind)] for kind in KINDS}
+    assert kinds["number"] == ["age", "fnlwgt", "educational-num", "capital-gain", "capital-loss", "hours-per-week"]
+    assert kinds["flag"] == ["gender"]
+    assert len(kinds["category"]) == 7
+    assert schema.ignored == ()
+    assert schema["income"].role == "target"
+    assert schema["workclass"].details["levels"][:2] == ["Private", "Self-emp-not-inc"]
+
+
+def test_overrides():
+    table = {
+        "zip": [94000 + i for i in range(9)] * 3,
+        "day": [f"2020-01-{1 + i:02}" for i in range(27)],
+        "user": list(range(27)),
+        "name": [f"n{i}" for i in range(27)],
+        "mixed": ["1", "2", "x"] * 9,
+        "rank": ["first", "second", "first"] * 9,
+        "year": [2013] * 27,
+        "epoch": list(range(100, 127)),
+        "y": [1, 2, 3] * 9,
+        "weight": [1.0, 2.0, 0.5] * 9,
+        "note": ["a rather long piece of text " + str(i) for i in range(27)],
+    }
+    kinds = {"zip": "number", "mixed": "number", "rank": "category", "epoch": "id", "name": "category"}
+    roles = {"day": "time", "user": "feature", "year": "feature", "weight": "weight", "note": "feature", "rank": "ignored"}
+    schema = Schema.infer(table, target="y", kinds=kinds, roles=roles)
+    found = {column.name: (column.kind, column.role) for column in schema.columns}
+    assert found == {
+        "zip": ("number", "feature"),
+        "day": ("date", "time"),
+        "user": ("number", "feature"),
+        "name": ("category", "feature"),
+        "mixed": ("number", "feature"),
+        "rank": ("category", "ignored"),
+        "year": ("category", "feature"),
+        "epoch": ("id", "ignored"),
+        "y": ("number", "target"),
+        "weight": ("number", "weight"),
+        "note": ("category", "feature"),
+    }
+    assert schema["mixed"].reason == "given; from 1 to 2; 9 that are none taken as missing; 33.3% missing"
+    assert schema["rank"].reason.startswith("told to ignore it (given; 2 distinct values")
+    assert schema["epoch"].reason == "given as id, which is not learnt from"
+    checked, notes = schema.check(table)
+    assert checked["mixed"].to_list()[:3] == [1.0, 2.0, None]
+    assert notes == ["mixed: 9 values taken as missing, such as 'x': no number"]
+    flags = Schema.infer(table, target="y", kinds={"rank": "flag", "day": "date", "zip": "category"})
+    assert flags["rank"].details["levels"] == ["first", "second"]
+    assert flags["day"].reason == "given; dates from 2020-01-01 to 2020-01-27"
+    assert flags["zip"].details["distinct"] == 9
+    assert [column.name for column in Schema.infer(table, target=["y", "weight"]).targets] == ["y", "weight"]
+    assert Schema.infer(table, roles={"y": "target"}).targets[0].name == "y"
+
+
+def test_durations_as_categories():
+    lasted = pl.Series([dt.timedelta(seconds=1), dt.timedelta(seconds=2.5), dt.timedelta(seconds=1)])
+    schema = Schema.infer({"lasted": lasted}, kinds={"lasted": "category"})
+    assert schema["lasted"].details["levels"] == ["1", "2.5"]
+    assert schema.check({"lasted": lasted})[0]["lasted"].to_list() == ["1", "2.5", "1"]
+
+
+def test_a_lone_counter_is_kept():
+    schema = Schema.infer({"x": list(range(100)), "y": [0.5, 1.5] * 50}, target="y")
+    assert schema["x"].role == "feature"
+    assert schema["x"].reason == "whole numbers from 0 to 99; kept, as there is no other column"
+
+
+def test_targets_keep_what_features_would_lose():
+    names = Schema.infer({"x": [1.5, 2.5] * 20, "y": [f"t{i}" for i in range(40)]}, target="y")
+    assert (names["y"].kind, names["y"].role) == ("category", "target")
+    constant = Schema.infer({"x": [1.5, 2.5] * 20, "y": [1] * 40}, target="y")
+    assert (constant["y"].kind, constant["y"].role) == ("constant", "target")
+
+
+X = [1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        ({"x": X, "income": X}, {"target": "incme"}, r"no column 'incme' to be the target; did you mean 'income'\?"),
+        ({"x": X, "income": X}, {"target": "zzz"}, "no column 'zzz' to be the target; it has 'x', 'income'"),
+        ({"x": X}, {"kinds": {"X1": "number"}}, r"kinds names a column 'X1' that is not there; did you mean 'x'\?"),
+        (
+            {"x": X},
+            {"kinds": {"x": "image"}},
+            "kinds: 'x' is given as 'image'; expected one of number, flag, category, date, text",
+        ),
+        ({"x": X}, {"roles": {"u": "group"}}, "roles names a column 'u' that is not there; it has 'x'"),
+        ({"x": X}, {"roles": {"x": "goal"}}, "roles: 'x' is given as 'goal'; expected one of feature, target, group"),
+        ({"x": X, "y": X}, {"target": "y", "roles": {"y": "group"}}, "column 'y' is the target and also has the role 'group'"),
+        ({"x": ["a", "b", "c"]}, {"kinds": {"x": "number"}}, "column 'x' cannot be a number: that needs numbers.*such as 'a'"),
+        ({"x": ["a", "b", "c"]}, {"kinds": {"x": "date"}}, "cannot be a date: that needs dates"),
+        ({"x": X}, {"kinds": {"x": "date"}}, "cannot be a date: that needs dates .* it holds Float64"),
+        ({"x": X}, {"kinds": {"x": "flag"}}, "cannot be a flag: that needs exactly two different values"),
+        ({"x": [[1], [2], [3]]}, {"kinds": {"x": "category"}}, "cannot be a category: that needs plain values"),
+        ({"x": [None, None]}, {"kinds": {"x": "number"}}, "cannot be a number"),
+        (
+            {"x": [[1], [2]], "y": [1, 2]},
+            {"target": "y", "roles": {"x": "feature"}},
+            "column 'x' cannot be a feature: holds object",
+        ),
+        ({"x": X, "w": ["a", "b", "c"]}, {"roles": {"w": "weight"}}, "column 'w' cannot hold weights, which are numbers"),
+        ({"y": X}, {"target": "y"}, "no column is left to learn from besides the target"),
+        (
+            {"id": [5, 7, 9], "year": [2013] * 3, "y": X},
+            {"target": "y"},
+            r"no column is left to learn from: 'id' \(3 different whole numbers .*\), 'year' \(the same .*\); keep one",
+        ),
+        ({f"c{i}": [1, 1] for i in range(9)}, {}, "'c4' .* and 4 more; keep one"),
+        ({"x": [1.5], "y": [1]}, {"target": "y"}, r"the table has 1 row \(n_samples=1\); learning needs at least 2"),
+        (pl.DataFrame({"x": []}), {}, r"the table has no rows \(n_samples=0\)"),
+    ],
+)
+def test_what_cannot_be_inferred(table, options, message):
+    with pytest.raises(SchemaError, match=message) as error:
+        Schema.infer(table, **options)
+    assert "\n" not in str(error.value)
+
+
+TRAINED = Schema.infer(
+    {
+        "age": [17, 40, 90, 33],
+        "smoker": ["no", "yes", "no", "no"],
+        "member": [True, False, None, True],
+        "bit": [0.0, 1.0, 1.0, None],
+        "city": ["Bern", "Oslo", "Rome", "Bern"],
+        "day": ["2020-01-01", "2020-01-31", "2020-01-05", None],
+        "same": [1, 1, 1, 1],
+        "income": [1.5, 2.5, 3.5, 4.5],
+    },
+    target="income",
+)
+ROW = {"age": 40, "smoker": "no", "member": True, "bit": 1.0, "city": "Oslo", "day": "2020-01-05"}
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "value", "notes"),
+    [
+        ({}, "age", 40.0, []),
+        ({"age": "40"}, "age", 40.0, []),
+        ({"age": " 1,040 "}, "age", 1040.0, ["age: 1 value outside 17..90 learnt"]),
+        ({"age": None}, "age", None, []),
+        ({"age": float("inf")}, "age", None, []),
+        ({"age": "?"}, "age", None, []),
+        ({"age": True}, "age", 1.0, ["age: 1 value outside 17..90 learnt"]),
+        ({"day": "2021-05-05"}, "day", dt.datetime(2021, 5, 5), ["day: 1 value outside 2020-01-01..2020-01-31 learnt"]),
+        ({"day": dt.date(2020, 1, 2)}, "day", dt.datetime(2020, 1, 2), []),
+        ({"day": None}, "day", None, []),
+        ({"smoker": "yes"}, "smoker", True, []),
+        ({"smoker": True}, "smoker", True, []),
+        (
+            {"smoker": "maybe"},
+            "smoker",
+            None,
+            ["smoker: 1 value never seen in training, such as 'maybe', taken as missing (learnt: 'no' and 'yes')"],
+        ),
+        (
+            {"smoker": 1},
+            "smoker",
+            None,
+            ["smoker: 1 value never seen in training, such as 1, taken as missing (learnt: 'no' and 'yes')"],
+        ),
+        ({"smoker": None}, "smoker", None, []),
+        ({"member": 0}, "member", False, []),
+        ({"member": "true"}, "member", True, []),
+        ({"bit": 0}, "bit", False, []),
+        ({"bit": "1"}, "bit", True, []),
+        (
+            {"bit": 0.5},
+            "bit",
+            None,
+            ["bit: 1 value never seen in training, such as 0.5, taken as missing (learnt: '0' and '1')"],
+        ),
+        ({"bit": float("nan")}, "bit", None, []),
+        ({"city": "Paris"}, "city", "Paris", []),
+        ({"city": 3.0}, "city", "3", []),
+        ({"city": 2.5}, "city", "2.5", []),
+        ({"extra": 1}, "age", 40.0, ["column 'extra' was not there in training and left out"]),
+        ({"same": 2, "income": None}, "age", 40.0, []),
+    ],
+)
+def test_check_handles_or_says(change, name, value, notes):
+    checked, said = TRAINED.check([ROW | change])
+    assert checked.columns == list(ROW)
+    assert checked[name].to_list() == [value]
+    assert said == notes
+    quiet, said = TRAINED.check(pd.DataFrame([ROW | change]), notes=False)
+    assert said == []
+    assert quiet[name].to_list() == [value]
+
+
+def test_check_takes_nan_of_polars_as_missing():
+    rows = pl.DataFrame([ROW, ROW]).with_columns(age=pl.Series([float("nan"), 50]), bit=pl.Series([float("nan"), 0]))
+    checked, notes = TRAINED.check(rows)
+    assert checked["age"].to_list() == [None, 50.0]
+    assert checked["bit"].to_list() == [None, False]
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"age": "abc"}, "column 'age' holds 'abc' in row 2, a number was learnt; correct it, or leave it empty"),
+        ({"day": "soon"}, "column 'day' holds 'soon' in row 2, a date was learnt"),
+        ({"age": [1]}, "column 'age' holds Object"),
+        ({"city": {"a": 1}}, "column 'city' holds Object, a category was learnt"),
+        ({"smoker": [1]}, "column 'smoker' holds Object, a flag was learnt"),
+    ],
+)
+def test_check_refuses(change, message):
+    with pytest.raises(SchemaError, match=message):
+        TRAINED.check([ROW, ROW | change])
+
+
+def test_check_refuses_numbers_for_dates():
+    with pytest.raises(SchemaError, match="column 'day' holds Int64, a date was learnt; convert it first"):
+        TRAINED.check([ROW | {"day": 5}])
+
+
+def test_check_names_missing_columns():
+    with pytest.raises(SchemaError, match=r"lacks columns 'age', 'city' that the model learnt from; rename 'Age' to 'age'\?$"):
+        TRAINED.check([{"Age": 1} | {name: value for name, value in ROW.items() if name not in ("age", "city")}])
+    with pytest.raises(
+        SchemaError, match="lacks column 'age' that the model learnt from; add it, with empty values where unknown"
+    ):
+        TRAINED.check([{name: value for name, value in ROW.items() if name != "age"}])
+    many = Schema.infer(pl.DataFrame(RANDOM.normal(size=(9, 15))))
+    with pytest.raises(SchemaError, match="'column_9' and 5 more that the model .*; add them"):
+        many.check({"z": [1]})
+
+
+def test_an_empty_table_can_be_checked():
+    checked, notes = TRAINED.check(pl.DataFrame(ROW).clear())
+    assert checked.shape == (0, 6)
+    assert notes == []
+
+
+def test_looking_up():
+    assert TRAINED["age"] == Column("age", "number", "feature", "whole numbers from 17 to 90", TRAINED["age"].details)
+    assert [column.name for column in TRAINED.ignored] == ["same"]
+    assert {column.role for column in TRAINED.columns} <= set(ROLES)
+    with pytest.raises(SchemaError, match=r"no column 'Age' in the schema; did you mean 'age'\?"):
+        TRAINED["Age"]
+    assert str(TRAINED).splitlines()[0] == "age     number    feature  whole numbers from 17 to 90"
+
+
+# Properties
+
+VALUES = [
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.booleans(),
+    st.text(max_size=20),
+    st.sampled_from(["yes", "no", "?", "", "1,234", "2020-01-01", "2020-13-01", "inf", "-nan", "007", "1e5"]),
+    st.dates(),
+    st.datetimes(),
+    st.timedeltas(),
+    st.times(),
+    st.decimals(allow_nan=False),
+    st.lists(st.integers(), max_size=2),
+    st.binary(max_size=3),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_table_crashes(data):
+    rows = data.draw(st.integers(2, 30))
+    columns = {"sure": [0.5, 1.5] + [2.5] * (rows - 2)}
+    for place in range(data.draw(st.integers(1, 4))):
+        cells = data.draw(st.sampled_from([*VALUES, st.one_of(*VALUES)]))
+        name = data.draw(st.sampled_from(["id", "zip", "x", "when"])) + str(place)
+        columns[name] = data.draw(st.lists(st.none() | cells, min_size=rows, max_size=rows))
+    schema = Schema.infer(columns)
+    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+    assert all(column.reason and column.kind in KINDS and column.role in ROLES for column in schema.columns)
+    checked, notes = schema.check(columns)
+    again, more = schema.check(checked)
+    assert_frame_equal(again, checked)
+    assert not [note for note in notes if "outside" in note]
+    assert more == []

@@ -1,0 +1,248 @@
+"""What is asked of a target, the way to numbers and back, and targets that cannot be learnt."""
+
+import json
+from datetime import date, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import StandardScaler
+
+from lamina.data.task import Task, moments, usable_rows
+from lamina.errors import OptionError, TargetError
+
+
+def infer(values, **options):
+    return Task.infer(pl.DataFrame({"y": values}), "y", **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "reason"),
+    [
+        (["a", "b"] * 5, "classification", "words"),
+        ([True, False] * 5, "classification", "true and false"),
+        (pl.Series(["a", "b"] * 5, dtype=pl.Categorical), "classification", "words"),
+        ([1, 2, 3] * 10, "classification", "3 distinct whole numbers in 30 rows"),
+        ([0.0, 1.0] * 5, "classification", "2 distinct whole numbers"),
+        ([0.5, 1.0] * 5, "regression", "fractions"),
+        (list(range(100)), "regression", "100 distinct whole numbers"),
+        (list(range(20)) * 5, "classification", "20 distinct whole numbers"),
+        (list(range(20)) * 4, "regression", "20 distinct whole numbers"),
+        (list(range(21)) * 10, "regression", "21 distinct whole numbers"),
+        ([date(2020, 1, 1), date(2021, 1, 1)] * 3, "classification", "dates"),
+    ],
+)
+def test_the_kind_is_found_with_a_reason(values, kind, reason):
+    task = infer(values)
+    assert task.kind == kind
+    assert reason in task.reason
+
+
+def test_a_kind_that_is_asked_for_overrules_the_guess():
+    assert infer([1, 2, 3] * 10, kind="regression").center == (2.0,)
+    assert infer(list(range(9)), kind="classification", min_class_rows=1).classes == tuple(range(9))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (["b", "a", "b", "a"], object),
+        ([2, 1, 2, 1], np.int64),
+        (pl.Series([2, 1, 2, 1], dtype=pl.UInt8), np.uint8),
+        ([True, False, True, False], bool),
+        (pl.Series([2.0, 1.0, 2.0, 1.0], dtype=pl.Float32), np.float32),
+        ([date(2021, 1, 1), date(2020, 1, 1)] * 2, "datetime64[D]"),
+        ([datetime(2021, 1, 1, 5), datetime(2020, 1, 1)] * 2, "datetime64[us]"),
+        (pl.Series(["b", "a", "b", "a"], dtype=pl.Enum(["b", "a"])), object),
+    ],
+)
+def test_labels_come_back_as_they_were_given(values, dtype):
+    task = infer(values)
+    codes = task.encode(pl.Series("y", values))
+    assert codes.dtype == np.int64
+    assert codes.tolist() == [1, 0, 1, 0]
+    labels = task.decode(np.eye(2)[codes])
+    assert labels.dtype == dtype
+    assert pl.Series(labels).to_list() == pl.Series(values).to_list()
+    again = Task.from_json(json.loads(json.dumps(task.to_json())))
+    assert again == task
+    assert [type(label) for label in again.classes] == [type(label) for label in task.classes]
+
+
+@given(
+    st.one_of(
+        st.lists(st.text(), min_size=2, unique=True),
+        st.lists(st.integers(-(2**62), 2**62), min_size=2, unique=True),
+        st.lists(st.integers(-(2**52), 2**52).map(float), min_size=2, unique=True),
+        st.lists(st.dates(), min_size=2, unique=True),
+        st.lists(st.datetimes(), min_size=2, unique=True),
+    )
+)
+def test_any_labels_survive_encoding_and_json(labels):
+    task = infer(labels, kind="classification", min_class_rows=1)
+    assert list(task.classes) == sorted(labels)
+    assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
+    codes = task.encode(pl.Series(labels))
+    assert pl.Series(task.decode(np.eye(len(labels))[codes])).to_list() == labels
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, unique=True))
+def test_any_values_survive_encoding_and_json(values):
+    task = infer(values, kind="regression")
+    assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
+    spread = max(values) - min(values)
+    np.testing.assert_allclose(task.decode(task.encode(pl.Series(values))), values, atol=1e-6 * spread + 1e-9)
+
+
+def test_several_targets_are_standardised_as_scikit_learn_does():
+    rng = np.random.default_rng(0)
+    values = np.c_[rng.normal(5, 3, 200), rng.exponential(1e5, 200), np.full(200, 7.0)]
+    values[0, 2] = 8
+    table = pl.DataFrame(values, schema=["a", "b", "c"])
+    task = Task.infer(table, ["a", "b", "c"])
+    scaler = StandardScaler().fit(values)
+    assert task.kind == "regression"
+    np.testing.assert_allclose(task.center, scaler.mean_, rtol=1e-12)
+    np.testing.assert_allclose(task.scale, scaler.scale_, rtol=1e-12)
+    encoded = task.encode(table)
+    assert encoded.dtype == np.float32
+    np.testing.assert_allclose(encoded, scaler.transform(values), rtol=1e-5, atol=1e-6)
+    assert (np.abs(task.decode(encoded) - values) <= 1e-6 * scaler.scale_).all()
+    np.testing.assert_array_equal(task.truth(table), values)
+
+
+def test_one_target_is_told_as_a_line_in_float64():
+    task = Task("regression", ("y",), center=(10.0,), scale=(2.0,))
+    assert task.decode(np.float32([[1], [-1]])).tolist() == [12.0, 8.0]
+    assert task.decode(np.float32([1, -1])).dtype == np.float64
+    assert task.encode(pl.Series([12, 8])).tolist() == [[1.0], [-1.0]]
+    assert task.truth(pl.DataFrame({"y": [12, 8]})).tolist() == [12.0, 8.0]
+
+
+def test_scale_and_frequencies_are_measured_on_the_rows_given():
+    task = infer([0.0, 10.0, 0.5, 9.5]).fit(pl.DataFrame({"y": [1.0, 3.0, None]}))
+    assert (task.center, task.scale) == ((2.0,), (1.0,))
+    task = infer(["a", "b"] * 4).fit(pl.DataFrame({"y": ["a", "a", "a", "b"]}))
+    assert task.frequencies == (0.75, 0.25)
+    assert infer([1.5, 2.5]).fit(pl.DataFrame({"y": [4.0, 4.0]})).scale == (1.0,)
+
+
+def test_moments_of_huge_values_do_not_overflow():
+    assert moments(np.array([-1e300, 1e300])) == pytest.approx((0, 1e300))
+    assert moments(np.array([0.1] * 3)) == (0.1, 1.0)
+
+
+def test_a_huge_value_stays_finite_when_encoded():
+    task = Task("regression", ("y",), center=(0.0,), scale=(1.0,))
+    assert task.encode(pl.Series([1e300, -1e300])).tolist() == [[1e6], [-1e6]]
+
+
+def test_the_baseline_always_says_the_same():
+    task = infer(["b", "a", "b", "b"], kind="classification", min_class_rows=1)
+    assert task.baseline(2).tolist() == [[0.25, 0.75], [0.25, 0.75]]
+    assert task.decode(task.baseline(2)).tolist() == ["b", "b"]
+    task = infer([1.5, 2.5, 5.0])
+    assert task.decode(task.baseline(2)).tolist() == [3.0, 3.0]
+
+
+def test_losses_follow_from_the_task():
+    two, three, value = infer(["a", "b"] * 3), infer(["a", "b", "c"] * 3), infer([0.5, 1.5])
+    assert (two.default_loss, two.output_size("binary_cross_entropy"), two.output_size("cross_entropy")) == (
+        "binary_cross_entropy",
+        1,
+        2,
+    )
+    assert (three.default_loss, three.output_size("cross_entropy")) == ("cross_entropy", 3)
+    assert (value.default_loss, value.output_size("huber")) == ("mse", 1)
+    with pytest.raises(OptionError, match="'mse' does not fit classification with 3 classes, expected 'cross_entropy'"):
+        three.output_size("mse")
+    with pytest.raises(OptionError, match="'cross_entropy' does not fit regression, expected 'mse' or 'huber'"):
+        value.output_size("cross_entropy")
+
+
+def test_probabilities_are_exact_and_stable():
+    two, three = infer(["a", "b"] * 3), infer(["a", "b", "c"] * 3)
+    np.testing.assert_allclose(
+        two.probabilities(np.float32([[0], [np.log(3)], [1e4], [-1e4]]), "binary_cross_entropy"),
+        [[0.5, 0.5], [0.25, 0.75], [0, 1], [1, 0]],
+        atol=1e-7,
+    )
+    assert two.probabilities(np.zeros(4), "binary_cross_entropy").shape == (4, 2)
+    logits = np.log([[1.0, 2, 5]])
+    np.testing.assert_allclose(three.probabilities(logits + 1000, "cross_entropy"), [[0.125, 0.25, 0.625]])
+    members = np.log([[[1.0, 1, 2], [2.0, 1, 1]]])
+    np.testing.assert_allclose(three.probabilities(members, "cross_entropy"), [[0.375, 0.25, 0.375]])
+
+
+def test_rows_without_a_target_are_counted():
+    table = pl.DataFrame({"y": [1.0, None, float("nan"), 2.0], "z": [None, 1, 1, 1]})
+    mask, note = usable_rows(table, "y")
+    assert mask.tolist() == [True, False, False, True]
+    assert note == "2 of 4 rows have no value in the target 'y' and are left out"
+    assert usable_rows(table, ["y", "z"])[0].tolist() == [False, False, False, True]
+    assert usable_rows(table[:1], "y")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        ([None, None], {}, "target 'y' has no value in any of the 2 rows"),
+        ([1.5], {}, r"one row \(n_samples=1\)"),
+        ([3, 3, 3], {}, "has one class .3. in all 3 rows"),
+        ([3.5, 3.5, 3.5], {}, "is 3.5 in all 3 rows; there is nothing to learn"),
+        ([1.5, float("inf"), 2.0], {}, "is infinite in 1 row;"),
+        ([1.0, float("inf"), 2.0], {"kind": "classification"}, "holds infinity"),
+        (["a"] * 5 + ["b"], {}, "class 'b' of target 'y' has 1 row, but at least 2 are needed; merge it"),
+        (["a"] * 9 + list("bcd"), {}, "class 'b' .* has 1 row .and 2 more classes have as few."),
+        ([f"u{i}" for i in range(20)], {}, "20 distinct values in 20 rows, .* identifier"),
+        ([f"a film that i liked {i} times" for i in range(20)], {}, "free text"),
+        ([str(i / 2) for i in range(20)], {}, "numbers written as words"),
+        ([0.25, 0.5], {"kind": "classification"}, "Unknown label type: .* fractions such as 0.25"),
+        (["a", "b"], {"kind": "regression"}, "type String .such as 'a'., but regression needs numbers"),
+        (pl.Series([[1], [2]] * 3), {}, "type List.* cannot be a class"),
+    ],
+)
+def test_a_target_that_cannot_be_learnt_is_refused(values, options, message):
+    with pytest.raises(TargetError, match=message):
+        infer(values, **options)
+
+
+def test_rare_classes_are_let_through_when_asked():
+    assert infer(["a", "b", "c"], kind="classification", min_class_rows=1).frequencies == pytest.approx((1 / 3,) * 3)
+
+
+def test_wrong_names_and_kinds_are_refused():
+    table = pl.DataFrame({"income": ["a", "b"] * 2, "age": [1, 2] * 2})
+    with pytest.raises(TargetError, match="no column 'incom' to be the target; did you mean 'income'?"):
+        Task.infer(table, "incom")
+    with pytest.raises(TargetError, match="no target is named"):
+        Task.infer(table, [])
+    with pytest.raises(TargetError, match="'income' is of type String"):
+        Task.infer(table, ["income", "age"])
+    with pytest.raises(TargetError, match="2 targets .income, age. to classify"):
+        Task.infer(table, ["income", "age"], kind="classification")
+    with pytest.raises(OptionError, match="kind of task is 'rank'"):
+        Task.infer(table, "income", kind="rank")
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "message"),
+    [
+        (["a", "b"] * 2, ["a", "c"], "holds 'c' .1 row., a class that training did not have; expected 'a', 'b'"),
+        (["a", "b"] * 2, ["a", None], "has no value in 1 row"),
+        ([1, 2] * 2, [1.5, 2.0], "holds 1.5 .1 row."),
+        ([1, 2] * 2, [[1], [2]], "is of type List.*, expected Int64"),
+        ([0.5, 1.5], [0.5, None], "has no value in 1 row"),
+        ([0.5, 1.5], ["x", "y"], "regression needs numbers"),
+    ],
+)
+def test_a_target_of_another_kind_than_learnt_is_refused(known, given, message):
+    with pytest.raises(TargetError, match=message):
+        infer(known).encode(pl.Series("y", given))
+
+
+def test_classes_are_recognised_in_another_type():
+    assert infer([1, 2] * 2).encode(pl.Series([2.0, 1.0])).tolist() == [1, 0]
+    assert infer([1.0, 2.0] * 2).encode(pl.Series([2, 1])).tolist() == [1, 0]
