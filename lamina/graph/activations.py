@@ -1,0 +1,40 @@
+"""Activations and propagations by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def identity(x: Tensor) -> Tensor:
+    return x
+
+
+def step(x: Tensor) -> Tensor:
+    """Heaviside's step, 1 from 0 on: the perceptron's (Rosenblatt 1958). Its gradient is zero everywhere, so what lies
+    before it does not learn by gradients."""
+    return x.clamp(-1, 0).floor() + 1
+
+
+def softmax(x: Tensor) -> Tensor:
+    return x.softmax(-1)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": identity,
+    "step": step,
+    "logistic": Tensor.sigmoid,
+    "tanh": Tensor.tanh,
+    "relu": Tensor.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "softmax": softmax,
+}
+
+#: (inputs, weight, bias) -> what a neuron is excited by.
+PROPAGATIONS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"weighted_sum": F.linear}

@@ -1,0 +1,277 @@
+"""The graph: layers and the edges between them. Pure data, JSON both ways; :class:`lamina.graph.Plan` checks it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lamina.errors import GraphError
+from lamina.graph.layer import Layer, Shape, nearest
+
+FORMAT = 1
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One connection.
+
+    Args:
+        source: The node that is read.
+        target: The layer that reads it.
+        delay: 1 to read what the source gave one time step ago, 0 never to, ``None`` to leave it to the plan's rule.
+        projection: Bring the source to the width of the target's other inputs by a learnt linear map.
+    """
+
+    source: str
+    target: str
+    delay: int | None = None
+    projection: bool = False
+
+
+class Graph:
+    """A network as a directed graph. Nodes keep the order in which they were defined; the rule for delays reads it.
+
+    Edges that run forward make a feed-forward net, edges that jump over layers are shortcuts, and an edge that closes a
+    cycle is delayed by one step and makes the net recurrent: directly (a layer feeds itself) or indirectly.
+
+    Example:
+        >>> from lamina.graph import Dense, Graph
+        >>> g = Graph()
+        >>> g.input("pixels", shape=(1, 32, 32))
+        >>> g.layer("hidden", Dense(64, activation="relu"), after="pixels")
+        >>> g.layer("deeper", Dense(64), after="hidden")
+        >>> g.connect("pixels", "deeper")          # a shortcut
+        >>> g.connect("deeper", "hidden")          # closes a cycle: delayed, so the net is recurrent over the time axis
+        >>> g.output("label", after="deeper")
+        >>> g
+        Graph(pixels -> hidden, hidden -> deeper, pixels -> deeper, deeper -> hidden, deeper -> label)
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Shape | Layer] = {}
+        self.edges: list[Edge] = []
+        self.outputs: dict[str, str] = {}
+
+    # -- building ------------------------------------------------------------------------------------------------------
+
+    def input(self, name: str, *, shape: Sequence[int] | int) -> None:
+        """Add an input; the shape leaves out the batch (and, in a recurrent net, the time) axis."""
+        self._new(name)
+        sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+        if not sizes or any(isinstance(size, bool) or not hasattr(size, "__index__") or size < 1 for size in sizes):
+            raise GraphError(f"input {name!r} has the shape {shape!r}, expected whole numbers of at least 1, as in (8,)")
+        self.nodes[name] = tuple(int(size) for size in sizes)
+
+    def layer(self, name: str, layer: Layer, *, after: str | Sequence[str] = ()) -> None:
+        """Add a layer that reads the named nodes, in that order; more edges may follow by :meth:`connect`."""
+        self._new(name)
+        if not isinstance(layer, Layer):
+            raise GraphError(f"layer {name!r} is a {type(layer).__name__}, expected a layer kind, as in Dense(64)")
+        sources = [after] if isinstance(after, str) else list(after)
+        for source in sources:
+            self._known(source, f"layer {name!r} comes after")
+        if len(set(sources)) < len(sources):
+            raise GraphError(f"layer {name!r} comes after {sources}, where a name is repeated; name each once")
+        self.nodes[name] = layer
+        self.edges.extend(Edge(source, name) for source in sources)
+
+    def connect(self, source: str, target: str, *, delay: int | None = None, projection: bool = False) -> None:
+        """Add an edge: a shortcut when it runs forward, recurrence when it closes a cycle.
+
+        Args:
+            source: The node that is read.
+            target: The layer that reads it.
+            delay: 1 delays this edge, 0 never does; ``None`` leaves it to the rule in :class:`lamina.graph.Plan`.
+            projection: When the target adds and the widths differ, learn a linear map to the right width.
+        """
+        self._known(source, "an edge starts at")
+        self._known(target, "an edge ends at")
+        if isinstance(self.nodes[target], tuple):
+            raise GraphError(
+                f"{source!r} cannot connect to the input {target!r}; inputs come from the batch, connect to a layer"
+            )
+        if any(edge.source == source and edge.target == target for edge in self.edges):
+            raise GraphError(f"{source!r} is connected to {target!r} already; connect two nodes once")
+        if delay not in (None, 0, 1):
+            raise GraphError(
+                f"the delay from {source!r} to {target!r} is {delay!r}, expected 0, 1 or None; chain Join() to wait"
+            )
+        self.edges.append(Edge(source, target, None if delay is None else int(delay), bool(projection)))
+
+    def output(self, name: str, *, after: str) -> None:
+        """Name what the net gives back; with several outputs it gives a dict."""
+        self._new(name)
+        self._known(after, f"output {name!r} comes after")
+        self.outputs[name] = after
+
+    def _new(self, name: str) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise GraphError(f"{name!r} cannot name a node; use letters, digits and underscores, not a digit first")
+        if name in self.nodes or name in self.outputs:
+            raise GraphError(f"the name {name!r} is taken; give each input, layer and output its own")
+
+    def _known(self, name: str, what: str) -> None:
+        if name not in self.nodes:
+            raise GraphError(f"{what} {name!r}, which is not defined; {nearest(name, self.nodes)}")
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        return {name: node for name, node in self.nodes.items() if isinstance(node, tuple)}
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        return {name: node for name, node in self.nodes.items() if isinstance(node, Layer)}
+
+    def edges_into(self, target: str) -> list[Edge]:
+        """The edges that a layer reads, in the order in which they are joined."""
+        return [edge for edge in self.edges if edge.target == target]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self.to_json() == other.to_json()
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __repr__(self) -> str:
+        arrows = [(edge.source, edge.target) for edge in self.edges] + [(after, name) for name, after in self.outputs.items()]
+        return f"Graph({', '.join(f'{source} -> {target}' for source, target in arrows)})"
+
+    # -- editing: each returns a new graph, net.edit(graph) then keeps the weights that still fit ---------------------------
+
+    def copy(self) -> Graph:
+        """A graph of its own; the layers in it are frozen and shared."""
+        new = Graph()
+        new.nodes, new.edges, new.outputs = dict(self.nodes), list(self.edges), dict(self.outputs)
+        return new
+
+    def replace(self, name: str, layer: Layer) -> Graph:
+        """The same edges with another layer under this name."""
+        self._layer(name)
+        new = self.copy()
+        new.nodes[name] = layer
+        return new
+
+    def widen(self, name: str, size: int) -> Graph:
+        """Give a layer more neurons (or fewer).
+
+        Example:
+            >>> from lamina.graph import Dense, Graph
+            >>> g = Graph()
+            >>> g.input("x", shape=3)
+            >>> g.layer("hidden", Dense(4), after="x")
+            >>> g.output("y", after="hidden")
+            >>> g.widen("hidden", 6).layers["hidden"].size
+            6
+        """
+        layer = self._layer(name)
+        if "size" not in {item.name for item in dataclasses.fields(layer)}:
+            raise GraphError(f"layer {name!r} is a {type(layer).__name__}, which has no size; widen a layer that has, as Dense")
+        return self.replace(name, dataclasses.replace(layer, **{"size": size}))
+
+    def insert(self, name: str, layer: Layer, *, after: str, before: str | Sequence[str]) -> Graph:
+        """Put a new layer into the edge (or edges) from one node to others, which may be outputs."""
+        self._known(after, f"layer {name!r} comes after")
+        targets = [before] if isinstance(before, str) else list(before)
+        new = self.copy()
+        new._new(name)
+        for target in targets:
+            if self.outputs.get(target) == after:
+                new.outputs[target] = name
+                continue
+            places = [i for i, edge in enumerate(new.edges) if (edge.source, edge.target) == (after, target)]
+            if not places:
+                readers = [edge.target for edge in self.edges if edge.source == after]
+                readers += [output for output, source in self.outputs.items() if source == after]
+                raise GraphError(f"{after!r} is not read by {target!r}; {nearest(target, readers)}")
+            new.edges[places[0]] = dataclasses.replace(new.edges[places[0]], source=name)
+        new.edges.append(Edge(after, name))
+        # Right behind what it reads, so that the rule for delays sees the old edges as it did before.
+        order = list(new.nodes)
+        order.insert(order.index(after) + 1, name)
+        nodes: dict[str, Shape | Layer] = {**new.nodes, name: layer}
+        new.nodes = {key: nodes[key] for key in order}
+        return new
+
+    def remove(self, name: str) -> Graph:
+        """Take a layer out; whatever read it now reads what it read."""
+        self._layer(name)
+        read = [edge for edge in self.edges_into(name) if edge.source != name]
+        new = self.copy()
+        del new.nodes[name]
+        new.edges = []
+        present = {(edge.source, edge.target) for edge in self.edges}
+        for edge in self.edges:
+            if edge.target == name:
+                continue
+            # A path through the layer that waited somewhere still waits.
+            bridges = [
+                dataclasses.replace(edge, source=into.source, delay=1 if into.delay == 1 else edge.delay)
+                for into in (read if edge.source == name else ())
+            ]
+            bridges = [bridge for bridge in bridges if (bridge.source, bridge.target) not in present]
+            present.update((bridge.source, bridge.target) for bridge in bridges)
+            new.edges.extend(bridges if edge.source == name else [edge])
+        for output, after in self.outputs.items():
+            if after == name and len(read) != 1:
+                raise GraphError(
+                    f"{name!r} reads {len(read)} nodes, so output {output!r} cannot move; put a Join() behind it first"
+                )
+            new.outputs[output] = read[0].source if after == name else after
+        return new
+
+    def _layer(self, name: str) -> Layer:
+        node = self.nodes.get(name)
+        if not isinstance(node, Layer):
+            raise GraphError(f"there is no layer {name!r} to edit; {nearest(name, self.layers)}")
+        return node
+
+    # -- JSON ----------------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, defaults included, as what ``json.dumps`` takes."""
+        nodes = [
+            {"name": name, "shape": list(node)} if isinstance(node, tuple) else {"name": name, "layer": node.to_json()}
+            for name, node in self.nodes.items()
+        ]
+        edges = [dataclasses.asdict(edge) for edge in self.edges]
+        return {"format": FORMAT, "nodes": nodes, "edges": edges, "outputs": dict(self.outputs)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Graph:
+        """The graph that :meth:`to_json` wrote; what only a newer lamina knows is refused by name.
+
+        Raises:
+            GraphError: A newer format, an unknown kind of layer, an unknown option, something missing.
+        """
+        version = values.get("format")
+        if version != FORMAT:
+            raise GraphError(f"the graph has format {version!r}, this lamina reads {FORMAT}; update lamina to read newer ones")
+        _check_keys("graph", values, ("format", "nodes", "edges", "outputs"))
+        graph = cls()
+        for node in values["nodes"]:
+            if "shape" in node:
+                _check_keys("input", node, ("name", "shape"))
+                graph.input(node["name"], shape=node["shape"])
+            else:
+                _check_keys("layer", node, ("name", "layer"))
+                graph.layer(node["name"], Layer.from_json(node["layer"]))
+        for edge in values["edges"]:
+            _check_keys("edge", edge, ("source", "target", "delay", "projection"))
+            graph.connect(edge["source"], edge["target"], delay=edge["delay"], projection=edge["projection"])
+        for name, after in values["outputs"].items():
+            graph.output(name, after=after)
+        return graph
+
+
+def _check_keys(what: str, values: Mapping[str, Any], expected: Iterable[str]) -> None:
+    odd = sorted(set(values) ^ set(expected))
+    if odd:
+        verb = "has" if odd[0] in values else "lacks"
+        raise GraphError(
+            f"a stored {what} {verb} {odd[0]!r}, which this lamina does not expect; update lamina or store it again"
+        )

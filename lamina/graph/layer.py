@@ -1,0 +1,168 @@
+"""What every kind of layer has in common, as data: shapes, joins, JSON, and the checks on what a person passes in."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from lamina.errors import GraphError
+
+Shape = tuple[int, ...]
+
+ACTIVATIONS = ("identity", "step", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softmax")
+PROPAGATIONS = ("weighted_sum",)
+JOINS = ("concat", "add")
+KINDS: dict[str, type[Layer]] = {}
+
+
+def nearest(name: Any, names: Iterable[str]) -> str:
+    """The hint at the end of an error: the nearest known name, or all of them."""
+    known = list(names)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+
+
+def size_text(shape: Shape) -> str:
+    """``(1, 32, 32)`` as a person writes it: ``1 x 32 x 32``."""
+    return " x ".join(str(size) for size in shape)
+
+
+def projection_name(source: str, target: str) -> str:
+    """What the learnt map of a projected edge is called in a net."""
+    return f"{source}_to_{target}"
+
+
+def joined(join: str, shapes: Sequence[Shape], names: Sequence[str] = ()) -> Shape:
+    """The shape of several inputs made one: the last axes laid end to end (``concat``) or summed (``add``).
+
+    Raises:
+        GraphError: The shapes do not fit; the message names the first two that disagree.
+    """
+    first = shapes[0]
+    for i, shape in enumerate(shapes[1:], 1):
+        fits = shape == first if join == "add" else bool(first) and bool(shape) and shape[:-1] == first[:-1]
+        if not fits:
+            this, that = (names[0], names[i]) if names else ("input 0", f"input {i}")
+            remedy = "connect one with projection=True or join='concat'" if join == "add" else "flatten one of them"
+            raise GraphError(f"{this} {first} and {that} {shape} cannot join by {join!r}; {remedy}")
+    if len(shapes) == 1 or join == "add":
+        return first
+    return (*first[:-1], sum(shape[-1] for shape in shapes))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What every kind has in common: how several inputs are joined.
+
+    Args:
+        join: ``"concat"`` lays the inputs end to end along the last axis; ``"add"`` sums inputs of one shape.
+    """
+
+    join: str = field(default="concat", kw_only=True)
+
+    #: What the last axes of each tensor stand for; editing a graph maps "in" and "out" unit by unit.
+    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    #: Whether unit i of the output is unit i of the joined input.
+    unitwise: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        KINDS[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        check_word(self, "join", JOINS)
+
+    def fixed(self) -> Shape | None:
+        """The shape that comes out whatever goes in, where there is one; it is what lets a cycle be measured."""
+        return None
+
+    def reads(self, shape: Shape) -> Shape:
+        """The shape in which one input is read, before joining."""
+        return shape
+
+    def result(self, shape: Shape) -> Shape:
+        """The shape that comes out when the joined input has this shape."""
+        return shape
+
+    def tensors(self, shape: Shape) -> dict[str, Shape]:
+        """Name and shape of everything that is learnt when the joined input has this shape."""
+        return {}
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        """The shape that comes out of inputs of these shapes.
+
+        Example:
+            >>> from lamina.graph import Dense
+            >>> Dense(8).shape([(1, 4, 4), (3,)])
+            (8,)
+        """
+        return self.result(joined(self.join, [self.reads(shape) for shape in inputs]))
+
+    def to_json(self) -> dict[str, Any]:
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {"type": type(self).__name__} | {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Layer:
+        """The layer that :meth:`to_json` wrote; a kind or a field from a newer lamina is refused by name."""
+        kind = values.get("type")
+        if kind not in KINDS:
+            raise GraphError(f"layer kind {kind!r} is unknown to this lamina; update lamina, or {nearest(kind, KINDS)}")
+        cls = KINDS[kind]
+        known = {item.name: item for item in dataclasses.fields(cls)}
+        for name in values:
+            if name != "type" and name not in known:
+                raise GraphError(f"{kind} has no option {name!r} in this lamina; update lamina, or {nearest(name, known)}")
+        for name, item in known.items():
+            if name not in values and item.default is dataclasses.MISSING:
+                raise GraphError(f"{kind} lacks {name!r}; the stored graph is damaged, store it again")
+        options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "type"}
+        return cls(**options)
+
+
+def check_word(layer: Layer, name: str, known: Sequence[str]) -> None:
+    value = getattr(layer, name)
+    if value not in known:
+        raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected one of its names; {nearest(value, known)}")
+
+
+def check_whole(layer: Layer, name: str, low: int = 1) -> None:
+    value = getattr(layer, name)
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
+        raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected a whole number of at least {low}")
+    object.__setattr__(layer, name, int(value))  # a NumPy whole number would not go into JSON
+
+
+def check_wholes(layer: Layer, name: str, low: int) -> None:
+    given = getattr(layer, name)
+    values = tuple(given) if isinstance(given, Iterable) else ()
+    good = isinstance(given, Iterable) and all(hasattr(v, "__index__") and not isinstance(v, bool) and v >= low for v in values)
+    if not good:
+        raise GraphError(f"{type(layer).__name__}.{name} is {given!r}, expected whole numbers of at least {low}, as in (8,)")
+    object.__setattr__(layer, name, tuple(int(value) for value in values))
+
+
+def check_share(layer: Layer, name: str) -> None:
+    value = getattr(layer, name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected a number from 0 up to, not including, 1")
+
+
+def notes(layer: Layer) -> list[str]:
+    """What was said of a layer beyond its size: words as they are, numbers with their names."""
+    said = []
+    for item in dataclasses.fields(layer):
+        value = getattr(layer, item.name)
+        if item.name == "size" or value == item.default or value is None:
+            continue
+        if isinstance(value, str):
+            said.append(value)
+        elif isinstance(value, bool):
+            said.append(item.name if value else f"no {item.name}")
+        elif isinstance(value, tuple):
+            said.append(f"{len(value)} {item.name}")
+        else:
+            said.append(f"{item.name} {value}")
+    return said

@@ -1,0 +1,260 @@
+"""Activations, ensembles and embeddings against their formulas."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lamina.graph import Activation, CategoryEmbedding, Dense, Graph, MemberDense, Members, Net, NumberEmbedding, Plan
+from lamina.graph.activations import ACTIVATIONS, PROPAGATIONS
+from lamina.graph.layer import ACTIVATIONS as ACTIVATION_NAMES
+from lamina.graph.layer import KINDS
+from lamina.graph.layer import PROPAGATIONS as PROPAGATION_NAMES
+from lamina.graph.modules import MODULES
+
+
+def net_of(*layers, shape, seed=0):
+    g = Graph()
+    g.input("x", shape=shape)
+    before = "x"
+    for i, layer in enumerate(layers):
+        g.layer(f"layer{i}", layer, after=before)
+        before = f"layer{i}"
+    g.output("y", after=before)
+    return Net(Plan(g), seed=seed).double()
+
+
+def same(ours, theirs, tolerance=1e-12):
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+
+
+def rows(*shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+FORMULAS = {
+    "identity": lambda x: x,
+    "step": lambda x: float(x >= 0),
+    "logistic": lambda x: 1 / (1 + math.exp(-x)),
+    "tanh": math.tanh,
+    "relu": lambda x: max(x, 0.0),
+    "leaky_relu": lambda x: x if x > 0 else 0.01 * x,
+    "elu": lambda x: x if x > 0 else math.expm1(x),
+    "selu": lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * math.expm1(x)),
+    "gelu": lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2))),
+    "silu": lambda x: x / (1 + math.exp(-x)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FORMULAS))
+def test_activation_is_its_formula(name):
+    x = torch.tensor([[-2.0, -1e-9, 0.0, 0.5, 30.0]], dtype=torch.float64)
+    expected = torch.tensor([[FORMULAS[name](value) for value in x[0].tolist()]], dtype=torch.float64)
+    same(net_of(Activation(name), shape=5)({"x": x}), expected)
+
+
+def test_softmax_runs_over_the_last_axis_and_step_has_no_gradient():
+    x = rows(4, 2, 3).requires_grad_()
+    same(net_of(Activation("softmax"), shape=(2, 3))({"x": x}).sum(-1), torch.ones(4, 2, dtype=torch.float64))
+    net_of(Activation("step"), shape=(2, 3))({"x": x}).sum().backward()
+    assert (x.grad == 0).all()
+
+
+def test_every_name_and_kind_has_its_part():
+    assert set(ACTIVATIONS) == set(ACTIVATION_NAMES)
+    assert set(PROPAGATIONS) == set(PROPAGATION_NAMES)
+    assert set(MODULES) == set(KINDS.values())
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Dense(5), 3),
+        (Dense(5, bias=False), (2, 3)),
+        (Dense(5, members=2, adapter=True), (2, 3)),
+        (Dense(5, members=2, adapter=True, bias=False), 3),
+        (MemberDense(5, members=2), (2, 3)),
+        (MemberDense(5, members=2, bias=False), 4),
+        (Members(3), 4),
+        (Members(3, scaling=None), 4),
+        (CategoryEmbedding((3, 4, 5), (2, 0, 3)), 3),
+        (CategoryEmbedding((3, 4), (0, 0)), 2),
+        (NumberEmbedding("piecewise_linear", 4, bins=6), 3),
+        (NumberEmbedding("periodic", 4, frequencies=5), 3),
+    ],
+)
+def test_parameters_and_shape_are_what_the_plan_said(layer, shape):
+    net = net_of(layer, shape=shape)
+    assert {name: tuple(p.shape) for name, p in net.layer0.named_parameters()} == layer.tensors(net.plan.joined["layer0"])
+    assert sum(p.numel() for p in net.parameters()) == net.plan.parameter_count
+    x = torch.zeros(2, *net.plan.inputs["x"], dtype=torch.int64 if isinstance(layer, CategoryEmbedding) else torch.float64)
+    assert net({"x": x}).shape == (2, *net.plan.shapes["layer0"])
+    assert net({"x": x}).dtype == torch.float64
+
+
+# -- ensembles -------------------------------------------------------------------------------------------------------------
+
+
+def test_members_share_the_weights_of_dense():
+    net = net_of(Dense(4, "relu", members=3), shape=(3, 5))
+    x, dense = rows(6, 3, 5), net.layer0
+    same(net({"x": x}), F.relu(x @ dense.weight.T + dense.bias))
+    net = net_of(Dense(4, members=3), shape=5)
+    same(net({"x": x[:, 0]}), (x[:, 0] @ net.layer0.weight.T + net.layer0.bias)[:, None].expand(6, 3, 4))
+
+
+def test_adapters_are_equation_5_of_batch_ensemble_member_by_member():
+    net = net_of(Dense(4, "relu", members=3, adapter=True), shape=5)
+    part, x = net.layer0, rows(6, 5)
+    assert set(part.r.unique().tolist()) == {-1.0, 1.0}
+    assert (part.s == 1).all()
+    assert (part.b == part.b[0]).all()
+    for tensor in (part.r, part.s, part.b):
+        tensor.data = rows(*tensor.shape)
+    expected = [F.relu(part.s[k] * (part.weight @ (part.r[k] * x).T).T + part.b[k]) for k in range(3)]
+    same(net({"x": x}), torch.stack(expected, 1))
+    later = net_of(Dense(4, members=3, adapter=True, bias=False), shape=(3, 5))
+    assert (later.layer0.r == 1).all()
+    members = rows(6, 3, 5)
+    same(later({"x": members}), members @ later.layer0.weight.T)
+
+
+def test_member_dense_has_weights_for_each():
+    net, x = net_of(MemberDense(2, "tanh", members=3), shape=(3, 5)), rows(6, 3, 5)
+    expected = [torch.tanh(x[:, k] @ net.layer0.weight[k] + net.layer0.bias[k]) for k in range(3)]
+    same(net({"x": x}), torch.stack(expected, 1))
+    flat = net_of(MemberDense(2, members=3, bias=False), shape=5)
+    same(flat({"x": x[:, 0]}), torch.stack([x[:, 0] @ flat.layer0.weight[k] for k in range(3)], 1))
+
+
+def test_members_begin_with_one_scale_for_each_chunk():
+    net, x = net_of(Members(50, scaling="normal", chunks=(3, 2)), shape=5), rows(6, 5)
+    scale = net.layer0.scale
+    same(net({"x": x}), x[:, None] * scale)
+    assert (scale[:, :3] == scale[:, :1]).all()
+    assert (scale[:, 3:] == scale[:, 3:4]).all()
+    assert (scale[:, 0] != scale[:, 3]).all()
+    assert scale.std().item() == pytest.approx(1, abs=0.2)
+    assert set(net_of(Members(50), shape=5).layer0.scale.unique().tolist()) == {-1.0, 1.0}
+    same(net_of(Members(2, scaling=None), shape=5)({"x": x}), torch.stack([x, x], 1))
+
+
+# -- categories ------------------------------------------------------------------------------------------------------------
+
+
+def test_category_embedding_looks_each_column_up_in_its_own_table():
+    cardinalities, sizes = (3, 4, 2, 5), (2, 0, 0, 3)
+    net = net_of(CategoryEmbedding(cardinalities, sizes), shape=4)
+    codes = torch.tensor([[0, 3, 1, 4], [2, 0, 0, 1], [1, 2, 1, 0]])
+    weight = net.layer0.weight
+    first, last = weight[:6].view(3, 2), weight[6:].view(5, 3)
+    expected = [first[codes[:, 0]], F.one_hot(codes[:, 1], 4), F.one_hot(codes[:, 2], 2), last[codes[:, 3]]]
+    ours = net({"x": codes})
+    same(ours, torch.cat(expected, 1))
+    net.zero_grad()
+    ours[:, -3:].sum().backward()
+    same(weight.grad[6:].view(5, 3), torch.tensor([1.0, 1, 0, 0, 1], dtype=torch.float64)[:, None].expand(5, 3))
+    assert (weight.grad[:6] == 0).all()
+    assert first.abs().max() <= 2**-0.5
+    assert last.abs().max() <= 3**-0.5
+
+
+def test_category_embedding_of_one_hot_only_learns_nothing():
+    net = net_of(CategoryEmbedding((3, 2), (0, 0)), shape=2)
+    assert list(net.state_dict()) == []
+    same(net({"x": torch.tensor([[2, 0]])}), torch.tensor([[0.0, 0, 1, 1, 0]], dtype=torch.float64))
+    assert net.float()({"x": torch.tensor([[2, 0]])}).dtype == torch.float32
+
+
+# -- numbers ---------------------------------------------------------------------------------------------------------------
+
+
+def encoding(x, edges):
+    """How full each bin is, one number and one bin at a time (Gorishniy et al. 2022, eq. 1, held within 0 and 1)."""
+    return [min(max((x - left) / (right - left), 0.0), 1.0) for left, right in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def test_piecewise_linear_is_equation_1_with_quantile_bins():
+    net = net_of(NumberEmbedding("piecewise_linear", 3, bins=4), shape=2)
+    train = torch.stack([torch.arange(44.0), torch.tensor([0.0, 1.0, 7.0]).repeat(15)[:44]], 1).double()
+    net.prepare({"x": train})
+    part = net.layer0
+    assert (part.weight == 0).all()
+    part.weight.data = rows(2, 3, 4)
+    edges = [np.unique(np.quantile(column.numpy(), np.linspace(0, 1, 5))).tolist() for column in train.T]
+    assert edges == [[0, 10.75, 21.5, 32.25, 43], [0, 1, 7]]
+    x = torch.tensor([[-5.0, 0.5], [3.0, 1.0], [20.0, 4.0], [39.0, 9.0], [60.0, -1.0]], dtype=torch.float64)
+    expected = torch.zeros(5, 2, 3, dtype=torch.float64)
+    for n in range(5):
+        for f in range(2):
+            full = encoding(x[n, f].item(), edges[f])
+            full += [0.0] * (4 - len(full))
+            expected[n, f] = part.weight[f] @ torch.tensor(full, dtype=torch.float64) + part.linear[f] * x[n, f] + part.bias[f]
+    same(net({"x": x}), expected.flatten(1), 1e-6)  # bins are kept in single precision
+
+
+def test_piecewise_linear_begins_as_a_straight_line_and_learns_its_bins():
+    net = net_of(NumberEmbedding("piecewise_linear", 3, bins=4, activation="relu"), shape=2)
+    x = rows(50, 2)
+    same(net({"x": x}), F.relu(x[:, :, None] * net.layer0.linear + net.layer0.bias).flatten(1))
+    net.layer0.bias.data += 9  # every relu is open
+    net({"x": x}).sum().backward()
+    assert (net.layer0.weight.grad != 0).any(2).all()
+
+
+def test_bins_of_a_constant_and_of_a_skewed_column():
+    net = net_of(NumberEmbedding("piecewise_linear", 2, bins=8), shape=2)
+    net.prepare({"x": torch.tensor([[5.0, 0.0]] * 90 + [[5.0, 1.0]] * 10).double()})
+    part = net.layer0
+    assert (part.scale[0] == 0).all()
+    assert (part.scale[1] != 0).sum() == 1
+    assert torch.isfinite(net({"x": torch.tensor([[5.0, 0.0], [1e9, -1e9]], dtype=torch.float64)})).all()
+
+
+def test_bins_do_not_depend_on_the_order_of_rows_and_live_in_the_state():
+    x = rows(500, 3)
+    first, second = (net_of(NumberEmbedding("piecewise_linear", 2, bins=8), shape=3) for _ in range(2))
+    first.prepare({"x": x})
+    second.prepare({"x": x.flip(0)})
+    assert first.layer0.offset.equal(second.layer0.offset)
+    third = net_of(NumberEmbedding("piecewise_linear", 2, bins=8), shape=3)
+    third.load_state_dict(first.state_dict())
+    assert third({"x": x}).equal(first({"x": x}))
+
+
+def test_only_what_prepares_is_executed_and_later_layers_see_their_own_inputs():
+    net = net_of(Dense(2), NumberEmbedding("piecewise_linear", 2, bins=4), Dense(2), shape=3)
+    x = rows(100, 3)
+    seen = []
+    net.layer2.register_forward_hook(lambda *_: seen.append(1))
+    net.train()
+    net.prepare({"x": x})
+    assert not seen
+    assert net.training
+    hidden = net.activations({"x": x}, ["layer0"])["layer0"].detach().numpy()
+    lows = (-net.layer1.offset[:, 0, 0] / net.layer1.scale[:, 0, 0]).numpy()
+    np.testing.assert_allclose(lows, hidden.min(0), rtol=1e-5)
+
+
+def test_periodic_is_equation_2_then_linear_then_relu():
+    net = net_of(NumberEmbedding("periodic", 3, frequencies=5, sigma=0.5), shape=2)
+    part, x = net.layer0, rows(7, 2)
+    net.prepare({"x": x})
+    expected = torch.zeros(7, 2, 3, dtype=torch.float64)
+    for f in range(2):
+        angle = 2 * math.pi * part.frequency[f] * x[:, f : f + 1]
+        expected[:, f] = F.relu(torch.cat([angle.cos(), angle.sin()], 1) @ part.weight[f].T + part.bias[f])
+    same(net({"x": x}), expected.flatten(1))
+    many = net_of(NumberEmbedding("periodic", 1, frequencies=2000, sigma=0.5), shape=1).layer0.frequency
+    assert many.std().item() == pytest.approx(0.5, rel=0.05)
+    assert many.abs().max() <= 1.5
+
+
+@pytest.mark.parametrize("kind", ["piecewise_linear", "periodic"])
+def test_inputs_of_an_embedding_have_gradients_for_those_who_explain(kind):
+    net = net_of(NumberEmbedding(kind, 3, bins=4), Dense(1), shape=2)
+    net.layer0.weight.data = rows(*net.layer0.weight.shape)
+    x = rows(4, 2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: net({"x": x}), (x,))
