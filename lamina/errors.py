@@ -35,7 +35,7 @@ class SchemaError(DataError):
 
 
 class TargetError(DataError):
-    """The target cannot be learnt: unknown, missing everywhere, constant."""
+    """The target cannot be learnt: missing everywhere, constant, one row."""
 
 
 class OptionError(LaminaError, ValueError):

@@ -104,6 +104,38 @@ def test_guesses(name, values, kind, reason):
     assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
 
 
+NAMES = words(200)
+BOUNDARIES = [
+    # just on one side of a rule, and just on the other
+    ("x", ["7", "8.5"] * 49 + ["lost"] * 1 + ["7"], "number"),
+    ("x", ["7", "8.5"] * 49 + ["lost"] * 2, "category"),
+    ("x", ["2020-01-01", "2020-01-02"] * 49 + ["lost"] * 1 + ["2020-01-03"], "date"),
+    ("x", ["2020-01-01", "2020-01-02"] * 49 + ["lost"] * 2, "category"),
+    ("x", list(range(20)), "id"),
+    ("x", list(range(19)), "number"),
+    ("x", [1.9 * i // 1 for i in range(200)], "number"),
+    ("x", [int(1.9 * i) for i in range(200)], "id"),
+    ("x", [int(2.1 * i) for i in range(200)], "number"),
+    ("id", [7 * i % 1000 for i in range(95)] + [0] * 5, "id"),
+    ("id", [7 * i % 1000 for i in range(94)] + [0] * 6, "category"),
+    ("key", [7 * i for i in range(9)] + [0], "number"),
+    ("x", NAMES[:20], "id"),
+    ("x", NAMES[:19], "category"),
+    ("x", NAMES[:99] + NAMES[:1], "id"),
+    ("x", NAMES[:98] + NAMES[:2], "category"),
+    ("user_id", NAMES[:95] + NAMES[:5], "id"),
+    ("user_id", NAMES[:94] + NAMES[:6], "category"),
+    ("x", [f"a fairly long text {i}" for i in range(51)] * 1 + ["a fairly long text 0"] * 49, "text"),
+    ("x", [f"a fairly long text {i}" for i in range(50)] * 2, "category"),
+    ("x", [f"two words{i}" for i in range(50)] * 2, "category"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "kind"), BOUNDARIES)
+def test_where_the_rules_change(name, values, kind):
+    assert guess(pl.Series(name, values)).kind == kind
+
+
 def test_details_and_checked_values():
     table = pl.DataFrame(
         {
