@@ -1,0 +1,163 @@
+"""``lamina.fit``, ``lamina.load``, ``lamina.resume``: the calls that a person types first."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lamina import store
+from lamina.data.read import read_table
+from lamina.errors import OptionError, RunError
+from lamina.estimators import Classifier, Regressor
+from lamina.learn import Settings, fingerprint, learn
+from lamina.model import Model
+from lamina.train.recipe import Recipe
+from lamina.train.run import Run, replacing
+
+ROLES = ("group", "time", "weight", "split")
+_ASKED = tuple(
+    field.name for field in dataclasses.fields(Settings) if field.name not in ("targets", "roles", "family", "recipe", "fewest")
+)
+
+
+def fit(
+    data: Any,
+    target: str | list[str],
+    *,
+    family: Any = "auto",
+    recipe: Recipe | None = None,
+    run: str | Path | None = None,
+    monitor: Callable[[dict[str, Any]], None] | str | None = "auto",
+    **asked: Any,
+) -> Classifier | Regressor:
+    """Learn to tell one column (or several numbers) of a table from the others.
+
+    Args:
+        data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz), a frame of any library, or a dict of columns.
+        target: The column to be told, or several columns of numbers.
+        family: Which networks: "auto", a name, or a family with its options.
+        recipe: How to train.
+        run: A folder for events and checkpoints, so that ``lamina.resume`` can go on after whatever ends the process.
+        monitor: Called with each event; "auto" shows a progress bar where a person is looking, None shows nothing.
+        **asked: ``task`` ("classification" or "regression"), ``kinds``, ``validation`` (a share), ``class_weight``, ``device``,
+            ``seed``; the columns ``group``, ``time``, ``weight``, ``split``; ``drop``, a list of columns to leave aside.
+
+    Returns:
+        A fitted :class:`~lamina.Classifier` or :class:`~lamina.Regressor`.
+
+    Raises:
+        DataError: The data cannot be learnt from; the message names the file, column or row and the remedy.
+        OptionError: An option is unknown or out of bounds.
+        RunError: The run folder cannot be used.
+
+    Example:
+        >>> import lamina
+        >>> rows = {"x": [i / 100 for i in range(300)], "y": [i / 50 + 1 for i in range(300)]}
+        >>> model = lamina.fit(rows, "y", recipe=lamina.Recipe(epochs=40), seed=0)
+        >>> model.evaluate(rows)["scores"]["r2"] > 0.9
+        True
+    """
+    settings = ask(target, family=family, recipe=recipe, **asked)
+    table = read_table(data)
+    folder = None
+    if run is not None:
+        folder = start_run(run, data, table, settings)
+    return finish(table, settings, run=folder, monitor=monitor)
+
+
+def ask(target: str | list[str], *, family: Any = "auto", recipe: Recipe | None = None, **asked: Any) -> Settings:
+    """Settings from the words of :func:`fit`."""
+    roles = {asked.pop(role): role for role in ROLES if asked.get(role) is not None}
+    roles.update({name: "ignored" for name in asked.pop("drop", None) or ()})
+    asked = {name: value for name, value in asked.items() if name not in ROLES}
+    for name in asked:
+        if name not in _ASKED:
+            near = difflib.get_close_matches(name, (*_ASKED, *ROLES, "drop"), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join((*_ASKED, *ROLES, "drop"))
+            raise OptionError(f"fit has no option {name!r}; {hint}")
+    if asked.get("seed") is None:
+        asked["seed"] = int(np.random.SeedSequence().entropy % 2**31)  # pyright: ignore[reportOperatorIssue]
+    asked["kinds"] = dict(asked.get("kinds") or {})
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    return Settings(targets=targets, roles=roles, family=family, recipe=recipe or Recipe(), **asked)
+
+
+def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:
+    """Load a ``.lamina`` file: a fitted estimator that answers bit by bit as it did when it was saved.
+
+    Raises:
+        ModelFileError: There is no such file, it is none of lamina's, it is damaged, or a newer lamina wrote it.
+    """
+    return estimator(store.load(path, device))
+
+
+def resume(run: str | Path, *, monitor: Callable[[dict[str, Any]], None] | str | None = "auto") -> Classifier | Regressor:
+    """Go on with a run that was ended by Ctrl-C, a crash, a full disk or a lost machine.
+
+    On a CPU it ends with the very weights that it would have ended with undisturbed. A finished run is loaded.
+
+    Raises:
+        RunError: There is no run in the folder, or its data are gone or changed.
+    """
+    folder = Run.open(run)
+    if folder.finished:
+        return estimator(store.load(folder.model_path))
+    source = folder.settings["data"]
+    path = folder.folder / source["copy"] if "copy" in source else Path(source["path"])
+    if not path.exists():
+        raise RunError(f"the data of this run are gone: {path}; put the file back, or fit again")
+    table = read_table(path)
+    if fingerprint(table) != source["fingerprint"]:
+        raise RunError(f"{path} has changed since the run began; put the old file back, or fit again")
+    return finish(table, Settings.from_json(folder.settings["asked"]), run=folder, monitor=monitor)
+
+
+def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Settings, **more: Any) -> Run:
+    """Begin a run, with all that is needed to go on with it: a path to the data, or a copy of them."""
+    source: dict[str, Any] = {"fingerprint": fingerprint(table)}
+    if isinstance(data, str | Path):
+        source["path"] = os.path.abspath(data)
+    else:
+        source["copy"] = "data.arrow"
+    run = Run.create(folder, {"data": source, "asked": settings.to_json(), **more})
+    if "copy" in source:
+        try:
+            with replacing(run.folder / source["copy"]) as path:
+                table.write_ipc(path, compression="zstd")
+        except OSError as error:
+            raise RunError(
+                f"cannot write in the run folder {folder}: {error.strerror or error}; make room or choose another"
+            ) from error
+    return run
+
+
+def finish(table: pl.DataFrame, settings: Settings, *, run: Run | None = None, monitor: Any = None) -> Classifier | Regressor:
+    """Learn, and leave the model in the run's folder."""
+    if monitor == "auto":
+        from lamina.progress import progress
+
+        with progress() as bar:
+            model = learn(table, settings, run=run, monitor=bar)
+    else:
+        model = learn(table, settings, run=run, monitor=monitor)
+    if run:
+        store.save(model, run.model_path)
+        run.event(
+            "stopped" if model.card["stopped"] == "interrupted" else "done",
+            reason=model.card["stopped"],
+            model=str(run.model_path),
+        )
+    return estimator(model)
+
+
+def estimator(model: Model) -> Classifier | Regressor:
+    """The estimator that holds a model."""
+    kind = Classifier if model.task.kind == "classification" else Regressor
+    return kind(family=model.family)._adopt(model)

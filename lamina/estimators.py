@@ -1,0 +1,352 @@
+"""``Classifier`` and ``Regressor``: lamina under scikit-learn's contract. Thin; the work is in :mod:`lamina.learn`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+
+from lamina.data.read import like, read_table
+from lamina.errors import OptionError
+from lamina.families import make_family
+from lamina.learn import Settings, learn
+from lamina.model import Model
+from lamina.store import save
+from lamina.train.recipe import Recipe
+
+WEIGHT = "sample_weight"
+# Whole-number weights are lived through as repeated rows, exactly, up to this many times the rows that were given.
+MOST_REPEATS = 10
+
+
+class _Estimator(BaseEstimator):
+    """What classification and regression have in common."""
+
+    _kind: str
+
+    def __init__(
+        self,
+        family: Any = "auto",
+        recipe: Recipe | None = None,
+        *,
+        validation: float = 0.15,
+        kinds: Mapping[str, str] | None = None,
+        device: str = "auto",
+        random_state: Any = None,
+    ):
+        self.family = family
+        self.recipe = recipe
+        self.validation = validation
+        self.kinds = kinds
+        self.device = device
+        self.random_state = random_state
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, nested ones too: ``recipe__learning_rate``, ``family__hidden``.
+
+        A family or recipe that is still to be decided becomes the default one, so that it can be set into.
+        """
+        nested = {name.partition("__")[0] for name in params if "__" in name}
+        if "recipe" in nested and self.recipe is None and "recipe" not in params:
+            self.recipe = Recipe()
+        if "family" in nested:
+            given = params.pop("family", self.family)
+            if isinstance(given, str):
+                given = make_family("feedforward" if given == "auto" else given)()
+            self.family = given
+        return super().set_params(**params)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from rows and their answers.
+
+        Args:
+            X: Rows: a frame of any library, an array (N, features), or a dict of columns. Missing values are normal.
+            y: Answers: labels (N,), values (N,) or, for a Regressor, (N, targets).
+            sample_weight: Weights of rows (N,). Whole numbers mean the same as repeating the row.
+
+        Raises:
+            DataError: The rows or answers cannot be learnt from (it is a ValueError).
+            OptionError: An option is out of bounds (it is a ValueError).
+        """
+        if y is None:
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        table = self._table(X, reset=True)
+        answers = self._answers(y)
+        check_consistent_length(table, y)
+        names = _free_names(list(answers), table.columns)
+        table = table.with_columns(pl.Series(names[name], values) for name, values in answers.items())
+        roles = {}
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, np.empty((len(table), 1)), ensure_non_negative=True)
+            weight = _free_names([WEIGHT], table.columns)[WEIGHT]
+            table = _weigh(table, weights, weight)
+            roles = {weight: "weight"} if weight in table.columns else {}
+        seed = (
+            check_random_state(self.random_state).randint(2**31 - 1) if self.random_state is None else _seed(self.random_state)
+        )
+        settings = Settings(
+            targets=tuple(names.values()),
+            task=self._kind,
+            kinds=dict(self.kinds or {}),
+            roles=roles,
+            validation=self.validation,
+            class_weight=getattr(self, "class_weight", None),
+            family=self.family,
+            recipe=Recipe() if self.recipe is None else self.recipe,
+            device=self.device,
+            seed=seed,
+            fewest=1,
+        )
+        return self._adopt(learn(table, settings))
+
+    def predict(self, X: Any) -> Any:
+        """The answer for each row: labels, or values.
+
+        Returns:
+            For a frame a series of the same library, named as the target (a frame where there are several targets); for an
+            array an array, (N,) or (N, targets).
+
+        Raises:
+            SchemaError: A column is missing or of another kind than was learnt.
+        """
+        table = self._table(X)
+        answer = self.model_.answer(self.model_.said(table))
+        if isinstance(X, np.ndarray | list | tuple):
+            return answer
+        targets = self.model_.task.targets
+        if answer.ndim == 1:
+            return like(pl.Series(targets[0], answer), X)
+        return like(pl.DataFrame({name: answer[:, i] for i, name in enumerate(targets)}), X)
+
+    def predict_table(self, X: Any) -> Any:
+        """Answers as a frame of the same library: the target's columns and, for classes, the probability of each."""
+        return like(self.answers(self._table(X)), X)
+
+    def answers(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Predictions, and probabilities for classes, for a table."""
+        check_is_fitted(self)
+        task = self.model_.task
+        said = self.model_.said(table)
+        answer = self.model_.answer(said)
+        if task.kind == "regression":
+            return pl.DataFrame(dict(zip(task.targets, answer.reshape(len(answer), -1).T, strict=True)))
+        chances = {f"probability {label}": said[:, i] for i, label in enumerate(task.classes or ())}
+        return pl.DataFrame({task.targets[0]: answer, **chances})
+
+    def evaluate(self, data: Any) -> dict[str, Any]:
+        """Scores on rows whose target is known: ``rows``, ``scores`` and, beside it, ``baseline``: the always-the-same answer.
+
+        Args:
+            data: A path or frame that holds the target too.
+        """
+        check_is_fitted(self)
+        return self.model_.scores(read_table(data))
+
+    def save(self, path: str | Path) -> Path:
+        """Write schema, encoding, network and card to one ``.lamina`` file."""
+        check_is_fitted(self)
+        return save(self.model_, path)
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """A dict for each epoch of training: losses, scores, learning rate, seconds."""
+        check_is_fitted(self)
+        return self.model_.card["history"]
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs that were trained."""
+        return len(self.history_)
+
+    def _adopt(self, model: Model) -> Self:
+        self.model_ = model
+        return self
+
+    def _table(self, X: Any, reset: bool = False) -> pl.DataFrame:
+        if not reset:
+            check_is_fitted(self)
+        # A model from a file, or fitted to a table by name, takes columns by name; one fitted by fit(X, y) holds to
+        # scikit-learn's contract, where columns and their order are as they were.
+        strict = reset or hasattr(self, "n_features_in_")
+        if isinstance(X, str | Path | Mapping) and not issparse(X):  # scipy has a sparse array that is a dict
+            return read_table(X)
+        framed = hasattr(X, "columns") or hasattr(X, "column_names")
+        if framed:
+            if strict and hasattr(X, "shape"):
+                validate_data(self, X, reset=reset, skip_check_array=True)
+            return _rows(read_table(X))
+        if isinstance(X, list) or getattr(getattr(X, "dtype", None), "kind", "") == "O":
+            X = _numbers(X)
+        X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
+        if strict:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        return read_table(X)
+
+    def _answers(self, y: Any) -> dict[str, Any]:
+        raise TypeError("an estimator says how it reads its answers")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+class Classifier(ClassifierMixin, _Estimator):
+    """Learns to tell classes.
+
+    Args:
+        family: Which networks: ``"auto"``, a name, or a family with its options, ``FeedForward(hidden=(64, 64))``.
+        recipe: How to train; ``None`` is ``Recipe()``.
+        validation: Share of the rows that are never learnt from; they choose the best epoch and the end of training.
+        kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
+        class_weight: ``"balanced"``, weights by class, or ``None``.
+        device: ``"auto"`` takes a GPU where there is one.
+        random_state: Everything random follows from it.
+
+    Attributes:
+        classes_: The labels, sorted.
+        model_: Schema, encoder, network and card.
+        history_: A dict for each epoch.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from lamina import Classifier, Recipe
+        >>> X, y = load_iris(return_X_y=True)
+        >>> Classifier(recipe=Recipe(epochs=60), random_state=0).fit(X, y).score(X, y) > 0.9
+        True
+    """
+
+    _kind = "classification"
+
+    def __init__(
+        self,
+        family: Any = "auto",
+        recipe: Recipe | None = None,
+        *,
+        validation: float = 0.15,
+        kinds: Mapping[str, str] | None = None,
+        class_weight: Any = None,
+        device: str = "auto",
+        random_state: Any = None,
+    ):
+        super().__init__(family, recipe, validation=validation, kinds=kinds, device=device, random_state=random_state)
+        self.class_weight = class_weight
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class (N, classes), in the order of ``classes_``: an array, as scikit-learn's scorers need it."""
+        return self.model_.said(self._table(X)) if hasattr(self, "model_") else self._table(X)  # pyright: ignore[reportReturnType]
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted."""
+        check_is_fitted(self)
+        return np.array(self.model_.task.classes)
+
+    def _answers(self, y: Any) -> dict[str, Any]:
+        name = getattr(y, "name", None)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        return {str(name or "target"): y}
+
+
+class Regressor(RegressorMixin, _Estimator):
+    """Learns to tell values, of one target or of several.
+
+    Args:
+        family: Which networks: ``"auto"``, a name, or a family with its options, ``FeedForward(hidden=(64, 64))``.
+        recipe: How to train; ``None`` is ``Recipe()``.
+        validation: Share of the rows that are never learnt from; they choose the best epoch and the end of training.
+        kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
+        device: ``"auto"`` takes a GPU where there is one.
+        random_state: Everything random follows from it.
+
+    Attributes:
+        model_: Schema, encoder, network and card.
+        history_: A dict for each epoch.
+
+    Example:
+        >>> from sklearn.datasets import load_diabetes
+        >>> from lamina import Recipe, Regressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> Regressor(recipe=Recipe(epochs=60), random_state=0).fit(X, y).score(X, y) > 0.4
+        True
+    """
+
+    _kind = "regression"
+
+    def _answers(self, y: Any) -> dict[str, Any]:
+        names = [str(name) for name in getattr(y, "columns", [getattr(y, "name", None) or "target"])]
+        values = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=self)
+        values = np.asarray(values, dtype=np.float64)
+        if values.ndim == 1:
+            return {names[0]: values}
+        if len(names) != values.shape[1]:
+            names = [f"target{i}" for i in range(values.shape[1])] if values.shape[1] > 1 else ["target"]
+        return {name: values[:, i] for i, name in enumerate(names)}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _seed(random_state: Any) -> int:
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _rows(table: pl.DataFrame) -> pl.DataFrame:
+    if table.width == 0:
+        raise ValueError(f"0 feature(s) (shape={table.shape}) while a minimum of 1 is required.")
+    if table.height == 0:
+        raise ValueError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
+    return table
+
+
+def _numbers(X: Any) -> Any:
+    """An array of objects that are all numbers, as numbers; one that holds text as it is."""
+    values = np.asarray(X, dtype=object) if not isinstance(X, np.ndarray) else X
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except ValueError:
+        return X
+
+
+def _free_names(names: list[str], taken: list[str]) -> dict[str, str]:
+    free = {}
+    for name in names:
+        chosen = name
+        while chosen in taken:
+            chosen += "_"
+        free[name] = chosen
+    return free
+
+
+def _weigh(table: pl.DataFrame, weights: np.ndarray, name: str) -> pl.DataFrame:
+    """Rows of weight zero go; whole numbers repeat rows; other weights become a column."""
+    if not weights.any():
+        raise OptionError("sample_weight is zero for all rows; at least one row must count")
+    whole = np.array_equal(weights, np.round(weights)) and weights.sum() <= MOST_REPEATS * len(weights)
+    if whole:
+        return table[np.repeat(np.arange(len(table)), weights.astype(np.int64))]
+    return table.with_columns(pl.Series(name, weights)).filter(pl.col(name) > 0)

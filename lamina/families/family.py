@@ -1,0 +1,103 @@
+"""What every family is: a recipe for graphs, ``(inputs, options) -> Graph``, and the recipe for training that suits it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lamina.data.encode import Input
+from lamina.data.task import Task
+from lamina.errors import OptionError
+from lamina.graph.graph import Graph
+from lamina.graph.layers import CategoryEmbedding, NumberEmbedding
+from lamina.options import Options, option
+from lamina.train.recipe import Recipe
+
+# A step of the textbook size for each optimizer; Adam's kin move each weight by about this much.
+LEARNING_RATES = {"sgd": 0.05, "adagrad": 0.02, "rmsprop": 1e-3, "adam": 4e-3, "adamw": 4e-3}
+
+
+class Family(Options):
+    """Base of the families. ``name`` is its word in files, the CLI and docs."""
+
+    name: ClassVar[str]
+    scaling: str
+
+    def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
+        """Draw the network for what the encoder gives and the task asks."""
+        raise TypeError(f"{type(self).__name__} draws no graph; take a family such as FeedForward")
+
+    def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task) -> Recipe:
+        """The recipe with every "auto" decided from the number of rows, the inputs and the task.
+
+        Raises:
+            OptionError: The loss does not fit the task.
+        """
+        loss = task.default_loss if recipe.loss == "auto" else recipe.loss
+        task.output_size(loss)
+        decided: dict[str, Any] = {"loss": loss}
+        if recipe.batch_size == "auto":
+            decided["batch_size"] = self.batch_size(rows)
+        elif recipe.batch_size == "full" or recipe.batch_size > rows:  # pyright: ignore[reportOperatorIssue]
+            decided["batch_size"] = rows
+        if recipe.learning_rate == "auto":
+            decided["learning_rate"] = LEARNING_RATES[recipe.optimizer]
+        if recipe.schedule == "auto":
+            decided["schedule"] = "constant"
+        if recipe.epochs == "auto":
+            decided["epochs"] = 200
+        return dataclasses.replace(recipe, **decided)
+
+    def batch_size(self, rows: int) -> int:
+        """More rows, larger batches: about a hundred steps an epoch, between 32 and 1,024 rows."""
+        size = 32
+        while size < 1024 and size * 150 < rows:
+            size *= 2
+        return min(size, rows)
+
+
+@dataclass
+class TableFamily(Family):
+    """What the families for tables share: how numbers, flags and categories enter the network."""
+
+    scaling: str = option(
+        "robust", "how numbers are brought to size: outliers squeezed, or plain z-scores", choices=("robust", "standard")
+    )
+    number_embedding: str | None = option(
+        "piecewise_linear",
+        "how numbers enter: as bins, as waves, or as they are",
+        choices=("piecewise_linear", "periodic", None),
+    )
+    embedding_size: int = option(12, "neurons for each embedded number", low=1, high=1024)
+    bins: int = option(64, "most bins for each number", low=2, high=1024)
+    one_hot: int = option(
+        32, "a category with up to this many levels enters one-hot, one with more as a learnt vector", low=0, high=100_000
+    )
+    category_size: int = option(16, "length of the learnt vector of a category", low=1, high=1024)
+
+    def stem(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[list[str], list[int]]:
+        """Add the inputs and their embeddings; return the nodes to read and the width of each embedded column, in order."""
+        nodes: list[str] = []
+        chunks: list[int] = []
+        for name, block in inputs.items():
+            graph.input(name, shape=block.shape)
+            width = block.shape[0]
+            if name == "numbers" and self.number_embedding:
+                embedding = NumberEmbedding(self.number_embedding, self.embedding_size, bins=self.bins, activation="relu")
+                graph.layer("number_embedding", embedding, after=name)
+                nodes.append("number_embedding")
+                chunks += [self.embedding_size] * width
+            elif name == "categories":
+                sizes = tuple(0 if levels <= self.one_hot + 1 else self.category_size for levels in block.cardinalities)
+                embedding = CategoryEmbedding(cardinalities=block.cardinalities, sizes=sizes)
+                graph.layer("category_embedding", embedding, after=name)
+                nodes.append("category_embedding")
+                chunks += embedding.widths
+            else:
+                nodes.append(name)
+                chunks += [1] * width
+        if not nodes:
+            raise OptionError(f"{type(self).__name__} has nothing to read: no column is a number, flag, category or date")
+        return nodes, chunks

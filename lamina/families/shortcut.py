@@ -1,0 +1,59 @@
+"""Shortcut: connections that jump over layers, so that very deep networks still learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lamina.data.encode import Input
+from lamina.families.family import TableFamily
+from lamina.graph.graph import Graph
+from lamina.graph.layer import ACTIVATIONS
+from lamina.graph.layers import Activation, Dense, Join, Norm
+from lamina.options import option
+
+
+@dataclass
+class Shortcut(TableFamily):
+    """Residual blocks: each adds what two layers make of its input to the input itself, ``x + W2 f(W1 norm(x))``.
+
+    The sum lets the gradient pass unhindered to the first layer, which is why a hundred layers train where a plain stack of
+    thirty does not (He et al. 2016, arXiv 1603.05027, "full pre-activation"; for tables
+    Gorishniy et al. 2021, arXiv 2106.11959).
+
+    Example:
+        >>> Shortcut(blocks=15, width=64).check().blocks
+        15
+    """
+
+    name: ClassVar[str] = "shortcut"
+
+    blocks: int = option(4, "residual blocks, of two layers each", low=1, high=1000)
+    width: int = option(128, "neurons that every block reads and writes", low=1, high=65_536)
+    inner: int = option(256, "neurons between the two layers of a block", low=1, high=65_536)
+    activation: str = option("relu", "activation inside the blocks", choices=ACTIVATIONS)
+    norm: str | None = option("layer", "what keeps each block's input in scale", choices=("layer", "batch", None))
+    dropout: float = option(0.1, "share of neurons silenced at random in training", low=0, high=0.95)
+
+    def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
+        graph = Graph()
+        nodes, _ = self.stem(graph, inputs)
+        graph.layer("stem", Dense(self.width), after=nodes)
+        last = "stem"
+        for i in range(1, self.blocks + 1):
+            branch = self._norm(graph, f"norm{i}", last)
+            graph.layer(f"expand{i}", Dense(self.inner, self.activation, dropout=self.dropout), after=branch)
+            graph.layer(f"project{i}", Dense(self.width), after=f"expand{i}")
+            graph.layer(f"block{i}", Join("add"), after=[last, f"project{i}"])
+            last = f"block{i}"
+        graph.layer("activation", Activation(self.activation), after=self._norm(graph, "norm", last))
+        graph.layer("head", Dense(outputs), after="activation")
+        graph.output("answer", after="head")
+        return graph
+
+    def _norm(self, graph: Graph, name: str, after: str) -> str:
+        if self.norm is None:
+            return after
+        graph.layer(name, Norm(self.norm), after=after)
+        return name

@@ -1,0 +1,242 @@
+"""The whole fit on one page: for epoch, for batch, step; validate, keep the best, stop.
+
+Everything random in an epoch (the order of rows, dropout) is drawn from the seed and the number of the epoch, so an epoch can
+be lived through again from the weights it began with, bit by bit: that is what makes resuming exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lamina.data.feed import Feed
+from lamina.errors import TrainingError
+from lamina.graph.graph import Graph
+from lamina.graph.net import Net
+from lamina.train.metrics import validation_scores
+from lamina.train.recipe import Recipe
+from lamina.train.run import Run
+from lamina.train.schedules import find_learning_rate, make_schedule
+from lamina.train.step import make_step
+from lamina.train.threads import thread_count, threads
+
+CHECKPOINT_SECONDS = 1.0
+Monitor = Callable[[dict[str, Any]], None]
+Edit = Callable[[int, Net], Graph | None]
+
+
+@dataclass
+class History:
+    """What happened: a dict for each epoch, which one was best, why training stopped, and the recipe to the last detail."""
+
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = -1
+    best_loss: float = math.inf
+    stopped: str = ""
+    seconds: float = 0.0
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+def train(
+    net: Net,
+    feed: Feed,
+    validation: Feed,
+    *,
+    recipe: Recipe,
+    seed: int,
+    run: Run | None = None,
+    monitor: Monitor | None = None,
+    edit: Edit | None = None,
+) -> tuple[Net, History]:
+    """Train a network and leave it with the weights that were best on the validation rows.
+
+    Args:
+        net: Built and prepared, on the device.
+        feed: Training rows on the device.
+        validation: Rows that are never learnt from; they choose the best epoch and the end.
+        recipe: Resolved: nothing in it is "auto".
+        seed: Everything random follows from it.
+        run: Where events and checkpoints go; a checkpoint found there is gone on from.
+        monitor: Called with each event, for progress bars.
+        edit: Called before each epoch with its number and the net; a graph that it returns becomes the new topology, and the
+            weights that still fit are kept.
+
+    Raises:
+        TrainingError: The loss was never finite.
+        RunError: The run folder cannot be written (a full disk, say); the last checkpoint in it is whole.
+    """
+    history, start = History(), 0
+    found = run.load_checkpoint() if run else None
+    recipe = _decided(recipe, net, feed, seed) if found is None else dataclasses.replace(recipe, **found[1]["decided"])
+    history.recipe = recipe
+    with threads(int(recipe.threads or 1)), _random_state_kept(), _interruptible() as interrupted:
+        trainer = make_step(net, feed, recipe)
+        schedule = make_schedule(recipe, trainer.steps_per_epoch)
+        best = _copy(net)
+        if run and found:
+            net, trainer, best, start = _restore(found, net, feed, recipe, history, schedule)
+            run.rewind(lambda event: event["event"] != "epoch" or event["epoch"] < start)
+        before, began, saved = history.seconds, time.monotonic(), time.monotonic()
+
+        def tick(step: int) -> bool:
+            if monitor:
+                monitor({"event": "step", "epoch": start, "step": step, "steps": trainer.steps_per_epoch})
+            late = recipe.time_limit is not None and before + time.monotonic() - began > recipe.time_limit
+            return late or interrupted.is_set()
+
+        while not history.stopped:
+            epoch = start
+            if edit and (graph := edit(epoch, net)) is not None:
+                net = net.edit(graph)
+                trainer, best, history.best_loss = make_step(net, feed, recipe), _copy(net), math.inf
+            torch.manual_seed(_epoch_seed(seed, epoch))
+            generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch) + 1)
+            clock = time.perf_counter()
+            net.train()
+            loss = trainer.run_epoch(feed.permutation(generator), schedule.rates(epoch), tick)
+            train_seconds = time.perf_counter() - clock
+            with trainer.optimizer.averaged():
+                found_scores = validation_scores(net, validation, recipe.loss)
+                better = found_scores["loss"] < history.best_loss
+                if better:
+                    history.best_epoch, history.best_loss, best = epoch, found_scores["loss"], _copy(net)
+            schedule.observe(found_scores["loss"])
+            history.seconds = before + time.monotonic() - began
+            record = {
+                "epoch": epoch,
+                "train_loss": loss,
+                **{f"validation_{name}": value for name, value in found_scores.items()},
+                "learning_rate": schedule.last_rate,
+                "steps": trainer.steps_per_epoch,
+                "train_seconds": train_seconds,
+                "seconds": history.seconds,
+                "best": better,
+            }
+            history.epochs.append(record)
+            start = epoch + 1
+            history.stopped = _why_stop(history, recipe, epoch, interrupted.is_set())
+            if loss is None:  # ended between two steps: worth what it scored, but not to be gone on from
+                break
+            if run:
+                run.event("epoch", **record)
+                if history.stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    _save(run, net, trainer, best=best, history=history, schedule=schedule, recipe=recipe)
+                    saved = time.monotonic()
+            if monitor:
+                monitor({"event": "epoch", **record})
+    if history.best_epoch < 0:
+        rate = history.epochs[0]["learning_rate"]
+        raise TrainingError(
+            f"the loss was never finite (learning rate {rate:g}); lower recipe.learning_rate or set recipe.clip_norm=1"
+        )
+    net.load_state_dict(best)
+    net.eval()
+    return net, history
+
+
+def _decided(recipe: Recipe, net: Net, feed: Feed, seed: int) -> Recipe:
+    """The recipe with what only net and rows together can tell."""
+    recipe = dataclasses.replace(recipe, threads=recipe.threads or thread_count(net, feed, int(recipe.batch_size)))
+    if recipe.learning_rate == "find":
+        with threads(int(recipe.threads or 1)):
+            recipe = dataclasses.replace(recipe, learning_rate=find_learning_rate(net, feed, recipe, seed=seed).learning_rate)
+    return recipe
+
+
+def _why_stop(history: History, recipe: Recipe, epoch: int, interrupted: bool) -> str:
+    last = history.epochs[-1]
+    if interrupted:
+        return "interrupted"
+    if last["train_loss"] is None:
+        return "time limit"
+    if not math.isfinite(last["train_loss"]) or not math.isfinite(last["validation_loss"]):
+        return "diverged"
+    if recipe.patience is not None and epoch - history.best_epoch >= recipe.patience:
+        return "no better for a while"
+    if recipe.time_limit is not None and history.seconds > recipe.time_limit:
+        return "time limit"
+    return "all epochs done" if epoch + 1 >= int(recipe.epochs) else ""
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return (seed * 1_000_003 + epoch * 2) % (2**62)
+
+
+def _copy(net: Net) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+def _save(
+    run: Run, net: Net, trainer: Any, *, best: dict[str, torch.Tensor], history: History, schedule: Any, recipe: Recipe
+) -> None:
+    tensors = {
+        **{f"net/{name}": tensor for name, tensor in _copy(net).items()},
+        **{f"best/{name}": tensor for name, tensor in best.items()},
+        **{f"optimizer/{name}": tensor.clone() for name, tensor in trainer.optimizer.state_dict().items()},
+    }
+    state = {
+        "decided": {"learning_rate": recipe.learning_rate, "threads": recipe.threads},
+        "graph": net.plan.graph.to_json(),
+        "schedule": schedule.state_dict(),
+        "history": {name: value for name, value in vars(history).items() if name not in ("stopped", "recipe")},
+    }
+    run.save_checkpoint({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, state)
+
+
+def _restore(
+    found: tuple[dict[str, torch.Tensor], dict[str, Any]], net: Net, feed: Feed, recipe: Recipe, history: History, schedule: Any
+) -> tuple[Net, Any, dict[str, torch.Tensor], int]:
+    tensors, state = found
+    graph = Graph.from_json(state["graph"])
+    if graph != net.plan.graph:
+        net = net.edit(graph)
+
+    def part(name: str) -> dict[str, torch.Tensor]:
+        return {key.partition("/")[2]: value for key, value in tensors.items() if key.startswith(name + "/")}
+
+    net.load_state_dict(part("net"))
+    trainer = make_step(net, feed, recipe)
+    trainer.optimizer.load_state_dict(part("optimizer"))
+    schedule.load_state_dict(state["schedule"])
+    vars(history).update(state["history"])
+    last = history.epochs[-1]["epoch"]
+    history.stopped = _why_stop(history, recipe, last, False)
+    device = next(net.parameters()).device
+    return net, trainer, {name: tensor.to(device) for name, tensor in part("best").items()}, last + 1
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Training draws from torch's own generator; a caller's stream of random numbers goes on as if it had not."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """The first Ctrl-C ends training between two steps and keeps the best; a second one ends it at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield stop
+        return
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)

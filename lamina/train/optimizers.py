@@ -1,0 +1,258 @@
+"""How gradients become steps: every optimizer is a few operations on one flat tensor.
+
+``update(learning_rate)`` reads the flat gradient and changes the flat values. The learning rate is a float, or on a GPU a
+tensor, so that a CUDA graph reads it at each replay. Decay acts on the part of the parameters that
+:class:`~lamina.train.parameters.FlatParameters` calls decaying: for ``adamw`` it shrinks the weights themselves (decoupled),
+for the others it is added to the gradient (L2), as their papers and PyTorch have it.
+
+Where PyTorch has the whole formula as one kernel, that kernel is used; it is what ``torch.optim`` calls with ``fused=True``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from lamina.errors import OptionError, TrainingError
+from lamina.train.parameters import FlatParameters
+from lamina.train.recipe import Recipe
+
+LearningRate = float | Tensor
+
+
+class Optimizer(ABC):
+    """Base of the optimizers: clamping, decay and state; the formula is :meth:`_step`.
+
+    Args:
+        parameters: What is trained.
+        weight_decay: How strongly decaying weights are pulled to zero.
+        clip_value: Clamp each component of the gradient to this absolute value.
+        clip_norm: Scale the gradient down to this Euclidean norm where it is longer (after ``clip_value``).
+        averaging: Memory of the moving average of the weights, see :meth:`averaged`.
+    """
+
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        *,
+        weight_decay: float = 0.0,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        averaging: float | None = None,
+    ) -> None:
+        self.parameters = parameters
+        self.value, self.gradient = parameters.value, parameters.gradient
+        self.weight_decay, self.clip_value, self.clip_norm = weight_decay, clip_value, clip_norm
+        self._decaying_value = parameters.decaying(self.value)
+        self._decaying_gradient = parameters.decaying(self.gradient)
+        self._state: dict[str, Tensor] = {}
+        self.averaging = averaging
+        if averaging is not None:
+            self._average = self._state["average"] = self.value.clone()
+            self._averaged = self._state["average_steps"] = torch.zeros((), dtype=torch.float32, device=self.value.device)
+
+    def update(self, learning_rate: LearningRate) -> None:
+        """Take one step along the gradient that the parameters hold; never waits for the device."""
+        if self.clip_value is not None:
+            self.gradient.clamp_(-self.clip_value, self.clip_value)
+        if self.clip_norm is not None:  # no comparison on the host: a shorter gradient is scaled by exactly 1
+            norm = torch.linalg.vector_norm(self.gradient)
+            self.gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp_max(1.0))
+        if self.weight_decay:
+            self._decay(learning_rate)
+        self._step(learning_rate)
+        if self.averaging is not None:
+            # A tensor, not a number, so that a CUDA graph counts too.
+            self._averaged.add_(1)
+            self._average.lerp_(self.value, (9 / (self._averaged + 9)).clamp_min_(1 - self.averaging))
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the weights are their moving average: ``mean += max(1 - averaging, 9 / (9 + t)) * (w - mean)`` at step t.
+
+        Around a minimum the weights of single steps bounce with the learning rate, their average rests (Polyak and Juditsky
+        1992); so it does the work of a falling learning rate, without having to know when training will end. Early on the
+        memory is short, a ninth of the steps so far.
+        """
+        if self.averaging is None:
+            yield
+            return
+        kept = self.value.clone()
+        self.value.copy_(self._average)
+        try:
+            yield
+        finally:
+            self.value.copy_(kept)
+
+    def _decay(self, learning_rate: LearningRate) -> None:
+        self._decaying_gradient.add_(self._decaying_value, alpha=self.weight_decay)
+
+    @abstractmethod
+    def _step(self, learning_rate: LearningRate) -> None:
+        """The formula."""
+
+    def _new_state(self, name: str) -> Tensor:
+        """A tensor of zeros beside the parameters, which goes into the checkpoint by this name."""
+        self._state[name] = torch.zeros_like(self.value)
+        return self._state[name]
+
+    def _new_count(self) -> Tensor:
+        self._state["steps"] = torch.zeros((), dtype=torch.float32, device=self.value.device)
+        return self._state["steps"]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state by name: the tensors themselves, not copies."""
+        return dict(self._state)
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Copy a state into this optimizer, in place.
+
+        Raises:
+            TrainingError: The state is of another optimizer or another network.
+        """
+        given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        expected = {name: tuple(tensor.shape) for name, tensor in self._state.items()}
+        if given != expected:
+            raise TrainingError(
+                f"the optimizer state holds {given}, expected {expected}; it is of another optimizer or network, start afresh"
+            )
+        for name, tensor in state.items():
+            self._state[name].copy_(tensor)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum (Polyak 1964) and Nesterov's look-ahead (Sutskever et al. 2013).
+
+    ``b = momentum * b + g;  w -= lr * b``, with Nesterov ``w -= lr * (g + momentum * b)``; PyTorch's form of the papers.
+    """
+
+    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, nesterov: bool = False, **options) -> None:
+        super().__init__(parameters, **options)
+        if nesterov and not momentum:
+            raise OptionError("nesterov is True with momentum 0, expected momentum above 0; set recipe.momentum=0.9")
+        self.momentum, self.nesterov = momentum, nesterov
+        self._velocity = [self._new_state("velocity")] if momentum else []
+        self._lists = [self.value], [self.gradient], self._velocity
+
+    def _step(self, learning_rate: LearningRate) -> None:
+        torch._fused_sgd_(
+            *self._lists,
+            weight_decay=0.0,
+            momentum=self.momentum,
+            lr=learning_rate,
+            dampening=0.0,
+            nesterov=self.nesterov,
+            maximize=False,
+            is_first_step=False,
+        )
+
+
+class Adagrad(Optimizer):
+    """Steps scaled by the root of all squared gradients so far (Duchi et al. 2011, https://jmlr.org/papers/v12/duchi11a.html).
+
+    ``s += g^2;  w -= lr * g / (sqrt(s) + 1e-10)``
+    """
+
+    def __init__(self, parameters: FlatParameters, **options) -> None:
+        super().__init__(parameters, **options)
+        self._squares = self._new_state("squares")
+        self._scratch = torch.empty_like(self.value)
+
+    def _step(self, learning_rate: LearningRate) -> None:
+        self._squares.addcmul_(self.gradient, self.gradient)
+        torch.sqrt(self._squares, out=self._scratch).add_(1e-10)
+        _subtract_quotient(self.value, self.gradient, self._scratch, learning_rate)
+
+
+class RMSprop(Optimizer):
+    """Steps scaled by the root of a moving mean of squared gradients (Hinton, Coursera lecture 6e), as PyTorch has it.
+
+    ``s = 0.99 * s + 0.01 * g^2;  u = g / (sqrt(s) + 1e-8);  w -= lr * u``, with momentum ``b = momentum * b + u; w -= lr * b``
+    """
+
+    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, **options) -> None:
+        super().__init__(parameters, **options)
+        self.momentum = momentum
+        self._squares = self._new_state("squares")
+        self._velocity = self._new_state("velocity") if momentum else None
+        self._scratch = torch.empty_like(self.value)
+
+    def _step(self, learning_rate: LearningRate) -> None:
+        self._squares.mul_(0.99).addcmul_(self.gradient, self.gradient, value=0.01)
+        torch.sqrt(self._squares, out=self._scratch).add_(1e-8)
+        if self._velocity is None:
+            _subtract_quotient(self.value, self.gradient, self._scratch, learning_rate)
+            return
+        self._velocity.mul_(self.momentum).addcdiv_(self.gradient, self._scratch)
+        if isinstance(learning_rate, Tensor):
+            self.value.sub_(self._velocity * learning_rate)
+        else:
+            self.value.sub_(self._velocity, alpha=learning_rate)
+
+
+class Adam(Optimizer):
+    """Moving means of the gradient and its square, corrected for their start at zero (https://arxiv.org/abs/1412.6980, alg. 1).
+
+    ``m = 0.9 m + 0.1 g;  v = 0.999 v + 0.001 g^2;  w -= lr * (m / (1 - 0.9^t)) / (sqrt(v / (1 - 0.999^t)) + 1e-8)``
+    """
+
+    def __init__(self, parameters: FlatParameters, **options) -> None:
+        super().__init__(parameters, **options)
+        mean, squares = self._new_state("mean"), self._new_state("squares")
+        self._steps = self._new_count()
+        self._lists = [self.value], [self.gradient], [mean], [squares], [], [self._steps]
+
+    def _step(self, learning_rate: LearningRate) -> None:
+        self._steps.add_(1.0)
+        torch._fused_adam_(
+            *self._lists,
+            lr=learning_rate,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=0.0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101, alg. 2): ``w -= lr * weight_decay * w`` first."""
+
+    def _decay(self, learning_rate: LearningRate) -> None:
+        self._decaying_value.mul_(1.0 - learning_rate * self.weight_decay)
+
+
+def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
+    """The optimizer that a recipe asks for.
+
+    Raises:
+        OptionError: The name is unknown.
+
+    Example:
+        >>> net = torch.nn.Linear(2, 1)
+        >>> optimizer = make_optimizer(FlatParameters(net), Recipe(optimizer="adam", averaging=None))
+        >>> sorted(optimizer.state_dict())
+        ['mean', 'squares', 'steps']
+    """
+    options = {name: getattr(recipe, name) for name in ("weight_decay", "clip_value", "clip_norm", "averaging")}
+    if recipe.optimizer == "sgd":
+        momentum = 0.9 if recipe.momentum is None else recipe.momentum
+        return SGD(parameters, momentum=momentum, nesterov=recipe.nesterov, **options)
+    if recipe.optimizer == "rmsprop":
+        return RMSprop(parameters, momentum=recipe.momentum or 0.0, **options)
+    optimizers = {"adagrad": Adagrad, "adam": Adam, "adamw": AdamW}
+    if recipe.optimizer not in optimizers:
+        raise OptionError(f"optimizer is {recipe.optimizer!r}, expected one of sgd, rmsprop, {', '.join(optimizers)}")
+    return optimizers[recipe.optimizer](parameters, **options)
+
+
+def _subtract_quotient(value: Tensor, top: Tensor, bottom: Tensor, scale: LearningRate) -> None:
+    if isinstance(scale, Tensor):
+        value.sub_(top / bottom * scale)
+    else:
+        value.addcdiv_(top, bottom, value=-scale)

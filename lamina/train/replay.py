@@ -1,0 +1,392 @@
+"""A recorded step written down as a Python function that only calls kernels.
+
+The notes are cleaned: what depends on nothing is computed once, what leads nowhere is dropped, views need no call at all.
+Every result gets a fixed place: gradients theirs in the flat gradient, the others in one block of working memory in which a
+result takes the place of one that nobody reads any more, the one in the cache. Then each kernel becomes a line that writes
+its result there (``out=``). A kernel that cannot write into given memory is called as it is.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lamina.train.trace import Call, Memory, Recording, Untraceable, memory_of, view_of
+
+_ALIGN = 64  # bytes, as torch aligns tensors of their own: some kernels round differently on other addresses
+
+# Kernels that write into given memory and leave its shape alone. Not every out= variant does: those of mse_loss and huber_loss resize it.
+# Those of the first group are reached faster through torch.<name> than through the operator's own handle.
+_DIRECT = frozenset(
+    "_log_softmax _softmax abs add addcdiv addcmul addmm amax amin baddbmm bmm cat clamp clamp_max clamp_min cos div eq exp "
+    "expm1 gather ge gt index_select le log log1p logical_not lt maximum mean minimum mm mul ne neg pow reciprocal rsqrt "
+    "sigmoid sign sin sqrt square sub sum tanh where".split()
+)
+_WRITING = _DIRECT | frozenset(
+    "_log_softmax_backward_data _softmax_backward_data elu elu_backward gelu gelu_backward hardtanh hardtanh_backward "
+    "huber_loss_backward leaky_relu leaky_relu_backward linalg_vector_norm log_sigmoid_backward log_sigmoid_forward "
+    "mse_loss_backward nll_loss_backward nll_loss_forward sigmoid_backward silu silu_backward softplus softplus_backward "
+    "tanh_backward threshold_backward".split()
+)
+_METHODS = frozenset("add_ sub_ mul_ div_ copy_ zero_ fill_ bernoulli_".split())
+_NEW = frozenset("empty empty_like empty_strided empty_permuted new_empty new_empty_strided".split())
+_ZEROS = frozenset("zeros zeros_like new_zeros".split())
+_COPIES = frozenset("_to_copy clone".split())
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A step to be called again and again.
+
+    Attributes:
+        run: Computes loss and gradients from what the tensors of the batch hold now.
+        loss: Where ``run`` leaves the loss.
+        source: The Python code of ``run``.
+        bytes: Size of the working memory.
+    """
+
+    run: Callable[[], None]
+    loss: Tensor
+    source: str
+    bytes: int
+
+
+def write_replay(recording: Recording, names: dict[str, Tensor], targets: Sequence[Tensor]) -> Replay:
+    """Turn a recording into a function.
+
+    Args:
+        recording: The step.
+        names: Tensors from outside by the names they get in the source.
+        targets: Where the gradient of each parameter goes.
+
+    Raises:
+        Untraceable: The step cannot be replayed; the message says why.
+    """
+    if recording.recorder.reason:
+        raise Untraceable(recording.recorder.reason)
+    if memory_of(recording.loss) not in recording.recorder.memories:
+        raise Untraceable("the loss is not computed from the batch")
+    return _Writer(recording, names, targets).write()
+
+
+class _Writer:
+    def __init__(self, recording: Recording, names: dict[str, Tensor], targets: Sequence[Tensor]) -> None:
+        self.calls, self.memories = recording.recorder.calls, recording.recorder.memories
+        self.loss = recording.loss
+        pairs = list(zip(targets, recording.gradients, strict=True))
+        self.gradients = [(target, gradient) for target, gradient in pairs if gradient is not None]
+        self.unused = [target for target, gradient in pairs if gradient is None]
+        self.scope: dict[str, Any] = {"torch": torch, "device": torch.device, "inf": float("inf"), "nan": float("nan")}
+        self.given = {(memory_of(tensor), tensor.storage_offset()): name for name, tensor in names.items()}
+        self.variables: dict[tuple, str] = {}  # names of views
+        self.same: dict[tuple, tuple] = {}  # a view in the place of another
+        self.taken = {"replay", *self.scope}
+        self.work = torch.empty(0, dtype=torch.uint8)
+
+    def write(self) -> Replay:
+        self._drop_identities()
+        self._drop_constants()
+        self._drop_dead()
+        copies = self._place_gradients()
+        size = self._place_rest([self.loss, *(gradient for _, gradient in copies)])
+        self.work = torch.empty(size, dtype=torch.uint8)
+        source = "def replay():\n" + "".join(f"    {line}\n" for line in self._lines(copies))
+        exec(compile(source, "<a training step, replayed>", "exec"), self.scope)
+        return Replay(self.scope["replay"], self._placed(self.loss), source, size)
+
+    # Cleaning
+
+    def _drop_identities(self) -> None:
+        """``x * 1``, as autograd likes to say, is x: the result shares the memory of its operand."""
+        touched, kept = {key for call in self.calls for key in call.touched}, []
+        for call in self.calls:
+            if call.name == "mul" and call.made and not isinstance(call.args[1], Tensor) and call.args[1] == 1:
+                x, result = self.memories[memory_of(call.args[0])], self.memories[memory_of(call.made[0][1])]
+                same = view_of(call.args[0]) == view_of(call.made[0][1]) and x.size == result.size
+                if same and touched.isdisjoint((memory_of(x.tensor), memory_of(result.tensor))):
+                    self.memories[memory_of(result.tensor)] = x
+                    continue
+            kept.append(call)
+        self.calls = kept
+
+    def _drop_constants(self) -> None:
+        """What depends on nothing is what it was: keep the value that was recorded, drop the call."""
+        for call in self.calls:
+            for key in call.touched:
+                self.memories[key].written = True
+        kept = []
+        for call in self.calls:
+            results = [self.memories[memory_of(tensor)] for _, tensor in call.made]
+            constant = (
+                not call.touched
+                and not call.random
+                and call.name not in _NEW
+                and not any(memory.written for memory in results)
+                and all(self.memories[memory_of(tensor)].constant for tensor in call.read())
+            )
+            for memory in results:
+                memory.constant = constant
+            if not constant:
+                kept.append(call)
+        self.calls = kept
+
+    def _drop_dead(self) -> None:
+        """Keep what leads to the loss or a gradient, draws random numbers, or writes to memory from outside."""
+        live = {self.memories[memory_of(tensor)] for tensor in (self.loss, *(gradient for _, gradient in self.gradients))}
+        kept = []
+        for call in reversed(self.calls):
+            results = [self.memories[key] for key in (*call.touched, *(memory_of(tensor) for _, tensor in call.made))]
+            if call.random or any(memory.first < 0 for memory in results) or not live.isdisjoint(results):
+                kept.append(call)
+                live.update(self.memories[memory_of(tensor)] for tensor in call.read())
+        self.calls = kept[::-1]
+        for index, call in enumerate(self.calls):
+            for _, tensor in call.made:
+                self.memories[memory_of(tensor)].first = index
+            for tensor in (*call.read(), *(tensor for _, tensor in call.made)):
+                self.memories[memory_of(tensor)].last = index
+                self.memories[memory_of(tensor)].shapes.add(view_of(tensor))
+
+    # Memory
+
+    def _place_gradients(self) -> list[tuple[Tensor, Tensor]]:
+        """Let gradients be made where they belong; return the pairs that have to be copied there instead."""
+        copies = []
+        for target, gradient in self.gradients:
+            memory = self.memories[memory_of(gradient)]
+            fits = memory.size == target.numel() * target.element_size() and gradient.dtype == target.dtype
+            if fits and gradient.is_contiguous() and memory.first >= 0 and not memory.constant and memory.target is None:
+                memory.target = target
+            else:
+                copies.append((target, gradient))
+        return copies
+
+    def _place_rest(self, kept: list[Tensor]) -> int:
+        """Give every other result its place; return the bytes needed."""
+        for tensor in kept:
+            self.memories[memory_of(tensor)].last = len(self.calls)
+            self.memories[memory_of(tensor)].shapes.add(view_of(tensor))
+        ends: dict[int, list[Memory]] = defaultdict(list)
+        free: dict[int, list[int]] = defaultdict(list)
+        top = 0
+        for index, call in enumerate(self.calls):
+            replaced = self._operand_to_replace(call, index)
+            for _, tensor in call.made:
+                memory = self.memories[memory_of(tensor)]
+                memory.number = index
+                if memory.target is not None:
+                    continue
+                if _is_fresh(call) and len(memory.shapes) == 1 and memory is not self.memories[memory_of(self.loss)]:
+                    memory.local = True
+                    continue
+                size = -(-memory.size // _ALIGN) * _ALIGN
+                if replaced is not None:
+                    operand = self.memories[memory_of(replaced)]
+                    memory.place, memory.number = operand.place, operand.number
+                    ends[index].remove(operand)
+                    self.same[self._view_key(tensor)] = self._view_key(replaced)
+                elif free[size]:
+                    memory.place = free[size].pop()
+                else:
+                    memory.place, top = top, top + size
+                ends[memory.last].append(memory)
+            for memory in ends.pop(index, ()):
+                if memory.place is not None:
+                    free[-(-memory.size // _ALIGN) * _ALIGN].append(memory.place)
+        return top
+
+    def _operand_to_replace(self, call: Call, index: int) -> Tensor | None:
+        """The operand of an elementwise kernel that is used for the last time here, and in whose place the result fits."""
+        if torch.Tag.pointwise not in call.op.tags or len(call.made) != 1 or _is_fresh(call):
+            return None
+        result = call.made[0][1]
+        for operand in call.read():
+            memory = self.memories[memory_of(operand)]
+            views = {view_of(tensor) for tensor in call.read() if self.memories[memory_of(tensor)] is memory}
+            whole = memory.size == self.memories[memory_of(result)].size
+            if memory.place is not None and memory.last == index and whole and views == {view_of(result)}:
+                return operand
+        return None
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        """The tensor in its new place."""
+        memory = self.memories[memory_of(tensor)]
+        if memory.target is not None:
+            block, start = memory.target.untyped_storage(), memory.target.storage_offset()
+        elif memory.place is not None:
+            block, start = self.work.untyped_storage(), memory.place // tensor.element_size()
+        else:
+            block, start = memory.tensor.untyped_storage(), 0
+        placed = torch.empty(0, dtype=tensor.dtype)
+        return placed.set_(block, start + tensor.storage_offset(), tensor.shape, tensor.stride())
+
+    # Source
+
+    def _lines(self, copies: list[tuple[Tensor, Tensor]]) -> Iterator[str]:
+        yield '"""One step: loss and gradients of the batch that lies in its tensors now."""'
+        yield "# forward"
+        backward = False
+        for call in self.calls:
+            if call.backward and not backward:
+                backward = True
+                yield "# backward"
+            for line in self._lines_of(call):
+                shapes = ", ".join(str(tuple(tensor.shape)) for _, tensor in call.made)
+                yield f"{line}  # {shapes}" if shapes else line
+        for target, gradient in copies:
+            yield f"{self._name_of_target(target)}.copy_({self._variable(gradient)})"
+        for target in self.unused:
+            yield f"{self._name_of_target(target)}.zero_()"
+
+    def _lines_of(self, call: Call) -> Iterator[str]:
+        if call.name in _NEW:
+            return
+        args = [self._text(item) for item in call.args]
+        kwargs = {name: self._text(value) for name, value in call.kwargs.items() if value is not None}
+        result = self._variable(call.made[0][1]) if call.made else ""
+        if not call.made:
+            yield from self._in_place(call, args, kwargs)
+        elif call.name in _COPIES:
+            yield f"{result}.copy_({args[0]})"
+        elif call.name in _ZEROS:
+            yield f"{result}.zero_()"
+        elif call.name == "index_add" and not kwargs:
+            yield f"{result}.copy_({args[0]}).index_add_({_arguments(args[1:], {})})"
+        elif call.name == "relu" and result == args[0]:
+            yield f"{self._function('relu_', torch.relu_)}({result})"
+        elif call.name == "relu":
+            yield f"{self._function('clamp_min', torch.clamp_min)}({args[0]}, 0, out={result})"
+        elif _is_fresh(call):
+            yield from self._fresh(call, args, kwargs)
+        else:
+            function, outs = self._writing(call)
+            yield f"{function}({_arguments(args, {**kwargs, **outs})})"
+
+    def _writing(self, call: Call) -> tuple[str, dict[str, str]]:
+        """The function that writes into given memory, and the arguments that say where."""
+        results = [self._variable(tensor) for _, tensor in call.made]
+        if _is_direct(call):
+            return self._function(call.name, getattr(torch, call.name)), {"out": results[0]}
+        variant, names = _out_variant(call.op) or (call.op, ())
+        return self._function(call.name, variant._op), dict(zip(names, results, strict=True))
+
+    def _in_place(self, call: Call, args: list[str], kwargs: dict[str, str]) -> Iterator[str]:
+        if call.name in _METHODS:
+            yield f"{args[0]}.{call.name}({_arguments(args[1:], kwargs)})"
+        else:
+            yield f"{self._function(call.name, call.op._op)}({_arguments(args, kwargs)})"
+
+    def _fresh(self, call: Call, args: list[str], kwargs: dict[str, str]) -> Iterator[str]:
+        """A kernel that makes its own memory: bound to a variable, or copied to where it is expected."""
+        names, copies = [], []
+        for position in range(max(call.results, 1)):
+            tensor = next((tensor for place, tensor in call.made if place == position), None)
+            if tensor is None:
+                names.append("_")
+            elif self.memories[memory_of(tensor)].local:
+                names.append(self._variable(tensor))
+            else:
+                names.append(self._unique("made"))
+                copies.append(f"{self._variable(tensor)}.copy_({names[-1]})")
+        function = self._function(call.name, call.op._op)
+        yield f"{', '.join(names)} = {function}({_arguments(args, kwargs)})"
+        yield from copies
+
+    def _text(self, item: Any) -> str:
+        if isinstance(item, Tensor):
+            return self._variable(item)
+        if isinstance(item, list | tuple):
+            return "[" + ", ".join(self._text(part) for part in item) + "]"
+        if item is None or isinstance(item, _PRINTED):
+            return repr(item)
+        raise Untraceable(f"a kernel is given a {type(item).__name__}")
+
+    def _variable(self, tensor: Tensor) -> str:
+        """The name of a tensor; tensors that are the same view of the same place share one."""
+        key = self._view_key(tensor)
+        while key in self.same:
+            key = self.same[key]
+        if key not in self.variables:
+            memory = self.memories[memory_of(tensor)]
+            if memory.target is not None:
+                base = self.given[(memory_of(memory.target), memory.target.storage_offset())]
+            else:
+                outside = "constant" if memory.constant or memory.first < 0 else f"t{memory.number}"
+                base = self.given.get((memory_of(memory.tensor), tensor.storage_offset()), outside)
+            transposed = tensor.ndim == 2 and not tensor.is_contiguous() and tensor.t().is_contiguous()
+            self.variables[key] = self._unique(base + "_transposed" if transposed else base)
+            if not memory.local:
+                self.scope[self.variables[key]] = self._placed(tensor)
+        return self.variables[key]
+
+    def _view_key(self, tensor: Tensor) -> tuple:
+        return id(self.memories[memory_of(tensor)]), *view_of(tensor)
+
+    def _name_of_target(self, target: Tensor) -> str:
+        name = self._unique(self.given[(memory_of(target), target.storage_offset())])
+        self.scope[name] = target
+        return name
+
+    def _function(self, name: str, function: Callable) -> str:
+        number, tried = 2, name
+        while self.scope.get(tried, function) is not function or (tried in self.taken and tried not in self.scope):
+            tried, number = f"{name}_{number}", number + 1
+        self.taken.add(tried)
+        self.scope[tried] = function
+        return tried
+
+    def _unique(self, name: str) -> str:
+        name = re.sub(r"\W", "_", name)
+        name = f"layer{name}" if name[0].isdigit() else name
+        number, tried = 2, name
+        while tried in self.taken or keyword.iskeyword(tried) or hasattr(torch, tried):
+            tried, number = f"{name}_{number}", number + 1
+        self.taken.add(tried)
+        return tried
+
+
+_PRINTED = (bool, int, float, str, torch.dtype, torch.device, torch.layout, torch.memory_format)
+
+
+def _arguments(args: list[str], kwargs: dict[str, str]) -> str:
+    return ", ".join([*args, *(f"{name}={value}" for name, value in kwargs.items())])
+
+
+def _is_direct(call: Call) -> bool:
+    return call.name in _DIRECT and (_out_variant(call.op) is not None or call.op._overloadname == "Scalar")
+
+
+def _is_fresh(call: Call) -> bool:
+    """Whether the kernel can only make memory of its own."""
+    if call.name in _NEW | _COPIES | _ZEROS | {"relu"} or (call.name == "index_add" and not call.kwargs):
+        return False
+    if call.touched or _is_direct(call):
+        return bool(call.touched)
+    variant = _out_variant(call.op) if call.name in _WRITING else None
+    return variant is None or len(variant[1]) != len(call.made)
+
+
+@cache
+def _out_variant(op: Any) -> tuple[Any, tuple[str, ...]] | None:
+    """The same operator writing into given memory, and the names of the arguments for it.
+
+    Variants that PyTorch has generated call the operator and copy: they bring nothing.
+    """
+    wanted = [(argument.name, str(argument.type)) for argument in op._schema.arguments]
+    packet = op.overloadpacket
+    for overload in packet.overloads():
+        variant = getattr(packet, overload)
+        arguments = variant._schema.arguments
+        outs = [a.name for a in arguments if a.is_out]
+        rest = [(a.name, str(a.type)) for a in arguments if not a.is_out]
+        if outs and rest == wanted and torch.Tag.generated not in variant.tags:
+            return variant, tuple(outs)
+    return None

@@ -1,0 +1,182 @@
+"""A run: the folder of one training, made to survive whatever ends the process.
+
+::
+
+    runs/adult-1/
+      run.json                 what was asked for: data, target, options, seed
+      events.jsonl             one line per event: start, epoch, stop, done
+      checkpoint.safetensors   where training stood at the end of an epoch
+      model.lamina             the finished model, or the best so far after Ctrl-C
+
+Every file but ``events.jsonl`` is written beside its place, flushed to the disk and renamed, so at each moment the old or the
+new one is there, whole. Events are appended; a line cut off by the end of the process is dropped on resuming.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from lamina.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file so that ``path`` is at each moment the old one or the new one, whole.
+
+    Yields the temporary path to write to; on success it is flushed and renamed, on an error it is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class Run:
+    """The folder of one training.
+
+    Example:
+        >>> folder = getfixture("tmp_path") / "adult-1"
+        >>> run = Run.create(folder, {"target": "income"})
+        >>> run.event("start", rows=48842)
+        >>> [event["event"] for event in Run.open(folder).events()]
+        ['start']
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]):
+        self.folder = folder
+        self.settings = settings
+
+    @classmethod
+    def create(cls, folder: str | Path, settings: Mapping[str, Any]) -> Run:
+        """Begin a run in a new or empty folder.
+
+        Raises:
+            RunError: The folder holds something already, or cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise RunError(f"the run folder {folder} is not empty; take another, or go on with it: lamina resume {folder}")
+            run = cls(folder, {"format": FORMAT, **settings})
+            with replacing(folder / "run.json") as path:
+                path.write_text(json.dumps(run.settings, indent=1))
+        except OSError as error:
+            raise RunError(
+                f"cannot write the run folder {folder}: {error.strerror or error}; choose another with --run"
+            ) from error
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Open the folder of an earlier run.
+
+        Raises:
+            RunError: There is no run in it, or it is of a newer lamina.
+        """
+        folder = Path(folder)
+        try:
+            settings = json.loads((folder / "run.json").read_text())
+        except FileNotFoundError as error:
+            raise RunError(f"{folder} holds no run: there is no run.json in it") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {folder / 'run.json'}: {error}") from error
+        if not isinstance(settings, dict) or settings.get("format", 0) > FORMAT:
+            raise RunError(f"{folder} was begun by a newer lamina; upgrade lamina to go on with it")
+        return cls(folder, settings)
+
+    @staticmethod
+    def fresh_folder(stem: str, parent: str | Path = "runs") -> Path:
+        """The next free ``runs/<stem>-<n>``."""
+        stem = re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
+        number = 1
+        while (folder := Path(parent) / f"{stem}-{number}").exists():
+            number += 1
+        return folder
+
+    @property
+    def model_path(self) -> Path:
+        return self.folder / "model.lamina"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its own end (Ctrl-C is none)."""
+        return self.model_path.exists() and any(event["event"] == "done" for event in self.events())
+
+    def event(self, event: str, **details: Any) -> None:
+        """Append one event, whole or not at all as far as a reader can see."""
+        line = json.dumps({"event": event, **details}) + "\n"
+        with self._writing(), (self.folder / "events.jsonl").open("a") as file:
+            file.write(line)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events so far; a last line that was cut off is left out."""
+        try:
+            text = (self.folder / "events.jsonl").read_text()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def rewind(self, keep: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop the events that resuming will live through again."""
+        kept = [event for event in self.events() if keep(event)]
+        with self._writing(), replacing(self.folder / "events.jsonl") as path:
+            path.write_text("".join(json.dumps(event) + "\n" for event in kept))
+
+    def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Write where training stands: tensors, and what is not a tensor as JSON."""
+        from safetensors.torch import save_file
+
+        with self._writing(), replacing(self.folder / "checkpoint.safetensors") as path:
+            save_file(dict(tensors), path, metadata={"state": json.dumps(state)})
+
+    def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The last checkpoint, or None where training had not come to one."""
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                return tensors, json.loads((file.metadata() or {})["state"])
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise RunError(
+                f"the checkpoint {path} is damaged ({error}); delete it to begin again with the same settings"
+            ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            remedy = f"make room or mend the folder, then: lamina resume {self.folder}"
+            raise RunError(f"cannot write in the run folder {self.folder}: {reason}; {remedy}") from error

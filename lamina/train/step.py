@@ -1,0 +1,313 @@
+"""The training step: gather a batch, forward, backward, update; nothing in it waits for the device.
+
+Three ways to execute it give the same numbers:
+
+- *eager*: PyTorch as it is; whatever the network does, it works.
+- *traced*: recorded once and replayed as bare kernel calls (:mod:`lamina.train.trace`); for small nets on a CPU.
+- *cuda_graph*: the whole step, gather and optimizer included, is one graph that the GPU replays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lamina.errors import OptionError, TrainingError
+from lamina.train.losses import Loss, make_loss
+from lamina.train.optimizers import Optimizer, make_optimizer
+from lamina.train.parameters import FlatParameters
+from lamina.train.recipe import Recipe
+from lamina.train.replay import Replay, write_replay
+from lamina.train.threads import denormals_flushed
+from lamina.train.trace import Untraceable, record
+
+if TYPE_CHECKING:
+    from lamina.data.feed import Feed
+
+TRACE_AFTER = 16  # steps of one shape that run eagerly before it is worth a trace
+TICK_SECONDS = 0.05
+
+Tick = Callable[[int], bool]
+
+
+class Batch:
+    """The rows of one step, in tensors that stay where they are: those of the feed itself when a step takes all rows."""
+
+    def __init__(self, feed: Feed, rows: int) -> None:
+        self.rows = rows
+        blocks = {**feed.inputs, "target": feed.target}
+        if feed.weight is not None:
+            blocks["weight"] = feed.weight
+        self.tensors = blocks
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+        if rows < len(feed):
+            self.tensors = {name: block.new_empty((rows, *block.shape[1:])) for name, block in blocks.items()}
+            self._pairs = [(block, self.tensors[name]) for name, block in blocks.items()]
+        self.inputs = {name: self.tensors[name] for name in feed.inputs}
+        self.target, self.weight = self.tensors["target"], self.tensors.get("weight")
+
+    def gather(self, rows: Tensor) -> None:
+        """Take these rows of the feed."""
+        for block, tensor in self._pairs:
+            torch.index_select(block, 0, rows, out=tensor)
+
+
+class _Step:
+    """Steps of one number of rows."""
+
+    def __init__(self, trainer: Trainer, rows: int) -> None:
+        self.trainer = trainer
+        self.batch = Batch(trainer.feed, rows)
+        self.flat = trainer.optimizer.parameters
+        self.replay: Replay | None = None
+
+    def compute(self) -> Tensor:
+        """The loss of the batch."""
+        batch = self.batch
+        return self.trainer.loss(self.trainer.net(batch.inputs), batch.target, batch.weight)
+
+    def eager(self) -> Tensor:
+        """Leave the gradients where they belong and return the loss."""
+        with torch.inference_mode(False), torch.enable_grad():
+            loss = self.compute()
+            gradients = torch.autograd.grad(loss, self.flat.parameters, allow_unused=True)
+        self.put(gradients)
+        return loss.detach()
+
+    def put(self, gradients: Sequence[Tensor | None]) -> None:
+        for target, gradient in zip(self.flat.gradients, gradients, strict=True):
+            target.zero_() if gradient is None else target.copy_(gradient)
+
+
+class _CPUStep(_Step):
+    """Eager at first; recorded when steps of this shape come back often enough, checked once, then replayed."""
+
+    def __init__(self, trainer: Trainer, rows: int) -> None:
+        super().__init__(trainer, rows)
+        self.left = {"eager": -1, "traced": 0}.get(trainer.mode, TRACE_AFTER)
+        self.gradients: Callable[[], Tensor] = self.first
+
+    def run(self, rows: Tensor, learning_rate: float) -> None:
+        self.batch.gather(rows)
+        loss = self.gradients()
+        self.trainer.optimizer.update(learning_rate)
+        self.trainer.total.add_(loss, alpha=self.batch.rows)
+
+    def first(self) -> Tensor:
+        if self.left == 0:
+            return self.record()
+        self.left -= 1
+        return self.eager()
+
+    def record(self) -> Tensor:
+        with torch.inference_mode(False):
+            recording = record(self.compute, self.flat.parameters)
+            self.put(recording.gradients)
+            loss = recording.loss.clone()
+            names = {**self.batch.tensors, **dict(self.trainer.net.named_buffers())}
+            for name, value, gradient in zip(self.flat.names, self.flat.views, self.flat.gradients, strict=True):
+                names |= {name: value, f"{name}_gradient": gradient}
+            try:
+                self.replay = write_replay(recording, names, self.flat.gradients)
+            except Untraceable as reason:
+                self.stay_eager(str(reason))
+            else:
+                self.gradients = self.check
+        return loss
+
+    def check(self) -> Tensor:
+        """Replay and live through the same step: a network that does something else each time is found here."""
+        buffers = [(buffer, buffer.clone()) for buffer in self.trainer.net.buffers()]
+        random, failure = torch.get_rng_state(), "the replayed step gave other numbers than the eager one"
+        try:
+            self.replay.run()
+        except RuntimeError as error:  # a kernel that takes other memory than it was recorded with
+            failure = f"the step cannot be replayed: {error}"
+        replayed = self.flat.gradient.clone()
+        torch.set_rng_state(random)
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        loss = self.eager()
+        if torch.equal(replayed, self.flat.gradient) and torch.equal(loss, self.replay.loss):
+            self.gradients = self.replayed
+        else:
+            self.stay_eager(failure)
+        return loss
+
+    def replayed(self) -> Tensor:
+        self.replay.run()
+        return self.replay.loss
+
+    def stay_eager(self, reason: str) -> None:
+        self.replay, self.gradients, self.trainer.why_eager = None, self.eager, reason
+
+
+class _GraphStep(_Step):
+    """The whole step as one CUDA graph: the GPU finds its rows and its learning rate in tensors and counts on by itself."""
+
+    def __init__(self, trainer: Trainer, rows: int) -> None:
+        super().__init__(trainer, rows)
+        self.places = torch.arange(rows, device=trainer.total.device)  # of the batch in the order of the epoch
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.given_up = False
+
+    def begin(self, first: int) -> None:
+        """Let the next step take the rows from this place of the order on."""
+        torch.arange(first, first + self.batch.rows, out=self.places)
+
+    def run(self, rows: Tensor, learning_rate: float) -> None:
+        if self.graph is None and not self.given_up:
+            self.capture()
+        if self.graph is None:
+            self.body()
+        else:
+            self.graph.replay()
+
+    def body(self) -> None:
+        trainer = self.trainer
+        self.batch.gather(trainer.order.index_select(0, self.places))
+        loss = self.eager()
+        trainer.optimizer.update(trainer.rates.index_select(0, trainer.step).view(()))
+        trainer.total.add_(loss, alpha=self.batch.rows)
+        trainer.step.add_(1)
+        self.places.add_(self.batch.rows)
+
+    def capture(self) -> None:
+        """Capture the step; the steps that warm it up leave no trace.
+
+        As https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs asks: a few steps on a side stream first.
+        """
+        device = self.places.device
+        tensors = [self.places, self.trainer.step, self.trainer.total, self.flat.value, self.flat.gradient]
+        tensors += [*self.trainer.optimizer.state_dict().values(), *self.trainer.net.buffers()]
+        before, random = [tensor.clone() for tensor in tensors], torch.cuda.get_rng_state(device)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            side = torch.cuda.Stream(device)
+            side.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    self.body()
+                    for tensor, value in zip(tensors, before, strict=True):
+                        tensor.copy_(value)
+            torch.cuda.current_stream(device).wait_stream(side)
+            with torch.cuda.graph(graph):
+                self.body()
+            self.graph = graph
+        except RuntimeError as error:
+            if self.trainer.mode == "cuda_graph":
+                raise TrainingError(f"the step cannot be a CUDA graph ({error}); set recipe.step_mode='eager'") from error
+            self.given_up, self.trainer.why_eager = True, f"the step cannot be a CUDA graph: {error}"
+        finally:
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
+            torch.cuda.set_rng_state(random, device)
+
+
+class Trainer:
+    """Steps through epochs.
+
+    Args:
+        net: ``net(inputs) -> outputs``; its parameters are those of the optimizer.
+        feed: The rows to learn from, on the device of the net.
+        loss: See :mod:`lamina.train.losses`.
+        optimizer: See :mod:`lamina.train.optimizers`.
+        batch_size: Rows in a step; the last step of an epoch takes what is left.
+        mode: "eager", "traced", "cuda_graph", or "auto" for what is fastest on the device.
+
+    Attributes:
+        steps_per_epoch: Steps that :meth:`run_epoch` takes for all rows.
+        why_eager: Why steps are eager although they were to be faster; empty when they are not.
+
+    Raises:
+        OptionError: The mode does not fit the device.
+    """
+
+    def __init__(
+        self, net: nn.Module, feed: Feed, *, loss: Loss, optimizer: Optimizer, batch_size: int, mode: str = "auto"
+    ) -> None:
+        device = feed.target.device
+        fitting = {"traced": "cpu", "cuda_graph": "cuda"}.get(mode, device.type)
+        if fitting != device.type:
+            raise OptionError(
+                f"step_mode is {mode!r} on the device {device}, expected {fitting!r} for it; set step_mode='auto'"
+            )
+        self.net, self.feed, self.loss, self.optimizer, self.mode = net, feed, loss, optimizer, mode
+        self.batch_size = min(batch_size, len(feed))
+        self.steps_per_epoch = -(-len(feed) // self.batch_size)
+        self.why_eager = ""
+        self.total = torch.zeros((), dtype=torch.float64, device=device)  # losses of the epoch
+        self.order = torch.zeros(len(feed), dtype=torch.int64, device=device)
+        self.rates = torch.zeros(self.steps_per_epoch, device=device)
+        self.step = torch.zeros(1, dtype=torch.int64, device=device)
+        self._on_gpu = device.type == "cuda" and mode != "eager"
+        self._steps: dict[int, _CPUStep | _GraphStep] = {}
+
+    def run_epoch(self, order: Tensor, learning_rates: Sequence[float], tick: Tick | None = None) -> float | None:
+        """One pass over rows.
+
+        Args:
+            order: The rows, in the order in which they are taken.
+            learning_rates: One for each step.
+            tick: Called now and then (every 0.05 s) with the number of steps done; true ends the epoch.
+
+        Returns:
+            The mean loss over the rows, or None when ``tick`` ended the epoch.
+        """
+        self.net.train()
+        self.total.zero_()
+        batches = order.split(self.batch_size)
+        full, last = self._step(len(batches[0])), self._step(len(batches[-1]))
+        if self._on_gpu:
+            self._begin(order, learning_rates)
+        due = time.perf_counter() + TICK_SECONDS
+        with torch.inference_mode(), denormals_flushed():
+            for number, (rows, rate) in enumerate(zip(batches, learning_rates, strict=True), 1):
+                (full if number < len(batches) else last).run(rows, rate)
+                if tick is not None and time.perf_counter() > due:
+                    if tick(number):
+                        return None
+                    due = time.perf_counter() + TICK_SECONDS
+        return self.total.item() / len(order)  # sync
+
+    def _begin(self, order: Tensor, learning_rates: Sequence[float]) -> None:
+        """Lay out for the GPU what an epoch needs."""
+        self.order[: len(order)].copy_(order)
+        self.rates[: len(learning_rates)].copy_(torch.tensor(learning_rates))
+        self.step.zero_()
+        for rows, step in self._steps.items():
+            if isinstance(step, _GraphStep):
+                step.begin(0 if rows == self.batch_size else len(order) - rows)
+
+    def _step(self, rows: int) -> _CPUStep | _GraphStep:
+        if rows not in self._steps:
+            self._steps[rows] = _GraphStep(self, rows) if self._on_gpu else _CPUStep(self, rows)
+        return self._steps[rows]
+
+    @property
+    def source(self) -> str:
+        """The Python code of the replayed step of a full batch; empty while steps are eager."""
+        step = self._steps.get(self.batch_size)
+        return step.replay.source if step is not None and step.replay is not None else ""
+
+
+def make_step(net: nn.Module, feed: Feed, recipe: Recipe) -> Trainer:
+    """The training step that a recipe asks for."""
+    flat = FlatParameters(net, no_decay=_no_decay)
+    return Trainer(
+        net,
+        feed,
+        loss=make_loss(recipe.loss, huber_delta=recipe.huber_delta),
+        optimizer=make_optimizer(flat, recipe),
+        batch_size=len(feed) if recipe.batch_size == "full" else int(recipe.batch_size),
+        mode=recipe.step_mode,
+    )
+
+
+def _no_decay(name: str, parameter: nn.Parameter) -> bool:
+    """Weight decay is for matrices of weights: not for biases, embeddings of single numbers, or the scales of members."""
+    return parameter.ndim < 2 or "weight" not in name.rpartition(".")[2]

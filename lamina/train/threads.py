@@ -1,0 +1,109 @@
+"""How the CPU is set for training: how many threads a step is worth, and what becomes of vanishing numbers.
+
+Handing work to another thread costs some microseconds for each kernel; a small network has kernels of one microsecond. So the
+count follows from the arithmetic in a step. It depends on nothing that varies from run to run: sums that are split
+among other threads round differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+if TYPE_CHECKING:
+    from lamina.data.feed import Feed
+
+# Multiplications in the forward pass of a step that keep one thread busy; see benchmarks: with two threads a step of 2 million
+# takes as long as with one, below it longer.
+PER_THREAD = 2_000_000
+_ROWS = 8
+
+
+def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
+    """The number of threads that suits the steps of a network: 1 for a small one, at most what torch was given.
+
+    Example:
+        >>> from lamina.data.feed import Feed
+        >>> import numpy as np
+        >>> feed = Feed({"numbers": np.zeros((100, 3), np.float32)}, np.zeros(100, np.int64))
+        >>> net = nn.Linear(3, 2)
+        >>> net.forward = lambda batch: batch["numbers"] @ net.weight.t()
+        >>> thread_count(net, feed, 32)
+        1
+    """
+    if feed.target.device.type != "cpu":
+        return torch.get_num_threads()
+    per_row = multiplications(net, feed) / min(len(feed), _ROWS)
+    return max(1, min(torch.get_num_threads(), int(per_row * min(batch_size, len(feed)) / PER_THREAD)))
+
+
+def multiplications(net: nn.Module, feed: Feed) -> int:
+    """Multiplications in the matrix products of the forward pass for the first 8 rows."""
+    training = net.training
+    net.eval()  # no dropout, no running means
+    try:
+        with torch.no_grad(), _Counter() as counter:
+            net({name: block[:_ROWS] for name, block in feed.inputs.items()})
+    finally:
+        net.train(training)
+    return counter.count
+
+
+class _Counter(TorchDispatchMode):
+    """Counts the multiplications of the products that pass by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in ("mm", "bmm"):
+            self.count += result.numel() * args[0].shape[-1]
+        elif name in ("addmm", "baddbmm"):
+            self.count += result.numel() * args[1].shape[-1]
+        elif name == "convolution":
+            self.count += result.numel() * prod(args[1].shape[1:])
+        return result
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch compute with this many threads, and as before afterwards.
+
+    Example:
+        >>> before = torch.get_num_threads()
+        >>> with threads(1):
+        ...     torch.get_num_threads()
+        1
+        >>> torch.get_num_threads() == before
+        True
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Let numbers below 1.2e-38 count as zero, where the processor can, and as before afterwards.
+
+    The moving means of neurons that have gone silent shrink into that range within a thousand steps and stay there, and
+    arithmetic on such numbers is handled in microcode: Adam's update of a silent layer was measured nine times slower.
+    """
+    before = torch.full((), 1e-39).mul(1.0).item() == 0.0  # sync: on the CPU
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

@@ -1,0 +1,149 @@
+"""The contract: what every family keeps, on every kind of task. A new family joins by being in ``FAMILIES``."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import lamina
+from lamina import api
+from lamina.errors import DataError, TargetError
+from lamina.families import FAMILIES
+from lamina.train.recipe import Recipe
+
+# Small enough to be quick, large enough to learn.
+SMALL = {
+    "feedforward": {"hidden": (32, 32), "members": 4, "bins": 8, "dropout": 0.0},
+    "shortcut": {"blocks": 2, "width": 32, "inner": 32, "bins": 8, "dropout": 0.0},
+}
+TASKS = ("binary", "classes", "regression", "targets")
+
+
+def small(name: str):
+    return FAMILIES[name](**SMALL[name])
+
+
+def table(task: str, rows: int = 120, seed: int = 0) -> tuple[pl.DataFrame, str | list[str]]:
+    """Numbers, a flag, a category, a date, all with missing values; and a target that follows from them."""
+    random = np.random.default_rng(seed)
+    a, b = random.normal(size=rows), random.normal(size=rows) * 1000
+    town = random.choice(["Bern", "Rome", "Oslo"], rows)
+    score = 2 * a + np.sin(b / 500) + (town == "Rome") * 2
+    frame = pl.DataFrame(
+        {
+            "a": a,
+            "b, with a comma": b,
+            "flag": random.random(rows) < 0.5,
+            "town": town,
+            "day": np.datetime64("2024-01-01") + random.integers(0, 365, rows).astype("timedelta64[D]"),
+        }
+    )
+    holes = pl.Series(random.random(rows) < 0.05)
+    frame = frame.with_columns(pl.when(~holes).then(pl.all()).otherwise(None))
+    if task == "binary":
+        return frame.with_columns(target=pl.Series(np.where(score > 0, "yes", "no"))), "target"
+    if task == "classes":
+        return frame.with_columns(target=pl.Series(np.digitize(score, [-1, 1, 3]))), "target"
+    if task == "regression":
+        return frame.with_columns(target=pl.Series(score * 50 + 7)), "target"
+    return frame.with_columns(one=pl.Series(score), two=pl.Series(-score * 3 + a)), ["one", "two"]
+
+
+def fitted(name: str, task: str, *, seed: int = 0, rows: int = 120, **recipe):
+    frame, target = table(task, rows)
+    recipe = Recipe(**{"epochs": 150, "learning_rate": 5e-3, "patience": None, "batch_size": 32, **recipe})
+    return lamina.fit(frame, target, family=small(name), recipe=recipe, seed=seed, monitor=None, drop=[]), frame
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+class TestContract:
+    @pytest.mark.parametrize("task", TASKS)
+    def test_learns_a_small_set_by_heart(self, name, task):
+        model, frame = fitted(name, task)
+        found = model.evaluate(frame)
+        assert min(epoch["train_loss"] for epoch in model.history_) < 0.1
+        assert found["scores"].get("accuracy", 0) > 0.85 or found["scores"].get("r2", 0) > 0.8, found
+
+    @pytest.mark.tiny
+    def test_same_seed_same_numbers_in_any_order_of_rows(self, name):
+        first, frame = fitted(name, "classes", epochs=3)
+        again = lamina.fit(
+            frame.sample(fraction=1, shuffle=True, seed=5),
+            "target",
+            family=small(name),
+            recipe=Recipe(epochs=3, learning_rate=5e-3, patience=None, batch_size=32),
+            seed=0,
+            monitor=None,
+        )
+        other, _ = fitted(name, "classes", epochs=3, seed=1)
+        assert np.array_equal(first.predict_proba(frame), again.predict_proba(frame))
+        assert not np.array_equal(first.predict_proba(frame), other.predict_proba(frame))
+
+    @pytest.mark.tiny
+    @pytest.mark.parametrize("task", TASKS)
+    def test_saved_and_loaded_it_answers_the_same(self, name, task, tmp_path):
+        model, frame = fitted(name, task, epochs=2)
+        loaded = lamina.load(model.save(tmp_path / "m.lamina"))
+        assert loaded.predict_table(frame).equals(model.predict_table(frame))
+        assert type(loaded) is type(model)
+
+    def test_missing_values_everywhere_are_answered(self, name):
+        model, frame = fitted(name, "binary", epochs=2)
+        empty = frame.select(pl.lit(None, dtype=dtype).alias(column) for column, dtype in frame.schema.items())
+        said = model.predict_proba(empty)
+        assert np.isfinite(said).all()
+        assert (said == said[0]).all()
+
+    def test_a_row_gets_the_same_answer_alone_as_in_company(self, name):
+        model, frame = fitted(name, "binary", epochs=2)
+        together = model.predict_proba(frame)
+        alone = np.concatenate([model.predict_proba(frame[i]) for i in range(20)])
+        np.testing.assert_allclose(alone, together[:20], rtol=0, atol=1e-6)
+
+    def test_one_row_or_one_class_is_refused(self, name):
+        frame, _ = table("binary")
+        with pytest.raises(DataError, match=r"has 1 row .*learning needs at least 2"):
+            lamina.fit(frame[:1], "target", family=small(name), monitor=None)
+        with pytest.raises(TargetError, match=r"one class \('yes'\)"):
+            lamina.fit(frame.filter(pl.col("target") == "yes"), "target", family=small(name), monitor=None)
+
+    def test_weights_of_rows_count(self, name):
+        """A class whose rows weigh next to nothing is not answered."""
+        frame, _ = table("binary")
+        weighted = frame.with_columns(w=pl.when(pl.col("target") == "yes").then(0.001).otherwise(1.0))
+        model = lamina.fit(
+            weighted, "target", weight="w", family=small(name), recipe=Recipe(epochs=20, batch_size=32), seed=0, monitor=None
+        )
+        assert (model.predict(frame) == "no").mean() > 0.95
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+    def test_gpu_agrees_with_cpu(self, name):
+        frame, target = table("classes")
+        recipe = Recipe(epochs=3, batch_size=32)
+        cpu, gpu = (
+            lamina.fit(frame, target, family=small(name), recipe=recipe, seed=0, device=device, monitor=None)
+            for device in ("cpu", "cuda")
+        )
+        np.testing.assert_allclose(cpu.predict_proba(frame), gpu.predict_proba(frame), atol=1e-3)
+
+    def test_a_run_that_was_stopped_goes_on_to_the_same_weights(self, name, tmp_path, monkeypatch):
+        monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
+        frame, target = table("classes")
+        family, recipe = small(name), Recipe(epochs=6, batch_size=32)
+
+        class Killed(BaseException):
+            pass
+
+        def kill(event):
+            if event["event"] == "epoch" and event["epoch"] == 3:
+                raise Killed
+
+        whole = lamina.fit(frame, target, family=family, recipe=recipe, seed=3, run=tmp_path / "whole", monitor=None)
+        with pytest.raises(Killed):
+            lamina.fit(frame, target, family=family, recipe=recipe, seed=3, run=tmp_path / "cut", monitor=kill)
+        resumed = api.resume(tmp_path / "cut", monitor=None)
+        for mine, other in zip(whole.model_.net.state_dict().values(), resumed.model_.net.state_dict().values(), strict=True):
+            assert torch.equal(mine, other)
+        assert [e["epoch"] for e in resumed.history_] == list(range(6))

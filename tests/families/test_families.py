@@ -1,0 +1,96 @@
+"""What the families draw, what they decide, and that depth pays only with shortcuts."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import lamina
+from lamina.data.encode import Input
+from lamina.data.task import Task
+from lamina.errors import OptionError
+from lamina.families import FAMILIES, Family, FeedForward, Shortcut, choose_family, make_family
+from lamina.graph.plan import Plan
+from lamina.train.recipe import Recipe
+
+INPUTS = {
+    "numbers": Input((3,), ("a", "b", "c")),
+    "flags": Input((2,), ("d", "a is missing")),
+    "categories": Input((2,), ("e", "f"), (4, 100)),
+}
+BINARY = Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y")
+
+
+@pytest.mark.tiny
+def test_the_plain_textbook_network_is_one_setting_away():
+    family = FeedForward(hidden=(64, 64), activation="tanh", number_embedding=None, members=1, dropout=0.0)
+    plan = Plan(family.graph({"numbers": Input((20,), tuple(map(str, range(20))))}, 3))
+    assert plan.parameter_count == (20 * 64 + 64) + (64 * 64 + 64) + (64 * 3 + 3)
+    assert list(plan.graph.layers) == ["hidden1", "hidden2", "head"]
+
+
+def test_columns_enter_as_numbers_flags_one_hot_and_vectors():
+    family = FeedForward(number_embedding="periodic", embedding_size=5, one_hot=10, category_size=6, hidden=(7,), members=4)
+    plan = Plan(family.graph(INPUTS, 2))
+    assert plan.shapes["number_embedding"] == (15,)
+    assert plan.shapes["category_embedding"] == (4 + 6,)
+    assert plan.shapes["hidden1"] == (4, 7)
+    assert plan.shapes["head"] == (4, 2)
+    assert [edge.source for edge in plan.graph.edges_into("hidden1")] == ["number_embedding", "flags", "category_embedding"]
+
+
+def test_shortcuts_jump_over_two_layers():
+    graph = Shortcut(blocks=2, width=8, inner=16).graph(INPUTS, 1)
+    assert [edge.source for edge in graph.edges_into("block2")] == ["block1", "project2"]
+    assert Plan(graph).shapes["expand1"] == (16,)
+
+
+def test_what_is_left_to_decide_is_decided():
+    recipe = FeedForward().complete(Recipe(), rows=40_000, inputs=INPUTS, task=BINARY)
+    assert recipe.loss == "binary_cross_entropy"
+    assert "auto" not in recipe.to_json().values() or recipe.step_mode == "auto"
+    assert [FeedForward().batch_size(rows) for rows in (10, 1000, 50_000, 10_000_000)] == sorted(
+        FeedForward().batch_size(rows) for rows in (10, 1000, 50_000, 10_000_000)
+    )
+    assert FeedForward().complete(Recipe(batch_size="full"), rows=777, inputs=INPUTS, task=BINARY).batch_size == 777
+    said = Recipe(learning_rate=0.5, epochs=7, batch_size=5, schedule="cosine", loss="cross_entropy")
+    kept = FeedForward().complete(said, rows=40_000, inputs=INPUTS, task=BINARY)
+    assert (kept.learning_rate, kept.epochs, kept.batch_size, kept.schedule, kept.loss) == (
+        0.5,
+        7,
+        5,
+        "cosine",
+        "cross_entropy",
+    )
+
+
+def test_families_go_by_name():
+    assert make_family("shortcut") is Shortcut
+    assert isinstance(choose_family("auto", None), FeedForward)
+    with pytest.raises(OptionError, match="there is no family 'forrest'; take 'auto' or one of feedforward, shortcut"):
+        make_family("forrest")
+    with pytest.raises(OptionError, match="family is None, expected 'auto', a name"):
+        choose_family(None, None)
+    with pytest.raises(OptionError, match="has nothing to read"):
+        FeedForward().graph({}, 1)
+    with pytest.raises(TypeError, match="draws no graph"):
+        Family().graph(INPUTS, 1)
+    assert all(family.name == name for name, family in FAMILIES.items())
+
+
+def test_thirty_layers_train_with_shortcuts_and_not_without():
+    """He et al. 2016: a plain stack of this depth passes no gradient to its first layers, a residual one does."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(600, 4))
+    table = pl.DataFrame({**{f"x{i}": X[:, i] for i in range(4)}, "y": np.where(X[:, 0] * X[:, 1] > 0, "same", "other")})
+    recipe = Recipe(epochs=25, batch_size=64, learning_rate=1e-3, patience=None)
+    plain = {"number_embedding": None, "dropout": 0.0}
+    deep = lamina.fit(
+        table, "y", family=FeedForward(hidden=(64,) * 30, members=1, **plain), recipe=recipe, seed=0, monitor=None
+    )
+    residual = lamina.fit(
+        table, "y", family=Shortcut(blocks=15, width=64, inner=64, **plain), recipe=recipe, seed=0, monitor=None
+    )
+    assert min(epoch["train_loss"] for epoch in deep.history_) > 0.65
+    assert deep.model_.card["validation"]["accuracy"] < 0.7
+    assert min(epoch["train_loss"] for epoch in residual.history_) < 0.2
+    assert residual.model_.card["validation"]["accuracy"] > 0.85

@@ -1,0 +1,3 @@
+from tests.contract import TestContract
+
+__all__ = ["TestContract"]

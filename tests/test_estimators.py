@@ -1,0 +1,191 @@
+"""Classifier and Regressor under scikit-learn's contract."""
+
+import io
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import lamina
+from lamina import Classifier, FeedForward, Recipe, Regressor, Shortcut
+from lamina.errors import DataError, OptionError, SchemaError
+
+PLAIN = FeedForward(hidden=(32,), number_embedding=None, members=1, dropout=0.0)
+SHORT = Recipe(epochs=40, batch_size=32, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return load_iris(return_X_y=True, as_frame=True)
+
+
+def classifier(**more):
+    return Classifier(**{"family": PLAIN, "recipe": SHORT, "random_state": 0, **more})
+
+
+@pytest.mark.parametrize("estimator", [Classifier, Regressor])
+@pytest.mark.parametrize("family", ["auto", PLAIN, "shortcut"], ids=["auto", "plain", "shortcut"])
+def test_check_estimator_passes_with_no_expected_failures(estimator, family):
+    with warnings.catch_warnings():
+        # scikit-learn's own: skips what needs SCIPY_ARRAY_API, and casts a NaN to an integer in its test of y.
+        warnings.filterwarnings("ignore", message=".*check_array_api_input.*")
+        warnings.filterwarnings("ignore", message="invalid value encountered in cast", category=RuntimeWarning)
+        results = check_estimator(estimator(family=family, recipe=Recipe(epochs=60)), on_fail=None)
+    assert [result["check_name"] for result in results if result["status"] not in ("passed", "skipped")] == []
+    assert [result["check_name"] for result in results if result["status"] == "skipped"] in ([], ["check_array_api_input"])
+
+
+def test_learns_iris_and_diabetes(iris):
+    assert cross_val_score(classifier(), *iris, cv=3).mean() > 0.92
+    X, y = load_diabetes(return_X_y=True)
+    assert cross_val_score(Regressor(PLAIN, SHORT, random_state=0), X, y, cv=3).mean() > 0.35
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss", "roc_auc_ovr"])
+def test_scorers_work_on_frames(iris, scoring):
+    assert cross_val_score(classifier(), *iris, cv=3, scoring=scoring).mean() > (-0.4 if "neg" in scoring else 0.9)
+
+
+def test_grid_search_reaches_into_recipe_and_family(iris):
+    grid = {"recipe__learning_rate": [1e-5, 0.02], "family__hidden": [(16,), (16, 16)]}
+    search = GridSearchCV(Classifier(recipe=SHORT, family=PLAIN, random_state=0), grid, cv=2).fit(*iris)
+    assert search.best_params_["recipe__learning_rate"] == 0.02
+    assert SHORT.learning_rate == 0.01
+    from_nothing = GridSearchCV(Classifier(random_state=0), {"recipe__epochs": [1, 2], "family__members": [1]}, cv=2).fit(*iris)
+    assert from_nothing.best_estimator_.n_iter_ == from_nothing.best_params_["recipe__epochs"]
+
+
+def test_set_params_makes_what_was_left_to_be_decided():
+    assert Classifier().set_params(recipe__epochs=3).recipe == Recipe(epochs=3)
+    assert Classifier(family="shortcut").set_params(family__blocks=2).family == Shortcut(blocks=2)
+    assert Classifier().set_params(family="shortcut", family__blocks=2).family == Shortcut(blocks=2)
+    with pytest.raises(ValueError, match="Invalid parameter 'nonsense'"):
+        Classifier().set_params(nonsense=1)
+    with pytest.raises(OptionError, match="Recipe has no option 'epoch'; did you mean 'epochs'"):
+        Classifier().set_params(recipe__epoch=1)
+
+
+def test_works_in_a_pipeline(iris):
+    X, y = iris
+    assert make_pipeline(StandardScaler(), classifier()).fit(X, y).score(X, y) > 0.9
+    mixed = X.assign(kind=np.where(X.iloc[:, 0] > 5.8, "long", "short"))
+    columns = ColumnTransformer([("k", OneHotEncoder(), ["kind"])], remainder="passthrough")
+    assert make_pipeline(columns, classifier()).fit(mixed, y).score(mixed, y) > 0.9
+
+
+def test_clone_pickle_and_joblib(iris):
+    X, y = iris
+    fitted = classifier().fit(X, y)
+    said = fitted.predict_proba(X)
+    again = clone(fitted)
+    assert not hasattr(again, "model_")
+    assert np.array_equal(again.fit(X, y).predict_proba(X), said)
+    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(X), said)
+    file = io.BytesIO()
+    joblib.dump(fitted, file)
+    assert np.array_equal(joblib.load(file).predict_proba(X), said)
+
+
+def test_predictions_come_back_in_the_library_of_the_rows(iris):
+    X, y = iris
+    X = X.set_axis([f"row {i}" for i in range(len(X))])
+    model = classifier().fit(X, y.set_axis(X.index))
+    answer = model.predict(X[:5])
+    assert isinstance(answer, pd.Series)
+    assert list(answer.index) == list(X.index[:5])
+    assert answer.name == "target"
+    assert isinstance(model.predict(pl.from_pandas(X)), pl.Series)
+    assert isinstance(model.predict(pa.table(pl.from_pandas(X).to_arrow())), pa.ChunkedArray | pa.Array)
+    assert isinstance(model.predict_table(X[:5]), pd.DataFrame)
+    assert model.predict_table(X[:5]).columns.tolist() == ["target", "probability 0", "probability 1", "probability 2"]
+    assert isinstance(classifier().fit(X.to_numpy(), y).predict(X.to_numpy()), np.ndarray)
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], [10, 20, 30], [1.0, 2.0, 3.0]])
+def test_labels_keep_their_type(iris, labels):
+    X, y = iris
+    given = np.array(labels)[y.to_numpy()]
+    model = classifier(recipe=Recipe(epochs=2)).fit(X.to_numpy(), given)
+    assert set(model.predict(X.to_numpy())) <= set(labels)
+    assert model.classes_.tolist() == labels
+    assert model.predict(X.to_numpy()).dtype.kind == np.array(labels).dtype.kind or isinstance(labels[0], str)
+
+
+def test_several_targets():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 3))
+    Y = pd.DataFrame({"sum": X.sum(1), "first": 1000 * X[:, 0]})
+    model = Regressor(PLAIN, Recipe(epochs=100, batch_size=32, learning_rate=0.01), random_state=0).fit(X, Y)
+    assert model.predict(X).shape == (300, 2)
+    assert model.score(X, Y) > 0.97
+    assert model.model_.task.targets == ("sum", "first")
+
+
+def test_whole_weights_repeat_rows_and_others_weigh(iris):
+    X, y = iris
+    weights = np.random.default_rng(0).integers(0, 4, len(X))
+    repeated = classifier().fit(np.repeat(X.to_numpy(), weights, axis=0), np.repeat(y.to_numpy(), weights))
+    weighted = classifier().fit(X.to_numpy(), y.to_numpy(), sample_weight=weights)
+    assert np.array_equal(repeated.predict_proba(X.to_numpy()), weighted.predict_proba(X.to_numpy()))
+    model = classifier().fit(X, y, sample_weight=np.where(y == 1, 1e-4, 1.0))
+    assert (model.predict(X) != 1).all()
+    with pytest.raises(ValueError, match="zero"):
+        classifier().fit(X, y, sample_weight=np.zeros(len(X)))
+
+
+def test_class_weights(iris):
+    X, y = iris
+    keep = (y != 2) & ((y != 1) | (np.arange(len(y)) % 10 == 0))
+    rare = classifier(class_weight="balanced").fit(X[keep], y[keep])
+    assert rare.score(X[y != 2], y[y != 2]) > 0.95
+    assert (classifier(class_weight={0: 0.0001, 1: 1.0}).fit(X[y != 2], y[y != 2]).predict(X[y != 2]) == 1).mean() > 0.95
+    with pytest.raises(OptionError, match="class_weight names 7, which is no class"):
+        classifier(class_weight={7: 1.0}).fit(X, y)
+    with pytest.raises(OptionError, match="class_weight is 'even', expected 'balanced'"):
+        classifier(class_weight="even").fit(X, y)
+
+
+def test_columns_are_held_to_only_where_scikit_learn_asks_it(iris):
+    X, y = iris
+    strict = classifier(recipe=Recipe(epochs=2)).fit(X, y)
+    with pytest.raises(ValueError, match="must be in the same order"):
+        strict.predict(X[X.columns[::-1]])
+    by_name = lamina.fit(X.assign(y=y), "y", family=PLAIN, recipe=Recipe(epochs=2), task="classification", monitor=None, seed=0)
+    assert (by_name.predict(X[X.columns[::-1]]) == by_name.predict(X.assign(more=1))).all()
+    with pytest.raises(SchemaError, match="petal width"):
+        by_name.predict(X.drop(columns="petal width (cm)"))
+
+
+def test_bad_input_is_refused(iris):
+    X, y = iris
+    with pytest.raises(NotFittedError, match="not fitted"):
+        classifier().predict(X)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        classifier().fit(X, y[:-1])
+    with pytest.raises(OptionError, match="there is no family 'forrest'"):
+        classifier(family="forrest").fit(X, y)
+    with pytest.raises(OptionError, match="family is 3, expected 'auto'"):
+        classifier(family=3).fit(X, y)
+    with pytest.raises(OptionError, match="device 'tpu9' cannot be used here"):
+        classifier(device="tpu9").fit(X, y)
+    with pytest.raises(OptionError, match="validation is 2"):
+        classifier(validation=2).fit(X, y)
+    with pytest.raises(OptionError, match="the loss 'mse' does not fit"):
+        classifier(recipe=Recipe(loss="mse")).fit(X, y)
+    with pytest.raises(ValueError, match="dim 3"):
+        Regressor().fit(X, np.zeros((len(X), 2, 2)))
+    with pytest.raises(DataError, match="one class"):
+        classifier().fit(X, np.zeros(len(X)))

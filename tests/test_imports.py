@@ -1,0 +1,45 @@
+"""Imports point down, as docs/architecture.md draws it; siblings on a row do not import each other."""
+
+import ast
+from pathlib import Path
+
+import lamina
+
+ROOT = Path(lamina.__file__).parent
+ROWS = [
+    ["errors"],
+    ["options"],
+    ["data", "graph"],
+    ["train"],
+    ["families"],
+    ["model"],
+    ["learn", "store"],
+    ["estimators"],
+    ["progress"],
+    ["api"],
+    ["cli"],
+]
+RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
+
+
+def test_imports_point_down():
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        part = path.relative_to(ROOT).with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = (
+                [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
+            for name in names:
+                other = (name or "").removeprefix("lamina.").split(".")[0]
+                if (name or "").startswith("lamina.") and part != "__init__" and other != part and RANK[other] >= RANK[part]:
+                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
+def test_files_stay_short():
+    assert {path.name: lines for path in ROOT.rglob("*.py") if (lines := len(path.read_text().splitlines())) > 700} == {}

@@ -1,0 +1,130 @@
+"""The .lamina file: whole, checked, exact in a fresh process."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import lamina
+from lamina import store
+from lamina.errors import ModelFileError
+from tests.contract import fitted, table
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted("feedforward", "binary", epochs=2)[0]
+
+
+@pytest.fixture
+def path(model, tmp_path):
+    return model.save(tmp_path / "m.lamina")
+
+
+def test_a_fresh_process_predicts_the_same_bits(model, path, tmp_path):
+    frame, _ = table("binary")
+    frame.write_parquet(tmp_path / "rows.parquet")
+    code = (
+        "import sys, lamina, numpy; model = lamina.load(sys.argv[1]);"
+        "numpy.save(sys.argv[3], model.predict_proba(lamina.data.read.read_table(sys.argv[2])))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path), str(tmp_path / "rows.parquet"), str(tmp_path / "p.npy")], check=True)
+    assert np.array_equal(np.load(tmp_path / "p.npy"), model.predict_proba(frame))
+
+
+def test_the_card_says_where_the_model_came_from(path):
+    card = lamina.load(path).model_.card
+    assert card["lamina"] == lamina.__version__
+    assert card["data"]["rows"] == 120
+    assert card["split"]["train"] + card["split"]["validation"] == 120
+    assert card["recipe"]["epochs"] == 2
+    assert len(card["history"]) == 2
+    assert set(card["validation"]) == set(card["baseline"]) == {"accuracy", "log_loss", "auc"}
+
+
+def test_no_pickle_in_the_file(path):
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + size])
+    assert set(header["__metadata__"]) == {"format", "content", "sha256"}
+    assert json.loads(header["__metadata__"]["content"])["graph"]["nodes"]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 100, -1, -1000])
+def test_a_cut_file_is_refused(path, cut):
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(ModelFileError, match=r"m.lamina is not a .lamina file, or it is cut off or damaged"):
+        lamina.load(path)
+
+
+def test_each_flipped_byte_is_found(path):
+    good = path.read_bytes()
+    for place in np.random.default_rng(0).integers(8, len(good), 60):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        with pytest.raises(ModelFileError, match=r"damaged|not one that lamina wrote|upgrade"):
+            lamina.load(path)
+
+
+def test_other_files_are_refused_by_name(tmp_path, path):
+    with pytest.raises(ModelFileError, match=r"there is no file .*nothing.lamina; there is .*m.lamina"):
+        lamina.load(tmp_path / "nothing.lamina")
+    with pytest.raises(ModelFileError, match=r"is a folder; give a .lamina file"):
+        lamina.load(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.lamina").touch()
+    with pytest.raises(ModelFileError, match=r"is a folder; did you mean .*model.lamina"):
+        lamina.load(tmp_path / "run")
+    save_file({"w": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelFileError, match=r"is a safetensors file, but not one that lamina wrote"):
+        lamina.load(tmp_path / "other.safetensors")
+
+
+def test_a_newer_format_is_refused_by_name(path, monkeypatch, model):
+    monkeypatch.setattr(store, "FORMAT", 2)
+    model.save(path)
+    monkeypatch.undo()
+    with pytest.raises(ModelFileError, match=r"has format 2 and this lamina reads up to 1; upgrade: pip install -U lamina"):
+        lamina.load(path)
+
+
+def test_content_that_this_lamina_does_not_know_is_refused(path, monkeypatch, model):
+    monkeypatch.setattr(type(model.model_.net.plan.graph), "to_json", lambda self: {"format": 1, "nodes": [{"name": "x"}]})
+    model.save(path)
+    monkeypatch.undo()
+    with pytest.raises(ModelFileError, match=r"cannot be read by this lamina"):
+        lamina.load(path)
+
+
+def test_a_failed_save_leaves_the_old_file(path, model, tmp_path):
+    old = path.read_bytes()
+    code = (
+        "import resource, signal, sys, lamina; model = lamina.load(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "model.save(sys.argv[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert "ModelFileError: cannot write" in done.stderr
+    assert path.read_bytes() == old
+    assert os.listdir(tmp_path) == ["m.lamina"]
+    with pytest.raises(ModelFileError, match=r"it is a folder; give the name of a file"):
+        model.save(tmp_path)
+
+
+def test_files_of_earlier_releases_still_predict_the_same_numbers():
+    """One file from each release is kept; see tests/golden/README.md for how they were made."""
+    from pathlib import Path
+
+    golden = Path(__file__).parent / "golden"
+    files = sorted(golden.glob("*.lamina"))
+    assert files
+    for file in files:
+        rows = pl.read_csv(golden / f"{file.stem}.csv", try_parse_dates=True)
+        said = lamina.load(file).predict_proba(rows.drop("expected"))[:, 1]
+        np.testing.assert_allclose(said, rows["expected"].to_numpy(), rtol=0, atol=1e-6)

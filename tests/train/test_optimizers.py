@@ -1,0 +1,177 @@
+"""Every optimizer against the textbook, in NumPy, and against torch.optim."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lamina.errors import OptionError, TrainingError
+from lamina.train.optimizers import Adam, AdamW, make_optimizer
+from lamina.train.parameters import FlatParameters
+from lamina.train.recipe import Recipe
+
+STEPS, RATE = 60, 0.02
+
+
+def _sgd(w, g, state, t, momentum=0.0, nesterov=False):
+    state["b"] = momentum * state.get("b", 0) + g
+    return w - RATE * (g + momentum * state["b"] if nesterov else state["b"])
+
+
+def _adagrad(w, g, state, t):
+    state["s"] = state.get("s", 0) + g**2
+    return w - RATE * g / (np.sqrt(state["s"]) + 1e-10)
+
+
+def _rmsprop(w, g, state, t, momentum=0.0):
+    state["s"] = 0.99 * state.get("s", 0) + 0.01 * g**2
+    state["b"] = momentum * state.get("b", 0) + g / (np.sqrt(state["s"]) + 1e-8)
+    return w - RATE * state["b"]
+
+
+def _adam(w, g, state, t):
+    state["m"] = 0.9 * state.get("m", 0) + 0.1 * g
+    state["v"] = 0.999 * state.get("v", 0) + 0.001 * g**2
+    return w - RATE * (state["m"] / (1 - 0.9**t)) / (np.sqrt(state["v"] / (1 - 0.999**t)) + 1e-8)
+
+
+CASES = {
+    "sgd": (Recipe(optimizer="sgd", momentum=0.0), _sgd, torch.optim.SGD, {}),
+    "sgd momentum": (
+        Recipe(optimizer="sgd", momentum=0.9),
+        lambda *a: _sgd(*a, momentum=0.9),
+        torch.optim.SGD,
+        {"momentum": 0.9},
+    ),
+    "sgd nesterov": (
+        Recipe(optimizer="sgd", momentum=0.9, nesterov=True),
+        lambda *a: _sgd(*a, momentum=0.9, nesterov=True),
+        torch.optim.SGD,
+        {"momentum": 0.9, "nesterov": True},
+    ),
+    "adagrad": (Recipe(optimizer="adagrad"), _adagrad, torch.optim.Adagrad, {}),
+    "rmsprop": (Recipe(optimizer="rmsprop", momentum=0.0), _rmsprop, torch.optim.RMSprop, {}),
+    "rmsprop momentum": (
+        Recipe(optimizer="rmsprop", momentum=0.5),
+        lambda *a: _rmsprop(*a, momentum=0.5),
+        torch.optim.RMSprop,
+        {"momentum": 0.5},
+    ),
+    "adam": (Recipe(optimizer="adam"), _adam, torch.optim.Adam, {}),
+    "adamw": (Recipe(optimizer="adamw"), _adam, torch.optim.AdamW, {}),
+}
+
+
+def _flat():
+    torch.manual_seed(0)
+    return FlatParameters(nn.Linear(4, 3))
+
+
+def _gradients(flat):
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(flat.value.shape, generator=generator) * 10 ** (-step / 20) for step in range(STEPS)]
+
+
+def _updated(flat, optimizer, gradients, rate=RATE):
+    for gradient in gradients:
+        flat.gradient.copy_(gradient)
+        optimizer.update(rate)
+    return flat.value
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_the_textbook_formula(case, decay):
+    recipe, formula, _, _ = CASES[case]
+    flat = _flat()
+    decays = np.zeros(len(flat.value))
+    decays[: len(flat.decaying(flat.value))] = decay
+    w, state = flat.value.numpy().astype(np.float64), {}
+    for t, gradient in enumerate(_gradients(flat), 1):
+        g = gradient.numpy().astype(np.float64)
+        if case == "adamw":
+            w = w - RATE * decays * w
+        else:
+            g = g + decays * w
+        w = formula(w, g, state, t)
+    recipe = Recipe(**{**recipe.get_params(), "weight_decay": decay})
+    found = _updated(flat, make_optimizer(flat, recipe), _gradients(flat))
+    np.testing.assert_allclose(found.numpy(), w, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_torch_optim(case):
+    recipe, _, peer, options = CASES[case]
+    flat = _flat()
+    theirs = flat.value.clone().requires_grad_()
+    matrix, rest = theirs.detach()[:16].clone().requires_grad_(), theirs.detach()[16:].clone().requires_grad_()
+    groups = [{"params": [matrix], "weight_decay": 0.1}, {"params": [rest], "weight_decay": 0.0}]
+    optimizer = peer(groups, lr=RATE, **options)
+    for gradient in _gradients(flat):
+        matrix.grad, rest.grad = gradient[:16].clone(), gradient[16:].clone()
+        optimizer.step()
+    found = _updated(flat, make_optimizer(flat, Recipe(**{**recipe.get_params(), "weight_decay": 0.1})), _gradients(flat))
+    torch.testing.assert_close(found, torch.cat([matrix, rest]).detach(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_learning_rate_that_is_a_tensor(case):
+    recipe = Recipe(**{**CASES[case][0].get_params(), "weight_decay": 0.1})
+    with_float, with_tensor = _flat(), _flat()
+    _updated(with_float, make_optimizer(with_float, recipe), _gradients(with_float))
+    _updated(with_tensor, make_optimizer(with_tensor, recipe), _gradients(with_tensor), torch.tensor(RATE))
+    torch.testing.assert_close(with_tensor.value, with_float.value, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_state_goes_on_bit_by_bit(case):
+    recipe = CASES[case][0]
+    flat, other = _flat(), _flat()
+    optimizer = make_optimizer(flat, recipe)
+    _updated(flat, optimizer, _gradients(flat)[:30])
+    other.value.copy_(flat.value)
+    resumed = make_optimizer(other, recipe)
+    resumed.load_state_dict({name: tensor.clone() for name, tensor in optimizer.state_dict().items()})
+    for pair, part in ((flat, optimizer), (other, resumed)):
+        _updated(pair, part, _gradients(pair)[30:])
+    assert torch.equal(flat.value, other.value)
+
+
+def test_clamping_by_value_and_norm():
+    flat = _flat()
+    optimizer = make_optimizer(flat, Recipe(optimizer="sgd", momentum=0.0, clip_value=0.5, clip_norm=1.0))
+    before, gradient = flat.value.clone(), _gradients(flat)[0]
+    _updated(flat, optimizer, [gradient], rate=1.0)
+    clamped = gradient.clamp(-0.5, 0.5)
+    assert clamped.norm() > 1
+    torch.testing.assert_close(before - flat.value, clamped / clamped.norm(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_short_gradient_is_not_scaled():
+    flat = _flat()
+    optimizer = make_optimizer(flat, Recipe(optimizer="sgd", momentum=0.0, clip_norm=100.0))
+    before, gradient = flat.value.clone(), _gradients(flat)[0]
+    _updated(flat, optimizer, [gradient], rate=1.0)
+    assert torch.equal(flat.value, before - gradient)
+
+
+def test_adam_adds_decay_to_the_gradient_and_adamw_does_not():
+    w = {}
+    for kind in (Adam, AdamW):
+        flat = _flat()
+        _updated(flat, kind(flat, weight_decay=0.5), _gradients(flat)[:1], rate=0.1)
+        w[kind] = flat.decaying(flat.value).clone()
+    assert (w[Adam] - w[AdamW]).abs().max() > 1e-3
+
+
+def test_states_of_others_are_refused():
+    flat = _flat()
+    with pytest.raises(TrainingError, match="it is of another optimizer or network"):
+        make_optimizer(flat, Recipe(optimizer="adam")).load_state_dict({"velocity": torch.zeros(32)})
+
+
+def test_options_that_make_no_sense():
+    with pytest.raises(OptionError, match="nesterov is True with momentum 0"):
+        make_optimizer(_flat(), Recipe(optimizer="sgd", momentum=0.0, nesterov=True))
+    with pytest.raises(OptionError, match="optimizer is 'lion', expected one of sgd"):
+        make_optimizer(_flat(), Recipe(optimizer="lion"))

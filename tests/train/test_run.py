@@ -1,0 +1,98 @@
+"""Run folders: whole files at each moment, events that survive a cut, checkpoints."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lamina.errors import RunError
+from lamina.train.run import Run, replacing
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "r", {"target": "y"})
+
+
+def test_replacing_leaves_the_old_file_on_an_error(tmp_path):
+    path = tmp_path / "f"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["f"]
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o644 or os.umask(0o22) != 0o22
+
+
+def test_a_cut_event_is_left_out_and_rewound(run):
+    run.event("start")
+    run.event("epoch", epoch=0)
+    run.event("epoch", epoch=1)
+    with (run.folder / "events.jsonl").open("a") as file:
+        file.write('{"event": "epo')
+    assert [event["event"] for event in run.events()] == ["start", "epoch", "epoch"]
+    run.rewind(lambda event: event.get("epoch", 0) < 1)
+    assert (run.folder / "events.jsonl").read_text() == '{"event": "start"}\n{"event": "epoch", "epoch": 0}\n'
+
+
+def test_checkpoints_come_back(run):
+    assert run.load_checkpoint() is None
+    run.save_checkpoint({"w": torch.arange(3.0)}, {"epoch": 4})
+    tensors, state = run.load_checkpoint()
+    assert tensors["w"].tolist() == [0, 1, 2]
+    assert state == {"epoch": 4}
+
+
+def test_finished_means_a_model_and_its_own_end(run):
+    run.event("stopped", reason="interrupted")
+    run.model_path.write_text("")
+    assert not run.finished
+    run.event("done")
+    assert run.finished
+
+
+def test_bad_folders_are_refused_by_name(tmp_path, run):
+    with pytest.raises(RunError, match=r"is not empty; take another, or go on with it: lamina resume"):
+        Run.create(run.folder, {})
+    with pytest.raises(RunError, match=r"holds no run: there is no run.json in it"):
+        Run.open(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot write the run folder .*choose another with --run"):
+        Run.create(tmp_path / "file" / "r", {})
+    (run.folder / "run.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(RunError, match=r"was begun by a newer lamina"):
+        Run.open(run.folder)
+    (run.folder / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"cannot read"):
+        Run.open(run.folder)
+    (run.folder / "checkpoint.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    with pytest.raises(RunError, match=r"is damaged .*delete it to begin again"):
+        run.load_checkpoint()
+
+
+def test_fresh_folders_count_up(tmp_path):
+    first = Run.fresh_folder("my data", tmp_path)
+    assert first.name == "my-data-1"
+    first.mkdir()
+    assert Run.fresh_folder("my data", tmp_path).name == "my-data-2"
+
+
+def test_a_full_disk_is_said_and_leaves_the_old_checkpoint(run):
+    run.save_checkpoint({"w": torch.zeros(10)}, {"epoch": 1})
+    code = (
+        "import resource, signal, sys, torch; from lamina.train.run import Run\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        "Run.open(sys.argv[1]).save_checkpoint({'w': torch.ones(1_000_000)}, {'epoch': 2})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True)
+    assert "RunError: cannot write in the run folder" in done.stderr
+    assert "lamina resume" in done.stderr
+    assert run.load_checkpoint()[1] == {"epoch": 1}
+    assert sorted(os.listdir(run.folder)) == ["checkpoint.safetensors", "run.json"]

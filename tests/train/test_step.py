@@ -1,0 +1,385 @@
+"""The step: all ways to execute it give the same numbers, and those of a plain PyTorch loop."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lamina.data.encode import Input
+from lamina.data.feed import Feed
+from lamina.errors import OptionError, TrainingError
+from lamina.families import FeedForward, Shortcut
+from lamina.graph.net import Net
+from lamina.graph.plan import Plan
+from lamina.train.recipe import Recipe
+from lamina.train.step import TRACE_AFTER, make_step
+
+ROWS, BATCH = 107, 20  # the last batch of an epoch holds 7
+
+
+class Rows(nn.Sequential):
+    def forward(self, batch):
+        return super().forward(batch["numbers"])
+
+
+class Embedded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tables = nn.ModuleList([nn.Embedding(5, 4, padding_idx=0), nn.Embedding(5, 3)])
+        self.hidden, self.out = nn.Linear(13, 16), nn.Linear(16, 3)
+
+    def forward(self, batch):
+        vectors = [table(batch["categories"][:, i]) for i, table in enumerate(self.tables)]
+        return self.out(F.dropout(F.gelu(self.hidden(torch.cat([batch["numbers"], *vectors], 1))), 0.2, self.training))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inward, self.onward, self.out = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, batch):
+        state, states = torch.zeros(len(batch["numbers"]), 8), []
+        for time in range(4):
+            state = torch.tanh(self.inward(batch["numbers"] * time) + self.onward(state))
+            states.append(state)
+        return self.out(torch.stack(states, 1).mean(1))
+
+
+class Shared(nn.Module):
+    """One layer used twice, one parameter that broadcasts, one layer not used at all, and a factor of 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.scale, self.out, self.idle = (
+            nn.Linear(6, 6),
+            nn.Parameter(torch.ones(1)),
+            nn.Linear(6, 3),
+            nn.Linear(2, 2),
+        )
+
+    def forward(self, batch):
+        hidden = self.layer(torch.sigmoid(self.layer(batch["numbers"]) * self.scale))
+        return self.out(torch.addcmul(hidden, hidden, batch["numbers"]) * 1)
+
+
+class InPlace(nn.Module):
+    """Writes into tensors it has made, by parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, batch):
+        x = torch.zeros_like(batch["numbers"])
+        x[:, ::2] = batch["numbers"][:, 1::2] * 2
+        x[:, 1] += 1
+        return self.out(x)
+
+
+class DroppedBits(nn.Module):
+    """Dropout from random bits."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(6, 16), nn.Linear(16, 3)
+
+    def forward(self, batch):
+        x = torch.relu(self.hidden(batch["numbers"]))
+        bits = torch.empty(x.numel() // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        return self.out(x * ((bits.view(x.shape) >= 6554 - 32768) * (1 / 0.9)))
+
+
+class Attentive(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inward, self.out = nn.Linear(1, 8), nn.Linear(8, 3)
+        self.attention = nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True)
+
+    def forward(self, batch):
+        x = self.inward(batch["numbers"].unsqueeze(2))
+        return self.out(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+def _table(family):
+    cardinalities = (5, 5)
+    inputs = {"numbers": Input((6,), tuple("abcdef")), "categories": Input((2,), ("g", "h"), cardinalities)}
+    return Net(Plan(family.graph(inputs, 3)), seed=0)
+
+
+def _activated(name):
+    layer = nn.Softmax(1) if name == "Softmax" else getattr(nn, name)()
+    return Rows(nn.Linear(6, 16), layer, nn.Linear(16, 3))
+
+
+NETS = {
+    "plain": lambda: Rows(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3)),
+    "dropout and layer norm": lambda: Rows(nn.Linear(6, 16), nn.LayerNorm(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)),
+    "batch norm": lambda: Rows(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)),
+    "convolution": lambda: Rows(
+        nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(8, 3)
+    ),
+    "feed-forward": lambda: _table(FeedForward(hidden=(16, 16), members=4, bins=5, embedding_size=4)),
+    "feed-forward, periodic": lambda: _table(FeedForward(hidden=(16,), members=1, number_embedding="periodic", one_hot=0)),
+    "shortcut": lambda: _table(Shortcut()),
+    "embedded": Embedded,
+    "recurrent": Recurrent,
+    "shared": Shared,
+    "in place": InPlace,
+    "dropped bits": DroppedBits,
+    "attentive": Attentive,
+    **{
+        name: lambda name=name: _activated(name)
+        for name in "Tanh Sigmoid LeakyReLU ELU SELU GELU SiLU Softplus Hardtanh Softmax Mish PReLU Identity".split()
+    },
+}
+
+
+def _feed(loss="cross_entropy", weighted=False):
+    generator = torch.Generator().manual_seed(1)
+    inputs = {
+        "numbers": torch.randn(ROWS, 6, generator=generator),
+        "categories": torch.randint(0, 5, (ROWS, 2), generator=generator),
+    }
+    if loss == "cross_entropy":
+        target = torch.randint(0, 3, (ROWS,), generator=generator)
+    elif loss == "binary_cross_entropy":
+        target = torch.randint(0, 2, (ROWS,), generator=generator)
+    else:
+        target = torch.randn(ROWS, 3, generator=generator)
+    return Feed(inputs, target, torch.rand(ROWS, generator=generator) if weighted else None)
+
+
+def _trained(net, mode, *, loss="cross_entropy", weighted=False, epochs=5, batch=BATCH, **options):
+    recipe = Recipe(loss=loss, batch_size=batch, step_mode=mode, **{"optimizer": "adamw", "weight_decay": 0.1, **options})
+    feed = _feed(loss, weighted)
+    trainer = make_step(net, feed, recipe)
+    torch.manual_seed(2)
+    losses = [trainer.run_epoch(torch.randperm(ROWS), [1e-2] * trainer.steps_per_epoch) for _ in range(epochs)]
+    return trainer, losses, torch.rand(1)
+
+
+def _make(name):
+    torch.manual_seed(0)
+    return NETS[name]()
+
+
+def _assert_same(traced, eager):
+    assert torch.equal(traced[0].optimizer.value, eager[0].optimizer.value)
+    assert traced[1] == eager[1]
+    assert torch.equal(traced[2], eager[2])  # the same random numbers were drawn
+    for ours, theirs in zip(traced[0].net.buffers(), eager[0].net.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_traced_steps_are_eager_ones_bit_by_bit(name):
+    traced = _trained(_make(name), "traced")
+    assert traced[0].why_eager == ""
+    assert traced[0].source
+    _assert_same(traced, _trained(_make(name), "eager"))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "mse", "huber"])
+@pytest.mark.parametrize("name", ["plain", "feed-forward"])
+def test_so_they_are_for_every_loss(name, loss, weighted):
+    class One(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, batch):
+            return self.net(batch)[..., :1]
+
+    def net():
+        return One(_make(name)) if loss == "binary_cross_entropy" else _make(name)
+
+    traced = _trained(net(), "traced", loss=loss, weighted=weighted)
+    assert traced[0].why_eager == ""
+    _assert_same(traced, _trained(net(), "eager", loss=loss, weighted=weighted))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam"])
+def test_and_for_every_optimizer_with_clamping(optimizer):
+    options = {"optimizer": optimizer, "clip_value": 0.1, "clip_norm": 0.5}
+    _assert_same(_trained(_make("shared"), "traced", **options), _trained(_make("shared"), "eager", **options))
+
+
+def test_200_steps_with_two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        traced, eager = (_trained(_make("plain"), mode, epochs=34) for mode in ("traced", "eager"))
+    finally:
+        torch.set_num_threads(before)
+    _assert_same(traced, eager)
+
+
+def test_auto_is_eager_at_first_then_traced():
+    net = _make("plain")
+    trainer, losses, _ = _trained(net, "auto", epochs=2)
+    assert 2 * 5 < TRACE_AFTER
+    assert trainer.source == ""
+    trainer, losses, _ = _trained(_make("plain"), "auto", epochs=30)
+    assert "addmm(layer0_bias, numbers, layer0_weight_transposed, out=" in trainer.source
+    assert losses == _trained(_make("plain"), "eager", epochs=30)[1]
+
+
+def test_full_batch_needs_no_gather():
+    traced, eager = (_trained(_make("plain"), mode, batch="full") for mode in ("traced", "eager"))
+    assert traced[0].steps_per_epoch == 1
+    _assert_same(traced, eager)
+
+
+def test_a_plain_loop_learns_the_same():
+    net, feed = _make("plain"), _feed()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    torch.manual_seed(2)
+    losses = []
+    for _ in range(5):
+        total = 0.0
+        for rows in torch.randperm(ROWS).split(BATCH):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net({"numbers": feed.inputs["numbers"][rows]}), feed.target[rows])
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(rows)
+        losses.append(total / ROWS)
+    trainer, ours, _ = _trained(_make("plain"), "traced", optimizer="adam", weight_decay=0.0)
+    assert ours == pytest.approx(losses, rel=1e-5)
+    for view, parameter in zip(trainer.net.parameters(), net.parameters(), strict=True):
+        torch.testing.assert_close(view, parameter, rtol=1e-4, atol=1e-5)
+
+
+class Deciding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, batch):
+        y = self.layer(batch["numbers"])
+        return y * 2 if y.sum() > 0 else y
+
+
+class Counting(Deciding):
+    calls = 0
+
+    def forward(self, batch):
+        self.calls += 1
+        return self.layer(batch["numbers"]) * (1 + 0.01 * self.calls)
+
+
+class Gated(Deciding):
+    """``aten::lstm`` hands other memory to its backward pass when nobody asks for gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.layer = nn.LSTM(1, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, batch):
+        return self.layer(self.lstm(batch["numbers"].unsqueeze(2))[0][:, -1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(Deciding, "makes the step depend on values"), (Counting, "gave other numbers"), (Gated, "cannot be replayed")],
+)
+def test_what_cannot_be_replayed_stays_eager_and_right(kind, reason):
+    def net():
+        torch.manual_seed(0)
+        return kind()
+
+    traced = _trained(net(), "traced")
+    assert reason in traced[0].why_eager
+    assert traced[0].source == ""
+    if kind is not Counting:  # which was called once more, by the check
+        _assert_same(traced, _trained(net(), "eager"))
+
+
+def test_the_epoch_stops_between_steps_when_told():
+    trainer, _, _ = _trained(_make("plain"), "traced")
+    before, seen = trainer.optimizer.value.clone(), []
+
+    def tick(step):
+        seen.append(step)
+        return True
+
+    steps = 200_000
+    order = torch.randint(ROWS, (steps * BATCH,))
+    assert trainer.run_epoch(order, [1e-3] * steps, tick) is None
+    assert len(seen) == 1
+    assert 0 < seen[0] < steps
+    assert not torch.equal(trainer.optimizer.value, before)
+
+
+def test_a_part_of_an_epoch_can_be_gone_on_with():
+    order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3))
+    whole, parts = (_trained(_make("plain"), "traced", epochs=1)[0] for _ in range(2))
+    whole.run_epoch(order, [0.01 * step for step in range(6)])
+    parts.run_epoch(order[:60], [0.0, 0.01, 0.02])
+    parts.run_epoch(order[60:], [0.03, 0.04, 0.05])
+    torch.testing.assert_close(parts.optimizer.value, whole.optimizer.value, rtol=0, atol=1e-6)
+
+
+def test_the_loss_is_the_mean_over_rows():
+    net, feed = _make("plain"), _feed()
+    with torch.no_grad():
+        expected = F.cross_entropy(net(feed.inputs), feed.target).item()
+    trainer = make_step(net, feed, Recipe(loss="cross_entropy", batch_size=BATCH, step_mode="traced"))
+    assert trainer.run_epoch(torch.arange(ROWS), [0.0] * 6) == pytest.approx(expected, rel=1e-5)
+
+
+def test_silent_neurons_do_not_leave_denormals():
+    trainer, _, _ = _trained(_make("plain"), "eager", optimizer="adam", weight_decay=0.0, epochs=1)
+    with torch.no_grad():
+        trainer.net[0].bias.fill_(-100)  # every neuron of the first layer falls silent
+    trainer.run_epoch(torch.arange(ROWS).repeat(200), [0.0] * math.ceil(200 * ROWS / BATCH))
+    mean = trainer.optimizer.state_dict()["mean"]
+    assert not ((mean != 0) & (mean.abs() < torch.finfo(torch.float32).tiny)).any()
+
+
+def test_weight_decay_leaves_biases_and_scales_alone():
+    trainer, _, _ = _trained(_make("feed-forward"), "eager", epochs=1)
+    flat = trainer.optimizer.parameters
+    decaying = flat.value.data_ptr() + 4 * len(flat.decaying(flat.value))
+    names = {name for name, view in zip(flat.names, flat.views, strict=True) if view.data_ptr() < decaying}
+    assert {"hidden1.weight", "hidden2.weight", "head.weight"} <= names
+    assert not [name for name in names if not name.endswith("weight")]
+
+
+def test_modes_that_do_not_fit_the_device():
+    with pytest.raises(OptionError, match="step_mode is 'cuda_graph' on the device cpu, expected 'cuda'"):
+        _trained(_make("plain"), "cuda_graph")
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ["plain", "dropout and layer norm", "feed-forward", "batch norm"])
+def test_cuda_graphs_are_eager_steps(name):
+    def trained(mode):
+        feed = _feed()
+        feed = Feed(feed.inputs, feed.target, device="cuda")
+        recipe = Recipe(loss="cross_entropy", batch_size=BATCH, step_mode=mode, weight_decay=0.1)
+        trainer = make_step(_make(name).cuda(), feed, recipe)
+        torch.manual_seed(2)
+        order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3)).cuda()
+        return trainer, [trainer.run_epoch(order, [1e-2, 9e-3, 8e-3, 7e-3, 6e-3, 5e-3]) for _ in range(5)]
+
+    (graph, losses), (eager, expected) = trained("cuda_graph"), trained("eager")
+    assert losses == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(graph.optimizer.value, eager.optimizer.value, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(list(graph.net.buffers()), list(eager.net.buffers()))
+
+
+@needs_gpu
+def test_a_step_that_cannot_be_captured_is_named():
+    feed = _feed()
+    feed = Feed(feed.inputs, feed.target, device="cuda")
+    trainer = make_step(Deciding().cuda(), feed, Recipe(loss="cross_entropy", batch_size=BATCH, step_mode="cuda_graph"))
+    with pytest.raises(TrainingError, match="the step cannot be a CUDA graph"):
+        trainer.run_epoch(torch.arange(ROWS, device="cuda"), [1e-3] * 6)
