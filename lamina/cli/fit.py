@@ -1,0 +1,278 @@
+"""``lamina fit`` and ``lamina resume``: from a table to a model in one file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, print_json, waiting
+from lamina.errors import ModelFileError, OptionError
+
+if TYPE_CHECKING:
+    from lamina.estimators import Classifier, Regressor
+    from lamina.families import Family
+    from lamina.train.loop import Monitor
+    from lamina.train.recipe import Recipe
+    from lamina.train.run import Run
+
+    Estimator = Classifier | Regressor
+
+_DATA, _TRAINING, _OUTPUT = "About the data", "About the training", "About the output"
+
+
+def _print_options(value: bool) -> None:
+    if value:
+        from lamina.cli.render import options_tables
+
+        options_tables()
+        raise typer.Exit
+
+
+def fit(  # typer reads the options of the command from these arguments, so there are as many
+    data: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, Arrow or JSON Lines, also .gz.")],
+    target: Annotated[
+        list[str], typer.Option(help="The column to tell. Several columns of numbers: name each.", rich_help_panel=_DATA)
+    ],
+    out: Annotated[Path | None, typer.Option(help="Where the model goes; else TARGET.lamina.", rich_help_panel=_OUTPUT)] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder for events and checkpoints; else runs/NAME-1, -2, ...", rich_help_panel=_OUTPUT)
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification or regression; else decided from the target.", rich_help_panel=_DATA)
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=KIND",
+            help="A kind that you know better: number, flag, category, date, id. Can be given again.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Leave a column aside. Can be given again.", rich_help_panel=_DATA),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Rows of one group stay on one side of the split.", rich_help_panel=_DATA),
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The latest rows are the validation rows.", rich_help_panel=_DATA)
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that says which rows are validation rows.", rich_help_panel=_DATA),
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="How much each row counts.", rich_help_panel=_DATA)
+    ] = None,
+    validation: Annotated[float, typer.Option(help="Share of rows that are never learnt from.", rich_help_panel=_DATA)] = 0.15,
+    class_weight: Annotated[
+        str | None, typer.Option(help="'balanced': rare classes count as much as frequent ones.", rich_help_panel=_DATA)
+    ] = None,
+    family: Annotated[
+        str, typer.Option(help="Which networks: auto, feedforward, shortcut.", rich_help_panel=_TRAINING)
+    ] = "auto",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="An option of the recipe or the family, such as recipe.epochs=20 or family.hidden=64,64. Can be given again.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    options: Annotated[
+        bool,
+        typer.Option(
+            "--options",
+            callback=_print_options,
+            is_eager=True,
+            help="List all that can be --set, with bounds and defaults.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.", rich_help_panel=_TRAINING)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...", rich_help_panel=_TRAINING)] = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Learn to tell one column of a table from the others.
+
+    [bold]lamina fit adult.parquet --target income[/bold]
+    """
+    from lamina.train.run import Run
+
+    model_path = check_output(out or Path(_file_name(target) + ".lamina"), data)
+    folder = run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem)
+    with _nothing_left(folder):
+        with waiting(f"reading {data}"):
+            from lamina.data.read import read_table
+
+            chosen, recipe = chosen_options(family, set_ or [])
+            table = read_table(data)
+
+            from lamina import api  # this loads torch, so what can be refused without it was refused
+
+            settings = api.ask(
+                target,
+                family=chosen,
+                recipe=recipe,
+                task=task,
+                kinds=_kinds(kind or []),
+                drop=drop,
+                group=group,
+                time=time,
+                split=split,
+                weight=weight,
+                validation=validation,
+                class_weight=class_weight,
+                device=device,
+                seed=seed,
+            )
+            begun = api.start_run(folder, data, table, settings, out=os.path.abspath(model_path))
+        fitted = _watched(lambda monitor: api.finish(table, settings, run=begun, monitor=monitor), folder, as_json)
+    _conclude(fitted, begun, model_path, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of the run, such as runs/adult-1.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a run that was ended by Ctrl-C, a crash, a full disk or a lost machine.
+
+    [bold]lamina resume runs/adult-1[/bold]
+    """
+    from lamina.train.run import Run
+
+    begun = Run.open(run)
+    out = check_output(Path(begun.settings.get("out") or begun.model_path))
+    if begun.finished and out.exists():
+        out = begun.model_path  # a later fit may have put its own model there
+    if out.is_relative_to(Path.cwd()):
+        out = out.relative_to(Path.cwd())
+    with waiting(f"opening {run}"):
+        from lamina import api
+    fitted = _watched(lambda monitor: api.resume(run, monitor=monitor), run, as_json)
+    _conclude(fitted, begun, out, as_json)
+
+
+def chosen_options(family: str, sets: list[str]) -> tuple[Family | str, Recipe]:
+    """The family and the recipe with the values of ``--set``.
+
+    Raises:
+        OptionError: An option is unknown or out of bounds, or is not written as owner.name=value.
+    """
+    from lamina.families import make_family
+    from lamina.options import parse
+    from lamina.train.recipe import Recipe
+
+    owners: dict[str, type] = {"recipe": Recipe, "family": make_family("feedforward" if family == "auto" else family)}
+    values: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
+    for text in sets:
+        where, equals, value = text.partition("=")
+        owner, dot, name = where.strip().partition(".")
+        if not equals or not dot or owner not in owners:
+            raise OptionError(
+                f"--set {text}: write recipe.NAME=VALUE or family.NAME=VALUE; `lamina fit --options` lists them all"
+            )
+        values[owner][name] = parse(owners[owner], name, value.strip())
+    return owners["family"](**values["family"]) if values["family"] else family, Recipe(**values["recipe"])
+
+
+def _kinds(texts: list[str]) -> dict[str, str]:
+    kinds = {}
+    for text in texts:
+        column, equals, kind = text.rpartition("=")
+        if not equals:
+            raise OptionError(f"--kind {text}: write COLUMN=KIND, such as --kind zip=category")
+        kinds[column] = kind
+    return kinds
+
+
+def _file_name(target: list[str]) -> str:
+    return re.sub(r"[^\w.-]+", "-", "-".join(target)[:80]).strip("-.") or "model"
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """A run that ends before it learnt anything leaves no files behind; one that ends later can be gone on with."""
+    parent_was_there, was_there = folder.parent.exists(), folder.exists()
+    foreign = was_there and (not folder.is_dir() or any(folder.iterdir()))
+    try:
+        yield
+    except BaseException:
+        if not foreign and not _begun(folder):
+            for path in folder.glob("*"):
+                path.unlink()
+            with contextlib.suppress(OSError):
+                if not was_there:
+                    folder.rmdir()
+                if not parent_was_there:
+                    folder.parent.rmdir()
+        raise
+
+
+def _begun(folder: Path) -> bool:
+    from lamina.train.run import Run
+
+    return (folder / "run.json").exists() and any(event["event"] == "start" for event in Run.open(folder).events())
+
+
+def _watched(learn: Callable[[Monitor], Estimator], folder: Path, as_json: bool) -> tuple[Estimator, bool]:
+    """Learn with a progress bar; a person sees what each column was taken for while there is time to stop.
+
+    Returns:
+        The estimator, and whether the columns were shown already.
+    """
+    from lamina.cli.render import show_columns
+    from lamina.progress import progress
+
+    person = sys.stdout.isatty() and not as_json
+    with progress(transient=True) as bar:
+
+        def monitor(event: dict[str, Any]) -> None:
+            if person and event["event"] == "start":
+                show_columns(event["schema"], event["task"])
+            bar(event)
+
+        try:
+            return learn(monitor), person
+        except KeyboardInterrupt:
+            if not _begun(folder):
+                raise
+            complain(f"stopped before there was a model to keep; go on with: lamina resume {folder}")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _conclude(fitted: tuple[Estimator, bool], run: Run, path: Path, as_json: bool) -> None:
+    """Put the model where it was asked for, and say how it went."""
+    from lamina.cli.render import card, show_end, show_model
+    from lamina.train.run import replacing
+
+    model, columns_shown = fitted[0].model_, fitted[1]
+    interrupted = model.card["stopped"] == "interrupted"
+    if interrupted:
+        path = run.model_path  # what was at `path` is whole, and this is not
+    elif path != run.model_path:
+        try:
+            with replacing(path) as temporary:
+                shutil.copyfile(run.model_path, temporary)
+        except OSError as error:
+            raise ModelFileError(f"cannot write {path}: {error.strerror}; the model is safe in {run.model_path}") from error
+    if as_json:
+        print_json({"model": str(path), "run": str(run.folder), **card(model)})
+    else:
+        show_model(model, columns=not columns_shown)
+        show_end(path, run.folder, interrupted)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,129 @@
+"""``lamina predict`` and ``lamina evaluate``: a model on other rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lamina.cli.shared import Debug, Json, check_output, plain, print_json, waiting
+from lamina.errors import OptionError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
+_FORMATS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".ndjson")
+
+
+def predict(
+    model: ModelFile,
+    data: Annotated[str, typer.Argument(help="Rows to answer: CSV, TSV, Parquet, Arrow or JSON Lines, also .gz.")],
+    out: Annotated[Path | None, typer.Option(help="Where the answers go: .csv, .tsv, .parquet, .arrow or .jsonl.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Put the columns of the data before the answers.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Answer for rows: a table on a terminal, CSV in a pipe.
+
+    [bold]lamina predict income.lamina new.csv --out predictions.csv[/bold]
+    """
+    _check_order("predict", model, data)
+    if out is not None:
+        if out.suffix.lower() not in _FORMATS:
+            raise OptionError(f"--out {out}: the ending says the format, expected one of {', '.join(_FORMATS)}")
+        check_output(out, data, model)
+    with waiting(f"answering {data}"):
+        from lamina.data.read import read_table
+
+        table = read_table(data)
+
+        from lamina.api import load
+
+        estimator = load(model)
+        checked, notes = estimator.model_.schema.check(table)
+        notes += estimator.model_.encoder.unseen(checked)
+        answers = estimator.answers(checked)
+    if sys.stdout.isatty() and out is None and not as_json:
+        from lamina.cli.render import show_predictions
+
+        show_predictions(answers, table if keep else None)
+        _say(notes)
+        return
+    if keep:
+        taken = {name: f"predicted {name}" for name in answers.columns if name in table.columns}
+        answers = table.hstack(answers.rename(taken))
+    if out is not None:
+        _write(answers, out)
+        said = {"rows": len(answers), "columns": answers.columns, "notes": notes, "out": str(out)}
+        print_json(said) if as_json else print(f"{len(answers):,} rows in {plain(out)}")
+    elif as_json:
+        print_json({"rows": len(answers), "notes": notes, "predictions": answers.to_dicts()})
+    else:
+        sys.stdout.write(answers.write_csv())
+    if not as_json:
+        _say(notes)
+
+
+def evaluate(
+    model: ModelFile,
+    data: Annotated[str, typer.Argument(help="Rows whose answer is known: they hold the target too.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Hold a model against rows whose answer is known.
+
+    [bold]lamina evaluate income.lamina held_out.csv[/bold]
+    """
+    _check_order("evaluate", model, data)
+    with waiting(f"answering {data}"):
+        from lamina.data.read import read_table
+
+        table = read_table(data)
+
+        from lamina.api import load
+        from lamina.cli.render import show_scores
+        from lamina.learn import fingerprint
+
+        estimator = load(model)
+        found = estimator.evaluate(table)
+    learnt = fingerprint(table) == estimator.model_.card["data"]["fingerprint"]
+    notes = ["these are the rows that it learnt from; how it does on new ones, only new ones can tell"] if learnt else []
+    if as_json:
+        print_json({**found, "notes": notes})
+    else:
+        show_scores(estimator.model_.task, found, "rows")
+        _say(notes)
+
+
+def _check_order(verb: str, model: Path, data: str) -> None:
+    if data.endswith(".lamina") and model.suffix != ".lamina":
+        raise OptionError(f"the model comes first: lamina {verb} {data} {model}")
+
+
+def _say(notes: list[str]) -> None:
+    for note in notes:
+        print(f"note: {plain(note)}", file=sys.stderr)
+
+
+def _write(table: pl.DataFrame, out: Path) -> None:
+    import polars as pl
+
+    from lamina.train.run import replacing
+
+    write: dict[str, Callable[[Path], object]] = {
+        ".csv": table.write_csv,
+        ".tsv": lambda path: table.write_csv(path, separator="\t"),
+        ".parquet": table.write_parquet,
+        ".jsonl": table.write_ndjson,
+        ".ndjson": table.write_ndjson,
+    }
+    try:
+        with replacing(out) as path:
+            write.get(out.suffix.lower(), table.write_ipc)(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"cannot write {out}: {reason}; make room, or choose another place") from error

@@ -1,0 +1,389 @@
+"""What a person reads: tables, sentences and small pictures on stdout, right at 80 columns and in a pipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lamina.cli.shared import plain
+
+if TYPE_CHECKING:
+    from lamina.data.schema import Schema
+    from lamina.data.task import Task
+    from lamina.graph.plan import Plan
+    from lamina.model import Model
+
+MOST_COLUMNS = 20  # columns of the learnt table that are listed one by one
+MOST_ROWS = 20
+MOST_CLASSES = 8
+MOST_CONFUSED = 5
+MOST_LAYERS = 30
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_METRICS = {
+    "auc": "AUC",
+    "log_loss": "log-loss",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "balanced_accuracy": "balanced accuracy",
+}
+_STOPPED = {
+    "no better for a while": "stopped as {patience} epochs brought nothing better",
+    "time limit": "stopped by the time limit of {time_limit:g} s",
+    "diverged": "stopped as the loss was no longer a number",
+    "interrupted": "stopped by Ctrl-C",
+}
+
+
+class _Console(Console):
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As rich does, without the spaces at the ends of lines, above a progress bar, and letting a broken pipe be raised."""
+        with self.capture() as captured:
+            super().print(*objects, **how)
+        sys.stdout.write(re.sub(r" +$", "", captured.get(), flags=re.MULTILINE))
+
+
+def console() -> Console:
+    """Stdout as it is now."""
+    return _Console(highlight=False, markup=False, emoji=False)
+
+
+def _table(*heads: str, right: Iterable[int] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="right" if place in set(right) else "left", overflow="fold")
+    return table
+
+
+def _name(name: str) -> Text:
+    """A column's name, cut where it would crowd out everything else."""
+    shown = Text(plain(name), no_wrap=True)
+    shown.truncate(28, overflow="ellipsis")
+    return shown
+
+
+def _title(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def percent(share: float) -> str:
+    """A share as a person reads it; near 0 and 1 with the digits that tell it apart.
+
+    Example:
+        >>> percent(0.871), percent(0.99964)
+        ('87.1 %', '99.96 %')
+    """
+    return f"{share:.2%}".replace("%", " %") if 0 < min(share, 1 - share) < 0.005 else f"{share:.1%}".replace("%", " %")
+
+
+def number(value: float) -> str:
+    """Four digits, with separators.
+
+    Example:
+        >>> number(1234567.8), number(0.27963)
+        ('1,234,568', '0.2796')
+    """
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 10 and round(value, 4) else number(value)
+
+
+# The columns
+
+
+def show_columns(schema: Schema, task: Task) -> None:
+    """What each column was taken for and why; what was left aside."""
+    out = console()
+    used = [column for column in schema.columns if column.role not in ("ignored", "target")]
+    out.print(_title(f"To tell: {plain(', '.join(task.targets))}"), Text(f"({_what(task)})"))
+    out.print()
+    roles = any(column.role != "feature" for column in used)
+    table = _table("column", "taken for", *(["role"] if roles else []), "why")
+    for column in used[:MOST_COLUMNS]:
+        table.add_row(_name(column.name), column.kind, *([column.role] if roles else []), plain(column.reason))
+    out.print(table)
+    _print_rest(out, used)
+    if schema.ignored:
+        out.print()
+        out.print(_title("Left aside"))
+        table = _table("column", "taken for", "why")
+        for column in schema.ignored[:MOST_COLUMNS]:
+            table.add_row(_name(column.name), column.kind, plain(column.reason))
+        out.print(table)
+        _print_rest(out, schema.ignored)
+    out.print()
+
+
+def _print_rest(out: Console, columns: Sequence[Any]) -> None:
+    rest = Counter(column.kind for column in columns[MOST_COLUMNS:])
+    if rest:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in rest.most_common())
+        out.print(f"and {sum(rest.values()):,} more columns: {kinds}")
+
+
+def _what(task: Task) -> str:
+    if task.classes is None:
+        return "regression: a number" if len(task.targets) == 1 else f"regression: {len(task.targets)} numbers"
+    shown = ", ".join(plain(label) for label in task.classes[:MOST_CLASSES])
+    return f"classification: {shown}" + (
+        f" and {len(task.classes) - MOST_CLASSES:,} more" if len(task.classes) > MOST_CLASSES else ""
+    )
+
+
+# The result
+
+
+def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> None:
+    """The whole summary of a fit: columns, notes, split, family, result, training."""
+    out, card = console(), model.card
+    if columns:
+        show_columns(model.schema, model.task)
+    if plan:
+        _show_plan(out, model.net.plan)
+    for note in card["notes"]:
+        out.print(Text(f"Note: {plain(note)}"))
+    if card["notes"]:
+        out.print()
+    split = card["split"]
+    out.print(f"Learnt from {split['train']:,} rows; {split['validation']:,} others validate ({plain(split['how'])}).")
+    out.print(f"Network: {model.family}, {card['parameters']:,} parameters. {_family(model.family)}")
+    out.print()
+    show_scores(
+        model.task, {"rows": split["validation"], "scores": card["validation"], **card}, "rows that it did not learn from"
+    )
+    out.print()
+    _show_history(out, card)
+
+
+def show_scores(task: Task, found: Mapping[str, Any], rows: str) -> None:
+    """Scores in words, then beside the always-the-same answer, then which class was taken for which."""
+    out = console()
+    for sentence in _verdict(task, found, rows):
+        out.print(_title(sentence))
+    out.print()
+    table = _table("", "this model", "always the same", right=(1, 2))
+    for name, value in found["scores"].items():
+        table.add_row(_METRICS.get(name, name), *(_figure(figure) for figure in (value, found["baseline"][name])))
+    out.print(table)
+    confusion = found.get("confusion")
+    if confusion and len(confusion) <= MOST_CONFUSED:
+        labels = [_name(label) for label in task.classes or ()]
+        table = _table("truly", *(f"said {label}" for label in labels), right=range(1, len(labels) + 1))
+        for label, counts in zip(labels, confusion, strict=True):
+            table.add_row(label, *(f"{count:,}" for count in counts))
+        out.print()
+        out.print(table)
+
+
+def _verdict(task: Task, found: Mapping[str, Any], rows: str) -> Iterator[str]:
+    scores, baseline, count = found["scores"], found["baseline"], f"{found['rows']:,} {rows}"
+    if task.classes is not None:
+        always = plain(task.classes[int(task.baseline(1)[0].argmax())])
+        right, same = scores["accuracy"], baseline["accuracy"]
+        yield f"Right in {percent(right)} of {count}; always saying {always} is right in {percent(same)}."
+        better = scores["log_loss"] < baseline["log_loss"]
+        if better and right <= same:
+            yield "It is not right more often, but its probabilities say more."
+    else:
+        several = f", on average over {len(task.targets)} targets" if len(task.targets) > 1 else ""
+        off, same = number(scores["mae"]), number(baseline["mae"])
+        yield f"Off by {off} on average in {count}{several}; always saying the mean is off by {same}."
+        better = scores["rmse"] < baseline["rmse"]
+    if not better:
+        yield "It found nothing in the columns that helps: do not rely on it."
+
+
+def _family(name: str) -> str:
+    from lamina.families import FAMILIES
+
+    return _first_line(FAMILIES[name]) if name in FAMILIES else ""
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").partition("\n")[0].replace("``", "")
+
+
+def _show_plan(out: Console, plan: Plan) -> None:
+    from lamina.graph.layer import size_text
+
+    out.print(_title("The network"))
+    table = _table("layer", "kind", "reads", "shape", "parameters", right=(3, 4))
+    for name, shape in plan.inputs.items():
+        table.add_row(name, "Input", "", size_text(shape), "")
+    for name in plan.order[:MOST_LAYERS]:
+        reads = ", ".join(edge.source + " (delayed)" * bool(edge.delay) for edge in plan.edges[name])
+        count = f"{plan.parameters[name]:,}" if plan.parameters[name] else ""
+        table.add_row(name, type(plan.layers[name]).__name__, reads, size_text(plan.shapes[name]), count)
+    table.add_row("total", "", "", "", f"{plan.parameter_count:,}")
+    out.print(table)
+    if len(plan.order) > MOST_LAYERS:
+        out.print(f"with {len(plan.order) - MOST_LAYERS:,} more layers like these")
+    out.print()
+
+
+def _show_history(out: Console, card: Mapping[str, Any]) -> None:
+    losses = [epoch["validation_loss"] for epoch in card["history"]]
+    best = card["best_epoch"]
+    curve = sparkline(losses)
+    if curve:
+        out.print(f"Validation loss {curve} from {number(losses[0])} to {number(losses[best])} in epoch {best + 1}.")
+    stopped = str(_STOPPED.get(card["stopped"], card["stopped"])).format_map(card["recipe"])
+    epochs = f"{len(losses):,} epoch{'s' * (len(losses) != 1)}"
+    out.print(f"Trained for {epochs} in {duration(card['seconds'])}; {stopped}. The weights are those of epoch {best + 1}.")
+
+
+def show_card(model: Model, path: Path) -> None:
+    """A model as it is kept in a file."""
+    out, made = console(), model.card
+    data, versions = made["data"], ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    out.print(_title(f"{plain(path)} ({size(path.stat().st_size)})"))
+    out.print(
+        f"Made {made['made']} by lamina {made['lamina']} ({versions}) from {data['rows']:,} rows ({data['fingerprint']})."
+    )
+    out.print()
+    show_model(model, plan=True)
+
+
+def show_run(about: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> None:
+    """How a run stands."""
+    out = console()
+    out.print(_title(plain(about["run"])), Text(f"({about['state']})"))
+    table = _table("", "")
+    table.show_header = False
+    table.add_row("to tell", plain(", ".join(about["targets"])))
+    table.add_row("data", plain(about["data"]))
+    table.add_row("epochs", f"{about['epochs']:,}")
+    if epochs:
+        losses = [epoch["validation_loss"] for epoch in epochs]
+        table.add_row("validation loss", f"{sparkline(losses)} lowest {number(min(losses))}, last {number(losses[-1])}")
+    if about["model"]:
+        table.add_row("model", plain(about["model"]))
+    if about["state"] != "finished":
+        table.add_row("go on", f"lamina resume {quoted(Path(about['run']))}")
+    out.print(table, soft_wrap=True)
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """A curve of small blocks; a value that is no number leaves a gap.
+
+    Example:
+        >>> sparkline([4, 2, 1, 1])
+        '█▃▁▁'
+    """
+    if len(values) > width:
+        edges = [round(i * len(values) / width) for i in range(width + 1)]
+        values = [values[end - 1] for end in edges[1:]]
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2:
+        return ""
+    low, spread = min(known), (max(known) - min(known)) or 1.0
+    return "".join(_BLOCKS[round((value - low) / spread * 7)] if math.isfinite(value) else " " for value in values)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    Example:
+        >>> duration(7.4), duration(75), duration(7300)
+        ('7.4 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {second} s" if minutes else f"{second} s"
+
+
+def show_end(model: Path, run: Path, interrupted: bool) -> None:
+    """Where everything is, and what to type next."""
+    out = console()
+    table = _table("", "")
+    table.show_header = False
+    table.add_row("model", f"{plain(model)} ({size(model.stat().st_size)})")
+    table.add_row("run", plain(run))
+    if interrupted:
+        table.add_row("go on", f"lamina resume {quoted(run)}")
+    table.add_row("next", f"lamina predict {quoted(model)} new.csv")
+    out.print()
+    out.print(table, soft_wrap=True)
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def quoted(path: Path) -> str:
+    """A path as it is typed into a shell."""
+    import shlex
+
+    return shlex.quote(plain(path))
+
+
+# Predictions
+
+
+def show_predictions(answers: pl.DataFrame, table: pl.DataFrame | None = None) -> None:
+    """The first answers, beside the first columns of their rows when these are to be kept."""
+    out, chances = console(), pl.selectors.starts_with("probability ")
+    shown = answers.head(MOST_ROWS)
+    if len(shown.select(chances).columns) > 3:
+        shown = shown.select(~chances, shown.select(chances).max_horizontal().alias("its probability"))
+    if table is not None:
+        shown = table[:, :4].head(MOST_ROWS).hstack(shown.select(pl.all().name.prefix("predicted ")))
+    lines = _table("row", *(_name(name).plain for name in shown.columns), right=range(shown.width + 1))
+    for row, values in enumerate(shown.iter_rows(), 1):
+        lines.add_row(str(row), *(_figure(value) if isinstance(value, float) else plain(value) for value in values))
+    out.print(lines)
+    if len(answers) > MOST_ROWS:
+        out.print(f"and {len(answers) - MOST_ROWS:,} more rows; --out predictions.csv keeps them all")
+
+
+# Options
+
+
+def options_tables() -> None:
+    """All that can be --set: from the declarations of the options themselves."""
+    from lamina.families import FAMILIES
+    from lamina.options import bounds
+    from lamina.train.recipe import Recipe
+
+    out = console()
+    for owner, name, cls in (("recipe", "", Recipe), *(("family", f" --family {name}", cls) for name, cls in FAMILIES.items())):
+        out.print(_title(f"{owner}.NAME=VALUE{name}"), Text(_first_line(cls), style="dim"))
+        table = _table("name", "default", "meaning")
+        for field in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
+            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default).lower()
+            table.add_row(field.name, default, Text.assemble(field.metadata["help"], (f": {bounds(field)}", "dim")))
+        out.print(table)
+        out.print()
+
+
+# Cards for machines
+
+
+def card(model: Model) -> dict[str, Any]:
+    """Everything that is known about a model, as plain values."""
+    columns = [dataclasses.asdict(column) for column in model.schema.columns]
+    task = model.task
+    about = {"targets": task.targets, "task": task.kind, "classes": task.classes, "loss": model.loss, "columns": columns}
+    return about | model.card | {"family": {"name": model.family, **model.card["family"]}}

@@ -1,0 +1,154 @@
+"""``lamina fit`` and ``lamina resume``, in this process."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lamina import FeedForward, Recipe
+from lamina.api import load
+from lamina.cli.fit import chosen_options
+from lamina.errors import OptionError
+from lamina.families import Shortcut
+from tests.cli.helpers import QUICK, lamina, leftovers, people
+
+
+def test_a_fit_says_what_it_did_and_where_everything_is(table):
+    said = lamina("fit", table, "--target", "income", *QUICK)
+    assert (said.code, said.err) == (0, "")
+    assert re.search(r"^age +number +whole numbers from", said.out, re.M)
+    assert re.search(r"^person +id +240 different texts in 240 rows", said.out, re.M)
+    assert re.search(
+        r"Right in [\d.]+ % of 36 rows that it did not learn from; always saying .* is right in [\d.]+ %",
+        said.out.replace("\n", " "),
+    )
+    assert re.search(r"^model +income.lamina \([\d.]+ kB\)$", said.out, re.M)
+    assert "lamina predict income.lamina new.csv" in said.out
+    assert Path("income.lamina").read_bytes() == Path("runs/people-1/model.lamina").read_bytes()
+    assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_a_second_fit_takes_the_next_run_folder_and_replaces_the_file(table):
+    lamina("fit", table, "--target", "income", *QUICK)
+    first = Path("income.lamina").read_bytes()
+    said = lamina("fit", table, "--target", "income", "--seed", 1, *QUICK)
+    assert said.code == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["people-1", "people-2"]
+    assert Path("income.lamina").read_bytes() != first
+
+
+def test_json_is_one_document_with_the_whole_card(table):
+    said = lamina("fit", table, "--target", "income", "--json", *QUICK)
+    found = json.loads(said.out)
+    assert (said.err, found["model"], found["task"], found["classes"]) == (
+        "",
+        "income.lamina",
+        "classification",
+        ["<=50K", ">50K"],
+    )
+    assert {column["name"]: column["role"] for column in found["columns"]} == {
+        "person": "ignored",
+        "age": "feature",
+        "town": "feature",
+        "member": "feature",
+        "planet": "ignored",
+        "income": "target",
+    }
+    assert found["family"] == {"name": "feedforward", **FeedForward(hidden=(16,), members=2).to_json()}
+    assert (found["split"]["train"], found["split"]["validation"], len(found["history"])) == (204, 36, 3)
+
+
+def test_options_of_every_sort_reach_the_settings(table):
+    rows = people().with_columns(
+        zip=pl.Series([f"{i % 7}" for i in range(240)]), part=pl.Series(["train", "valid", "test"] * 80)
+    )
+    rows.write_parquet("people.parquet")
+    words = "--kind zip=category --drop town --split part --class-weight balanced --family shortcut".split()
+    words += "--set family.blocks=1 --set recipe.epochs=2 --out m.lamina --run r --seed 5 --device cpu".split()
+    said = lamina("fit", "people.parquet", "--target", "income", *words)
+    assert said.code == 0, said.err
+    asked = json.loads(Path("r/run.json").read_text())["asked"]
+    assert asked["kinds"] == {"zip": "category"}
+    assert asked["roles"] == {"town": "ignored", "part": "split"}
+    assert (asked["class_weight"], asked["seed"], asked["family"]["blocks"]) == ("balanced", 5, 1)
+    assert load("m.lamina").model_.card["split"]["train"] == 80
+
+
+def test_several_targets_are_told_at_once(table):
+    people().with_columns(height=pl.col("age") * 2.5, weight=pl.col("age") / 3).write_csv("people.csv")
+    said = lamina("fit", "people.csv", "--target", "height", "--target", "weight", *QUICK)
+    assert said.code == 0, said.err
+    assert "on average over 2 targets" in said.out.replace("\n", " ")
+    assert load("height-weight.lamina").model_.task.targets == ("height", "weight")
+
+
+def test_set_reads_values_for_the_recipe_and_the_family():
+    family, recipe = chosen_options("auto", ["recipe.learning_rate=3e-3", "family.hidden=64,64", "recipe.patience=none"])
+    assert family == FeedForward(hidden=(64, 64))
+    assert recipe == Recipe(learning_rate=3e-3, patience=None)
+    assert chosen_options("shortcut", ["family.blocks=2"]) == (Shortcut(blocks=2), Recipe())
+    assert chosen_options("auto", []) == ("auto", Recipe())
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("learning_rate=1", "write recipe.NAME=VALUE or family.NAME=VALUE"),
+        ("recipe.epochs", "write recipe.NAME=VALUE"),
+        ("recipe.epoch=3", "did you mean 'epochs'"),
+        ("recipe.epochs=0", "Recipe.epochs is 0, expected"),
+        ("family.blocks=3", "FeedForward has no option 'blocks'"),
+    ],
+)
+def test_set_refuses_what_it_does_not_know(text, match):
+    with pytest.raises(OptionError, match=match):
+        chosen_options("auto", [text])
+
+
+def test_options_lists_every_option_with_its_bounds():
+    said = lamina("fit", "--options")
+    assert said.code == 0
+    for name in ("learning_rate", "patience", "hidden", "members", "blocks"):
+        assert re.search(rf"^{name} ", said.out, re.M), name
+    assert "a number between 0 and 0.95" in re.sub(r"\s+", " ", said.out)
+
+
+def test_help_says_how_it_ends():
+    said = lamina("--help")
+    assert said.code == 0
+    assert "130 after Ctrl-C" in re.sub(r"\s+", " ", said.out)
+
+
+def test_a_command_that_is_not_understood_ends_with_2():
+    assert lamina("fit", "people.csv").code == 2
+    assert lamina("fitt").code == 2
+
+
+def test_resuming_a_finished_run_leaves_a_later_model_alone(table):
+    lamina("fit", table, "--target", "income", *QUICK)
+    lamina("fit", table, "--target", "income", "--seed", 1, *QUICK)
+    later = Path("income.lamina").read_bytes()
+    said = lamina("resume", "runs/people-1", "--json")
+    assert said.code == 0
+    assert json.loads(said.out)["model"] == "runs/people-1/model.lamina"
+    assert Path("income.lamina").read_bytes() == later
+    Path("income.lamina").unlink()
+    assert lamina("resume", "runs/people-1").code == 0
+    assert Path("income.lamina").read_bytes() == Path("runs/people-1/model.lamina").read_bytes()
+
+
+def test_a_refused_fit_leaves_nothing_but_what_was_there(table, tmp_path):
+    before = leftovers(tmp_path)
+    assert lamina("fit", table, "--target", "incom").code == 1
+    assert leftovers(tmp_path) == before
+    Path("mine").mkdir()
+    assert lamina("fit", table, "--target", "incom", "--run", "mine").code == 1
+    assert leftovers(tmp_path) == before | {"mine"}
+    Path("mine/notes.txt").write_text("keep me")
+    said = lamina("fit", table, "--target", "income", "--run", "mine")
+    assert (said.code, Path("mine/notes.txt").read_text()) == (1, "keep me")
+    assert "the run folder mine is not empty" in said.err

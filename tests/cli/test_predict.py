@@ -1,0 +1,125 @@
+"""``lamina predict`` and ``lamina evaluate``."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lamina.api import load
+from tests.cli.helpers import lamina, leftovers, people
+
+
+def test_answers_are_csv_in_a_pipe(model, table):
+    said = lamina("predict", model, table)
+    assert (said.code, said.err) == (0, "")
+    found = pl.read_csv(io.StringIO(said.out))
+    assert found.equals(load(model).answers(people()))
+    assert found.columns == ["income", "probability <=50K", "probability >50K"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "arrow", "jsonl"])
+def test_the_ending_of_out_says_the_format(model, table, ending):
+    from lamina.data.read import read_table
+
+    said = lamina("predict", model, table, "--out", f"answers.{ending}")
+    assert (said.code, said.out) == (0, f"240 rows in answers.{ending}\n")
+    assert read_table(f"answers.{ending}").equals(load(model).answers(people()))
+
+
+def test_keep_puts_the_columns_of_the_data_before_the_answers(model, table):
+    said = lamina("predict", model, table, "--keep")
+    found = pl.read_csv(io.StringIO(said.out))
+    assert found.columns == [*people().columns, "predicted income", "probability <=50K", "probability >50K"]
+    assert found.select(people().columns).equals(people())
+
+
+def test_json_holds_the_answers_and_what_is_worth_saying(model, table):
+    people(3).with_columns(town=pl.Series(["Bern", "Ulm", "Rome"]), shoe=1).write_csv("new.csv")
+    found = json.loads(lamina("predict", model, "new.csv", "--json").out)
+    assert (found["rows"], len(found["predictions"]), set(found["predictions"][0])) == (
+        3,
+        3,
+        {"income", "probability <=50K", "probability >50K"},
+    )
+    assert any("'shoe'" in note for note in found["notes"])
+    assert any("'Ulm'" in note for note in found["notes"])
+    said = lamina("predict", model, "new.csv", "--json", "--out", "a.csv")
+    assert json.loads(said.out) | {"notes": []} == {
+        "rows": 3,
+        "columns": ["income", "probability <=50K", "probability >50K"],
+        "notes": [],
+        "out": "a.csv",
+    }
+
+
+def test_notes_go_to_stderr(model):
+    people(3).with_columns(age=pl.Series([200, 17, 30])).write_csv("new.csv")
+    said = lamina("predict", model, "new.csv")
+    assert re.match(r"note: age: 1 value outside .* learnt\n$", said.err)
+
+
+@pytest.mark.parametrize(
+    ("out", "error"),
+    [
+        ("answers.xlsx", "the ending says the format"),
+        ("nowhere/answers.csv", "there is no folder nowhere; make it"),
+        ("people.csv", "is the file that is read"),
+    ],
+)
+def test_out_is_looked_at_before_any_work(model, table, tmp_path, out, error):
+    before = leftovers(tmp_path), table.read_bytes()
+    said = lamina("predict", model, table, "--out", out)
+    assert said.code == 1
+    assert error in said.err
+    assert (leftovers(tmp_path), table.read_bytes()) == before
+
+
+def test_evaluate_says_it_in_words_and_in_figures(model, table):
+    said = lamina("evaluate", model, table)
+    assert said.code == 0
+    found = load(model).evaluate(people())
+    assert "of 240 rows; always saying" in said.out
+    assert re.search(rf"^accuracy +{found['scores']['accuracy']:.4f} +{found['baseline']['accuracy']:.4f}$", said.out, re.M)
+    assert json.loads(lamina("evaluate", model, table, "--json").out) == {**found, "notes": [said.err[len("note: ") : -1]]}
+
+
+def test_evaluate_says_when_these_are_the_rows_it_learnt_from(model, table):
+    assert lamina("evaluate", model, table).err.startswith("note: these are the rows that it learnt from")
+    people(60).write_csv("some.csv")
+    assert lamina("evaluate", model, "some.csv").err == ""
+    assert json.loads(lamina("evaluate", model, "some.csv", "--json").out)["notes"] == []
+
+
+def test_a_full_disk_leaves_the_old_answers(model, table):
+    import resource
+
+    Path("answers.csv").write_text("old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name in ("answers.csv", "answers.parquet", "answers.arrow", "answers.jsonl"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            said = lamina("predict", model, table, "--out", name)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert said.code == 1
+        assert re.fullmatch(rf"lamina: cannot write {name}: .*; make room, or choose another place\n", said.err), said.err
+    assert Path("answers.csv").read_text() == "old"
+    assert sorted(path.name for path in Path().iterdir()) == ["answers.csv", "people.csv"]
+
+
+def test_evaluate_shows_which_class_was_taken_for_which(model, table):
+    answers = load(model).answers(people())["income"]
+    wrong = int(((answers == ">50K") & (people()["income"] == "<=50K")).sum())
+    right = int(((answers == "<=50K") & (people()["income"] == "<=50K")).sum())
+    assert re.search(rf"^<=50K +{right} +{wrong}$", lamina("evaluate", model, table).out, re.M)
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_the_model_comes_first(model, table, verb):
+    said = lamina(verb, table, model)
+    assert (said.code, said.err) == (1, f"lamina: the model comes first: lamina {verb} {model} {table}\n")

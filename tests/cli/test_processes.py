@@ -1,0 +1,147 @@
+"""Real processes: what a person types, and what ends a process before its time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lamina import store
+from tests.cli.helpers import QUICK, lamina, people
+
+LAMINA = (sys.executable, "-c", "from lamina.cli import main; main()")
+EAGER = (
+    sys.executable,
+    "-c",
+    "from lamina.train import loop; loop.CHECKPOINT_SECONDS = 0; from lamina.cli import main; main()",
+)
+FIT = ("fit", "people.csv", "--target", "income", "--set", "recipe.patience=none", "--set", "recipe.learning_rate=1e-5")
+EPOCHS = 150
+
+
+def start(*words: str, command: tuple[str, ...] = LAMINA, **more) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **more
+    )
+
+
+def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while not found():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def events(run: str) -> int:
+    path = Path(run, "events.jsonl")
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def weights(run: str) -> dict[str, torch.Tensor]:
+    return store.load(Path(run, "model.lamina")).net.state_dict()
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The weights that the run ends with when nothing happens."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    people().write_csv(folder / "people.csv")
+    words = [str(folder / word) if word == "people.csv" else word for word in long_fit("run")]
+    words[words.index("run")] = str(folder / "run")
+    said = lamina(*words, "--out", folder / "model.lamina")
+    assert said.code == 0, said.err
+    return weights(str(folder / "run"))
+
+
+def long_fit(run: str) -> list[str]:
+    return [*FIT, *QUICK, "--set", f"recipe.epochs={EPOCHS}", "--run", run]
+
+
+def test_what_a_person_types(table):
+    fit = start("fit", "people.csv", "--target", "income", *QUICK)
+    out, err = fit.communicate(timeout=120)
+    assert (fit.returncode, err) == (0, "")
+    assert "lamina predict income.lamina new.csv" in out
+    pipe = subprocess.run(
+        f"{sys.executable} -c 'from lamina.cli import main; main()' predict income.lamina people.csv | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert (pipe.stdout, pipe.stderr) == ("income,probability <=50K,probability >50K\n", "")
+
+
+def test_ctrl_c_keeps_the_best_so_far_and_resume_goes_on(table, undisturbed):
+    Path("income.lamina").write_text("an older model")
+    process = start(*long_fit("run"), command=EAGER)
+    wait_for(lambda: events("run") > 20, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "stopped by Ctrl-C" in out
+    assert "lamina resume run" in out
+    assert Path("income.lamina").read_text() == "an older model"
+    assert len(weights("run")) == len(undisturbed)
+    assert json.loads(lamina("info", "run", "--json").out)["state"] == "ended by Ctrl-C"
+    assert lamina("resume", "run").code == 0
+    assert_same(weights("run"), undisturbed)
+    assert Path("income.lamina").read_bytes() == Path("run/model.lamina").read_bytes()
+
+
+def test_kill_9_and_resume_ends_with_the_very_same_weights(table, undisturbed):
+    process = start(*long_fit("run"), command=EAGER)
+    wait_for(lambda: Path("run/checkpoint.safetensors").exists(), process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert not Path("run/model.lamina").exists()
+    said = lamina("resume", "run")
+    assert (said.code, said.err) == (0, "")
+    assert_same(weights("run"), undisturbed)
+
+
+def test_a_full_disk_says_how_to_go_on_and_resume_does(table, undisturbed):
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    process = start(*long_fit("run"), command=EAGER, preexec_fn=little_room)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert re.fullmatch(
+        r"lamina: cannot write in the run folder run: .*File too large.*; make room .*: lamina resume run\n", err
+    )
+    said = lamina("resume", "run")
+    assert (said.code, said.err) == (0, "")
+    assert_same(weights("run"), undisturbed)
+
+
+def test_an_interrupt_while_reading_leaves_nothing(table):
+    os.mkfifo("slow.csv")
+    process = start("fit", "slow.csv", "--target", "income")
+    with open("slow.csv", "w") as pipe:  # opens once the process reads
+        pipe.write("a,b\n")
+        pipe.flush()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "lamina: stopped\n")
+    assert sorted(os.listdir()) == ["people.csv", "slow.csv"]

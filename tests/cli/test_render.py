@@ -1,0 +1,111 @@
+"""What a person reads."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lamina.cli.render import number, percent, show_columns, show_predictions, show_scores, size, sparkline
+from lamina.data.schema import Schema
+from lamina.data.task import Task
+
+
+def test_a_wide_table_is_listed_in_part_and_counted(capsys):
+    draw = np.random.default_rng(0)
+    table = pl.DataFrame({f"x{i}": draw.normal(size=30) for i in range(40)}).with_columns(
+        *(pl.lit(1).alias(f"one{i}") for i in range(30)),
+        *(pl.Series(f"word{i}", draw.choice(["a", "b", "c"], 30)) for i in range(5)),
+        y=pl.Series(["a", "b"] * 15),
+    )
+    show_columns(Schema.infer(table, target="y"), Task.infer(table, "y"))
+    said = capsys.readouterr().out
+    assert said.count("\nx") == 20
+    assert "and 25 more columns: 20 number, 5 category\n" in said
+    assert said.count("\none") == 20
+    assert "and 10 more columns: 10 constant\n" in said
+
+
+def test_names_are_shown_as_they_are_and_fit(capsys):
+    names = ["[red]x[/red]", ":smile:", "a" * 200, "a\nb", "\x1b[31mred"]
+    table = pl.DataFrame({name: np.random.default_rng(0).normal(size=30) for name in names}).with_columns(
+        y=pl.Series([1, 2] * 15)
+    )
+    show_columns(Schema.infer(table, target="y"), Task.infer(table, "y"))
+    said = capsys.readouterr().out
+    for shown in ("[red]x[/red]", ":smile:", "a" * 27 + "…", "a\\nb", "\\x1b[31mred"):
+        assert f"\n{shown} " in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def task() -> Task:
+    return Task.infer(pl.DataFrame({"y": ["no"] * 6 + ["yes"] * 4}), "y")
+
+
+def test_a_classifier_in_words(capsys):
+    found = {
+        "rows": 1000,
+        "scores": {"accuracy": 0.871, "log_loss": 0.3, "auc": 0.9},
+        "baseline": {"accuracy": 0.6, "log_loss": 0.7, "auc": 0.5},
+        "confusion": [[560, 40], [89, 311]],
+    }
+    show_scores(task(), found, "rows")
+    said = capsys.readouterr().out
+    assert "Right in 87.1 % of 1,000 rows; always saying no is right in 60.0 %.\n" in said
+    assert re.search(r"^AUC +0.9000 +0.5000$", said, re.M)
+    assert re.search(r"^no +560 +40\nyes +89 +311$", said, re.M)
+
+
+def test_a_model_that_found_nothing_is_not_praised(capsys):
+    found = {"rows": 10, "scores": {"accuracy": 0.6, "log_loss": 0.7}, "baseline": {"accuracy": 0.6, "log_loss": 0.69}}
+    show_scores(task(), found, "rows")
+    assert "\nIt found nothing in the columns that helps: do not rely on it.\n" in capsys.readouterr().out
+    found["scores"]["log_loss"] = 0.5
+    show_scores(task(), found, "rows")
+    assert "\nIt is not right more often, but its probabilities say more.\n\n" in capsys.readouterr().out
+
+
+def test_a_regressor_in_words(capsys):
+    told = Task.infer(pl.DataFrame({"y": [0.5, 1.5, 2.25]}), "y")
+    found = {"rows": 3, "scores": {"mae": 0.25, "rmse": 0.5}, "baseline": {"mae": 1250.5, "rmse": 2.0}}
+    show_scores(told, found, "rows")
+    assert "Off by 0.25 on average in 3 rows; always saying the mean is off by 1,250." in capsys.readouterr().out
+
+
+def test_predictions_show_the_first_and_count_the_rest(capsys):
+    show_predictions(pl.DataFrame({"y": ["a"] * 50, "probability a": [0.98765] * 50}))
+    said = capsys.readouterr().out
+    assert said.count("0.9877") == 20
+    assert "and 30 more rows; --out predictions.csv keeps them all" in said
+
+
+def test_predictions_of_many_classes_show_the_probability_of_the_answer(capsys):
+    chances = {f"probability {label}": [0.7 if label == "c" else 0.1] for label in "abcd"}
+    show_predictions(pl.DataFrame({"y": ["c"], **chances}), pl.DataFrame({"name": ["x\n"], "y": ["a"]}))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split("  ") == ["row", "name", "y", "predicted y", "predicted its probability"]
+    assert said[1].split() == ["1", "x\\n", "a", "c", "0.7000"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0, "0.0 %"), (0.0012, "0.12 %"), (0.5, "50.0 %"), (1.0, "100.0 %")])
+def test_percent(value, text):
+    assert percent(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.123456, "0.1235"), (-1234.5, "-1,234"), (1e300, "1e+300"), (math.nan, "nan")])
+def test_number(value, text):
+    assert number(value) == text
+
+
+def test_sparkline_squeezes_and_leaves_gaps():
+    assert sparkline([2, math.nan, 1]) == "█ ▁"
+    assert sparkline([1]) == ""
+    assert len(sparkline(range(1000))) == 24
+    assert sparkline(range(1000))[-1] == "█"
+
+
+def test_size():
+    assert [size(n) for n in (12, 1234, 5_600_000, 7e9)] == ["12 bytes", "1.23 kB", "5.6 MB", "7 GB"]
