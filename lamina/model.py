@@ -72,8 +72,8 @@ class Model:
         """The figures of this model on rows whose target is known, beside the always-the-same answer.
 
         Returns:
-            ``rows``, ``scores`` and ``baseline``, the latter two by name of the metric; and for up to 100 classes ``confusion``: a
-            list for each true class of how many rows were said to be of each class.
+            ``rows``, ``scores`` and ``baseline``, the latter two by name of the metric; and for up to 100 classes
+            ``confusion``: a list for each true class of how many rows were said to be of each class.
 
         Raises:
             SchemaError: A column, or the target, is missing.

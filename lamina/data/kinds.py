@@ -12,7 +12,7 @@ flag       is boolean, or whole numbers that are 0/1 or -1/1, or has two differe
 date       is a date or date-time, or text of which more than 99 % parse as ISO dates
 id         is whole numbers, 95 % of them different, named like an identifier (``id key uuid index rownames ...``);
            or whole numbers that all differ and run through at least 20 rows without large gaps (unless named like a
-           time); or text, different in 99 % of at least 20 rows, 95 % if named like an identifier (ignored).
+           time); or text, different in 95 % of at least 20 rows (ignored).
            Numbers with decimals are never an id
 category   is whole numbers named like a code (``zip postcode code id type sku ...``), is of a categorical dtype, or is
            text of digits with leading zeros
@@ -322,7 +322,7 @@ def _text(column: pl.Series, details: dict[str, Any], plain: bool) -> Guess:
         if words >= 4 and share > 0.5 and present >= 5:
             reason = f"free text of {words:.0f} words on average; text is not learnt from yet in tables"
             return Guess("text", reason, details | {"distinct": distinct})
-        if (share >= 0.99 and present >= 20) or (share >= 0.95 and present >= 5 and _words(column.name) & _ID_WORDS):
+        if share >= 0.95 and (present >= 20 or (present >= 5 and _words(column.name) & _ID_WORDS)):
             return Guess("id", f"{distinct:,} different texts in {present:,} rows", details | {"distinct": distinct})
     reason = f"{distinct:,} distinct {'levels' if declared else 'texts'} in {rows:,} rows"
     return Guess("category", reason, details | _levels(counted, distinct))

@@ -30,6 +30,8 @@ __all__ = ["NULLS", "like", "read_table"]
 
 _TYPED_BY = 10_000
 """So many rows of a CSV file decide on the types of its columns, as long as the others agree."""
+_CODES_BY = 2_000
+"""So many rows are searched for codes with leading zeros."""
 
 _FORMATS = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".data": "text",
@@ -268,12 +270,17 @@ def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.Dat
 def _parse(path: Path, data: bytes | None, separator: str, names: list[str]) -> pl.DataFrame:
     """Let polars guess the types from the first rows, or where those mislead, from all: six times slower."""
 
-    def parse(rows: int | None) -> pl.DataFrame:
+    codes: dict[str, Any] = {}
+
+    def parse(typed_by: int | None, rows: int | None = None) -> pl.DataFrame:
         source = path if data is None else io.BytesIO(data)
         options: dict[str, Any] = {"separator": separator, "null_values": list(NULLS), "new_columns": names}
-        return pl.read_csv(source, infer_schema_length=rows, **options)
+        return pl.read_csv(source, infer_schema_length=typed_by, n_rows=rows, schema_overrides=codes, **options)
 
     try:
+        # 08001 is a postcode: read as a number its zero would be gone.
+        head = parse(0, _CODES_BY)
+        codes = {column.name: pl.String for column in head if column.str.contains(r"^0\d+$").any()}
         table = parse(_TYPED_BY)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return parse(None)

@@ -18,9 +18,10 @@ from lamina.options import option
 class FeedForward(TableFamily):
     """Any number of hidden layers, each reading the one before.
 
-    The default is an ensemble inside one network (TabM, Gorishniy et al. 2024, arXiv 2410.24210): the members share their
-    weights but for a few scales each, each learns on its own, and they answer with the mean of their probabilities. The plain
-    network of the textbook is one setting away.
+    The default is an ensemble inside one network (TabM-mini, Gorishniy et al. 2024, arXiv 2410.24210): the members share
+    their weights but for scales in the first layer and the head, each learns on its own, and they answer with the mean of
+    their probabilities. We differ in that the first layer scales what comes out, too. The plain network of the textbook is
+    one setting away.
 
     Example:
         >>> FeedForward(hidden=(64, 64), activation="tanh", number_embedding=None, members=1).check().members
@@ -29,19 +30,21 @@ class FeedForward(TableFamily):
 
     name: ClassVar[str] = "feedforward"
 
-    hidden: tuple[int, ...] = option((192, 192), "neurons of each hidden layer", low=1, high=65_536, items=int)
+    hidden: tuple[int, ...] = option((128, 128), "neurons of each hidden layer", low=1, high=65_536, items=int)
     activation: str = option("relu", "activation of the hidden layers", choices=ACTIVATIONS)
     members: int = option(16, "networks that share weights and answer together; 1 is a plain network", low=1, high=1024)
     dropout: float = option(0.0, "share of neurons silenced at random in training", low=0, high=0.95)
 
     def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
         graph = Graph()
-        after, _ = self.stem(graph, inputs)
-        ensemble = {} if self.members == 1 else {"members": self.members, "adapter": True}
+        after, chunks = self.stem(graph, inputs)
+        members = None if self.members == 1 else self.members
         for i, size in enumerate(self.hidden, 1):
-            graph.layer(f"hidden{i}", Dense(size, self.activation, dropout=self.dropout, **ensemble), after=after)
+            # The members part in the first layer, share the others whole (TabM-mini), and answer each for itself.
+            parting = {"adapter": True, "chunks": tuple(chunks)} if members and i == 1 else {}
+            layer = Dense(size, self.activation, dropout=self.dropout, members=members, **parting)
+            graph.layer(f"hidden{i}", layer, after=after)
             after = f"hidden{i}"
-        head = Dense(outputs) if self.members == 1 else MemberDense(outputs, members=self.members)
-        graph.layer("head", head, after=after)
+        graph.layer("head", MemberDense(outputs, members=members) if members else Dense(outputs), after=after)
         graph.output("answer", after="head")
         return graph

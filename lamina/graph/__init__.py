@@ -15,7 +15,6 @@ from lamina.graph.layers import (
     Flatten,
     Join,
     MemberDense,
-    Members,
     Norm,
     NumberEmbedding,
 )
@@ -36,7 +35,6 @@ __all__ = [
     "Join",
     "Layer",
     "MemberDense",
-    "Members",
     "Net",
     "Norm",
     "NumberEmbedding",

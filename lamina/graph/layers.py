@@ -42,6 +42,8 @@ class Dense(Layer):
         adapter: Each member scales what goes in (``r``) and what comes out (``s``) and has its own bias: TabM (Gorishniy et
             al. 2024, arXiv 2410.24210) after BatchEnsemble (Wen et al. 2020, eq. 5), ``s * (W (r * x)) + b``. ``r`` begins as
             random signs where the input has no members yet, which is what makes members differ, and else at one.
+        chunks: Neighbouring inputs whose ``r`` begins with one sign, as widths that sum to the input's: the neurons that one
+            column was embedded into belong together. Empty: each input has its own.
         dropout: Share of the neurons silenced at random while training.
 
     Shape:
@@ -59,6 +61,7 @@ class Dense(Layer):
     output: str = field(default="identity", kw_only=True)
     members: int | None = field(default=None, kw_only=True)
     adapter: bool = field(default=False, kw_only=True)
+    chunks: tuple[int, ...] = field(default=(), kw_only=True)
     dropout: float = field(default=0.0, kw_only=True)
 
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -76,6 +79,7 @@ class Dense(Layer):
         check_word(self, "output", ACTIVATIONS)
         check_word(self, "propagation", PROPAGATIONS)
         check_share(self, "dropout")
+        check_wholes(self, "chunks", 1)
         if self.members is not None:
             check_whole(self, "members")
         elif self.adapter:
@@ -88,6 +92,10 @@ class Dense(Layer):
         return shape if self.members is not None and len(shape) == 2 and shape[0] == self.members else (math.prod(shape),)
 
     def result(self, shape: Shape) -> Shape:
+        if self.chunks and sum(self.chunks) != shape[-1]:
+            raise GraphError(
+                f"Dense.chunks sum to {sum(self.chunks)}, but the input has {shape[-1]}; give widths that sum to it"
+            )
         return self.fixed()
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
@@ -141,53 +149,6 @@ class MemberDense(Layer):
     def tensors(self, shape: Shape) -> dict[str, Shape]:
         weight = {"weight": (self.members, shape[-1], self.size)}
         return weight | ({"bias": (self.members, self.size)} if self.bias else {})
-
-
-@dataclass(frozen=True)
-class Members(Layer):
-    """Give every member of an ensemble its own view of the input: ``x`` once per member, scaled if asked.
-
-    With ``scaling`` and shared layers behind it this is TabM-mini (arXiv 2410.24210, section 3.3).
-
-    Args:
-        size: How many members.
-        scaling: How the learnt scales begin: ``"signs"`` (each -1 or 1), ``"normal"``, or ``None`` for no scales.
-        chunks: Neighbouring inputs that begin with one scale, as widths that sum to the input's: the columns that one number
-            was embedded into belong together. Empty: each input has its own.
-
-    Shape:
-        ``(d,)`` to ``(size, d)``.
-
-    Example:
-        >>> Members(8, scaling="normal", chunks=(12, 12, 1)).shape([(25,)])
-        (8, 25)
-    """
-
-    size: int
-    scaling: str | None = field(default="signs", kw_only=True)
-    chunks: tuple[int, ...] = field(default=(), kw_only=True)
-
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"scale": ("member", "in")}
-    unitwise: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "size")
-        check_wholes(self, "chunks", 1)
-        if self.scaling is not None:
-            check_word(self, "scaling", ("signs", "normal"))
-
-    def result(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise GraphError(f"Members reads one row of neurons, but was given {shape}; put Flatten() before it")
-        if self.chunks and sum(self.chunks) != shape[0]:
-            raise GraphError(
-                f"Members.chunks sum to {sum(self.chunks)}, but the input has {shape[0]}; give widths that sum to it"
-            )
-        return (self.size, shape[0])
-
-    def tensors(self, shape: Shape) -> dict[str, Shape]:
-        return {} if self.scaling is None else {"scale": (self.size, shape[-1])}
 
 
 @dataclass(frozen=True)
@@ -309,7 +270,7 @@ class CategoryEmbedding(Layer):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """What each column becomes, in neurons; also what ``Members.chunks`` wants."""
+        """What each column becomes, in neurons; also what ``Dense.chunks`` wants."""
         return tuple(size or cardinality for cardinality, size in zip(self.cardinalities, self.sizes, strict=True))
 
     def result(self, shape: Shape) -> Shape:
@@ -328,12 +289,13 @@ class CategoryEmbedding(Layer):
 class NumberEmbedding(Layer):
     """A learnt vector for each number, so that a layer behind it can bend at each number's own places.
 
-    After Gorishniy et al. 2022 (arXiv 2203.05556). ``"piecewise_linear"`` cuts the range of each number at training
-    quantiles; the encoding (eq. 1) is how full each bin is, and a linear layer of the number's own follows. As in their
-    later code ("version B") there is a plain linear term beside it and the weights of the bins begin at zero, so that
-    training starts from a straight line. ``"periodic"`` is cos and sin of ``2 pi c x`` with learnt ``c`` (eq. 2), then a
-    linear layer and relu ("PLR"). We differ: beyond the training range the encoding of the bins stays full or empty, and an
-    activation comes after the sum, as relu of zeros would never learn.
+    After Gorishniy et al. 2022 (arXiv 2203.05556). ``"piecewise_linear"`` cuts the range of each number into bins that are
+    about equally full of training values; the encoding (eq. 1) is how full each bin is, and a linear layer of the number's
+    own follows. As in their later code ("version B") there is a plain linear term beside it and, without an activation, the
+    weights of the bins begin at zero, so that training starts from a straight line. ``"periodic"`` is cos and sin of
+    ``2 pi c x`` with learnt ``c`` (eq. 2), then a linear layer and relu ("PLR"). We differ: bins are not plain quantiles, a
+    value that would fill one by itself gets an edge of its own; beyond the training range the encoding of the bins stays full
+    or empty; and an activation comes after the sum.
 
     Args:
         kind: ``"piecewise_linear"`` or ``"periodic"``.

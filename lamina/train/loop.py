@@ -139,6 +139,7 @@ def train(
             f"the loss was never finite (learning rate {rate:g}); lower recipe.learning_rate or set recipe.clip_norm=1"
         )
     net.load_state_dict(best)
+    trainer.optimizer.parameters.release()
     net.eval()
     return net, history
 

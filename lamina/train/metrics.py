@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lamina.data.feed import Feed
     from lamina.data.task import Task
 
-CHUNK = 8192
+CHUNK = 2048
 
 
 def forward(net: torch.nn.Module, inputs: dict[str, torch.Tensor], rows: int) -> torch.Tensor:

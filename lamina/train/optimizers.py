@@ -4,8 +4,6 @@
 tensor, so that a CUDA graph reads it at each replay. Decay acts on the part of the parameters that
 :class:`~lamina.train.parameters.FlatParameters` calls decaying: for ``adamw`` it shrinks the weights themselves (decoupled),
 for the others it is added to the gradient (L2), as their papers and PyTorch have it.
-
-Where PyTorch has the whole formula as one kernel, that kernel is used; it is what ``torch.optim`` calls with ``fused=True``.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +21,10 @@ from lamina.train.parameters import FlatParameters
 from lamina.train.recipe import Recipe
 
 LearningRate = float | Tensor
+
+# The whole formula in one kernel, for a list of tensors; not public, but what torch.optim calls with fused=True.
+_fused_sgd: Any = torch._fused_sgd_  # pyright: ignore[reportPrivateImportUsage]
+_fused_adam: Any = torch._fused_adam_  # pyright: ignore[reportPrivateImportUsage]
 
 
 class Optimizer(ABC):
@@ -54,6 +57,7 @@ class Optimizer(ABC):
         if averaging is not None:
             self._average = self._state["average"] = self.value.clone()
             self._averaged = self._state["average_steps"] = torch.zeros((), dtype=torch.float32, device=self.value.device)
+            self._count = 0  # the same, on the host
 
     def update(self, learning_rate: LearningRate) -> None:
         """Take one step along the gradient that the parameters hold; never waits for the device."""
@@ -66,9 +70,13 @@ class Optimizer(ABC):
             self._decay(learning_rate)
         self._step(learning_rate)
         if self.averaging is not None:
-            # A tensor, not a number, so that a CUDA graph counts too.
             self._averaged.add_(1)
-            self._average.lerp_(self.value, (9 / (self._averaged + 9)).clamp_min_(1 - self.averaging))
+            if isinstance(learning_rate, Tensor):  # a CUDA graph counts on the device
+                weight: LearningRate = (9 / (self._averaged + 9)).clamp_min_(1 - self.averaging)
+            else:
+                self._count += 1
+                weight = max(9 / (self._count + 9), 1 - self.averaging)
+            self._average.lerp_(self.value, weight)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -122,6 +130,8 @@ class Optimizer(ABC):
             )
         for name, tensor in state.items():
             self._state[name].copy_(tensor)
+        if self.averaging is not None:
+            self._count = int(self._averaged.item())  # sync
 
 
 class SGD(Optimizer):
@@ -130,7 +140,7 @@ class SGD(Optimizer):
     ``b = momentum * b + g;  w -= lr * b``, with Nesterov ``w -= lr * (g + momentum * b)``; PyTorch's form of the papers.
     """
 
-    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, nesterov: bool = False, **options) -> None:
+    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, nesterov: bool = False, **options: Any) -> None:
         super().__init__(parameters, **options)
         if nesterov and not momentum:
             raise OptionError("nesterov is True with momentum 0, expected momentum above 0; set recipe.momentum=0.9")
@@ -139,7 +149,7 @@ class SGD(Optimizer):
         self._lists = [self.value], [self.gradient], self._velocity
 
     def _step(self, learning_rate: LearningRate) -> None:
-        torch._fused_sgd_(
+        _fused_sgd(
             *self._lists,
             weight_decay=0.0,
             momentum=self.momentum,
@@ -157,7 +167,7 @@ class Adagrad(Optimizer):
     ``s += g^2;  w -= lr * g / (sqrt(s) + 1e-10)``
     """
 
-    def __init__(self, parameters: FlatParameters, **options) -> None:
+    def __init__(self, parameters: FlatParameters, **options: Any) -> None:
         super().__init__(parameters, **options)
         self._squares = self._new_state("squares")
         self._scratch = torch.empty_like(self.value)
@@ -174,7 +184,7 @@ class RMSprop(Optimizer):
     ``s = 0.99 * s + 0.01 * g^2;  u = g / (sqrt(s) + 1e-8);  w -= lr * u``, with momentum ``b = momentum * b + u; w -= lr * b``
     """
 
-    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, **options) -> None:
+    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, **options: Any) -> None:
         super().__init__(parameters, **options)
         self.momentum = momentum
         self._squares = self._new_state("squares")
@@ -200,7 +210,7 @@ class Adam(Optimizer):
     ``m = 0.9 m + 0.1 g;  v = 0.999 v + 0.001 g^2;  w -= lr * (m / (1 - 0.9^t)) / (sqrt(v / (1 - 0.999^t)) + 1e-8)``
     """
 
-    def __init__(self, parameters: FlatParameters, **options) -> None:
+    def __init__(self, parameters: FlatParameters, **options: Any) -> None:
         super().__init__(parameters, **options)
         mean, squares = self._new_state("mean"), self._new_state("squares")
         self._steps = self._new_count()
@@ -208,7 +218,7 @@ class Adam(Optimizer):
 
     def _step(self, learning_rate: LearningRate) -> None:
         self._steps.add_(1.0)
-        torch._fused_adam_(
+        _fused_adam(
             *self._lists,
             lr=learning_rate,
             beta1=0.9,

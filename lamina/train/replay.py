@@ -23,7 +23,7 @@ from lamina.train.trace import Call, Memory, Recording, Untraceable, memory_of, 
 
 _ALIGN = 64  # bytes, as torch aligns tensors of their own: some kernels round differently on other addresses
 
-# Kernels that write into given memory and leave its shape alone. Not every out= variant does: those of mse_loss and huber_loss resize it.
+# Kernels that write into given memory and leave its shape alone. Not every out= does: mse_loss and huber_loss resize it.
 # Those of the first group are reached faster through torch.<name> than through the operator's own handle.
 _DIRECT = frozenset(
     "_log_softmax _softmax abs add addcdiv addcmul addmm amax amin baddbmm bmm cat clamp clamp_max clamp_min cos div eq exp "
@@ -38,7 +38,11 @@ _WRITING = _DIRECT | frozenset(
 )
 _METHODS = frozenset("add_ sub_ mul_ div_ copy_ zero_ fill_ bernoulli_".split())
 _NEW = frozenset("empty empty_like empty_strided empty_permuted new_empty new_empty_strided".split())
-_ZEROS = frozenset("zeros zeros_like new_zeros".split())
+_FILLS: dict[str, int | str] = {  # the value, or the argument that holds it
+    **dict.fromkeys("zeros zeros_like new_zeros".split(), "0"),
+    **dict.fromkeys("ones ones_like new_ones".split(), "1"),
+    **{"full": 1, "full_like": 1, "new_full": 2},
+}
 _COPIES = frozenset("_to_copy clone".split())
 
 
@@ -47,14 +51,12 @@ class Replay:
     """A step to be called again and again.
 
     Attributes:
-        run: Computes loss and gradients from what the tensors of the batch hold now.
-        loss: Where ``run`` leaves the loss.
+        run: Computes the gradients from what the tensors of the batch hold now, and returns the loss.
         source: The Python code of ``run``.
         bytes: Size of the working memory.
     """
 
-    run: Callable[[], None]
-    loss: Tensor
+    run: Callable[[], Tensor]
     source: str
     bytes: int
 
@@ -72,8 +74,6 @@ def write_replay(recording: Recording, names: dict[str, Tensor], targets: Sequen
     """
     if recording.recorder.reason:
         raise Untraceable(recording.recorder.reason)
-    if memory_of(recording.loss) not in recording.recorder.memories:
-        raise Untraceable("the loss is not computed from the batch")
     return _Writer(recording, names, targets).write()
 
 
@@ -100,7 +100,7 @@ class _Writer:
         self.work = torch.empty(size, dtype=torch.uint8)
         source = "def replay():\n" + "".join(f"    {line}\n" for line in self._lines(copies))
         exec(compile(source, "<a training step, replayed>", "exec"), self.scope)
-        return Replay(self.scope["replay"], self._placed(self.loss), source, size)
+        return Replay(self.scope["replay"], source, size)
 
     # Cleaning
 
@@ -245,6 +245,7 @@ class _Writer:
             yield f"{self._name_of_target(target)}.copy_({self._variable(gradient)})"
         for target in self.unused:
             yield f"{self._name_of_target(target)}.zero_()"
+        yield f"return {self._variable(self.loss)}"
 
     def _lines_of(self, call: Call) -> Iterator[str]:
         if call.name in _NEW:
@@ -256,8 +257,9 @@ class _Writer:
             yield from self._in_place(call, args, kwargs)
         elif call.name in _COPIES:
             yield f"{result}.copy_({args[0]})"
-        elif call.name in _ZEROS:
-            yield f"{result}.zero_()"
+        elif call.name in _FILLS:
+            value = _FILLS[call.name]
+            yield f"{result}.fill_({args[value] if isinstance(value, int) else value})"
         elif call.name == "index_add" and not kwargs:
             yield f"{result}.copy_({args[0]}).index_add_({_arguments(args[1:], {})})"
         elif call.name == "relu" and result == args[0]:
@@ -366,7 +368,7 @@ def _is_direct(call: Call) -> bool:
 
 def _is_fresh(call: Call) -> bool:
     """Whether the kernel can only make memory of its own."""
-    if call.name in _NEW | _COPIES | _ZEROS | {"relu"} or (call.name == "index_add" and not call.kwargs):
+    if call.name in _NEW | _COPIES | _FILLS.keys() | {"relu"} or (call.name == "index_add" and not call.kwargs):
         return False
     if call.touched or _is_direct(call):
         return bool(call.touched)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +63,8 @@ def _between(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
-class Schedule(ABC):
-    """The rates of one training.
+class Schedule:
+    """The rates of one training: constant, unless a subclass says otherwise.
 
     Args:
         learning_rate: The highest.
@@ -84,9 +83,9 @@ class Schedule(ABC):
         self.last_rate = rates[-1]
         return rates
 
-    @abstractmethod
     def _share(self, step: int) -> float:
         """What share of the highest rate a step gets."""
+        return 1.0
 
     def observe(self, loss: float) -> None:
         """Hear the validation loss of an epoch."""
@@ -97,13 +96,6 @@ class Schedule(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-
-
-class Constant(Schedule):
-    """The same rate throughout."""
-
-    def _share(self, step: int) -> float:
-        return 1.0
 
 
 class Cosine(Schedule):
@@ -159,7 +151,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
         >>> make_schedule(Recipe(schedule="constant", learning_rate=0.1, epochs=2), 3).rates(0)
         [0.1, 0.1, 0.1]
     """
-    schedules = {"constant": Constant, "cosine": Cosine, "one_cycle": OneCycle, "plateau": Plateau}
+    schedules = {"constant": Schedule, "cosine": Cosine, "one_cycle": OneCycle, "plateau": Plateau}
     if recipe.schedule not in schedules:
         raise OptionError(f"schedule is {recipe.schedule!r}, expected one of {', '.join(schedules)}")
     return schedules[recipe.schedule](float(recipe.learning_rate), steps_per_epoch=steps_per_epoch, epochs=int(recipe.epochs))
@@ -184,8 +176,8 @@ def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int 
     """Try learning rates from small to large on a copy of the network and take one that learns fast and safely.
 
     The range test of Smith (https://arxiv.org/abs/1506.01186, section 3.3): train with a rate that grows at each step, watch
-    the smoothed loss; it falls, then explodes. A tenth of the rate with the lowest loss is taken. The network, the optimizer
-    and torch's random numbers are as before afterwards.
+    the smoothed loss; it falls, then explodes. A quarter of the rate with the lowest loss is taken. The network and torch's
+    random numbers are as before afterwards.
 
     Args:
         net: The network as it begins.
@@ -209,14 +201,15 @@ def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int 
             loss = trainer.run_epoch(batches[step % len(batches)], [rate])
             if loss is None or not math.isfinite(loss):
                 break
-            mean = 0.9 * mean + 0.1 * loss
-            smooth = mean / (1 - 0.9 ** (step + 1))  # as Adam corrects its means
             rates.append(rate)
-            losses.append(smooth)
-            if step > 10 and smooth > 3 * min(losses):
+            losses.append(loss)
+            mean = 0.8 * mean + 0.2 * loss
+            if step > 20 and mean > 3 * losses[0]:
                 break
     if not rates:
         raise TrainingError(
             "the loss is not finite at the smallest learning rate; look for infinite or huge values in the data"
         )
-    return Sweep(rates[losses.index(min(losses))] / 10, tuple(rates), tuple(losses))
+    # Smoothed to both sides: a mean over the past would name a rate too high.
+    smooth = [sum(part) / len(part) for part in (losses[max(i - 4, 0) : i + 5] for i in range(len(losses)))]
+    return Sweep(rates[smooth.index(min(smooth))] / 4, tuple(rates), tuple(smooth))

@@ -39,16 +39,22 @@ class Batch:
 
     def __init__(self, feed: Feed, rows: int) -> None:
         self.rows = rows
-        blocks = {**feed.inputs, "target": feed.target}
-        if feed.weight is not None:
-            blocks["weight"] = feed.weight
-        self.tensors = blocks
         self._pairs: list[tuple[Tensor, Tensor]] = []
-        if rows < len(feed):
-            self.tensors = {name: block.new_empty((rows, *block.shape[1:])) for name, block in blocks.items()}
-            self._pairs = [(block, self.tensors[name]) for name, block in blocks.items()]
-        self.inputs = {name: self.tensors[name] for name in feed.inputs}
-        self.target, self.weight = self.tensors["target"], self.tensors.get("weight")
+        self.inputs = {name: self._place(block, rows) for name, block in feed.inputs.items()}
+        self.target = self._place(feed.target, rows)
+        self.weight = None if feed.weight is None else self._place(feed.weight, rows)
+
+    def _place(self, block: Tensor, rows: int) -> Tensor:
+        if rows == len(block):
+            return block
+        self._pairs.append((block, block.new_empty((rows, *block.shape[1:]))))
+        return self._pairs[-1][1]
+
+    @property
+    def names(self) -> dict[str, Tensor]:
+        """The tensors by name, for the source of a trace."""
+        names = {**self.inputs, "target": self.target}
+        return names if self.weight is None else {**names, "weight": self.weight}
 
     def gather(self, rows: Tensor) -> None:
         """Take these rows of the feed."""
@@ -107,43 +113,39 @@ class _CPUStep(_Step):
         with torch.inference_mode(False):
             recording = record(self.compute, self.flat.parameters)
             self.put(recording.gradients)
-            loss = recording.loss.clone()
-            names = {**self.batch.tensors, **dict(self.trainer.net.named_buffers())}
+            names = {**self.batch.names, **dict(self.trainer.net.named_buffers())}
             for name, value, gradient in zip(self.flat.names, self.flat.views, self.flat.gradients, strict=True):
                 names |= {name: value, f"{name}_gradient": gradient}
+            loss = recording.loss.clone()  # its memory is the recording's
             try:
-                self.replay = write_replay(recording, names, self.flat.gradients)
+                replay = write_replay(recording, names, self.flat.gradients)
             except Untraceable as reason:
                 self.stay_eager(str(reason))
             else:
-                self.gradients = self.check
+                self.gradients = lambda: self.check(replay)
         return loss
 
-    def check(self) -> Tensor:
+    def check(self, replay: Replay) -> Tensor:
         """Replay and live through the same step: a network that does something else each time is found here."""
         buffers = [(buffer, buffer.clone()) for buffer in self.trainer.net.buffers()]
-        random, failure = torch.get_rng_state(), "the replayed step gave other numbers than the eager one"
+        random, replayed = torch.get_rng_state(), None
+        failure = "the replayed step gave other numbers than the eager one"
         try:
-            self.replay.run()
+            replayed = replay.run().clone(), self.flat.gradient.clone()
         except RuntimeError as error:  # a kernel that takes other memory than it was recorded with
             failure = f"the step cannot be replayed: {error}"
-        replayed = self.flat.gradient.clone()
         torch.set_rng_state(random)
         for buffer, before in buffers:
             buffer.copy_(before)
         loss = self.eager()
-        if torch.equal(replayed, self.flat.gradient) and torch.equal(loss, self.replay.loss):
-            self.gradients = self.replayed
+        if replayed and torch.equal(replayed[0], loss) and torch.equal(replayed[1], self.flat.gradient):
+            self.gradients, self.replay = replay.run, replay
         else:
             self.stay_eager(failure)
         return loss
 
-    def replayed(self) -> Tensor:
-        self.replay.run()
-        return self.replay.loss
-
     def stay_eager(self, reason: str) -> None:
-        self.replay, self.gradients, self.trainer.why_eager = None, self.eager, reason
+        self.gradients, self.trainer.why_eager = self.eager, reason
 
 
 class _GraphStep(_Step):

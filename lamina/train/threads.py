@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 if TYPE_CHECKING:
     from lamina.data.feed import Feed
 
-# Multiplications in the forward pass of a step that keep one thread busy; see benchmarks: with two threads a step of 2 million
-# takes as long as with one, below it longer.
-PER_THREAD = 2_000_000
+# Multiplications in the forward pass of a step that keep one thread busy. Measured on 2 cores: a step of 5 million takes as
+# long with two threads as with one, a smaller one longer, one of 9 million a fifth less.
+PER_THREAD = 3_000_000
 _ROWS = 8
 
 

@@ -15,7 +15,6 @@ from lamina.graph import (
     Graph,
     Join,
     MemberDense,
-    Members,
     Net,
     Norm,
     NumberEmbedding,
@@ -172,7 +171,7 @@ def test_members_residuals_cycles_and_projections_are_kept():
     def graph(width):
         g = Graph()
         g.input("x", shape=3)
-        g.layer("members", Members(2), after="x")
+        g.layer("members", Dense(3, members=2, adapter=True), after="x")
         g.layer("a", Dense(width, members=2, adapter=True), after="members")
         g.layer("b", Dense(width, members=2), after="a")
         g.connect("b", "a")
@@ -189,7 +188,7 @@ def test_members_residuals_cycles_and_projections_are_kept():
     assert wide.a.s[:, :3].equal(net.a.s)
     assert wide.a.b[:, :3].equal(net.a.b)
     assert wide.heads.weight[:, :3].equal(net.heads.weight)
-    assert wide.members.scale.equal(net.members.scale)
+    assert wide.members.r.equal(net.members.r)
     assert wide.members_to_sum.weight[:3].equal(net.members_to_sum.weight)
 
 

@@ -5,14 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lamina.graph import Activation, CategoryEmbedding, Dense, Graph, MemberDense, Members, Net, NumberEmbedding, Plan
+from lamina.graph import Activation, CategoryEmbedding, Dense, Graph, MemberDense, Net, NumberEmbedding, Plan
 from lamina.graph.activations import ACTIVATIONS, PROPAGATIONS
 from lamina.graph.layer import ACTIVATIONS as ACTIVATION_NAMES
 from lamina.graph.layer import KINDS
 from lamina.graph.layer import PROPAGATIONS as PROPAGATION_NAMES
-from lamina.graph.modules import MODULES
+from lamina.graph.modules import MODULES, bin_edges
 
 
 def net_of(*layers, shape, seed=0):
@@ -77,8 +79,6 @@ def test_every_name_and_kind_has_its_part():
         (Dense(5, members=2, adapter=True, bias=False), 3),
         (MemberDense(5, members=2), (2, 3)),
         (MemberDense(5, members=2, bias=False), 4),
-        (Members(3), 4),
-        (Members(3, scaling=None), 4),
         (CategoryEmbedding((3, 4, 5), (2, 0, 3)), 3),
         (CategoryEmbedding((3, 4), (0, 0)), 2),
         (NumberEmbedding("piecewise_linear", 4, bins=6), 3),
@@ -129,16 +129,12 @@ def test_member_dense_has_weights_for_each():
     same(flat({"x": x[:, 0]}), torch.stack([x[:, 0] @ flat.layer0.weight[k] for k in range(3)], 1))
 
 
-def test_members_begin_with_one_scale_for_each_chunk():
-    net, x = net_of(Members(50, scaling="normal", chunks=(3, 2)), shape=5), rows(6, 5)
-    scale = net.layer0.scale
-    same(net({"x": x}), x[:, None] * scale)
-    assert (scale[:, :3] == scale[:, :1]).all()
-    assert (scale[:, 3:] == scale[:, 3:4]).all()
-    assert (scale[:, 0] != scale[:, 3]).all()
-    assert scale.std().item() == pytest.approx(1, abs=0.2)
-    assert set(net_of(Members(50), shape=5).layer0.scale.unique().tolist()) == {-1.0, 1.0}
-    same(net_of(Members(2, scaling=None), shape=5)({"x": x}), torch.stack([x, x], 1))
+def test_members_begin_with_one_sign_for_each_chunk():
+    r = net_of(Dense(4, members=50, adapter=True, chunks=(3, 2)), shape=5).layer0.r
+    assert set(r.unique().tolist()) == {-1.0, 1.0}
+    assert (r[:, :3] == r[:, :1]).all()
+    assert (r[:, 3:] == r[:, 3:4]).all()
+    assert 0.2 < (r[:, 0] == r[:, 3]).double().mean() < 0.8
 
 
 # -- categories ------------------------------------------------------------------------------------------------------------
@@ -196,12 +192,30 @@ def test_piecewise_linear_is_equation_1_with_quantile_bins():
 
 
 def test_piecewise_linear_begins_as_a_straight_line_and_learns_its_bins():
-    net = net_of(NumberEmbedding("piecewise_linear", 3, bins=4, activation="relu"), shape=2)
+    net = net_of(NumberEmbedding("piecewise_linear", 3, bins=4), shape=2)
     x = rows(50, 2)
-    same(net({"x": x}), F.relu(x[:, :, None] * net.layer0.linear + net.layer0.bias).flatten(1))
-    net.layer0.bias.data += 9  # every relu is open
+    same(net({"x": x}), (x[:, :, None] * net.layer0.linear + net.layer0.bias).flatten(1))
     net({"x": x}).sum().backward()
     assert (net.layer0.weight.grad != 0).any(2).all()
+
+
+def test_bins_are_quantiles_but_for_values_that_would_fill_one():
+    spread = np.sort(np.random.default_rng(0).normal(size=1000))
+    np.testing.assert_allclose(bin_edges(spread, 8), np.quantile(spread, np.linspace(0, 1, 9)))
+    mostly_zero = np.sort(np.concatenate([np.zeros(9000), np.arange(1, 1001)]))
+    np.testing.assert_allclose(bin_edges(mostly_zero, 11), [0, *np.linspace(1, 1000, 11)])
+    assert bin_edges(np.array([3.0, 3.0, 5.0]), 8).tolist() == [3, 5]
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.0, 0.0, 1.5, -2.0]) | st.floats(-9, 9, width=32), min_size=1, max_size=200),
+    st.integers(2, 20),
+)
+def test_bins_cover_the_values(values, bins):
+    edges = bin_edges(np.sort(values), bins)
+    assert len(edges) <= bins + 1
+    assert (edges[0], edges[-1]) == (min(values), max(values))
+    assert (np.diff(edges) > 0).all()
 
 
 def test_bins_of_a_constant_and_of_a_skewed_column():

@@ -19,7 +19,6 @@ from lamina.graph import (
     Graph,
     Join,
     MemberDense,
-    Members,
     Net,
     Norm,
     NumberEmbedding,
@@ -302,7 +301,7 @@ def test_a_step_of_every_kind_can_be_traced_and_replayed():
     g.layer("bins", NumberEmbedding("piecewise_linear", 4, bins=5), after="numbers")
     g.layer("waves", NumberEmbedding("periodic", 4), after="numbers")
     g.layer("levels", CategoryEmbedding((3, 4), (2, 0)), after="codes")
-    g.layer("members", Members(2), after=["bins", "waves", "levels"])
+    g.layer("members", Dense(6, members=2, adapter=True), after=["bins", "waves", "levels"])
     g.layer("hidden", Dense(8, "relu", members=2, adapter=True), after="members")
     g.layer("norm", Norm(), after="hidden")
     g.layer("sum", Join("add"), after=["norm", "hidden"])

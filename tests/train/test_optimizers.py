@@ -35,30 +35,34 @@ def _adam(w, g, state, t):
     return w - RATE * (state["m"] / (1 - 0.9**t)) / (np.sqrt(state["v"] / (1 - 0.999**t)) + 1e-8)
 
 
+def _recipe(optimizer, **options):
+    return Recipe(**{"optimizer": optimizer, "weight_decay": 0.0, "averaging": None, **options})
+
+
 CASES = {
-    "sgd": (Recipe(optimizer="sgd", momentum=0.0), _sgd, torch.optim.SGD, {}),
+    "sgd": (_recipe("sgd", momentum=0.0), _sgd, torch.optim.SGD, {}),
     "sgd momentum": (
-        Recipe(optimizer="sgd", momentum=0.9),
+        _recipe("sgd", momentum=0.9),
         lambda *a: _sgd(*a, momentum=0.9),
         torch.optim.SGD,
         {"momentum": 0.9},
     ),
     "sgd nesterov": (
-        Recipe(optimizer="sgd", momentum=0.9, nesterov=True),
+        _recipe("sgd", momentum=0.9, nesterov=True),
         lambda *a: _sgd(*a, momentum=0.9, nesterov=True),
         torch.optim.SGD,
         {"momentum": 0.9, "nesterov": True},
     ),
-    "adagrad": (Recipe(optimizer="adagrad"), _adagrad, torch.optim.Adagrad, {}),
-    "rmsprop": (Recipe(optimizer="rmsprop", momentum=0.0), _rmsprop, torch.optim.RMSprop, {}),
+    "adagrad": (_recipe("adagrad"), _adagrad, torch.optim.Adagrad, {}),
+    "rmsprop": (_recipe("rmsprop", momentum=0.0), _rmsprop, torch.optim.RMSprop, {}),
     "rmsprop momentum": (
-        Recipe(optimizer="rmsprop", momentum=0.5),
+        _recipe("rmsprop", momentum=0.5),
         lambda *a: _rmsprop(*a, momentum=0.5),
         torch.optim.RMSprop,
         {"momentum": 0.5},
     ),
-    "adam": (Recipe(optimizer="adam"), _adam, torch.optim.Adam, {}),
-    "adamw": (Recipe(optimizer="adamw"), _adam, torch.optim.AdamW, {}),
+    "adam": (_recipe("adam"), _adam, torch.optim.Adam, {}),
+    "adamw": (_recipe("adamw"), _adam, torch.optim.AdamW, {}),
 }
 
 
@@ -139,7 +143,7 @@ def test_state_goes_on_bit_by_bit(case):
 
 def test_clamping_by_value_and_norm():
     flat = _flat()
-    optimizer = make_optimizer(flat, Recipe(optimizer="sgd", momentum=0.0, clip_value=0.5, clip_norm=1.0))
+    optimizer = make_optimizer(flat, _recipe("sgd", momentum=0.0, clip_value=0.5, clip_norm=1.0))
     before, gradient = flat.value.clone(), _gradients(flat)[0]
     _updated(flat, optimizer, [gradient], rate=1.0)
     clamped = gradient.clamp(-0.5, 0.5)
@@ -149,7 +153,7 @@ def test_clamping_by_value_and_norm():
 
 def test_a_short_gradient_is_not_scaled():
     flat = _flat()
-    optimizer = make_optimizer(flat, Recipe(optimizer="sgd", momentum=0.0, clip_norm=100.0))
+    optimizer = make_optimizer(flat, _recipe("sgd", momentum=0.0, clip_norm=100.0))
     before, gradient = flat.value.clone(), _gradients(flat)[0]
     _updated(flat, optimizer, [gradient], rate=1.0)
     assert torch.equal(flat.value, before - gradient)
@@ -164,14 +168,52 @@ def test_adam_adds_decay_to_the_gradient_and_adamw_does_not():
     assert (w[Adam] - w[AdamW]).abs().max() > 1e-3
 
 
+def _averaged(optimizer):
+    with optimizer.averaged():
+        return optimizer.value.clone()
+
+
+def test_the_average_of_the_weights():
+    flat = _flat()
+    optimizer = make_optimizer(flat, _recipe("sgd", averaging=0.9))
+    average = flat.value.double()
+    for t, gradient in enumerate(_gradients(flat), 1):
+        _updated(flat, optimizer, [gradient])
+        average += max(9 / (9 + t), 1 - 0.9) * (flat.value.double() - average)
+    before = flat.value.clone()
+    torch.testing.assert_close(_averaged(optimizer).double(), average, rtol=1e-5, atol=1e-6)
+    assert torch.equal(flat.value, before)
+    assert not torch.equal(flat.value, _averaged(optimizer))
+
+
+def test_the_average_counts_alike_on_host_and_device_and_goes_on():
+    flats = [_flat() for _ in range(3)]
+    on_host, on_device, resumed = (make_optimizer(flat, _recipe("sgd", averaging=0.9)) for flat in flats)
+    _updated(flats[0], on_host, _gradients(flats[0]))
+    _updated(flats[1], on_device, _gradients(flats[1]), torch.tensor(RATE))
+    _updated(flats[2], resumed, _gradients(flats[2])[:20])
+    state, value = {name: tensor.clone() for name, tensor in resumed.state_dict().items()}, flats[2].value.clone()
+    resumed = make_optimizer(flats[2], _recipe("sgd", averaging=0.9))
+    resumed.load_state_dict(state)
+    flats[2].value.copy_(value)
+    _updated(flats[2], resumed, _gradients(flats[2])[20:])
+    assert torch.equal(_averaged(resumed), _averaged(on_host))
+    torch.testing.assert_close(_averaged(on_device), _averaged(on_host), rtol=1e-5, atol=1e-6)
+
+
+def test_without_averaging_the_weights_are_as_they_are():
+    flat = _flat()
+    assert torch.equal(_averaged(make_optimizer(flat, _recipe("sgd"))), flat.value)
+
+
 def test_states_of_others_are_refused():
     flat = _flat()
     with pytest.raises(TrainingError, match="it is of another optimizer or network"):
-        make_optimizer(flat, Recipe(optimizer="adam")).load_state_dict({"velocity": torch.zeros(32)})
+        make_optimizer(flat, _recipe("adam")).load_state_dict({"velocity": torch.zeros(32)})
 
 
 def test_options_that_make_no_sense():
     with pytest.raises(OptionError, match="nesterov is True with momentum 0"):
-        make_optimizer(_flat(), Recipe(optimizer="sgd", momentum=0.0, nesterov=True))
+        make_optimizer(_flat(), _recipe("sgd", momentum=0.0, nesterov=True))
     with pytest.raises(OptionError, match="optimizer is 'lion', expected one of sgd"):
-        make_optimizer(_flat(), Recipe(optimizer="lion"))
+        make_optimizer(_flat(), _recipe("lion"))

@@ -20,9 +20,14 @@ def run(tmp_path):
 def test_replacing_leaves_the_old_file_on_an_error(tmp_path):
     path = tmp_path / "f"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
+
+    def write(text):
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError(text)
+
+    with pytest.raises(ZeroDivisionError):
+        write("half")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["f"]
     with replacing(path) as temporary:

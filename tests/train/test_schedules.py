@@ -105,7 +105,7 @@ def _task():
     return _Net(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 1)), Feed({"x": x}, x[:, :1] * x[:, 1:2] + x[:, 2:3])
 
 
-@pytest.mark.parametrize(("optimizer", "low", "high"), [("sgd", 0.01, 1.0), ("adamw", 1e-3, 0.1)])
+@pytest.mark.parametrize(("optimizer", "low", "high"), [("sgd", 0.005, 0.5), ("adamw", 5e-3, 0.1)])
 def test_the_finder_takes_a_rate_that_learns(optimizer, low, high):
     net, feed = _task()
     before, random = [p.clone() for p in net.parameters()], torch.get_rng_state()

@@ -15,6 +15,7 @@ from lamina.graph.net import Net
 from lamina.graph.plan import Plan
 from lamina.train.recipe import Recipe
 from lamina.train.step import TRACE_AFTER, make_step
+from lamina.train.threads import threads
 
 ROWS, BATCH = 107, 20  # the last batch of an epoch holds 7
 
@@ -76,6 +77,7 @@ class InPlace(nn.Module):
         x = torch.zeros_like(batch["numbers"])
         x[:, ::2] = batch["numbers"][:, 1::2] * 2
         x[:, 1] += 1
+        x += torch.ones_like(x).mul_(2) * torch.full((6,), 0.1).add_(0.1)
         return self.out(x)
 
 
@@ -153,7 +155,9 @@ def _feed(loss="cross_entropy", weighted=False):
 
 
 def _trained(net, mode, *, loss="cross_entropy", weighted=False, epochs=5, batch=BATCH, **options):
-    recipe = Recipe(loss=loss, batch_size=batch, step_mode=mode, **{"optimizer": "adamw", "weight_decay": 0.1, **options})
+    recipe = Recipe(
+        loss=loss, batch_size=batch, step_mode=mode, **{"optimizer": "adamw", "weight_decay": 0.1, "averaging": 0.99, **options}
+    )
     feed = _feed(loss, weighted)
     trainer = make_step(net, feed, recipe)
     torch.manual_seed(2)
@@ -208,14 +212,13 @@ def test_and_for_every_optimizer_with_clamping(optimizer):
     _assert_same(_trained(_make("shared"), "traced", **options), _trained(_make("shared"), "eager", **options))
 
 
-def test_200_steps_with_two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        traced, eager = (_trained(_make("plain"), mode, epochs=34) for mode in ("traced", "eager"))
-    finally:
-        torch.set_num_threads(before)
-    _assert_same(traced, eager)
+def test_they_are_the_same_after_200_steps():
+    _assert_same(*(_trained(_make("plain"), mode, epochs=34) for mode in ("traced", "eager")))
+
+
+def test_and_with_two_threads():
+    with threads(2):
+        _assert_same(*(_trained(_make("feed-forward"), mode, batch=64, epochs=2) for mode in ("traced", "eager")))
 
 
 def test_auto_is_eager_at_first_then_traced():
@@ -248,7 +251,7 @@ def test_a_plain_loop_learns_the_same():
             optimizer.step()
             total += loss.item() * len(rows)
         losses.append(total / ROWS)
-    trainer, ours, _ = _trained(_make("plain"), "traced", optimizer="adam", weight_decay=0.0)
+    trainer, ours, _ = _trained(_make("plain"), "traced", optimizer="adam", weight_decay=0.0, averaging=None)
     assert ours == pytest.approx(losses, rel=1e-5)
     for view, parameter in zip(trainer.net.parameters(), net.parameters(), strict=True):
         torch.testing.assert_close(view, parameter, rtol=1e-4, atol=1e-5)
@@ -348,6 +351,8 @@ def test_weight_decay_leaves_biases_and_scales_alone():
     names = {name for name, view in zip(flat.names, flat.views, strict=True) if view.data_ptr() < decaying}
     assert {"hidden1.weight", "hidden2.weight", "head.weight"} <= names
     assert not [name for name in names if not name.endswith("weight")]
+    normed = _trained(_make("dropout and layer norm"), "eager", epochs=1)[0].optimizer.parameters
+    assert len(normed.decaying(normed.value)) == 6 * 16 + 16 * 3  # not the weights of the norm
 
 
 def test_modes_that_do_not_fit_the_device():
