@@ -47,6 +47,8 @@ class Family(Options):
             decided["batch_size"] = rows
         if recipe.learning_rate == "auto":
             decided["learning_rate"] = LEARNING_RATES[recipe.optimizer]
+        if recipe.weight_decay == "auto":
+            decided["weight_decay"] = 0.03 if recipe.optimizer == "adamw" else 0.0
         if recipe.schedule == "auto":
             decided["schedule"] = "constant"
         if recipe.epochs == "auto":
@@ -56,7 +58,7 @@ class Family(Options):
     def batch_size(self, rows: int) -> int:
         """More rows, larger batches: about a hundred steps an epoch, between 32 and 1,024 rows."""
         size = 32
-        while size < 1024 and size * 150 < rows:
+        while size < 1024 and size * 160 < rows:
             size *= 2
         return min(size, rows)
 
@@ -73,12 +75,19 @@ class TableFamily(Family):
         "how numbers enter: as bins, as waves, or as they are",
         choices=("piecewise_linear", "periodic", None),
     )
-    embedding_size: int = option(12, "neurons for each embedded number", low=1, high=1024)
+    embedding_size: int | str = option(
+        "auto",
+        "neurons for each embedded number; auto is 12, or 4 for more than 32 numbers",
+        low=1,
+        high=1024,
+        choices=("auto",),
+        kind=int,
+    )
     bins: int = option(64, "most bins for each number", low=2, high=1024)
     one_hot: int = option(
-        32, "a category with up to this many levels enters one-hot, one with more as a learnt vector", low=0, high=100_000
+        50, "a category with up to this many levels enters one-hot, one with more as a learnt vector", low=0, high=100_000
     )
-    category_size: int = option(16, "length of the learnt vector of a category", low=1, high=1024)
+    category_size: int = option(8, "length of the learnt vector of a category", low=1, high=1024)
 
     def stem(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[list[str], list[int]]:
         """Add the inputs and their embeddings; return the nodes to read and the width of each embedded column, in order."""
@@ -88,10 +97,11 @@ class TableFamily(Family):
             graph.input(name, shape=block.shape)
             width = block.shape[0]
             if name == "numbers" and self.number_embedding:
-                embedding = NumberEmbedding(self.number_embedding, self.embedding_size, bins=self.bins, activation="relu")
+                size = (12 if width <= 32 else 4) if self.embedding_size == "auto" else int(self.embedding_size)
+                embedding = NumberEmbedding(self.number_embedding, size, bins=self.bins, activation="relu")
                 graph.layer("number_embedding", embedding, after=name)
                 nodes.append("number_embedding")
-                chunks += [self.embedding_size] * width
+                chunks += [size] * width
             elif name == "categories":
                 sizes = tuple(0 if levels <= self.one_hot + 1 else self.category_size for levels in block.cardinalities)
                 embedding = CategoryEmbedding(cardinalities=block.cardinalities, sizes=sizes)

@@ -44,12 +44,21 @@ class Recipe(Options):
         None, "momentum of sgd (none is 0.9) and rmsprop (none is 0)", low=0, high=0.9999, kind=float
     )
     nesterov: bool = option(False, "look ahead along the momentum (sgd)")
-    weight_decay: float = option(0.03, "decay of weights (never of biases)", low=0, high=10)
+    weight_decay: float | str = option(
+        "auto",
+        "decay of weights (never of biases); auto is 0.03 for adamw, where it is decoupled, and else 0",
+        low=0,
+        high=10,
+        choices=("auto",),
+        kind=float,
+    )
     averaging: float | None = option(
         0.998,
         "memory of the moving average of weights that is validated and kept; none to keep single steps",
         low=0,
         high=0.99999,
+        choices=(None,),
+        kind=float,
     )
     clip_value: float | None = option(None, "clamp each gradient to this absolute value", low=1e-12, high=1e12, kind=float)
     clip_norm: float | None = option(None, "scale gradients down to this norm", low=1e-12, high=1e12, kind=float)

@@ -96,7 +96,7 @@ def threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Let numbers below 1.2e-38 count as zero, where the processor can, and as before afterwards.
+    """Let numbers below 1.2e-38 count as zero in the calling thread, where the processor can, and as before afterwards.
 
     The moving means of neurons that have gone silent shrink into that range within a thousand steps and stay there, and
     arithmetic on such numbers is handled in microcode: Adam's update of a silent layer was measured nine times slower.

@@ -16,6 +16,7 @@ from lamina.graph.plan import Plan
 from lamina.train.recipe import Recipe
 from lamina.train.step import TRACE_AFTER, make_step
 from lamina.train.threads import threads
+from lamina.train.threads import threads
 
 ROWS, BATCH = 107, 20  # the last batch of an epoch holds 7
 
@@ -339,7 +340,8 @@ def test_silent_neurons_do_not_leave_denormals():
     trainer, _, _ = _trained(_make("plain"), "eager", optimizer="adam", weight_decay=0.0, epochs=1)
     with torch.no_grad():
         trainer.net[0].bias.fill_(-100)  # every neuron of the first layer falls silent
-    trainer.run_epoch(torch.arange(ROWS).repeat(200), [0.0] * math.ceil(200 * ROWS / BATCH))
+    with threads(1):  # the flag is the calling thread's own
+        trainer.run_epoch(torch.arange(ROWS).repeat(200), [0.0] * math.ceil(200 * ROWS / BATCH))
     mean = trainer.optimizer.state_dict()["mean"]
     assert not ((mean != 0) & (mean.abs() < torch.finfo(torch.float32).tiny)).any()
 

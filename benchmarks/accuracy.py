@@ -1,0 +1,187 @@
+"""Scores and seconds to fit on real tables, beside the peers and histogram boosting.
+
+Rows are split 80/20 by ``train_test_split(random_state=0)``, stratified for classes; all learn from the same 80 % and are
+scored on the same 20 %. Seeds vary the learner, not the split. Nothing is tuned for a set.
+
+- *lamina*: ``Classifier()`` / ``Regressor()`` as they come, on the pandas frame. *lamina, plain net*: the network and recipe of
+  the peers, on the same frame.
+- *scikit-learn, skorch, Keras on JAX, PyTorch loop*: hidden layers 256-256, relu, Adam at 1e-3, batches of 256, at most 200
+  epochs, early stopping with patience 10 on 15 % of the training rows; before them the usual pipeline: numbers standardised,
+  categories one-hot (the 100 most frequent; the rest together), dates as numbers; a regression target standardised.
+- *histogram boosting*: scikit-learn's, defaults, categories native (the 254 most frequent).
+
+Seconds are wall time from frame to fitted model, encoding included, imports not, every library with the threads that it takes
+when nothing is said. Order alternates between seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import measure
+from benchmarks.datasets import SETS
+
+HIDDEN, BATCH_SIZE, EPOCHS, PATIENCE = (256, 256), 256, 200, 10
+PLAIN = ("scikit-learn", "skorch", "Keras on JAX", "PyTorch loop")
+MODELS = ("lamina", "lamina, plain net", *PLAIN, "histogram boosting")
+TITLE = f"# Accuracy\n\n{(__doc__ or '').split(chr(10), 2)[2].strip()}"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS), help="all of them")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS, help="all of them")
+    parser.add_argument("--seeds", type=int, default=3, help="fits of each (3)")
+    parser.add_argument("--time-limit", type=float, default=1800, help="seconds for one fit; beyond it the row says so (1800)")
+    parser.add_argument("--out", default="accuracy", help="stem of the files under benchmarks/results")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    report = measure.Report(arguments.out, TITLE, render)
+    for name in arguments.sets:
+        for seed, model in measure.alternate(arguments.models, arguments.seeds):
+            result = measure.run("benchmarks.accuracy:score", timeout=arguments.time_limit, name=name, model=model, seed=seed)
+            report.add(set=name, task=SETS[name].task, model=model, seed=seed, **result)
+
+
+def score(name: str, model: str, seed: int) -> dict[str, Any]:
+    """One fit: its scores on the held-out rows, and its seconds."""
+    from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
+    from sklearn.model_selection import train_test_split
+
+    from benchmarks import datasets
+
+    frame, source = datasets.load(name), SETS[name]
+    target = frame.pop(source.target)
+    classify = source.task == "classification"
+    parts = train_test_split(frame, target, random_state=0, test_size=0.2, stratify=target if classify else None)
+    train, test, train_target, test_target = parts
+    fit = _lamina if model.startswith("lamina") else _boosting if model == "histogram boosting" else _plain
+    start, predict, classes = fit(model, source, seed, len(target.unique()) if classify else 0)
+    started = time.perf_counter()
+    start(train, train_target)
+    seconds = time.perf_counter() - started
+    said = predict(test)
+    if not classify:
+        return {
+            "seconds": seconds,
+            "rmse": float(root_mean_squared_error(test_target, said)),
+            "r2": float(r2_score(test_target, said)),
+        }
+    labels = classes()
+    return {
+        "seconds": seconds,
+        "accuracy": float(accuracy_score(test_target, labels[said.argmax(1)])),
+        "log_loss": float(log_loss(test_target, said, labels=labels)),
+    }
+
+
+# Each of these imports what it needs and returns three functions: fit(frame, target), predict(frame) -> probabilities or
+# numbers, and the classes in the order of the probabilities.
+Learner = tuple[Callable[[Any, Any], Any], Callable[[Any], Any], Callable[[], Any]]
+
+
+def _lamina(model: str, source: Any, seed: int, classes: int) -> Learner:
+    import lamina
+    from benchmarks.peers import plain
+
+    kind = lamina.Classifier if classes else lamina.Regressor
+    learner = kind(random_state=seed)
+    if model == "lamina, plain net":
+        family, recipe = plain(lamina, HIDDEN, BATCH_SIZE, EPOCHS, PATIENCE)
+        learner.set_params(family=family, recipe=recipe)
+    return learner.fit, lambda frame: _proba(learner, frame, classes), lambda: learner.classes_
+
+
+def _boosting(model: str, source: Any, seed: int, classes: int) -> Learner:
+    import numpy as np
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
+    kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=254)
+    columns = make_column_transformer(
+        (codes, make_column_selector(dtype_exclude="number")), remainder="passthrough", verbose_feature_names_out=False
+    ).set_output(transform="pandas")
+    learner = make_pipeline(columns, kind(random_state=seed))
+
+    def fit(frame: Any, target: Any) -> None:
+        frame = _dates_as_numbers(frame, source)
+        learner[-1].set_params(categorical_features=list(frame.select_dtypes(exclude="number").columns))
+        learner.fit(frame, target)
+
+    return fit, lambda frame: _proba(learner, _dates_as_numbers(frame, source), classes), lambda: learner.classes_
+
+
+def _plain(model: str, source: Any, seed: int, classes: int) -> Learner:
+    import numpy as np
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.preprocessing import LabelEncoder, OneHotEncoder, StandardScaler
+
+    from benchmarks.peers import PEERS
+
+    learner = PEERS[model](HIDDEN, classes, BATCH_SIZE, EPOCHS, patience=PATIENCE, seed=seed)
+    columns = make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (
+            OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=101, sparse_output=False, dtype=np.float32),
+            make_column_selector(dtype_exclude="number"),
+        ),
+    )
+    labels, scale = LabelEncoder(), StandardScaler()
+
+    def fit(frame: Any, target: Any) -> None:
+        X = columns.fit_transform(_dates_as_numbers(frame, source)).astype(np.float32)
+        if classes:
+            y = labels.fit_transform(target)
+        else:
+            y = scale.fit_transform(target.to_numpy(np.float64)[:, None])[:, 0].astype(np.float32)
+        learner.fit(X, y)
+
+    def predict(frame: Any) -> Any:
+        said = learner.predict(columns.transform(_dates_as_numbers(frame, source)).astype(np.float32))
+        return said if classes else scale.inverse_transform(said[:, None].astype(np.float64))[:, 0]
+
+    return fit, predict, lambda: labels.classes_
+
+
+def _proba(learner: Any, frame: Any, classes: int) -> Any:
+    import numpy as np
+
+    return np.asarray(learner.predict_proba(frame) if classes else learner.predict(frame))
+
+
+def _dates_as_numbers(frame: Any, source: Any) -> Any:
+    """Dates as hours since 1970: the peers take numbers."""
+    import pandas as pd
+
+    hours = {
+        name: (pd.to_datetime(frame[name], utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(hours=1)
+        for name in source.dates
+    }
+    return frame.assign(**hours)
+
+
+# ---------------------------------------------------------------- the page
+def render(results: list[dict[str, Any]]) -> str:
+    return "\n\n".join(
+        _set(name, [r for r in results if r["set"] == name]) for name in dict.fromkeys(r["set"] for r in results)
+    )
+
+
+def _set(name: str, results: list[dict[str, Any]]) -> str:
+    keys = ("accuracy", "log_loss") if results[0]["task"] == "classification" else ("rmse", "r2")
+    rows = []
+    for model in dict.fromkeys(result["model"] for result in results):
+        own = [result for result in results if result["model"] == model]
+        good = [result for result in own if "error" not in result]
+        failed = [result["error"] for result in own if "error" in result]
+        cells = [measure.mean_sd([result[key] for result in good]) if good else "" for key in keys]
+        seconds = measure.mean_sd([result["seconds"] for result in good], digits=1) if good else ""
+        rows.append([model, *cells, seconds, f"{len(good)} of {len(own)}" + (f"; failed: {failed[0]}" if failed else "")])
+    names = {"accuracy": "accuracy", "log_loss": "log-loss", "rmse": "RMSE", "r2": "R²"}
+    return measure.table([f"{name} (target {SETS[name].target})", *(names[key] for key in keys), "seconds", "seeds"], rows)
