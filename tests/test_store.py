@@ -118,7 +118,7 @@ def test_a_failed_save_leaves_the_old_file(path, model, tmp_path):
 
 
 def test_files_of_earlier_releases_still_predict_the_same_numbers():
-    """One file from each release is kept; see tests/golden/README.md for how they were made."""
+    """One file from each release is kept; tests/golden/make.py makes it."""
     from pathlib import Path
 
     golden = Path(__file__).parent / "golden"

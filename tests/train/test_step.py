@@ -16,7 +16,6 @@ from lamina.graph.plan import Plan
 from lamina.train.recipe import Recipe
 from lamina.train.step import TRACE_AFTER, make_step
 from lamina.train.threads import threads
-from lamina.train.threads import threads
 
 ROWS, BATCH = 107, 20  # the last batch of an epoch holds 7
 
