@@ -95,9 +95,6 @@ class _Estimator(BaseEstimator):
             weight = _free_names([WEIGHT], table.columns)[WEIGHT]
             table = _weigh(table, weights, weight)
             roles = {weight: "weight"} if weight in table.columns else {}
-        seed = (
-            check_random_state(self.random_state).randint(2**31 - 1) if self.random_state is None else _seed(self.random_state)
-        )
         settings = Settings(
             targets=tuple(names.values()),
             task=self._kind,
@@ -108,7 +105,7 @@ class _Estimator(BaseEstimator):
             family=self.family,
             recipe=Recipe() if self.recipe is None else self.recipe,
             device=self.device,
-            seed=seed,
+            seed=_seed(self.random_state),
             fewest=1,
         )
         return self._adopt(learn(table, settings))
@@ -253,7 +250,8 @@ class Classifier(ClassifierMixin, _Estimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class (N, classes), in the order of ``classes_``: an array, as scikit-learn's scorers need it."""
-        return self.model_.said(self._table(X)) if hasattr(self, "model_") else self._table(X)  # pyright: ignore[reportReturnType]
+        table = self._table(X)
+        return self.model_.said(table)
 
     @property
     def classes_(self) -> np.ndarray:

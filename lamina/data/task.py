@@ -219,20 +219,6 @@ class Task:
             return len(self.targets)
         return 1 if loss == "binary_cross_entropy" else len(self.classes)
 
-    def probabilities(self, logits: np.ndarray, loss: str) -> np.ndarray:
-        """Class probabilities (N, classes), float64, from the logits (N, output size) of a network trained with this loss.
-
-        An ensemble inside the network, (N, members, output size), speaks with the mean of its members' probabilities.
-        """
-        size = self.output_size(loss)
-        x = np.asarray(logits, dtype=np.float64)
-        x = x.reshape(*x.shape[: max(x.ndim - 1, 1)], size)
-        if size == 1:
-            x = np.concatenate([np.zeros_like(x), x], axis=-1)
-        x = np.exp(x - x.max(axis=-1, keepdims=True))
-        x /= x.sum(axis=-1, keepdims=True)
-        return x.mean(axis=1) if x.ndim == 3 else x
-
     def baseline(self, rows: int) -> np.ndarray:
         """The always-the-same answer, in the form that :meth:`decode` takes, so that it is scored like any other.
 

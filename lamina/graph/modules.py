@@ -147,7 +147,8 @@ class Norm(Part):
         if self.layer.kind == "layer":
             return F.layer_norm(x, self.shape[-1:], self.weight, self.bias)
         mean, variance = self.running_mean.flatten(), self.running_variance.flatten()  # views: updated in place
-        y = F.batch_norm(x.flatten(1), mean, variance, self.weight.flatten(), self.bias.flatten(), self.training)
+        training = self.training and len(x) > 1  # one row has no variance: the last batch may be that small
+        y = F.batch_norm(x.flatten(1), mean, variance, self.weight.flatten(), self.bias.flatten(), training)
         return y.view_as(x)
 
 
@@ -186,6 +187,7 @@ class CategoryEmbedding(Part):
             places[size == 0] += range(place, place + width)
             if size:
                 _uniform(generator, size, self.weight[first : first + cardinality * size])
+                self.weight[first : first + size] = 0  # missing or unseen: nothing is known, and training may never meet it
             first, place = first + cardinality * size, place + width
         order = sorted(range(place), key=(places[0] + places[1]).__getitem__)
         self.mixed = order != list(range(place))

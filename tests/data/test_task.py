@@ -162,20 +162,6 @@ def test_losses_follow_from_the_task():
         value.output_size("cross_entropy")
 
 
-def test_probabilities_are_exact_and_stable():
-    two, three = infer(["a", "b"] * 3), infer(["a", "b", "c"] * 3)
-    np.testing.assert_allclose(
-        two.probabilities(np.float32([[0], [np.log(3)], [1e4], [-1e4]]), "binary_cross_entropy"),
-        [[0.5, 0.5], [0.25, 0.75], [0, 1], [1, 0]],
-        atol=1e-7,
-    )
-    assert two.probabilities(np.zeros(4), "binary_cross_entropy").shape == (4, 2)
-    logits = np.log([[1.0, 2, 5]])
-    np.testing.assert_allclose(three.probabilities(logits + 1000, "cross_entropy"), [[0.125, 0.25, 0.625]])
-    members = np.log([[[1.0, 1, 2], [2.0, 1, 1]]])
-    np.testing.assert_allclose(three.probabilities(members, "cross_entropy"), [[0.375, 0.25, 0.375]])
-
-
 def test_rows_without_a_target_are_counted():
     table = pl.DataFrame({"y": [1.0, None, float("nan"), 2.0], "z": [None, 1, 1, 1]})
     mask, note = usable_rows(table, "y")

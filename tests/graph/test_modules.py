@@ -153,6 +153,9 @@ def test_category_embedding_looks_each_column_up_in_its_own_table():
     ours[:, -3:].sum().backward()
     same(weight.grad[6:].view(5, 3), torch.tensor([1.0, 1, 0, 0, 1], dtype=torch.float64)[:, None].expand(5, 3))
     assert (weight.grad[:6] == 0).all()
+    assert (first[0] == 0).all()
+    assert (last[0] == 0).all()
+    assert (last[1:] != 0).all()
     assert first.abs().max() <= 2**-0.5
     assert last.abs().max() <= 3**-0.5
 

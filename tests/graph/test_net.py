@@ -210,6 +210,9 @@ def test_norms_are_pytorchs():
     members = torch.randn(8, 2, 3, dtype=torch.float64)
     net = net_of(chain(Norm("batch"), shape=(2, 3)))
     same(net({"x": members}), nn.BatchNorm1d(6).double()(members.flatten(1)).view(8, 2, 3))
+    before = net.layer0.running_mean.clone()
+    assert torch.isfinite(net.train()({"x": torch.ones(1, 2, 3, dtype=torch.float64)})).all()  # one row has no variance
+    assert torch.equal(net.layer0.running_mean, before)
 
 
 def test_dropout_only_while_training():

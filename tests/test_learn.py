@@ -1,0 +1,118 @@
+"""From a table and settings to a model."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import lamina
+from lamina import api
+from lamina.data.schema import Schema
+from lamina.data.task import Task
+from lamina.errors import DataError, OptionError, SchemaError
+from lamina.families import FeedForward
+from lamina.learn import Settings, choose_device, fingerprint, row_weights
+from lamina.train.recipe import Recipe
+from tests.contract import small, table
+
+QUICK = {"family": FeedForward(hidden=(8,), members=1, number_embedding=None), "recipe": Recipe(epochs=2), "seed": 0, "monitor": None}
+
+
+@pytest.mark.parametrize("family", ["auto", "shortcut", FeedForward(hidden=(3, 4), activation="tanh")])
+@pytest.mark.parametrize("class_weight", [None, "balanced", {"yes": 2.0, "no": 0.5}])
+def test_settings_survive_json(family, class_weight):
+    asked = api.ask(
+        "y", family=family, recipe=Recipe(epochs=3), class_weight=class_weight, kinds={"a": "category"}, group="shop", drop=["b"], seed=1
+    )
+    assert asked.roles == {"shop": "group", "b": "ignored"}
+    assert Settings.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+
+
+def test_unknown_words_are_refused_with_the_nearest():
+    with pytest.raises(OptionError, match="fit has no option 'grup'; did you mean 'group'"):
+        api.ask("y", grup="shop")
+    with pytest.raises(OptionError, match="fit has no option 'xyzzy'; known: task, kinds"):
+        api.ask("y", xyzzy=1)
+    with pytest.raises(OptionError, match="device 'abacus' cannot be used here; take 'cpu' or 'auto'"):
+        choose_device("abacus")
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_the_fingerprint_is_of_the_content_not_the_order():
+    frame, _ = table("binary")
+    assert fingerprint(frame) == fingerprint(frame.reverse())
+    assert fingerprint(frame) != fingerprint(frame.rename({"a": "z"}))
+    assert fingerprint(frame) != fingerprint(frame[1:])
+
+
+def test_weights_of_classes_and_rows_multiply():
+    frame = pl.DataFrame({"x": [1.0, 2, 3, 4], "y": ["a", "b", "b", "b"], "w": [1.0, 2, 3, 4]})
+    schema, task = Schema.infer(frame, target="y", roles={"w": "weight"}), Task.infer(frame, "y", min_class_rows=1)
+    none = Schema.infer(frame.drop("w"), target="y")
+    assert row_weights(frame, none, task, None) is None
+    np.testing.assert_allclose(row_weights(frame, none, task, "balanced"), [2, 2 / 3, 2 / 3, 2 / 3])
+    np.testing.assert_allclose(row_weights(frame, schema, task, {"a": 10}), [10, 2, 3, 4])
+
+
+@pytest.mark.parametrize("bad", [-1.0, None, float("inf")])
+def test_bad_weights_are_refused_by_name(bad):
+    frame, target = table("binary")
+    weighted = frame.with_columns(w=pl.Series([bad] + [1.0] * (len(frame) - 1), dtype=pl.Float64))
+    with pytest.raises(DataError, match="the weight column 'w' holds missing, infinite or negative weights; mend or drop"):
+        lamina.fit(weighted, target, weight="w", **QUICK)
+    with pytest.raises(DataError, match="the weights in column 'w' are all zero"):
+        lamina.fit(frame.with_columns(w=0.0), target, weight="w", **QUICK)
+    with pytest.raises(OptionError, match="class_weight is for classification"):
+        lamina.fit(table("regression")[0], "target", class_weight="balanced", **QUICK)
+
+
+def test_roles_decide_what_validates_and_what_is_learnt_from():
+    frame, target = table("binary")
+    shops = frame.with_columns(shop=pl.Series([f"s{i % 12}" for i in range(len(frame))]))
+    model = lamina.fit(shops, target, group="shop", drop=["town"], **QUICK).model_
+    assert {column.name for column in model.schema.features} == {"a", "b, with a comma", "flag", "day"}
+    assert "group" in model.card["split"]["how"]
+    by_time = lamina.fit(frame.drop_nulls("day"), target, time="day", **QUICK).model_
+    assert "day" in by_time.card["split"]["how"]
+    with pytest.raises(SchemaError, match="'tonw'.*'town'"):
+        lamina.fit(frame, target, drop=["tonw"], **QUICK)
+
+
+def test_rows_without_an_answer_are_left_out_and_said():
+    frame, target = table("classes")
+    holes = frame.with_columns(target=pl.when(pl.int_range(pl.len()) < 7).then(None).otherwise(pl.col("target")))
+    card = lamina.fit(holes, target, **QUICK).model_.card
+    assert card["data"]["rows"] == 113
+    assert any("7 of 120 rows have no value in the target" in note for note in card["notes"])
+
+
+def test_a_model_scores_beside_always_saying_the_same():
+    frame, target = table("regression")
+    model = lamina.fit(frame, target, family=small("feedforward"), recipe=Recipe(epochs=60, batch_size=16), seed=0, monitor=None)
+    found = model.evaluate(frame)
+    assert found["rows"] == 120
+    assert found["baseline"]["r2"] == pytest.approx(0, abs=0.05)
+    assert found["scores"]["rmse"] < found["baseline"]["rmse"] / 2
+    said = model.predict(frame).to_numpy()
+    assert found["scores"]["rmse"] == pytest.approx(np.sqrt(((said - frame[target].to_numpy()) ** 2).mean()))
+
+
+def test_many_rows_are_answered_in_pieces(monkeypatch):
+    frame, target = table("binary")
+    model = lamina.fit(frame, target, **QUICK)
+    whole = model.predict_proba(frame)
+    monkeypatch.setattr("lamina.model.ROWS_AT_ONCE", 50)
+    np.testing.assert_allclose(model.predict_proba(frame), whole, atol=1e-6)
+    assert model.predict_table(frame[:0]).columns == ["target", "probability no", "probability yes"]
+    assert len(model.predict_table(frame[:0])) == 0
+
+
+def test_a_finished_run_is_loaded_not_trained_again(tmp_path):
+    frame, target = table("binary")
+    first = lamina.fit(frame, target, run=tmp_path / "r", **QUICK)
+    again = lamina.resume(tmp_path / "r", monitor=None)
+    assert again.model_.card == first.model_.card
+    events = [event["event"] for event in lamina.train.run.Run.open(tmp_path / "r").events()]
+    assert events == ["start", "epoch", "epoch", "done"]

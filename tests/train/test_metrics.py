@@ -1,0 +1,62 @@
+"""What a network says, and how good it is, against closed forms and scikit-learn."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sklearn.metrics import log_loss
+
+from lamina.data.feed import Feed
+from lamina.data.task import Task
+from lamina.train.metrics import combine, forward, scores, validation_scores
+
+
+def test_probabilities_are_exact_and_stable():
+    said = combine(torch.tensor([[0.0], [np.log(3)], [1e4], [-1e4]]), "binary_cross_entropy")
+    np.testing.assert_allclose(said, [[0.5, 0.5], [0.25, 0.75], [0, 1], [1, 0]], atol=1e-7)
+    logits = torch.tensor([[1.0, 2.0, 5.0]]).log()
+    np.testing.assert_allclose(combine(logits + 1000, "cross_entropy"), [[0.125, 0.25, 0.625]], atol=1e-4)
+
+
+def test_members_answer_with_the_mean_of_their_probabilities():
+    logits = torch.tensor([[[1.0, 2.0, 5.0], [5.0, 2.0, 1.0]]]).log()
+    np.testing.assert_allclose(combine(logits, "cross_entropy"), [[0.375, 0.25, 0.375]], atol=1e-7)
+    np.testing.assert_allclose(combine(torch.tensor([[[1.0], [4.0]]]), "mse"), [[2.5]])
+
+
+class Echo(torch.nn.Module):
+    def forward(self, inputs):
+        return inputs["x"]
+
+
+def test_validation_scores_weigh_rows():
+    logits, target, weight = torch.randn(50, 3), torch.randint(0, 3, (50,)), torch.rand(50)
+    said = validation_scores(Echo(), Feed({"x": logits}, target, weight), "cross_entropy")
+    expected = log_loss(target, logits.double().softmax(1), sample_weight=weight.double(), labels=[0, 1, 2])
+    assert said["loss"] == pytest.approx(expected, rel=1e-6)
+    right = (logits.argmax(1) == target).double()
+    assert said["accuracy"] == pytest.approx(((right * weight).sum() / weight.sum()).item(), rel=1e-6)
+    values, truth = torch.randn(20, 2), torch.randn(20, 2)
+    assert validation_scores(Echo(), Feed({"x": values}, truth), "mse")["loss"] == pytest.approx(
+        ((values - truth) ** 2).mean().item(), rel=1e-6
+    )
+
+
+def test_forward_goes_in_pieces_and_leaves_the_mode(monkeypatch):
+    monkeypatch.setattr("lamina.train.metrics.CHUNK", 3)
+    net = Echo().train()
+    assert forward(net, {"x": torch.arange(10.0)}, 10).tolist() == list(range(10))
+    assert net.training
+
+
+def test_scores_are_those_of_scikit_learn():
+    task = Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y")
+    truth, said = np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+    found = scores(task, truth, said)
+    assert found["accuracy"] == 0.75
+    assert found["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean())
+    assert found["auc"] == 1.0
+    regression = Task.infer(pl.DataFrame({"y": [0.5, 1.5, 2.5]}), "y")
+    found = scores(regression, np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 3.0]))
+    assert (found["rmse"], found["mae"]) == (pytest.approx((2 / 3) ** 0.5), pytest.approx(2 / 3))
+    assert found["r2"] == pytest.approx(1 - 2 / (14 / 3))
