@@ -185,7 +185,8 @@ class _Estimator(BaseEstimator):
         if framed:
             if strict and hasattr(X, "shape"):
                 validate_data(self, X, reset=reset, skip_check_array=True)
-            return _rows(read_table(X))
+            table = read_table(X)
+            return _rows(table) if strict else table
         if isinstance(X, list) or getattr(getattr(X, "dtype", None), "kind", "") == "O":
             X = _numbers(X)
         X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")

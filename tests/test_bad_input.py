@@ -281,7 +281,7 @@ def test_damaged_models(model, damage: Callable[[bytes], bytes], match):
 
 def test_models_of_another_time_or_maker(model):
     with safe_open(model, framework="pt") as file:
-        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
     save_file(tensors, "newer.lamina", metadata={**metadata, "format": "99"})
     save_file(tensors, "foreign.lamina")
     refused(

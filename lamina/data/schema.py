@@ -223,7 +223,7 @@ def _column(values: pl.Series, kind: str | None, role: str | None) -> Column:
         raise SchemaError(f"column {values.name!r} cannot be a feature: {found.reason}; leave it out of roles")
     elif role == "ignored":
         found = replace(found, reason=f"told to ignore it ({found.reason})")
-    elif role == "weight" and found.kind not in ("number", "flag"):
+    elif role == "weight" and not values.dtype.is_numeric() and found.kind not in ("number", "flag"):
         raise SchemaError(f"column {values.name!r} cannot hold weights, which are numbers: {found.reason}")
     missing = found.details["missing"]
     reason = found.reason + (f"; {_percent(missing)} missing" if 0 < missing < 1 and found.kind != "constant" else "")
