@@ -17,14 +17,16 @@ from lamina.learn import Settings, choose_device, fingerprint, row_weights
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
 
-QUICK = {"family": FeedForward(hidden=(8,), members=1, number_embedding=None), "recipe": Recipe(epochs=2), "seed": 0, "monitor": None}
+PLAIN = FeedForward(hidden=(8,), members=1, number_embedding=None)
+QUICK = {"family": PLAIN, "recipe": Recipe(epochs=2), "seed": 0, "monitor": None}
 
 
 @pytest.mark.parametrize("family", ["auto", "shortcut", FeedForward(hidden=(3, 4), activation="tanh")])
 @pytest.mark.parametrize("class_weight", [None, "balanced", {"yes": 2.0, "no": 0.5}])
 def test_settings_survive_json(family, class_weight):
+    roles = {"group": "shop", "drop": ["b"]}
     asked = api.ask(
-        "y", family=family, recipe=Recipe(epochs=3), class_weight=class_weight, kinds={"a": "category"}, group="shop", drop=["b"], seed=1
+        "y", family=family, recipe=Recipe(epochs=3), class_weight=class_weight, kinds={"a": "category"}, **roles, seed=1
     )
     assert asked.roles == {"shop": "group", "b": "ignored"}
     assert Settings.from_json(json.loads(json.dumps(asked.to_json()))) == asked
@@ -90,7 +92,8 @@ def test_rows_without_an_answer_are_left_out_and_said():
 
 def test_a_model_scores_beside_always_saying_the_same():
     frame, target = table("regression")
-    model = lamina.fit(frame, target, family=small("feedforward"), recipe=Recipe(epochs=60, batch_size=16), seed=0, monitor=None)
+    recipe = Recipe(epochs=60, batch_size=16)
+    model = lamina.fit(frame, target, family=small("feedforward"), recipe=recipe, seed=0, monitor=None)
     found = model.evaluate(frame)
     assert found["rows"] == 120
     assert found["baseline"]["r2"] == pytest.approx(0, abs=0.05)
