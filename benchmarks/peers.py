@@ -8,6 +8,7 @@ and keeps the best weights. Each library is used as its own documentation does, 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ VALIDATION = 0.15
 
 
 @dataclass
-class Peer:
+class Peer(ABC):
     """A plain network. ``outputs`` is the number of classes, or 0 for one number (regression).
 
     After :meth:`fit`, ``epoch_seconds`` holds the training time of each epoch where the library lets one see it,
@@ -40,15 +41,17 @@ class Peer:
     def __post_init__(self) -> None:
         self.prepare()
 
+    @abstractmethod
     def prepare(self) -> None:
         """Import the library."""
 
+    @abstractmethod
     def fit(self, X: np.ndarray, y: np.ndarray) -> None:
-        raise NotImplementedError
+        """Learn; the time of each epoch goes into ``epoch_seconds``."""
 
+    @abstractmethod
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Probabilities (N, classes), or numbers (N,)."""
-        raise NotImplementedError
 
     def split(self, X: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
         """Training and validation rows: X, X_validation, y, y_validation."""
