@@ -30,6 +30,7 @@ __all__ = ["NULLS", "like", "read_table"]
 
 _TYPED_BY = 10_000
 """So many rows of a CSV file decide on the types of its columns, as long as the others agree."""
+_CODE = r"^0\d+$"
 _CODES_BY = 2_000
 """So many rows are searched for codes with leading zeros."""
 
@@ -280,7 +281,7 @@ def _parse(path: Path, data: bytes | None, separator: str, names: list[str]) -> 
     try:
         # 08001 is a postcode: read as a number its zero would be gone.
         head = parse(0, _CODES_BY)
-        codes = {column.name: pl.String for column in head if column.str.contains(r"^0\d+$").any()}
+        codes = {column.name: pl.String for column in head if column.str.contains(_CODE).any()}
         table = parse(_TYPED_BY)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return parse(None)
@@ -295,7 +296,7 @@ def _reparse(column: pl.Series, separator: str) -> pl.Series | None:
     dates = iso_dates(column)
     if dates is not None and dates.null_count() == column.null_count():
         return dates
-    if separator == "," or column.null_count() == len(column):
+    if separator == "," or column.null_count() == len(column) or column.str.contains(_CODE).any():
         return None
     first = column.drop_nulls()[0]
     if not re.fullmatch(r"\s*[+-]?\d+(,\d+)?\s*", first):

@@ -437,7 +437,10 @@ def test_what_is_written_as_csv_is_read(tmp_path, data):
         assert found[name].to_list() == expected
 
 
-def test_codes_with_leading_zeros_stay_text(tmp_path):
-    (tmp_path / "z.csv").write_text("zip,rooms,share\n08001,1,0.5\n10115,2,0.25\n")
+@pytest.mark.parametrize(
+    "text", ["zip,rooms,share\n08001,1,0.5\n10115,2,0.25\n", "zip;rooms;share\n08001;1;0,5\n10115;2;0,25\n"]
+)
+def test_codes_with_leading_zeros_stay_text(tmp_path, text):
+    (tmp_path / "z.csv").write_text(text)
     table = read_table(tmp_path / "z.csv")
     assert table.to_dict(as_series=False) == {"zip": ["08001", "10115"], "rooms": [1, 2], "share": [0.5, 0.25]}
