@@ -112,7 +112,7 @@ def learn(
     task = task.fit(table[parts.train])
     features, _ = schema.check(table, notes=False)
     train_features = features[parts.train]
-    encoder = Encoder.fit(train_features, schema, scaling=family.scaling)
+    encoder = Encoder.fit(train_features, schema, family.encoding())
     recipe = family.complete(settings.recipe, rows=len(parts.train), inputs=encoder.inputs, task=task)
     weights = row_weights(table, schema, task, settings.class_weight)
     feed, validation = (
@@ -122,6 +122,7 @@ def learn(
     del features, train_features
     net = Net(Plan(family.graph(encoder.inputs, task.output_size(recipe.loss))), seed=settings.seed)
     net.prepare(feed.inputs)
+    family.lay_in(net, encoder)
     net.to(device)
     notes = [note for note in (missing_note, *parts.notes, *encoder.notes) if note]
     if monitor:

@@ -25,6 +25,7 @@ def option(
     choices: tuple[Any, ...] | None = None,
     kind: type | tuple[type, ...] | None = None,
     items: type | None = None,
+    words: tuple[str, ...] = (),
 ) -> Any:
     """Declare a field with its bounds.
 
@@ -36,8 +37,9 @@ def option(
         choices: Allowed words (and ``None`` where it is one of them). With ``kind`` numbers are allowed beside them.
         kind: Types allowed besides that of the default.
         items: The value is a tuple (or list) of these, each within ``low`` and ``high``.
+        words: What each may be where they are ``str``.
     """
-    meta = {"help": help, "low": low, "high": high, "choices": choices, "kind": kind, "items": items}
+    meta = {"help": help, "low": low, "high": high, "choices": choices, "kind": kind, "items": items, "words": words}
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -49,6 +51,8 @@ def bounds(field: dataclasses.Field) -> str:
         words.append("one of " + ", ".join(repr(choice) for choice in meta["choices"]))
     kinds = _kinds(field)
     if meta.get("items") is not None:
+        if meta["items"] is str:  # the words are those of choices
+            return "a list of " + ", ".join(repr(c) for c in meta["words"]) + "".join(f" or {c!r}" for c in meta["choices"] or ())
         words.append("a list of " + ("whole numbers" if meta["items"] is int else "numbers") + _range(meta))
     elif bool in kinds:
         words.append("true or false")
@@ -132,7 +136,7 @@ def parse(cls: type, name: str, text: str) -> Any:
     field = find(cls, name)
     if text.lower() in ("none", "null"):
         value: Any = None
-    elif field.metadata.get("items") is not None:
+    elif field.metadata.get("items") is not None and text not in (field.metadata["choices"] or ()):
         value = tuple(_number(part) for part in text.strip("()[]").split(",") if part.strip())
     elif text.lower() in ("true", "false"):
         value = text.lower() == "true"
@@ -161,7 +165,9 @@ def _check(owner: str, field: dataclasses.Field, value: Any) -> None:
     elif isinstance(value, str):
         good = value in choices if choices is not None else isinstance(field.default, str)
     elif meta["items"] is not None:
-        good = isinstance(value, tuple | list) and all(_within(item, {meta["items"]}, low, high) for item in value)
+        good = isinstance(value, tuple | list) and all(
+            item in meta["words"] if meta["items"] is str else _within(item, {meta["items"]}, low, high) for item in value
+        )
     else:
         good = (choices is not None and value in choices) or _within(value, _kinds(field), low, high)
     if not good:

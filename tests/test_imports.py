@@ -13,7 +13,7 @@ ROWS = [
     ["train"],
     ["families"],
     ["model"],
-    ["learn", "store"],
+    ["learn", "store", "stream"],
     ["estimators"],
     ["progress"],
     ["api"],

@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Schema
 from lamina.data.task import FAR, moments
 from lamina.errors import DataError, OptionError
@@ -40,18 +41,6 @@ _CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """Where in its cycle a time is, from 0 to 1, by days since 1970."""
 _ROWS, _COLUMNS = 65_536, 16  # a piece of this size stays in the cache and costs little memory
 _FEW_ROWS = 256  # below, looking words up one by one is faster than polars' set-up
-
-
-@dataclass(frozen=True)
-class Input:
-    """A block, as a family sees it: the shape of one row, a name for each column, and how many codes each category has.
-
-    ``cardinalities`` counts code 0, so it is the number of rows of an embedding's table.
-    """
-
-    shape: tuple[int, ...]
-    names: tuple[str, ...]
-    cardinalities: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,18 +91,20 @@ class Encoder:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, table: pl.DataFrame, schema: Schema, *, scaling: str = "robust") -> Self:
+    def fit(cls, table: pl.DataFrame, schema: Schema, encoding: Encoding | None = None) -> Self:
         """Learn from training rows.
 
         Args:
             table: Training rows, as ``schema.check`` returns them.
             schema: What the columns are.
-            scaling: "robust", or "standard" for the plain textbook network.
+            encoding: What is asked for, such as ``Encoding(scaling="standard")`` for the plain textbook network.
 
         Raises:
             OptionError: The scaling is unknown.
             DataError: No column is left to learn from.
         """
+        encoding = encoding or Encoding()
+        scaling = encoding.scaling
         if scaling not in SCALINGS:
             raise OptionError(f"scaling is {scaling!r}, expected 'robust' or 'standard'")
         measure = _robust if scaling == "robust" else moments
@@ -143,7 +134,7 @@ class Encoder:
         categories = tuple(category.name for category in self.categories)
         names = {"numbers": numbers, "flags": self.flags + missing + cycles, "categories": categories}
         sizes = {"categories": tuple(len(category.levels) + 1 for category in self.categories)}
-        return {block: Input((len(some),), some, sizes.get(block, ())) for block, some in names.items() if some}
+        return {block: Input((len(some),), some, sizes.get(block, ()), block) for block, some in names.items() if some}
 
     def transform(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
         """Turn rows, as ``schema.check`` returns them, into blocks.

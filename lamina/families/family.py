@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lamina.data.encode import Input
+from lamina.data.encode import Encoder
+from lamina.data.encoding import Encoding, Input
 from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.graph.graph import Graph
-from lamina.graph.layers import CategoryEmbedding, NumberEmbedding
+from lamina.graph.layers import CategoryEmbedding, NumberEmbedding, TokenEmbedding
+from lamina.graph.layers.convolution import Pixels
+from lamina.graph.layers.sequence import Present, StepPool
+from lamina.graph.net import Net
 from lamina.options import Options, option
 from lamina.train.recipe import Recipe
 
@@ -22,15 +27,54 @@ LEARNING_RATES = {"sgd": 0.05, "adagrad": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "
 MOST_VISITS = 4_000_000
 
 
+#: The kinds of a table's plain columns.
+TABLE = ("number", "flag", "category", "date")
+
+
+@dataclass
 class Family(Options):
     """Base of the families. ``name`` is its word in files, the CLI and docs."""
 
     name: ClassVar[str]
-    scaling: str
+    #: The kinds of columns that it has a way of its own to read.
+    reads: ClassVar[tuple[str, ...]] = TABLE
+
+    scaling: str = option(
+        "robust", "how numbers are brought to size: outliers squeezed, or plain z-scores", choices=("robust", "standard")
+    )
+    image_size: int | str = option(
+        "auto", "height and width that images are brought to", low=4, high=4096, choices=("auto",), kind=int
+    )
+    tokens: str = option("words", "what a text is cut into", choices=("words", "pieces"))
+    vocabulary: int = option(20_000, "most different tokens that get a vector of their own", low=10, high=1_000_000)
+    length: int | str = option(
+        "auto", "most tokens of a text or steps of a series that are read", low=1, high=1_000_000, choices=("auto",), kind=int
+    )
+
+    def encoding(self) -> Encoding:
+        """What it asks of the encoder."""
+        return Encoding(
+            scaling=self.scaling,
+            image_size=0 if self.image_size == "auto" else int(self.image_size),
+            tokens=self.tokens,
+            vocabulary=self.vocabulary,
+            length=0 if self.length == "auto" else int(self.length),
+        )
 
     def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
         """Draw the network for what the encoder gives and the task asks."""
         raise TypeError(f"{type(self).__name__} draws no graph; take a family such as FeedForward")
+
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
+        """What stands for "auto" in a recipe with this family, by field."""
+        return {
+            "batch_size": self.batch_size(rows),
+            "schedule": "constant",
+            "epochs": max(10, min(200, MOST_VISITS // rows)),
+            "patience": 8,
+            "clip_value": None,
+            "augment": None,
+        }
 
     def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task) -> Recipe:
         """The recipe with every "auto" decided from the number of rows, the inputs and the task.
@@ -40,19 +84,15 @@ class Family(Options):
         """
         loss = task.default_loss if recipe.loss == "auto" else recipe.loss
         task.output_size(loss)
-        decided: dict[str, Any] = {"loss": loss}
-        if recipe.batch_size == "auto":
-            decided["batch_size"] = self.batch_size(rows)
-        elif recipe.batch_size == "full" or recipe.batch_size > rows:  # pyright: ignore[reportOperatorIssue]
+        decided: dict[str, Any] = {
+            "loss": loss,
+            "learning_rate": LEARNING_RATES[recipe.optimizer],
+            "weight_decay": 0.03 if recipe.optimizer == "adamw" else 0.0,
+            **self.prefers(rows=rows, inputs=inputs, task=task),
+        }
+        decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
+        if recipe.batch_size == "full" or (recipe.batch_size != "auto" and int(recipe.batch_size) > rows):
             decided["batch_size"] = rows
-        if recipe.learning_rate == "auto":
-            decided["learning_rate"] = LEARNING_RATES[recipe.optimizer]
-        if recipe.weight_decay == "auto":
-            decided["weight_decay"] = 0.03 if recipe.optimizer == "adamw" else 0.0
-        if recipe.schedule == "auto":
-            decided["schedule"] = "constant"
-        if recipe.epochs == "auto":
-            decided["epochs"] = max(10, min(200, MOST_VISITS // rows))
         return dataclasses.replace(recipe, **decided)
 
     def batch_size(self, rows: int) -> int:
@@ -62,14 +102,14 @@ class Family(Options):
             size *= 2
         return min(size, rows)
 
+    def lay_in(self, net: Net, encoder: Encoder) -> None:
+        """Give a new net what was learnt elsewhere, such as vectors of words."""
+
 
 @dataclass
 class TableFamily(Family):
     """What the families for tables share: how numbers, flags and categories enter the network."""
 
-    scaling: str = option(
-        "robust", "how numbers are brought to size: outliers squeezed, or plain z-scores", choices=("robust", "standard")
-    )
     number_embedding: str | None = option(
         "piecewise_linear",
         "how numbers enter: as bins, as waves, or as they are",
@@ -88,29 +128,43 @@ class TableFamily(Family):
         50, "a category with up to this many levels enters one-hot, one with more as a learnt vector", low=0, high=100_000
     )
     category_size: int = option(8, "length of the learnt vector of a category", low=1, high=1024)
+    token_size: int = option(64, "length of the learnt vector of a token", low=1, high=4096)
 
     def stem(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[list[str], list[int]]:
         """Add the inputs and their embeddings; return the nodes to read and the width of each embedded column, in order."""
         nodes: list[str] = []
         chunks: list[int] = []
         for name, block in inputs.items():
+            if block.kind == "steps":  # what is not there is zero, and zero adds nothing to a weighted sum
+                continue
             graph.input(name, shape=block.shape)
-            width = block.shape[0]
-            if name == "numbers" and self.number_embedding:
+            width = math.prod(block.shape)
+            if block.kind == "numbers" and self.number_embedding:
                 size = (12 if width <= 32 else 4) if self.embedding_size == "auto" else int(self.embedding_size)
                 embedding = NumberEmbedding(self.number_embedding, size, bins=self.bins, activation="relu")
                 graph.layer("number_embedding", embedding, after=name)
                 nodes.append("number_embedding")
                 chunks += [size] * width
-            elif name == "categories":
+            elif block.kind == "categories":
                 sizes = tuple(0 if levels <= self.one_hot + 1 else self.category_size for levels in block.cardinalities)
                 embedding = CategoryEmbedding(cardinalities=block.cardinalities, sizes=sizes)
                 graph.layer("category_embedding", embedding, after=name)
                 nodes.append("category_embedding")
                 chunks += embedding.widths
+            elif block.kind == "image":
+                graph.layer(f"{name}_pixels", Pixels(), after=name)
+                nodes.append(f"{name}_pixels")
+                chunks += [1] * width
+            elif block.kind == "text":
+                # The mean of its tokens' vectors: a deep averaging network (Iyyer et al. 2015).
+                graph.layer(f"{name}_present", Present(), after=name)
+                graph.layer(f"{name}_embedding", TokenEmbedding(block.cardinalities[0], self.token_size), after=name)
+                graph.layer(f"{name}_mean", StepPool("mean"), after=f"{name}_embedding", mask=f"{name}_present")
+                nodes.append(f"{name}_mean")
+                chunks.append(self.token_size)
             else:
                 nodes.append(name)
                 chunks += [1] * width
         if not nodes:
-            raise OptionError(f"{type(self).__name__} has nothing to read: no column is a number, flag, category or date")
+            raise OptionError(f"{type(self).__name__} has nothing to read: no column is left to learn from")
         return nodes, chunks

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lamina.data.encode import Input
-from lamina.families.family import TableFamily
+from lamina.data.encoding import Input
+from lamina.families.family import TABLE, TableFamily
 from lamina.graph.graph import Graph
 from lamina.graph.layer import ACTIVATIONS
 from lamina.graph.layers import Dense, MemberDense
@@ -29,16 +29,26 @@ class FeedForward(TableFamily):
     """
 
     name: ClassVar[str] = "feedforward"
+    reads: ClassVar[tuple[str, ...]] = (*TABLE, "image", "text", "series")
 
     hidden: tuple[int, ...] = option((128, 128), "neurons of each hidden layer", low=1, high=65_536, items=int)
     activation: str = option("relu", "activation of the hidden layers", choices=ACTIVATIONS)
-    members: int = option(16, "networks that share weights and answer together; 1 is a plain network", low=1, high=1024)
+    members: int | str = option(
+        "auto",
+        "networks that share weights and answer together; 1 is a plain network; auto is 16 for plain columns, else 1",
+        low=1,
+        high=1024,
+        choices=("auto",),
+        kind=int,
+    )
     dropout: float = option(0.0, "share of neurons silenced at random in training", low=0, high=0.95)
 
     def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
         graph = Graph()
         after, chunks = self.stem(graph, inputs)
-        members = None if self.members == 1 else self.members
+        plain = all(block.kind in ("numbers", "flags", "categories") for block in inputs.values())
+        count = (16 if plain else 1) if self.members == "auto" else int(self.members)
+        members = None if count == 1 else count
         for i, size in enumerate(self.hidden, 1):
             # The members part in the first layer, share the others whole (TabM-mini), and answer each for itself.
             parting = {"adapter": True, "chunks": tuple(chunks)} if members and i == 1 else {}

@@ -24,12 +24,14 @@ class Edge:
         target: The layer that reads it.
         delay: 1 to read what the source gave one time step ago, 0 never to, ``None`` to leave it to the plan's rule.
         projection: Bring the source to the width of the target's other inputs by a learnt linear map.
+        mask: The source is not read but says which steps of what is read are there.
     """
 
     source: str
     target: str
     delay: int | None = None
     projection: bool = False
+    mask: bool = False
 
 
 class Graph:
@@ -66,8 +68,15 @@ class Graph:
             raise GraphError(f"input {name!r} has the shape {shape!r}, expected whole numbers of at least 1, as in (8,)")
         self.nodes[name] = tuple(int(size) for size in sizes)
 
-    def layer(self, name: str, layer: Layer, *, after: str | Sequence[str] = ()) -> None:
-        """Add a layer that reads the named nodes, in that order; more edges may follow by :meth:`connect`."""
+    def layer(self, name: str, layer: Layer, *, after: str | Sequence[str] = (), mask: str | None = None) -> None:
+        """Add a layer that reads the named nodes, in that order; more edges may follow by :meth:`connect`.
+
+        Args:
+            name: What the layer is called.
+            layer: Its kind.
+            after: What it reads.
+            mask: The node that says which steps of what it reads are there, for layers that can be told.
+        """
         self._new(name)
         if not isinstance(layer, Layer):
             raise GraphError(f"layer {name!r} is a {type(layer).__name__}, expected a layer kind, as in Dense(64)")
@@ -76,8 +85,16 @@ class Graph:
             self._known(source, f"layer {name!r} comes after")
         if len(set(sources)) < len(sources):
             raise GraphError(f"layer {name!r} comes after {sources}, where a name is repeated; name each once")
+        if mask is not None:
+            self._known(mask, f"layer {name!r} is masked by")
+            if not layer.masked:
+                raise GraphError(f"layer {name!r} is a {type(layer).__name__}, which takes no mask; leave mask out")
+            if mask in sources:
+                raise GraphError(f"layer {name!r} reads {mask!r} and is masked by it; name another node as the mask")
         self.nodes[name] = layer
         self.edges.extend(Edge(source, name) for source in sources)
+        if mask is not None:
+            self.edges.append(Edge(mask, name, delay=0, mask=True))
 
     def connect(self, source: str, target: str, *, delay: int | None = None, projection: bool = False) -> None:
         """Add an edge: a shortcut when it runs forward, recurrence when it closes a cycle.
@@ -239,6 +256,9 @@ class Graph:
             for name, node in self.nodes.items()
         ]
         edges = [dataclasses.asdict(edge) for edge in self.edges]
+        for edge in edges:
+            if not edge["mask"]:  # as graphs were written before there were masks
+                del edge["mask"]
         return {"format": FORMAT, "nodes": nodes, "edges": edges, "outputs": dict(self.outputs)}
 
     @classmethod
@@ -261,8 +281,10 @@ class Graph:
                 _check_keys("layer", node, ("name", "layer"))
                 graph.layer(node["name"], Layer.from_json(node["layer"]))
         for edge in values["edges"]:
-            _check_keys("edge", edge, ("source", "target", "delay", "projection"))
+            _check_keys("edge", {"mask": False, **edge}, ("source", "target", "delay", "projection", "mask"))
             graph.connect(edge["source"], edge["target"], delay=edge["delay"], projection=edge["projection"])
+            if edge.get("mask"):
+                graph.edges[-1] = dataclasses.replace(graph.edges[-1], mask=True)
         for name, after in values["outputs"].items():
             graph.output(name, after=after)
         return graph

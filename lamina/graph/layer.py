@@ -67,6 +67,8 @@ class Layer:
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: Whether unit i of the output is unit i of the joined input.
     unitwise: ClassVar[bool] = False
+    #: Whether it can be told by a mask which steps are there.
+    masked: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         KINDS[cls.__name__] = cls

@@ -104,7 +104,9 @@ class Net(nn.Module):
         found: set[str] = set()
         queue = [name]
         while queue:
-            sources = {edge.source for edge in self.plan.edges.get(queue.pop(), ())} - found
+            name = queue.pop()
+            sources = {edge.source for edge in self.plan.edges.get(name, ())} | {self.plan.masks.get(name, name)}
+            sources -= found | {name}
             found |= sources
             queue += sources
         return found
@@ -119,11 +121,15 @@ class Net(nn.Module):
                 values |= self._loop(block, values)
                 continue
             name = block.names[0]
-            y = self._child(name)(self._read(name, values))
+            y = self._call(name, values)
             if self.plan.recurrent:
                 y = y.unflatten(0, values[self.plan.edges[name][0].source].shape[:2])
             values[name] = y
         return values
+
+    def _call(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
+        x, mask = self._read(name, values), self.plan.masks.get(name)
+        return self._child(name)(x) if mask is None else self._child(name)(x, values[mask])
 
     def _read(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
         """What a layer reads, all time steps as one large batch, as nothing here waits for itself."""

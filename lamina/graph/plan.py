@@ -55,9 +55,14 @@ class Plan:
         self.graph = graph.copy()
         _check_ends(self.graph)
         #: For each layer the edges that it reads, in the order in which they are joined; ``delay`` is decided: 0 or 1.
-        self.edges: dict[str, tuple[Edge, ...]] = _delays(self.graph)
+        edges = _delays(self.graph)
+        self.edges: dict[str, tuple[Edge, ...]] = {
+            name: tuple(edge for edge in group if not edge.mask) for name, group in edges.items()
+        }
+        #: For each layer that is told which steps are there: the node that says so.
+        self.masks: dict[str, str] = {edge.target: edge.source for group in edges.values() for edge in group if edge.mask}
         #: What runs one after the other.
-        self.blocks: tuple[Block, ...] = _blocks(self.graph, self.edges)
+        self.blocks: tuple[Block, ...] = _blocks(self.graph, edges)
         #: The names of the layers in their order of execution.
         self.order: tuple[str, ...] = tuple(name for block in self.blocks for name in block.names)
         place = {name: i for i, name in enumerate(self.order)}
@@ -69,6 +74,8 @@ class Plan:
         self.shapes: dict[str, Shape] = _shapes(self.graph, self.edges, self.order)
         #: For each layer its joined input's shape.
         self.joined: dict[str, Shape] = {name: _join(self, name) for name in self.order}
+        for name, mask in self.masks.items():
+            _check_mask(self, name, mask)
         #: For each projected edge its (width in, width out).
         self.projections: dict[tuple[str, str], tuple[int, int]] = {
             (edge.source, name): (self._read(edge)[-1], self.joined[name][-1])
@@ -111,6 +118,7 @@ class Plan:
         for name, layer in self.layers.items():
             marks = {edge: " (delayed)" * bool(edge.delay) + " (projected)" * edge.projection for edge in self.edges[name]}
             sources = ", ".join(edge.source + mark for edge, mark in marks.items())
+            sources += f" where {self.masks[name]}" if name in self.masks else ""
             count = f"{self.parameters[name]:,}" if self.parameters[name] else ""
             rows.append((name, type(layer).__name__, sources, size_text(self.shapes[name]), count, ", ".join(notes(layer))))
         rows += [(name, "Output", after, size_text(self.shapes[after]), "", "") for name, after in self.outputs.items()]
@@ -287,6 +295,15 @@ def _result(layer: Layer, name: str, edges: Iterable[Edge], shapes: Mapping[str,
 
 def _plain_needed(name: str) -> None:
     raise GraphError(f"every edge into {name!r} is projected, so no width is given; leave one without projection")
+
+
+def _check_mask(plan: Plan, name: str, mask: str) -> None:
+    """A mask has a value for each step of what is read."""
+    steps, given = plan.joined[name][:-1], plan.shapes[mask]
+    if plan.recurrent:
+        raise GraphError(f"layer {name!r} has a mask, but the graph steps through time; put its cycle into a Loop layer")
+    if steps != given:
+        raise GraphError(f"layer {name!r} reads steps {steps}, but its mask {mask!r} has {given}; mask and input must agree")
 
 
 def _join(plan: Plan, name: str) -> Shape:

@@ -161,7 +161,7 @@ def _why_stop(history: History, recipe: Recipe, epoch: int, interrupted: bool) -
         return "time limit"
     if not math.isfinite(last["train_loss"]) or not math.isfinite(last["validation_loss"]):
         return "diverged"
-    if recipe.patience is not None and epoch - history.best_epoch >= recipe.patience:
+    if isinstance(recipe.patience, int) and epoch - history.best_epoch >= recipe.patience:
         return "no better for a while"
     if recipe.time_limit is not None and history.seconds > recipe.time_limit:
         return "time limit"

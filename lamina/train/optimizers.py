@@ -249,7 +249,8 @@ def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
         >>> sorted(optimizer.state_dict())
         ['mean', 'squares', 'steps']
     """
-    options = {name: getattr(recipe, name) for name in ("clip_value", "clip_norm", "averaging")}
+    options: dict[str, Any] = {name: getattr(recipe, name) for name in ("clip_value", "clip_norm", "averaging")}
+    options["clip_value"] = None if recipe.clip_value == "auto" else recipe.clip_value
     options["weight_decay"] = 0.0 if recipe.weight_decay == "auto" else recipe.weight_decay
     if recipe.optimizer == "sgd":
         momentum = 0.9 if recipe.momentum is None else recipe.momentum

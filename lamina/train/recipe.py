@@ -29,12 +29,13 @@ class Recipe(Options):
     batch_size: int | str = option(
         "auto", "rows in a step; 'full' for all of them", low=1, high=10_000_000, choices=("auto", "full"), kind=int
     )
-    patience: int | None = option(
-        8,
+    patience: int | str | None = option(
+        "auto",
         "epochs without a better validation loss before stopping; none to never stop",
         low=1,
         high=1_000_000,
-        choices=(None,),
+        choices=("auto", None),
+        kind=int,
     )
     time_limit: float | None = option(
         None, "seconds after which training stops with the best so far", low=0.01, high=1e8, kind=float
@@ -60,8 +61,22 @@ class Recipe(Options):
         choices=(None,),
         kind=float,
     )
-    clip_value: float | None = option(None, "clamp each gradient to this absolute value", low=1e-12, high=1e12, kind=float)
+    clip_value: float | str | None = option(
+        "auto",
+        "clamp each gradient to this absolute value; auto is 1 for recurrent networks and else none",
+        low=1e-12,
+        high=1e12,
+        choices=("auto", None),
+        kind=float,
+    )
     clip_norm: float | None = option(None, "scale gradients down to this norm", low=1e-12, high=1e12, kind=float)
+    augment: tuple[str, ...] | str | None = option(
+        "auto",
+        "what is done to training images at random; never at prediction",
+        choices=("auto", None),
+        items=str,
+        words=("shift", "crop", "flip", "rotate", "erase"),
+    )
     huber_delta: float = option(
         1.0, "where the huber loss turns from square to line, in standard deviations", low=1e-6, high=1e6
     )

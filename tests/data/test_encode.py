@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from lamina.data import encode
-from lamina.data.encode import Encoder, Input, Levels, Scaled
+from lamina.data.encode import Encoder, Levels, Scaled
+from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column, Schema
 from lamina.errors import DataError, OptionError
 
@@ -30,7 +31,7 @@ def schema_of(table, **roles):
 
 
 def fit(table, **options):
-    return Encoder.fit(table, schema_of(table), **options)
+    return Encoder.fit(table, schema_of(table), Encoding(**options))
 
 
 def clip(z):
@@ -104,7 +105,7 @@ def test_categories_are_numbered_by_frequency_then_name():
     block = encoder.transform(pl.DataFrame({"town": ["a", "b", "c", "new", None]}))["categories"]
     assert block.dtype == np.int64
     assert block[:, 0].tolist() == [3, 2, 1, 0, 0]
-    assert encoder.inputs == {"categories": Input((1,), ("town",), (4,))}
+    assert encoder.inputs == {"categories": Input((1,), ("town",), (4,), "categories")}
 
 
 def test_the_rarest_of_too_many_levels_share_a_code(monkeypatch):

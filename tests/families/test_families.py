@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 import lamina
-from lamina.data.encode import Input
+from lamina.data.encoding import Input
 from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families import FAMILIES, Family, FeedForward, Shortcut, choose_family, make_family
@@ -14,8 +14,8 @@ from lamina.train.recipe import Recipe
 
 INPUTS = {
     "numbers": Input((3,), ("a", "b", "c")),
-    "flags": Input((2,), ("d", "a is missing")),
-    "categories": Input((2,), ("e", "f"), (4, 100)),
+    "flags": Input((2,), ("d", "a is missing"), kind="flags"),
+    "categories": Input((2,), ("e", "f"), (4, 100), "categories"),
 }
 BINARY = Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y")
 

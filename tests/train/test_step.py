@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lamina.data.encode import Input
+from lamina.data.encoding import Input
 from lamina.data.feed import Feed
 from lamina.errors import OptionError, TrainingError
 from lamina.families import FeedForward, Shortcut
@@ -107,7 +107,7 @@ class Attentive(nn.Module):
 
 def _table(family):
     cardinalities = (5, 5)
-    inputs = {"numbers": Input((6,), tuple("abcdef")), "categories": Input((2,), ("g", "h"), cardinalities)}
+    inputs = {"numbers": Input((6,), tuple("abcdef")), "categories": Input((2,), ("g", "h"), cardinalities, "categories")}
     return Net(Plan(family.graph(inputs, 3)), seed=0)
 
 

@@ -1,15 +1,8 @@
-"""The ``nn.Module`` of each kind of layer.
-
-A module is made from the layer and the shape of its joined input; its parameters are those that the layer declares, so the
-plan's counts are the net's. Forward passes use few large operations and no Python loops over features or members, because a
-training step is traced once and replayed.
-"""
+"""Embeddings at work."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,146 +10,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from lamina.graph import layers as kinds
-from lamina.graph.activations import ACTIVATIONS, PROPAGATIONS
-from lamina.graph.layer import Layer, Shape, notes, size_text
-
-
-@runtime_checkable
-class Prepares(Protocol):
-    """A module that begins from data: it sees the training inputs once, see ``Net.prepare``."""
-
-    def prepare(self, x: Tensor) -> None: ...
-
-
-class Part(nn.Module):
-    """A layer at work: holds the parameters that the layer declares."""
-
-    layer: Any
-
-    def __init__(self, layer: Layer, shape: Shape, generator: Generator) -> None:
-        super().__init__()
-        self.layer = layer
-        self.shape = shape
-        for name, size in layer.tensors(shape).items():
-            self.register_parameter(name, nn.Parameter(torch.empty(size, dtype=torch.float32)))
-        with torch.no_grad():
-            self.initialise(generator)
-
-    def initialise(self, generator: Generator) -> None:
-        """Fill the parameters and make the buffers."""
-
-    def extra_repr(self) -> str:
-        sizes = f"{size_text(self.shape)} -> {size_text(self.layer.result(self.shape))}"
-        return ", ".join([sizes, *notes(self.layer)])
-
-
-def _uniform(generator: Generator, fan_in: int, *tensors: Tensor) -> None:
-    """Uniform within 1 / sqrt(fan in), as ``nn.Linear`` begins: what comes out is then of the size of what goes in."""
-    bound = 1 / math.sqrt(fan_in)
-    for tensor in tensors:
-        tensor.uniform_(-bound, bound, generator=generator)
-
-
-def _signs(generator: Generator, scale: Tensor, chunks: tuple[int, ...]) -> None:
-    """Fill (members, d) with -1 and 1 at random, the same throughout each chunk of d."""
-    widths = torch.tensor(chunks or (1,) * scale.shape[1])
-    signs = torch.empty(scale.shape[0], len(widths)).bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
-    scale.copy_(signs.repeat_interleave(widths, 1))
-
-
-class Dense(Part):
-    """``output(activation(W x + b))``; with adapter ``W x + b`` is ``s * (W (r * x)) + b`` for each member."""
-
-    weight: Tensor
-    bias: Tensor
-    r: Tensor
-    s: Tensor
-    b: Tensor
-
-    def initialise(self, generator: Generator) -> None:
-        layer, fan_in = self.layer, self.shape[-1]
-        _uniform(generator, fan_in, self.weight)
-        if layer.adapter:
-            self.s.fill_(1)
-            self.r.fill_(1)
-            if len(self.shape) == 1:  # the members are made here and begin to differ here
-                _signs(generator, self.r, layer.chunks)
-            if layer.bias:
-                _uniform(generator, fan_in, self.b[0])
-                self.b.copy_(self.b[0].expand_as(self.b))  # one bias for all to begin with, as in TabM
-        elif layer.bias:
-            _uniform(generator, fan_in, self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        layer = self.layer
-        propagate = PROPAGATIONS[layer.propagation]
-        if layer.adapter and x.dim() == 2:
-            # (s * W * r) x instead of s * (W (r * x)): one product for all members, and no copy of x for each.
-            weight = (self.weight * self.r[:, None] * self.s[:, :, None]).flatten(0, 1)
-            y = propagate(x, weight, self.b.flatten() if layer.bias else None).unflatten(1, self.s.shape)
-        elif layer.adapter:
-            y = propagate(x * self.r, self.weight, None)
-            y = torch.addcmul(self.b, y, self.s) if layer.bias else y * self.s
-        else:
-            y = propagate(x, self.weight, self.bias if layer.bias else None)
-            if layer.members is not None and x.dim() == 2:
-                y = y[:, None].expand(-1, layer.members, -1)
-        y = ACTIVATIONS[layer.output](ACTIVATIONS[layer.activation](y))
-        return F.dropout(y, layer.dropout, self.training) if layer.dropout else y
-
-
-class MemberDense(Part):
-    """``activation(W_k x_k + b_k)`` for each member k, in one batched product."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def initialise(self, generator: Generator) -> None:
-        _uniform(generator, self.shape[-1], self.weight, *([self.bias] if self.layer.bias else []))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(0, 1) if x.dim() == 3 else x.expand(self.layer.members, *x.shape)
-        y = torch.baddbmm(self.bias[:, None], x, self.weight) if self.layer.bias else torch.bmm(x, self.weight)
-        return ACTIVATIONS[self.layer.activation](y.transpose(0, 1))
-
-
-class Activation(Part):
-    def forward(self, x: Tensor) -> Tensor:
-        return ACTIVATIONS[self.layer.name](x)
-
-
-class Dropout(Part):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.layer.share, self.training)
-
-
-class Norm(Part):
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_variance: Tensor
-
-    def initialise(self, generator: Generator) -> None:
-        self.weight.fill_(1)
-        self.bias.fill_(0)
-        if self.layer.kind == "batch":
-            self.register_buffer("running_mean", torch.zeros(self.shape))
-            self.register_buffer("running_variance", torch.ones(self.shape))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.layer.kind == "layer":
-            return F.layer_norm(x, self.shape[-1:], self.weight, self.bias)
-        mean, variance = self.running_mean.flatten(), self.running_variance.flatten()  # views: updated in place
-        training = self.training and len(x) > 1  # one row has no variance: the last batch may be that small
-        y = F.batch_norm(x.flatten(1), mean, variance, self.weight.flatten(), self.bias.flatten(), training)
-        return y.view_as(x)
-
-
-class Join(Part):
-    """A point where edges meet; the net has joined them already."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
+from lamina.graph.activations import ACTIVATIONS
+from lamina.graph.modules.part import Part, Parts, uniform
 
 
 class CategoryEmbedding(Part):
@@ -186,7 +41,7 @@ class CategoryEmbedding(Part):
             width = size or cardinality
             places[size == 0] += range(place, place + width)
             if size:
-                _uniform(generator, size, self.weight[first : first + cardinality * size])
+                uniform(generator, size, self.weight[first : first + cardinality * size])
                 self.weight[first : first + size] = 0  # missing or unseen: nothing is known, and training may never meet it
             first, place = first + cardinality * size, place + width
         order = sorted(range(place), key=(places[0] + places[1]).__getitem__)
@@ -223,13 +78,13 @@ class NumberEmbedding(Part):
         if layer.kind == "periodic":
             # Cut at three deviations: a single wild frequency would be noise to its number.
             nn.init.trunc_normal_(self.frequency, 0, layer.sigma, -3 * layer.sigma, 3 * layer.sigma, generator=generator)
-            _uniform(generator, 2 * layer.frequencies, self.weight, self.bias)
+            uniform(generator, 2 * layer.frequencies, self.weight, self.bias)
             return
         if layer.activation in (None, "identity"):
             self.weight.fill_(0)
         else:
-            _uniform(generator, layer.bins, self.weight)
-        _uniform(generator, 1, self.linear, self.bias)
+            uniform(generator, layer.bins, self.weight)
+        uniform(generator, 1, self.linear, self.bias)
         # Until prepared, as if the numbers were spread evenly over three deviations.
         edges = np.linspace(-3, 3, layer.bins + 1)
         offset, scale = _bins(edges, layer.bins)
@@ -258,6 +113,18 @@ class NumberEmbedding(Part):
             y = torch.baddbmm(torch.addcmul(self.bias[:, :, None], x, self.linear[:, :, None]), self.weight, full)
         name = self.layer.activation or ("relu" if self.layer.kind == "periodic" else "identity")
         return ACTIVATIONS[name](y.flatten(0, 1).t())
+
+
+class TokenEmbedding(Part):
+    weight: Tensor
+
+    def initialise(self, generator: Generator) -> None:
+        self.weight.normal_(0, self.layer.size**-0.5, generator=generator)
+        self.weight[0] = 0
+        self.weight.requires_grad_(not self.layer.frozen)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return F.embedding(codes, self.weight, padding_idx=0)
 
 
 def bin_edges(column: np.ndarray, bins: int) -> np.ndarray:
@@ -301,15 +168,8 @@ def _bins(edges: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
     return offset, scale
 
 
-#: What makes the module of each kind, from (layer, shape of its joined input, generator).
-MODULES: dict[type[Layer], Callable[[Any, Shape, Generator], nn.Module]] = {
-    kinds.Dense: Dense,
-    kinds.MemberDense: MemberDense,
-    kinds.Activation: Activation,
-    kinds.Dropout: Dropout,
-    kinds.Norm: Norm,
-    kinds.Flatten: Join,
-    kinds.Join: Join,
+PARTS: Parts = {
     kinds.CategoryEmbedding: CategoryEmbedding,
     kinds.NumberEmbedding: NumberEmbedding,
+    kinds.TokenEmbedding: TokenEmbedding,
 }

@@ -1,0 +1,124 @@
+"""Layers of neurons, and what stands between them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from lamina.graph import layers as kinds
+from lamina.graph.activations import ACTIVATIONS, PROPAGATIONS
+from lamina.graph.modules.part import Part, Parts, uniform
+
+
+def _signs(generator: Generator, scale: Tensor, chunks: tuple[int, ...]) -> None:
+    """Fill (members, d) with -1 and 1 at random, the same throughout each chunk of d."""
+    widths = torch.tensor(chunks or (1,) * scale.shape[1])
+    signs = torch.empty(scale.shape[0], len(widths)).bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
+    scale.copy_(signs.repeat_interleave(widths, 1))
+
+
+class Dense(Part):
+    """``output(activation(W x + b))``; with adapter ``W x + b`` is ``s * (W (r * x)) + b`` for each member."""
+
+    weight: Tensor
+    bias: Tensor
+    r: Tensor
+    s: Tensor
+    b: Tensor
+
+    def initialise(self, generator: Generator) -> None:
+        layer, fan_in = self.layer, self.shape[-1]
+        uniform(generator, fan_in, self.weight)
+        if layer.adapter:
+            self.s.fill_(1)
+            self.r.fill_(1)
+            if len(self.shape) == 1:  # the members are made here and begin to differ here
+                _signs(generator, self.r, layer.chunks)
+            if layer.bias:
+                uniform(generator, fan_in, self.b[0])
+                self.b.copy_(self.b[0].expand_as(self.b))  # one bias for all to begin with, as in TabM
+        elif layer.bias:
+            uniform(generator, fan_in, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        propagate = PROPAGATIONS[layer.propagation]
+        if layer.adapter and x.dim() == 2:
+            # (s * W * r) x instead of s * (W (r * x)): one product for all members, and no copy of x for each.
+            weight = (self.weight * self.r[:, None] * self.s[:, :, None]).flatten(0, 1)
+            y = propagate(x, weight, self.b.flatten() if layer.bias else None).unflatten(1, self.s.shape)
+        elif layer.adapter:
+            y = propagate(x * self.r, self.weight, None)
+            y = torch.addcmul(self.b, y, self.s) if layer.bias else y * self.s
+        else:
+            y = propagate(x, self.weight, self.bias if layer.bias else None)
+            if layer.members is not None and x.dim() == 2:
+                y = y[:, None].expand(-1, layer.members, -1)
+        y = ACTIVATIONS[layer.output](ACTIVATIONS[layer.activation](y))
+        return F.dropout(y, layer.dropout, self.training) if layer.dropout else y
+
+
+class MemberDense(Part):
+    """``activation(W_k x_k + b_k)`` for each member k, in one batched product."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def initialise(self, generator: Generator) -> None:
+        uniform(generator, self.shape[-1], self.weight, *([self.bias] if self.layer.bias else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.transpose(0, 1) if x.dim() == 3 else x.expand(self.layer.members, *x.shape)
+        y = torch.baddbmm(self.bias[:, None], x, self.weight) if self.layer.bias else torch.bmm(x, self.weight)
+        return ACTIVATIONS[self.layer.activation](y.transpose(0, 1))
+
+
+class Activation(Part):
+    def forward(self, x: Tensor) -> Tensor:
+        return ACTIVATIONS[self.layer.name](x)
+
+
+class Dropout(Part):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.layer.share, self.training)
+
+
+class Norm(Part):
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_variance: Tensor
+
+    def initialise(self, generator: Generator) -> None:
+        self.weight.fill_(1)
+        self.bias.fill_(0)
+        if self.layer.kind == "batch":
+            self.register_buffer("running_mean", torch.zeros(self.shape))
+            self.register_buffer("running_variance", torch.ones(self.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.layer.kind == "layer":
+            return F.layer_norm(x, self.shape[-1:], self.weight, self.bias)
+        mean, variance = self.running_mean.flatten(), self.running_variance.flatten()  # views: updated in place
+        training = self.training and len(x) > 1  # one row has no variance: the last batch may be that small
+        y = F.batch_norm(x.flatten(1), mean, variance, self.weight.flatten(), self.bias.flatten(), training)
+        return y.view_as(x)
+
+
+class Join(Part):
+    """A point where edges meet; the net has joined them already."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+PARTS: Parts = {
+    kinds.Dense: Dense,
+    kinds.MemberDense: MemberDense,
+    kinds.Activation: Activation,
+    kinds.Dropout: Dropout,
+    kinds.Norm: Norm,
+    kinds.Flatten: Join,
+    kinds.Join: Join,
+}

@@ -1,0 +1,51 @@
+"""What every module of a layer has in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Generator, Tensor, nn
+
+from lamina.graph.layer import Layer, Shape, notes, size_text
+
+#: What makes the module of each kind, from (layer, shape of its joined input, generator).
+Parts = dict[type[Layer], Callable[[Any, Shape, Generator], nn.Module]]
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A module that begins from data: it sees the training inputs once, see ``Net.prepare``."""
+
+    def prepare(self, x: Tensor) -> None: ...
+
+
+class Part(nn.Module):
+    """A layer at work: holds the parameters that the layer declares."""
+
+    layer: Any
+
+    def __init__(self, layer: Layer, shape: Shape, generator: Generator) -> None:
+        super().__init__()
+        self.layer = layer
+        self.shape = shape
+        for name, size in layer.tensors(shape).items():
+            self.register_parameter(name, nn.Parameter(torch.empty(size, dtype=torch.float32)))
+        with torch.no_grad():
+            self.initialise(generator)
+
+    def initialise(self, generator: Generator) -> None:
+        """Fill the parameters and make the buffers."""
+
+    def extra_repr(self) -> str:
+        sizes = f"{size_text(self.shape)} -> {size_text(self.layer.result(self.shape))}"
+        return ", ".join([sizes, *notes(self.layer)])
+
+
+def uniform(generator: Generator, fan_in: int, *tensors: Tensor) -> None:
+    """Uniform within 1 / sqrt(fan in), as ``nn.Linear`` begins: what comes out is then of the size of what goes in."""
+    bound = 1 / math.sqrt(fan_in)
+    for tensor in tensors:
+        tensor.uniform_(-bound, bound, generator=generator)

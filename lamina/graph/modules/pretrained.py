@@ -1,0 +1,7 @@
+"""Any ``nn.Module`` as a layer, at work."""
+
+from __future__ import annotations
+
+from lamina.graph.modules.part import Parts
+
+PARTS: Parts = {}

@@ -1,0 +1,7 @@
+"""Recurrence, at work."""
+
+from __future__ import annotations
+
+from lamina.graph.modules.part import Parts
+
+PARTS: Parts = {}

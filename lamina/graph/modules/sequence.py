@@ -1,0 +1,72 @@
+"""Steps, at work."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from lamina.graph.activations import ACTIVATIONS
+from lamina.graph.layers import sequence as kinds
+from lamina.graph.modules.part import Part, Parts, uniform
+
+
+class Present(Part):
+    def forward(self, x: Tensor) -> Tensor:
+        return x != 0
+
+
+class AnyPresent(Part):
+    def forward(self, mask: Tensor) -> Tensor:
+        return mask.any(-1)
+
+
+class StepDense(Part):
+    weight: Tensor
+    bias: Tensor
+
+    def initialise(self, generator: Generator) -> None:
+        uniform(generator, self.shape[-1], self.weight, *([self.bias] if self.layer.bias else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = ACTIVATIONS[self.layer.activation](F.linear(x, self.weight, self.bias if self.layer.bias else None))
+        return F.dropout(y, self.layer.dropout, self.training) if self.layer.dropout else y
+
+
+class StepPool(Part):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        kind = self.layer.kind
+        if mask is None:
+            if kind == "last":
+                return x[..., -1, :]
+            return x.amax(-2) if kind == "max" else x.sum(-2) if kind == "sum" else x.mean(-2)
+        if kind == "max":
+            y = x.masked_fill(~mask[..., None], -torch.inf).amax(-2)
+            return torch.where(mask.any(-1)[..., None], y, torch.zeros_like(y))
+        there = mask.to(x.dtype)
+        if kind == "last":
+            # The last step is the one that is there while the next is not: a product instead of a gather.
+            last = there - F.pad(there[..., 1:], (0, 1))
+            return (last.unsqueeze(-2) @ x).squeeze(-2)
+        total = (there.unsqueeze(-2) @ x).squeeze(-2)
+        return total if kind == "sum" else total / there.sum(-1, keepdim=True).clamp_min(1)
+
+
+class Chunk(Part):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (-1, self.layer.size))
+
+
+class Reshape(Part):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, self.layer.result(self.shape))
+
+
+PARTS: Parts = {
+    kinds.Present: Present,
+    kinds.AnyPresent: AnyPresent,
+    kinds.StepDense: StepDense,
+    kinds.StepPool: StepPool,
+    kinds.Chunk: Chunk,
+    kinds.Reshape: Reshape,
+}
