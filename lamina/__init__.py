@@ -9,9 +9,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lamina.api import fit, load, resume
+    from lamina.data.series import gather_series
     from lamina.errors import LaminaError
     from lamina.estimators import Classifier, Regressor
-    from lamina.families import FeedForward, Shortcut
+    from lamina.families import Attention, Convolutional, FeedForward, Hierarchical, Recurrent, Shortcut
     from lamina.train.recipe import Recipe
 
 # Public names and where they live: imported when first asked for, so that `import lamina` loads no torch.
@@ -21,21 +22,31 @@ _PUBLIC = {
     "resume": "lamina.api",
     "Classifier": "lamina.estimators",
     "Regressor": "lamina.estimators",
+    "gather_series": "lamina.data.series",
     "FeedForward": "lamina.families",
     "Shortcut": "lamina.families",
+    "Convolutional": "lamina.families",
+    "Recurrent": "lamina.families",
+    "Attention": "lamina.families",
+    "Hierarchical": "lamina.families",
     "Recipe": "lamina.train.recipe",
     "LaminaError": "lamina.errors",
 }
 
 __all__ = [
+    "Attention",
     "Classifier",
+    "Convolutional",
     "FeedForward",
+    "Hierarchical",
     "LaminaError",
     "Recipe",
+    "Recurrent",
     "Regressor",
     "Shortcut",
     "__version__",
     "fit",
+    "gather_series",
     "load",
     "resume",
 ]

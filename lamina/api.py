@@ -29,7 +29,7 @@ _ASKED = tuple(
 
 def fit(
     data: Any,
-    target: str | list[str],
+    target: str | list[str] | None = None,
     *,
     family: Any = "auto",
     recipe: Recipe | None = None,
@@ -40,8 +40,9 @@ def fit(
     """Learn to tell one column (or several numbers) of a table from the others.
 
     Args:
-        data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz), a frame of any library, or a dict of columns.
-        target: The column to be told, or several columns of numbers.
+        data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz), a folder with a folder of images or texts for each
+            class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of arrays).
+        target: The column to be told, or several columns of numbers; if nothing is said, the label of a folder of class folders.
         family: Which networks: "auto", a name, or a family with its options.
         recipe: How to train.
         run: A folder for events and checkpoints, so that ``lamina.resume`` can go on after whatever ends the process.
@@ -64,12 +65,31 @@ def fit(
         >>> model.evaluate(rows)["scores"]["r2"] > 0.9
         True
     """
-    settings = ask(target, family=family, recipe=recipe, **asked)
     table = read_table(data)
+    settings = ask(target_of(data, target), family=family, recipe=recipe, **folder_roles(data, table, asked))
     folder = None
     if run is not None:
         folder = start_run(run, data, table, settings)
     return finish(table, settings, run=folder, monitor=monitor)
+
+
+def target_of(data: Any, target: str | list[str] | None) -> str | list[str]:
+    """What is to be told; a folder of class folders says so itself.
+
+    Raises:
+        OptionError: Nobody said.
+    """
+    if target:
+        return target
+    if isinstance(data, str | Path) and Path(data).is_dir():
+        return "label"
+    raise OptionError("nobody said what is to be told; name a column: target='income' (in the command line --target income)")
+
+
+def folder_roles(data: Any, table: pl.DataFrame, asked: dict[str, Any]) -> dict[str, Any]:
+    """What is asked for, with the split that a folder with train and test folders says by itself."""
+    said = isinstance(data, str | Path) and Path(data).is_dir() and "split" in table.columns
+    return {**asked, "split": "split"} if said and not any(asked.get(role) for role in ("group", "time", "split")) else asked
 
 
 def ask(target: str | list[str], *, family: Any = "auto", recipe: Recipe | None = None, **asked: Any) -> Settings:

@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from lamina.data.image import guess as guess_image
 from lamina.data.read import like, read_table
 from lamina.errors import OptionError
 from lamina.families import make_family
@@ -74,7 +75,9 @@ class _Estimator(BaseEstimator):
         """Learn from rows and their answers.
 
         Args:
-            X: Rows: a frame of any library, an array (N, features), or a dict of columns. Missing values are normal.
+            X: Rows: a frame of any library, an array (N, features), or a dict of columns; or images, texts or series
+                themselves: an array (N, height, width[, channels]) or (N, steps, channels), a list of texts, a list of arrays
+                (channels, steps) of any lengths. Missing values are normal.
             y: Answers: labels (N,), values (N,) or, for a Regressor, (N, targets).
             sample_weight: Weights of rows (N,). Whole numbers mean the same as repeating the row.
 
@@ -88,6 +91,9 @@ class _Estimator(BaseEstimator):
         answers = self._answers(y)
         check_consistent_length(table, y)
         names = _free_names(list(answers), table.columns)
+        kinds = dict(self.kinds or {})
+        if is_rich(X) and table.dtypes == [pl.String] and guess_image(table.to_series()) is None:
+            kinds.setdefault(table.columns[0], "text")  # a list of texts is no table, however short they are
         table = table.with_columns(pl.Series(names[name], values) for name, values in answers.items())
         roles = {}
         if sample_weight is not None:
@@ -98,7 +104,7 @@ class _Estimator(BaseEstimator):
         settings = Settings(
             targets=tuple(names.values()),
             task=self._kind,
-            kinds=dict(self.kinds or {}),
+            kinds=kinds,
             roles=roles,
             validation=self.validation,
             class_weight=getattr(self, "class_weight", None),
@@ -180,6 +186,10 @@ class _Estimator(BaseEstimator):
         # scikit-learn's contract, where columns and their order are as they were.
         strict = reset or hasattr(self, "n_features_in_")
         if isinstance(X, str | Path | Mapping) and not issparse(X):  # scipy has a sparse array that is a dict
+            return read_table(X)
+        if is_rich(X):
+            if reset:
+                self.n_features_in_ = 1
             return read_table(X)
         framed = hasattr(X, "columns") or hasattr(X, "column_names")
         if framed:
@@ -306,6 +316,30 @@ class Regressor(RegressorMixin, _Estimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def is_rich(X: Any) -> bool:
+    """Is it images, texts or series themselves, one for each row, instead of a table?"""
+    if isinstance(X, np.ndarray):
+        if X.ndim != 1:
+            return X.ndim > 2
+        if X.dtype.kind in "US":
+            return True
+        if X.dtype.kind != "O":
+            return False
+    elif not isinstance(X, list | tuple):
+        return hasattr(X, "ndim") and not hasattr(X, "columns") and X.ndim > 2
+    found = [value for value in X if value is not None]
+    if not found:
+        return False
+    if all(isinstance(value, str | bytes) or hasattr(value, "getbands") for value in found):  # the last is an image of Pillow
+        return True
+    if any(getattr(value, "ndim", 1) > 1 for value in found):
+        return True
+    if all(isinstance(value, list | tuple | np.ndarray) for value in found):
+        nested = any(isinstance(item, list | tuple | np.ndarray) for value in found for item in value)
+        return nested or (len({len(value) for value in found}) > 1 and not any(isinstance(i, str) for v in found for i in v))
+    return False
 
 
 def _seed(random_state: Any) -> int:

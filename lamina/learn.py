@@ -106,7 +106,7 @@ def learn(
     table = _in_order(table if known.all() else table.filter(pl.Series(known)))
     task = Task.infer(table, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     parts = split(table, schema, task, validation=settings.validation, seed=settings.seed)
-    family = settings.family.check() if isinstance(settings.family, Family) else choose_family(settings.family, schema)
+    family, why = choose_family(settings.family, schema)
     device = choose_device(settings.device)
 
     task = task.fit(table[parts.train])
@@ -136,13 +136,14 @@ def learn(
                 "net": net,
                 "recipe": recipe,
                 "family": family,
+                "why": why,
             }
         )
     if run:
         run.event("start", rows=len(feed), validation_rows=len(validation), recipe=recipe.to_json(), family=family.name)
     net, history = train(net, feed, validation, recipe=recipe, seed=settings.seed, run=run, monitor=monitor, edit=edit)
     model = Model(schema, task, encoder, net, recipe.loss, family.name)
-    model.card = _card(model, table, parts, family=family, history=history, notes=notes)
+    model.card = _card(model, table, parts, family=family, history=history, notes=notes) | {"why": why}
     return model
 
 
@@ -227,10 +228,8 @@ def _in_order(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _hashes(table: pl.DataFrame) -> pl.Series:
-    """A number for each row; columns of lists, structs or objects have none and are passed over."""
-    plain = table.select(
-        column for column in table.get_columns() if not (column.dtype.is_nested() or column.dtype == pl.Object)
-    )
+    """A number for each row; columns of Python objects have none and are passed over."""
+    plain = table.select(column for column in table.get_columns() if column.dtype != pl.Object)
     return plain.hash_rows(seed=0)
 
 

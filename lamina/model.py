@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,18 @@ import polars as pl
 import torch
 
 from lamina.data.encode import Encoder
+from lamina.data.feed import as_tensor
 from lamina.data.schema import Schema
 from lamina.data.task import Task, usable_rows
 from lamina.graph.net import Net
 from lamina.train.metrics import combine, forward, scores
 
 ROWS_AT_ONCE = 65_536
+BYTES_AT_ONCE = 2**28
+"""Rows that are encoded at once: at most so many, and so many bytes."""
 FEWEST_ROWS = 32
+LARGE_ROW = 4096
+"""Values in a row from which on it is not worth padding a handful of rows."""
 MOST_CONFUSED = 100
 
 
@@ -58,9 +65,10 @@ class Model:
         """
         if not checked:
             table, _ = self.schema.check(table, notes=False)
+        most = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (4 * self._row_size)))
         parts = [
-            self._said(table[start : start + ROWS_AT_ONCE] if len(table) > ROWS_AT_ONCE else table)
-            for start in range(0, max(len(table), 1), ROWS_AT_ONCE)
+            self._said(table[start : start + most] if len(table) > most else table)
+            for start in range(0, max(len(table), 1), most)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -92,13 +100,19 @@ class Model:
             found["confusion"] = pairs.reshape(classes, classes).tolist()
         return found
 
+    @cached_property
+    def _row_size(self) -> int:
+        """Values in an encoded row."""
+        return sum(math.prod(block.shape) for block in self.encoder.inputs.values())
+
     def _scores(self, truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
         return scores(self.task, truth, said if self.task.kind == "classification" else self.task.decode(said))
 
     def _said(self, table: pl.DataFrame) -> np.ndarray:
         device, rows = self.device, len(table)
-        inputs = {name: torch.from_numpy(block) for name, block in self.encoder.transform(table).items()}
-        if rows < FEWEST_ROWS:
+        inputs = {name: as_tensor(block) for name, block in self.encoder.transform(table).items()}
+        padded = rows < FEWEST_ROWS and self._row_size < LARGE_ROW
+        if padded:
             # A matrix product takes other kernels, and rounds otherwise, for a handful of rows: with these rows of zeros
             # beside it a row gets the same answer alone as in company.
             inputs = {
@@ -107,5 +121,5 @@ class Model:
             }
         if device.type != "cpu":
             inputs = {name: block.to(device) for name, block in inputs.items()}
-        outputs = forward(self.net, inputs, max(rows, FEWEST_ROWS))[:rows]
+        outputs = forward(self.net, inputs, FEWEST_ROWS if padded else rows)[:rows]
         return combine(outputs, self.loss).cpu().numpy()  # sync

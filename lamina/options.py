@@ -52,8 +52,12 @@ def bounds(field: dataclasses.Field) -> str:
     kinds = _kinds(field)
     if meta.get("items") is not None:
         if meta["items"] is str:  # the words are those of choices
-            return "a list of " + ", ".join(repr(c) for c in meta["words"]) + "".join(f" or {c!r}" for c in meta["choices"] or ())
+            return (
+                "a list of " + ", ".join(repr(c) for c in meta["words"]) + "".join(f" or {c!r}" for c in meta["choices"] or ())
+            )
         words.append("a list of " + ("whole numbers" if meta["items"] is int else "numbers") + _range(meta))
+    elif isinstance(field.default, str) and meta.get("choices") is None:
+        words.append("a text")
     elif bool in kinds:
         words.append("true or false")
     elif int in kinds or float in kinds:

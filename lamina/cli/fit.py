@@ -37,10 +37,15 @@ def _print_options(value: bool) -> None:
 
 
 def fit(  # typer reads the options of the command from these arguments, so there are as many
-    data: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, Arrow or JSON Lines, also .gz.")],
-    target: Annotated[
-        list[str], typer.Option(help="The column to tell. Several columns of numbers: name each.", rich_help_panel=_DATA)
+    data: Annotated[
+        str, typer.Argument(help="CSV, TSV, Parquet, Arrow or JSON Lines, also .gz; .npz; or a folder with one for each class.")
     ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The column to tell. Several columns of numbers: name each. Of a folder: the label.", rich_help_panel=_DATA
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the model goes; else TARGET.lamina.", rich_help_panel=_OUTPUT)] = None,
     run: Annotated[
         Path | None, typer.Option(help="Folder for events and checkpoints; else runs/NAME-1, -2, ...", rich_help_panel=_OUTPUT)
@@ -52,7 +57,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
         list[str] | None,
         typer.Option(
             metavar="COLUMN=KIND",
-            help="A kind that you know better: number, flag, category, date, id. Can be given again.",
+            help="A kind that you know better: number, flag, category, date, image, text, series, id. Can be given again.",
             rich_help_panel=_DATA,
         ),
     ] = None,
@@ -79,7 +84,11 @@ def fit(  # typer reads the options of the command from these arguments, so ther
         str | None, typer.Option(help="'balanced': rare classes count as much as frequent ones.", rich_help_panel=_DATA)
     ] = None,
     family: Annotated[
-        str, typer.Option(help="Which networks: auto, feedforward, shortcut.", rich_help_panel=_TRAINING)
+        str,
+        typer.Option(
+            help="Which networks: auto, feedforward, shortcut, convolutional, recurrent, attention, hierarchical.",
+            rich_help_panel=_TRAINING,
+        ),
     ] = "auto",
     set_: Annotated[
         list[str] | None,
@@ -111,6 +120,9 @@ def fit(  # typer reads the options of the command from these arguments, so ther
     """
     from lamina.train.run import Run
 
+    if not target and not Path(data).is_dir():
+        raise typer.BadParameter("say which column is to be told, such as --target income", param_hint="--target")
+    target = target or ["label"]
     model_path = check_output(out or Path(_file_name(target) + ".lamina"), data)
     folder = run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem)
     with _nothing_left(folder):
@@ -122,6 +134,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
 
             from lamina import api  # this loads torch, so what can be refused without it was refused
 
+            roles = api.folder_roles(data, table, {"group": group, "time": time, "split": split})
             settings = api.ask(
                 target,
                 family=chosen,
@@ -129,9 +142,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
                 task=task,
                 kinds=_kinds(kind or []),
                 drop=drop,
-                group=group,
-                time=time,
-                split=split,
+                **roles,
                 weight=weight,
                 validation=validation,
                 class_weight=class_weight,

@@ -10,6 +10,9 @@ block             one column for
                   missing, else 0; each cycle of a date that varies (month, weekday, hour): its sine and cosine
 ``categories``    each category: int64, 0 for missing or unseen, then 1, 2, ... from the most frequent level down
 ================  ==========================================================================================================
+
+Each image, text and series has a block of its own, ``image``, ``image2``, ...; its file says what is in it:
+:mod:`lamina.data.image`, :mod:`lamina.data.text`, :mod:`lamina.data.series`.
 """
 
 from __future__ import annotations
@@ -24,13 +27,19 @@ import numpy as np
 import polars as pl
 
 from lamina.data.encoding import Encoding, Input
+from lamina.data.image import ImageBlock
 from lamina.data.schema import Schema
+from lamina.data.series import SeriesBlock
 from lamina.data.task import FAR, moments
+from lamina.data.text import TextBlock
 from lamina.errors import DataError, OptionError
 
+RICH = {"image": ImageBlock, "text": TextBlock, "series": SeriesBlock}
 MOST_LEVELS = 20_000
 """Most levels of a category that get a code of their own."""
 SCALINGS = ("robust", "standard")
+_PLAIN = ("numbers", "flags", "categories")
+_RICH = {"images": ImageBlock, "texts": TextBlock, "series": SeriesBlock}
 
 _DAY = 86_400e6  # microseconds
 _CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -89,6 +98,9 @@ class Encoder:
     categories: tuple[Levels, ...] = ()
     scaling: str = "robust"
     notes: tuple[str, ...] = ()
+    images: tuple[ImageBlock, ...] = ()
+    texts: tuple[TextBlock, ...] = ()
+    series: tuple[SeriesBlock, ...] = ()
 
     @classmethod
     def fit(cls, table: pl.DataFrame, schema: Schema, encoding: Encoding | None = None) -> Self:
@@ -112,18 +124,30 @@ class Encoder:
         numbers += [_fit_date(column.name, _floats(table[column.name]) / _DAY, measure) for column in schema.by_kind("date")]
         flags = tuple(column.name for column in schema.by_kind("flag"))
         fitted = [_fit_levels(table[column.name]) for column in schema.by_kind("category")]
-        if not (numbers or flags or fitted):
+        rich: dict[str, list[Any]] = {kind: [] for kind in RICH}
+        for kind, maker in RICH.items():
+            for i, column in enumerate(schema.by_kind(kind), 1):
+                rich[kind].append(maker.fit(table[column.name], encoding, kind if i == 1 else f"{kind}{i}"))
+        blocks = [block for kind in RICH for block in rich[kind]]
+        if not (numbers or flags or fitted or blocks):
             left = "; ".join(f"{column.name}: {column.reason}" for column in schema.ignored[:3])
             raise DataError(
-                "no column is left to learn from, expected at least one number, flag, category or date; "
+                "no column is left to learn from, expected at least one number, flag, category, date, image, text or series; "
                 + (
                     f"say kinds={{...}} to use one that was ignored ({left})"
                     if left
                     else "give a table with more columns than the target"
                 )
             )
-        notes = tuple(note for _, note in fitted if note)
-        return cls(tuple(numbers), flags, tuple(levels for levels, _ in fitted), scaling, notes)
+        notes = (*(note for _, note in fitted if note), *(note for block in blocks for note in block.notes))
+        levels = tuple(levels for levels, _ in fitted)
+        parts = {"images": tuple(rich["image"]), "texts": tuple(rich["text"]), "series": tuple(rich["series"])}
+        return cls(tuple(numbers), flags, levels, scaling, notes, **parts)
+
+    @cached_property
+    def blocks(self) -> tuple[ImageBlock | TextBlock | SeriesBlock, ...]:
+        """Those of single columns."""
+        return (*self.images, *self.texts, *self.series)
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
@@ -134,7 +158,10 @@ class Encoder:
         categories = tuple(category.name for category in self.categories)
         names = {"numbers": numbers, "flags": self.flags + missing + cycles, "categories": categories}
         sizes = {"categories": tuple(len(category.levels) + 1 for category in self.categories)}
-        return {block: Input((len(some),), some, sizes.get(block, ()), block) for block, some in names.items() if some}
+        inputs = {block: Input((len(some),), some, sizes.get(block, ()), block) for block, some in names.items() if some}
+        for block in self.blocks:
+            inputs |= block.inputs
+        return inputs
 
     def transform(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
         """Turn rows, as ``schema.check`` returns them, into blocks.
@@ -148,6 +175,7 @@ class Encoder:
         out = {
             name: np.empty((rows, *block.shape), dtype=np.int64 if name == "categories" else np.float32)
             for name, block in self.inputs.items()
+            if name in _PLAIN
         }
         for start in range(0, rows, _ROWS):
             piece = table if rows <= _ROWS else table.slice(start, _ROWS)
@@ -157,10 +185,12 @@ class Encoder:
                 part["flags"][:, j] = values
             for j, (category, (codes, enum)) in enumerate(zip(self.categories, self._lookup, strict=True)):
                 part["categories"][:, j] = _codes(piece.get_column(category.name), codes, enum)
+        for block in self.blocks:
+            out |= block.transform(table.get_column(block.name))
         return out
 
     def unseen(self, table: pl.DataFrame) -> list[str]:
-        """A sentence for each category that holds values without a code: training did not have them, or too rarely."""
+        """What training did not have, a sentence each: categories without a code, unknown words, longer series, ..."""
         found = []
         for category, (_, enum) in zip(self.categories, self._lookup, strict=True):
             column = table.get_column(category.name)
@@ -170,16 +200,23 @@ class Encoder:
                 words = ", ".join(map(repr, distinct.head(3))) + (", ..." if len(distinct) > 3 else "")
                 was = "1 row has a value" if len(new) == 1 else f"{len(new):,} rows have values"
                 found.append(f"{category.name}: {was} not known from training ({words}), taken for missing")
+        for block in self.blocks:
+            found += block.remarks(table.get_column(block.name))
         return found
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in _RICH}
+        plain["numbers"] = [dataclasses.asdict(number) for number in self.numbers]
+        plain["categories"] = [dataclasses.asdict(category) for category in self.categories]
+        return plain | {name: [block.to_json() for block in getattr(self, name)] for name in _RICH}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         numbers = tuple(Scaled(**{**number, "cycles": tuple(number["cycles"])}) for number in values["numbers"])
         categories = tuple(Levels(category["name"], tuple(category["levels"])) for category in values["categories"])
-        return cls(numbers, tuple(values["flags"]), categories, values["scaling"], tuple(values["notes"]))
+        # A file of lamina 0.1 knows nothing but plain columns.
+        rich: Any = {name: tuple(map(maker.from_json, values.get(name, ()))) for name, maker in _RICH.items()}
+        return cls(numbers, tuple(values["flags"]), categories, values["scaling"], tuple(values["notes"]), **rich)
 
     @cached_property
     def _lookup(self) -> list[tuple[dict[str | None, int], pl.Enum]]:

@@ -39,9 +39,9 @@ class Feed:
     def __init__(
         self, inputs: Mapping[str, Any], target: Any, weight: Any = None, *, device: str | torch.device | None = None
     ) -> None:
-        self.inputs = {name: _tensor(block, device) for name, block in inputs.items()}
-        self.target = _tensor(target, device)
-        self.weight = None if weight is None else _tensor(weight, device).float()
+        self.inputs = {name: as_tensor(block, device) for name, block in inputs.items()}
+        self.target = as_tensor(target, device)
+        self.weight = None if weight is None else as_tensor(weight, device).float()
         sizes = {name: len(block) for name, block in self.inputs.items()} | {"target": len(self.target)}
         sizes |= {} if self.weight is None else {"weight": len(self.weight)}
         if len(set(sizes.values())) > 1:
@@ -61,7 +61,8 @@ class Feed:
         return torch.randperm(len(self), generator=generator).to(self.target.device)
 
 
-def _tensor(values: Any, device: str | torch.device | None) -> torch.Tensor:
+def as_tensor(values: Any, device: str | torch.device | None = None) -> torch.Tensor:
+    """An array as a tensor that may be written to; shared where it can be."""
     if not isinstance(values, torch.Tensor):
         values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
     return values.to(device)

@@ -1,7 +1,8 @@
 """What a person holds in memory, as a table, and results back in the same library.
 
 pandas and NumPy are converted column by column: that takes microseconds for one row, needs no pyarrow, and an object column
-that holds everything at once still becomes a column. Other libraries come in through Arrow or narwhals.
+that holds everything at once still becomes a column. Other libraries come in through Arrow or narwhals. What has axes in every
+row, a series or an image, is for :mod:`lamina.data.arrays`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import polars as pl
 from narwhals import dependencies as held
 
+from lamina.data.arrays import as_array, from_array, from_rows, has_axes, is_missing, is_nested, is_numeric, png
 from lamina.errors import ReadError
 
 
@@ -141,13 +143,15 @@ def _vector(name: str, values: np.ndarray) -> pl.Series:
 def _array(array: np.ndarray) -> pl.DataFrame:
     if array.dtype.names:
         return pl.DataFrame([_vector(name, array[name]) for name in array.dtype.names])
-    if array.ndim == 1:
-        return _vector("x0", array).to_frame()
-    if array.ndim != 2:
-        raise ReadError(
-            f"an array of shape {array.shape} is not a table; expected (rows,) or (rows, columns). Reshape your data"
-        )
-    return pl.DataFrame([_vector(f"x{place}", array[:, place]) for place in range(array.shape[1])])
+    if array.ndim == 2:
+        return pl.DataFrame([_vector(f"x{place}", array[:, place]) for place in range(array.shape[1])])
+    return _one_column("x0", array).to_frame()
+
+
+def _one_column(name: str, array: np.ndarray) -> pl.Series:
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return _vector(name, array) if array.ndim == 1 else from_array(name, array)
 
 
 def _columns(columns: dict[Any, Any]) -> pl.DataFrame:
@@ -168,8 +172,8 @@ def _any_column(name: str, values: Any) -> pl.Series:
         return values.alias(name)
     if held.is_pandas_series(values):
         return _pandas(name, values)
-    if isinstance(values, np.ndarray) and values.ndim == 1:
-        return _vector(name, values)
+    if hasattr(values, "__array__") and getattr(values, "ndim", 0) > 0:
+        return _one_column(name, as_array(values))
     if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
         raise ReadError(f"column {name!r} of the dict is {values!r:.40}; expected a list or array with one value per row")
     return objects(name, list(values))
@@ -179,15 +183,19 @@ def _rows(rows: Sequence[Any]) -> pl.DataFrame:
     if rows and all(isinstance(row, Mapping) for row in rows):
         names = list(dict.fromkeys(name for row in rows for name in row))
         return _columns({name: [row.get(name) for row in rows] for name in names})
-    if not any(isinstance(row, Sequence | np.ndarray) and not isinstance(row, str | bytes) for row in rows):
+    if not any(has_axes(row) for row in rows) or any(is_nested(row) for row in rows):
         return objects("x0", list(rows)).to_frame()
-    widths = [len(row) if hasattr(row, "__len__") else 1 for row in rows]
+    widths = [len(row) if has_axes(row) else None for row in rows]
     for place, width in enumerate(widths):
         if width != widths[0]:
+            if all(row is None or (has_axes(row) and is_numeric(as_array(row))) for row in rows):
+                return objects("x0", list(rows)).to_frame()
+            one, other = (f"has {some} values" if some is not None else "is no list" for some in (widths[0], width))
             raise ReadError(
-                f"row {place + 1} of the list has {width} values, row 1 has {widths[0]}; give each row one value per column"
+                f"row {place + 1} of the list {other}, row 1 {one}; give each row one value per column, "
+                "or nothing but numbers where rows are series"
             )
-    return _columns({f"x{place}": [row[place] for row in rows] for place in range(widths[0])})
+    return _columns({f"x{place}": [row[place] for row in rows] for place in range(widths[0] or 0)})
 
 
 def _foreign(source: Any) -> pl.DataFrame:
@@ -204,7 +212,7 @@ def _foreign(source: Any) -> pl.DataFrame:
     if hasattr(source, "__arrow_c_stream__"):
         return pl.DataFrame(source)
     if hasattr(source, "__array__"):
-        return _array(np.asarray(source))
+        return _array(as_array(source))
     raise ReadError(
         f"cannot read a table from {type(source).__name__}; give a file, a pandas, polars or pyarrow frame, a NumPy array, "
         "a dict of columns or a list of dicts"
@@ -216,8 +224,8 @@ class _Nameless:
 
 
 def objects(name: str, values: list[Any]) -> pl.Series:
-    """A column from Python values of any types: text wherever numbers and text are mixed."""
-    values = [None if _missing(value) else value for value in values]
+    """A column from Python values of any types: text wherever numbers and text are mixed, series and images from arrays."""
+    values = [None if is_missing(value) else value for value in values]
     types = {type(value) for value in values}
     types.discard(type(None))
     if not types:
@@ -238,6 +246,12 @@ def objects(name: str, values: list[Any]) -> pl.Series:
             return pl.Series(name, values, strict=True)
         except (TypeError, ValueError, pl.exceptions.PolarsError):
             return pl.Series(name, _map(plain_text, values), dtype=pl.String)
+    if all(issubclass(kind, bytes | bytearray) for kind in types):
+        return pl.Series(name, _map(bytes, values), dtype=pl.Binary)
+    if all(kind.__module__.startswith("PIL.") for kind in types):
+        return pl.Series(name, _map(png, values), dtype=pl.Binary)
+    if all(value is None or has_axes(value) for value in values) and (column := from_rows(name, values)) is not None:
+        return column
     scalars = str | bool | np.bool_ | numbers.Number | dt.date | dt.time | dt.timedelta | decimal.Decimal
     if all(issubclass(kind, scalars) for kind in types):
         return pl.Series(name, _map(plain_text, values), dtype=pl.String)
@@ -255,9 +269,3 @@ def plain_text(value: Any) -> str:
 
 def _map(function: Callable[[Any], Any], values: list[Any]) -> list[Any]:
     return [None if value is None else function(value) for value in values]
-
-
-def _missing(value: Any) -> bool:
-    if value is None or (isinstance(value, float | np.floating) and value != value):
-        return True
-    return type(value).__name__ in ("NAType", "NaTType")

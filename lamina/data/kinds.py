@@ -5,7 +5,9 @@ The rules, in order; the first that fits decides:
 =========  ===============================================================================================================
 kind       a column that
 =========  ===============================================================================================================
-other      holds lists, structs, bytes or Python objects (ignored)
+image      holds arrays, bytes or paths of pictures; see :mod:`lamina.data.image`
+series     holds lists or arrays of numbers; see :mod:`lamina.data.series`
+other      holds other lists, structs, bytes or Python objects (ignored)
 constant   has one value everywhere, or none at all (ignored)
 category   has one value, and is missing elsewhere: whether it is there is what can be learnt
 flag       is boolean, or whole numbers that are 0/1 or -1/1, or has two different texts (yes/no)
@@ -19,7 +21,7 @@ category   is whole numbers named like a code (``zip postcode code id type sku .
 number     is any other number, a duration or a time of day (in seconds), or text of which more than 99 % parse as
            numbers ("12.5", "1,234"). Few distinct whole numbers (a month, a grade, a count) stay numbers: their order is
            worth keeping, and an embedding of numbers can take each of them apart
-text       is text that mostly differs from row to row and has at least 4 words on average (ignored until the text kind)
+text       is text that mostly differs from row to row and has at least 6 words on average; see :mod:`lamina.data.text`
 category   is any other text, however many distinct values there are
 =========  ===============================================================================================================
 """
@@ -197,7 +199,7 @@ def guess(column: pl.Series, *, plain: bool = False) -> Guess:
 def regard(column: pl.Series, kind: str) -> Guess | None:
     """Take a column for the kind that a person gave; None if its values cannot be of it."""
     details = {"dtype": str(column.dtype), "missing": round(column.null_count() / max(len(column), 1), 6)}
-    if kind in ("text", "id", "constant"):
+    if kind in ("id", "constant"):
         return Guess(kind, f"given as {kind}, which is not learnt from", details)
     values = {"number": numbers, "date": dates}.get(kind, texts)(column)
     if values is None or values.null_count() == len(values):
@@ -315,13 +317,8 @@ def _text(column: pl.Series, details: dict[str, Any], plain: bool) -> Guess:
         return _single(column, details, plain)
     if distinct == 2:
         return _flag(values.to_list(), details)
-    sample = values.head(2000)
-    words = float(sample.str.strip_chars().str.count_matches(r"\s+").mean() or 0) + 1  # pyright: ignore[reportArgumentType]
     share = distinct / present
     if not (declared or plain):
-        if words >= 4 and share > 0.5 and present >= 5:
-            reason = f"free text of {words:.0f} words on average; text is not learnt from yet in tables"
-            return Guess("text", reason, details | {"distinct": distinct})
         if share >= 0.95 and (present >= 20 or (present >= 5 and _words(column.name) & _ID_WORDS)):
             return Guess("id", f"{distinct:,} different texts in {present:,} rows", details | {"distinct": distinct})
     reason = f"{distinct:,} distinct {'levels' if declared else 'texts'} in {rows:,} rows"

@@ -21,8 +21,10 @@ from typing import Any
 
 import polars as pl
 
+from lamina.data.folder import read_arrays, read_folder
 from lamina.data.frames import column_names, from_memory, like, objects
 from lamina.data.kinds import NULLS, iso_dates
+from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
 
 __all__ = ["NULLS", "like", "read_table"]
@@ -70,8 +72,9 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
 
     Args:
         source: A path to CSV or TSV (the separator is found: ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
-            .gz; or a frame of pandas, polars, pyarrow or any library that narwhals or Arrow knows; a NumPy array (columns
-            ``x0, x1, ...``); a dict of columns; a list of dicts.
+            .gz; a folder that holds a folder of images or of .txt files for each class; an .npz archive of arrays; or a frame of
+            pandas, polars, pyarrow or any library that narwhals or Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of 3
+            or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays or images.
         columns: Keep only these, in this order.
 
     Raises:
@@ -107,8 +110,12 @@ def _read_file(path: Path) -> pl.DataFrame:
     if "://" in str(path) or ":/" in str(path)[:8]:
         raise ReadError(f"{path} is an address; lamina reads local files: download it first")
     if path.is_dir():
-        files = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:5]
-        raise ReadError(f"{path} is a folder, expected a file" + (": one of " + ", ".join(files) if files else "; it is empty"))
+        tables = sorted(entry.name for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in _FORMATS)
+        if tables and not any(entry.is_dir() for entry in path.iterdir()):
+            raise ReadError(f"{path} is a folder, expected a file: one of {', '.join(tables[:5])}")
+        return read_folder(path)
+    if path.suffix.lower() == ".npz" and path.exists():
+        return read_arrays(path)
     try:
         with open(path, "rb") as file:
             head = file.read(65536)
@@ -140,8 +147,19 @@ def _read_file(path: Path) -> pl.DataFrame:
         table = _read_json(path, data)
     else:
         table = _read_binary(path, data, found)
+    table = _beside(path, table) if found in ("text", "json") else table
     if not table.width or not table.height:
         raise ReadError(f"{path} has no {'columns' if not table.width else 'rows'}; expected at least one")
+    return table
+
+
+def _beside(path: Path, table: pl.DataFrame) -> pl.DataFrame:
+    """Images that a file names are beside that file, wherever lamina is started."""
+    for column in table:
+        first: Any = column.drop_nulls().first() if column.dtype == pl.String else None
+        named = isinstance(first, str) and first.lower().endswith(SUFFIXES)
+        if named and not Path(first).exists() and (path.parent / first).exists():
+            table = table.with_columns((f"{path.parent}{os.sep}" + column).alias(column.name))
     return table
 
 

@@ -11,6 +11,9 @@ number     Float64, NaN and infinite as null  ``low``, ``high`` (finite), ``whol
 flag       Boolean, unseen values as null     ``levels``: [text of false, text of true]
 category   String                             ``levels``: the (at most 20) most frequent texts; ``distinct``: how many in all
 date       Datetime("us"), UTC without zone   ``low``, ``high`` (ISO text), ``time``: whether the time of day varies
+image      see :mod:`lamina.data.image`       ``source``, ``channels``, ``sizes``
+text       String                             ``words``: how many there are on average
+series     see :mod:`lamina.data.series`      ``channels``, ``shortest``, ``longest``
 =========  =================================  =====================================================================
 
 ``check`` may be given what it returned: it changes nothing then.
@@ -28,14 +31,17 @@ from typing import Any
 
 import polars as pl
 
+from lamina.data import image, series, text
 from lamina.data.kinds import Guess, dates, guess, numbers, regard, texts, unparsed
 from lamina.data.read import nearest, read_table
 from lamina.errors import SchemaError
 
 KINDS = ("number", "flag", "category", "date", "text", "image", "series", "id", "constant", "other")
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
-LEARNT = ("number", "flag", "category", "date")
-"""The kinds of a table's columns that can be learnt from."""
+RICH = {"image": image, "text": text, "series": series}
+"""The kinds whose every value is more than a word or a number; each has a file of its own."""
+LEARNT = ("number", "flag", "category", "date", *RICH)
+"""The kinds of columns that can be learnt from."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +100,10 @@ class Schema:
             rows = "1 row" if table.height else "no rows"
             raise SchemaError(f"the table has {rows} (n_samples={table.height}); learning needs at least 2, better hundreds")
         kinds, roles = dict(kinds or {}), _roles(table, target, dict(roles or {}))
-        _known("kinds", kinds, table.columns, (*LEARNT, "text", "id", "constant"))
+        _known("kinds", kinds, table.columns, (*LEARNT, "id", "constant"))
         columns = [_column(values, kinds.get(values.name), roles.get(values.name)) for values in table]
         features = any(column.role == "feature" for column in columns)
-        if not features:  # a lone x = 1, 2, 3, ... is more likely a measurement than a row number
+        if not features:  # a lone x = 1, 2, 3, ... is more likely a measurement than a row number, a lone text no name
             columns = [_reprieved(column, table[column.name]) for column in columns]
         if not any(column.role == "feature" for column in columns):
             raise SchemaError(_nothing_left(columns))
@@ -214,7 +220,7 @@ def _known(option: str, given: Mapping[str, str], names: Sequence[str], words: S
 
 def _column(values: pl.Series, kind: str | None, role: str | None) -> Column:
     wanted = role in ("feature", "target", "group", "time", "weight", "split") or kind in LEARNT
-    found = guess(values, plain=wanted and role != "target") if kind is None else _forced(values, kind)
+    found = _guessed(values, plain=wanted and role != "target") if kind is None else _forced(values, kind)
     if role == "target" and found.kind in ("id", "text"):
         found = guess(values, plain=True)
     if role is None:
@@ -230,14 +236,25 @@ def _column(values: pl.Series, kind: str | None, role: str | None) -> Column:
     return Column(values.name, found.kind, role, reason, found.details)
 
 
+def _guessed(values: pl.Series, plain: bool) -> Guess:
+    """Images and series are told by their dtype or their files, text only once it is nothing simpler."""
+    rich = image.guess(values) or series.guess(values)
+    if rich is not None:
+        return rich
+    found = guess(values, plain=plain)
+    return text.guess(values) or found if not plain and found.kind in ("id", "category") else found
+
+
 def _forced(values: pl.Series, kind: str) -> Guess:
     """The kind that a person gave, if the values can be of it."""
-    found = regard(values, kind)
+    found = RICH[kind].regard(values) if kind in RICH else regard(values, kind)
     if found is not None:
         return found
     first = values.drop_nulls().head(1)
-    shown = f", such as {first[0]!r:.40}" if len(first) else ""
-    what = {"flag": "exactly two different values", "date": "dates (2024-05-31)", "number": "numbers"}.get(kind, "plain values")
+    shown = f", such as {first.to_list()[0]!r:.40}" if len(first) else ""
+    what = {"flag": "exactly two different values", "date": "dates (2024-05-31)", "number": "numbers"}
+    what |= {"image": "paths or bytes of image files, or arrays", "series": "lists or arrays of numbers"}
+    what = what.get(kind, "plain values")
     raise SchemaError(
         f"column {values.name!r} cannot be a {kind}: that needs {what}, it holds {values.dtype}{shown}; "
         f"leave it out of kinds, or correct its values"
@@ -248,6 +265,9 @@ def _reprieved(column: Column, values: pl.Series) -> Column:
     if column.role == "ignored" and column.kind == "id" and column.details.get("running"):
         found = guess(values, plain=True)
         return Column(column.name, found.kind, "feature", found.reason + "; kept, as there is no other column", found.details)
+    wordy = column.role == "ignored" and column.kind == "id" and values.dtype == pl.String
+    if wordy and (found := text.regard(values)) and found.details["words"] >= 2:
+        return Column(column.name, "text", "feature", "texts, mostly different; there is no other column", found.details)
     return column
 
 
@@ -347,4 +367,14 @@ def _plural(count: int) -> str:
     return "value" if count == 1 else "values"
 
 
-_CHECKS = {"number": _check_number, "flag": _check_flag, "category": _check_category, "date": _check_date}
+def _check_rich(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
+    return RICH[column.kind].check(column, values)
+
+
+_CHECKS = {
+    "number": _check_number,
+    "flag": _check_flag,
+    "category": _check_category,
+    "date": _check_date,
+    **dict.fromkeys(RICH, _check_rich),
+}

@@ -4,13 +4,43 @@ from __future__ import annotations
 
 from lamina.data.schema import Schema
 from lamina.errors import OptionError
-from lamina.families.family import Family, TableFamily
+from lamina.families.attention import Attention
+from lamina.families.branches import BRANCHES, BranchFamily
+from lamina.families.convolutional import Convolutional
+from lamina.families.family import TABLE, Family, TableFamily
 from lamina.families.feedforward import FeedForward
+from lamina.families.hierarchical import Hierarchical
+from lamina.families.recurrent import Recurrent
 from lamina.families.shortcut import Shortcut
 
-FAMILIES: dict[str, type[Family]] = {family.name: family for family in (FeedForward, Shortcut)}
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family for family in (FeedForward, Shortcut, Convolutional, Recurrent, Attention, Hierarchical)
+}
 
-__all__ = ["FAMILIES", "Family", "FeedForward", "Shortcut", "TableFamily", "choose_family", "make_family"]
+#: The family for a table with such a column, the richest kind first, and why.
+AUTO = {
+    "image": ("convolutional", "whose windows see the same thing wherever it is"),
+    "text": ("attention", "which weighs each word by the others"),
+    "series": ("convolutional", "whose windows see the same thing whenever it happens"),
+}
+PLURALS = {"image": "images", "text": "texts", "series": "series", "table": "plain columns"}
+BRANCHES.update({"image": Convolutional, "text": Attention, "series": Convolutional})
+
+__all__ = [
+    "FAMILIES",
+    "Attention",
+    "BranchFamily",
+    "Convolutional",
+    "Family",
+    "FeedForward",
+    "Hierarchical",
+    "Recurrent",
+    "Shortcut",
+    "TableFamily",
+    "choose_family",
+    "make_family",
+    "works_with",
+]
 
 
 def make_family(name: str) -> type[Family]:
@@ -24,14 +54,40 @@ def make_family(name: str) -> type[Family]:
     return FAMILIES[name]
 
 
-def choose_family(name: object, schema: Schema) -> Family:
-    """The family for "auto", from the schema; else the one that was named, with its default options.
+def choose_family(family: object, schema: Schema) -> tuple[Family, str]:
+    """The family for "auto", from the schema; else the one that was given, by name or whole; and why.
 
     Raises:
-        OptionError: There is none of that name.
+        OptionError: There is none of that name, or it has no way to read any of the columns.
     """
-    if not isinstance(name, str):
+    kinds = {column.kind: column.name for column in reversed(schema.features)}
+    if isinstance(family, str) and family == "auto":
+        rich = next((kind for kind in AUTO if kind in kinds), None)
+        if rich is None:
+            return FeedForward(), "plain columns: feedforward networks that share weights and answer together"
+        name, why = AUTO[rich]
+        return FAMILIES[name](), f"column {kinds[rich]!r} holds {PLURALS[rich]}: {name}, {why}"
+    if isinstance(family, str):
+        family = make_family(family)()
+    if not isinstance(family, Family):
         raise OptionError(
-            f"family is {name!r}, expected 'auto', a name ({', '.join(FAMILIES)}), or a family such as FeedForward()"
+            f"family is {family!r}, expected 'auto', a name ({', '.join(FAMILIES)}), or a family such as FeedForward()"
         )
-    return FeedForward() if name == "auto" else make_family(name)()
+    if not any(kind in family.reads for kind in kinds):
+        able = [name for name, other in FAMILIES.items() if any(kind in other.reads for kind in kinds)]
+        reads = " and ".join(PLURALS.get(kind, kind) for kind in dict.fromkeys(map(_sort, family.reads)))
+        raise OptionError(
+            f"the family {family.name!r} reads {reads}, but the columns are of the kinds {', '.join(sorted(kinds))}; "
+            f"take 'auto' or one of {', '.join(able)}"
+        )
+    return family.check(), "as asked"
+
+
+def works_with() -> dict[str, dict[str, bool]]:
+    """Which family reads which kinds of columns in a way of its own; the table in docs/families.md is made from it."""
+    kinds = (*TABLE, "image", "text", "series")
+    return {name: {kind: kind in family.reads for kind in kinds} for name, family in FAMILIES.items()}
+
+
+def _sort(kind: str) -> str:
+    return "table" if kind in TABLE else kind

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
-from lamina.data.encoding import Input
+import torch
+
+from lamina.data.encode import Encoder
+from lamina.data.encoding import Encoding, Input
+from lamina.data.task import Task
+from lamina.data.text import words_of
+from lamina.errors import DataError, OptionError
 from lamina.families.family import TABLE, Family, TableFamily
+from lamina.families.vectors import WordVectors
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Dense, TokenEmbedding
+from lamina.graph.layers.pretrained import Normalise, Pretrained, part_maker, registered
 from lamina.graph.layers.sequence import Present
+from lamina.graph.modules.pretrained import part_shape
+from lamina.graph.net import Net
 from lamina.options import option
+from lamina.train.recipe import Recipe
 
 #: For each kind of column the family whose branch reads it in a family that has none of its own for it.
 BRANCHES: dict[str, type[BranchFamily]] = {}
+
+FINE_TUNING_RATE = 3e-4
 
 
 @dataclass
@@ -23,6 +39,39 @@ class BranchFamily(Family):
     token_size: int = option(64, "length of the learnt vector of a token", low=1, high=4096)
     joined: int = option(128, "neurons of the layer where several branches join", low=1, high=65_536)
     dropout: float = option(0.1, "share of neurons silenced at random in training", low=0, high=0.95)
+    vectors: str = option("", "file of word vectors (GloVe, word2vec, .npz) that tokens begin with; token_size follows it")
+    image_part: str = option("", "registered part that reads the images in place of the family's own layers")
+    frozen: bool = option(True, "keep the weights of image_part as they are")
+
+    def check(self) -> Self:
+        super().check()
+        owner = type(self).__name__
+        if self.vectors and not Path(self.vectors).is_file():
+            raise OptionError(f"{owner}.vectors is {self.vectors!r}, expected the path of a file; there is none")
+        if self.vectors and self.tokens != "words":
+            raise OptionError(f"{owner}.tokens is {self.tokens!r}, expected 'words' beside vectors, which are of words")
+        if self.image_part and self.image_part not in registered():
+            known = ", ".join(registered()) or "none"
+            raise OptionError(
+                f"{owner}.image_part is {self.image_part!r}, expected a registered part ({known}); "
+                "register it: from lamina.graph.layers.pretrained import register"
+            )
+        return self
+
+    def encoding(self) -> Encoding:
+        """Images are brought to the size that a pretrained part was taught on, unless a person says another."""
+        encoding = super().encoding()
+        if not self.image_part or encoding.image_size:
+            return encoding
+        return dataclasses.replace(encoding, image_size=part_maker(self.image_part).size)
+
+    def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task) -> Recipe:
+        """A pretrained part is fine-tuned in small steps, or what it was taught is undone; frozen, it sees plain images."""
+        decided: dict[str, Any] = {}
+        if self.image_part and any(block.kind == "image" for block in inputs.values()):
+            decided = {"augment": None} if self.frozen else {"learning_rate": FINE_TUNING_RATE}
+        decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
+        return super().complete(dataclasses.replace(recipe, **decided), rows=rows, inputs=inputs, task=task)
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
         """Add the branch of a column, whose input is there already; return the node that ends it, of one axis."""
@@ -45,7 +94,18 @@ class BranchFamily(Family):
         graph.layer(present, Present(), after=f"{name}_steps")
         return name, present
 
+    def pretrained(self, graph: Graph, name: str, block: Input) -> str:
+        """Add the registered part as the branch of an image."""
+        maker = part_maker(self.image_part)
+        normalise = Normalise(maker.mean, maker.std)
+        graph.layer(f"{name}_normalise", normalise, after=name)
+        out = part_shape(self.image_part, normalise.result(block.shape))
+        graph.layer(f"{name}_part", Pretrained(self.image_part, out=out, frozen=self.frozen), after=f"{name}_normalise")
+        return f"{name}_part"
+
     def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
+        if self.vectors and (width := WordVectors(self.vectors).width) != self.token_size:
+            return dataclasses.replace(self, token_size=width).graph(inputs, outputs)
         graph = Graph()
         plain = {name: block for name, block in inputs.items() if block.kind in ("numbers", "flags", "categories")}
         nodes = [self.table(graph, plain)] if plain else []
@@ -53,7 +113,11 @@ class BranchFamily(Family):
             if name in plain or block.kind == "steps":
                 continue
             graph.input(name, shape=block.shape)
-            reader = self if block.kind in self.reads else BRANCHES[block.kind]()
+            if block.kind == "image" and self.image_part:
+                nodes.append(self.pretrained(graph, name, block))
+                continue
+            shared = {"token_size": self.token_size, "vectors": self.vectors}
+            reader = self if block.kind in self.reads else BRANCHES[block.kind](**shared)
             nodes.append(reader.branch(graph, name, block))
         if len(nodes) > 1:
             graph.layer("joined", Dense(self.joined, "relu", dropout=self.dropout), after=nodes)
@@ -61,6 +125,32 @@ class BranchFamily(Family):
         graph.layer("head", Dense(outputs), after=nodes)
         graph.output("answer", after="head")
         return graph
+
+    @torch.no_grad()
+    def lay_in(self, net: Net, encoder: Encoder) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Put the vectors of known words into the embedding of each text; the others keep their fresh ones.
+
+        Returns:
+            How many words were found, a sentence for each text.
+
+        Raises:
+            DataError: No word has a vector.
+        """
+        notes = []
+        for text in encoder.texts if self.vectors else ():
+            words = words_of(text)[2:]  # code 0 is nothing, 1 is unknown
+            found = WordVectors(self.vectors).find(words)
+            if not found:
+                raise DataError(
+                    f"none of the {len(words):,} words of column {text.name!r} has a vector in {self.vectors}; "
+                    "take a file of the same language, or leave vectors out"
+                )
+            weight = net.get_parameter(f"{text.block}_embedding.weight")
+            for code, word in enumerate(words, 2):
+                if word in found:
+                    weight[code] = torch.from_numpy(found[word])
+            notes.append(f"{text.name}: {len(found):,} of {len(words):,} words begin with vectors of {self.vectors}")
+        return tuple(notes)
 
 
 __all__ = ["BRANCHES", "TABLE", "BranchFamily"]

@@ -18,6 +18,11 @@ def step(x: Tensor) -> Tensor:
     return x.clamp(-1, 0).floor() + 1
 
 
+def lecun_tanh(x: Tensor) -> Tensor:
+    """LeNet-5's squashing (LeCun et al. 1998, appendix A): 1 at 1, -1 at -1, and steepest bent there."""
+    return (x * (2 / 3)).tanh() * 1.7159
+
+
 def softmax(x: Tensor) -> Tensor:
     return x.softmax(-1)
 
@@ -27,6 +32,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "step": step,
     "logistic": Tensor.sigmoid,
     "tanh": Tensor.tanh,
+    "lecun_tanh": lecun_tanh,
     "relu": Tensor.relu,
     "leaky_relu": F.leaky_relu,
     "elu": F.elu,

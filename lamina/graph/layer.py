@@ -12,7 +12,7 @@ from lamina.errors import GraphError
 
 Shape = tuple[int, ...]
 
-ACTIVATIONS = ("identity", "step", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softmax")
+ACTIVATIONS = tuple("identity step logistic tanh lecun_tanh relu leaky_relu elu selu gelu silu softmax".split())
 PROPAGATIONS = ("weighted_sum",)
 JOINS = ("concat", "add")
 KINDS: dict[str, type[Layer]] = {}

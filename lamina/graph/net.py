@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -85,6 +86,21 @@ class Net(nn.Module):
                 raise GraphError(f"there is no layer {name!r} to look at; {nearest(name, self.plan.shapes)}")
         values = self._run(batch)
         return {name: values[name] for name in names}
+
+    @torch.no_grad()
+    def attention(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """How much each layer that attends looks at what, by its name: weights that sum to 1, for every row and head."""
+        training = self.training
+        self.eval()
+        values = self._run(batch)
+        found: dict[str, Tensor] = {}
+        for name in self.plan.order:
+            module: Any = self._child(name)
+            if callable(getattr(module, "weights", None)):
+                x, mask = self._read(name, values), self.plan.masks.get(name)
+                found[name] = module.weights(x) if mask is None else module.weights(x, values[mask])
+        self.train(training)
+        return found
 
     @torch.no_grad()
     def prepare(self, batch: Mapping[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +13,25 @@ if TYPE_CHECKING:
     from lamina.data.task import Task
 
 CHUNK = 2048
+CHUNK_BYTES = 2**28
+"""Rows that go through a network at once: at most so many, and so many bytes in its largest layer."""
+
+
+def chunk_rows(net: torch.nn.Module) -> int:
+    """How many rows may go through at once; pictures and long texts are large inside."""
+    plan = getattr(net, "plan", None)
+    widest = max((math.prod(shape) for shape in plan.shapes.values()), default=1) if plan is not None else 1
+    return max(1, min(CHUNK, CHUNK_BYTES // (4 * widest)))
 
 
 def forward(net: torch.nn.Module, inputs: dict[str, torch.Tensor], rows: int) -> torch.Tensor:
     """Outputs of the network for all rows, in evaluation mode, a chunk at a time so that memory stays bounded."""
-    was_training = net.training
+    was_training, chunk = net.training, chunk_rows(net)
     net.eval()
     try:
         with torch.inference_mode():
             parts = [
-                net({name: block[start : start + CHUNK] for name, block in inputs.items()}) for start in range(0, rows, CHUNK)
+                net({name: block[start : start + chunk] for name, block in inputs.items()}) for start in range(0, rows, chunk)
             ]
         return torch.cat(parts)
     finally:

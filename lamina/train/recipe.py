@@ -80,5 +80,10 @@ class Recipe(Options):
     huber_delta: float = option(
         1.0, "where the huber loss turns from square to line, in standard deviations", low=1e-6, high=1e6
     )
+    precision: str = option(
+        "auto",
+        "numbers of products and convolutions in training; bfloat16 is faster where the processor has units for it",
+        choices=("auto", "float32", "bfloat16"),
+    )
     step_mode: str = option("auto", "how a step is executed", choices=("auto", "eager", "traced", "cuda_graph"))
     threads: int | None = option(None, "CPU threads; none to suit the net", low=1, high=1024, kind=int)

@@ -10,13 +10,14 @@ Three ways to execute it give the same numbers:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lamina.errors import OptionError, TrainingError
+from lamina.train.augment import Augment
 from lamina.train.losses import Loss, make_loss
 from lamina.train.optimizers import Optimizer, make_optimizer
 from lamina.train.parameters import FlatParameters
@@ -35,17 +36,24 @@ Tick = Callable[[int], bool]
 
 
 class Batch:
-    """The rows of one step, in tensors that stay where they are: those of the feed itself when a step takes all rows."""
+    """The rows of one step, in tensors that stay where they are: those of the feed itself when a step takes all rows.
 
-    def __init__(self, feed: Feed, rows: int) -> None:
+    Args:
+        feed: Where the rows come from.
+        rows: How many there are in a step.
+        changes: What is done, in place, to blocks of the batch before each step, by name: augmentation.
+    """
+
+    def __init__(self, feed: Feed, rows: int, changes: Mapping[str, Callable[[Tensor], Any]] | None = None) -> None:
         self.rows = rows
+        self.changes = changes or {}
         self._pairs: list[tuple[Tensor, Tensor]] = []
-        self.inputs = {name: self._place(block, rows) for name, block in feed.inputs.items()}
+        self.inputs = {name: self._place(block, rows, name in self.changes) for name, block in feed.inputs.items()}
         self.target = self._place(feed.target, rows)
         self.weight = None if feed.weight is None else self._place(feed.weight, rows)
 
-    def _place(self, block: Tensor, rows: int) -> Tensor:
-        if rows == len(block):
+    def _place(self, block: Tensor, rows: int, changed: bool = False) -> Tensor:
+        if rows == len(block) and not changed:
             return block
         self._pairs.append((block, block.new_empty((rows, *block.shape[1:]))))
         return self._pairs[-1][1]
@@ -60,6 +68,8 @@ class Batch:
         """Take these rows of the feed."""
         for block, tensor in self._pairs:
             torch.index_select(block, 0, rows, out=tensor)
+        for name, change in self.changes.items():
+            change(self.inputs[name])
 
 
 class _Step:
@@ -67,14 +77,16 @@ class _Step:
 
     def __init__(self, trainer: Trainer, rows: int) -> None:
         self.trainer = trainer
-        self.batch = Batch(trainer.feed, rows)
+        self.batch = Batch(trainer.feed, rows, trainer.changes)
         self.flat = trainer.optimizer.parameters
         self.replay: Replay | None = None
 
     def compute(self) -> Tensor:
         """The loss of the batch."""
-        batch = self.batch
-        return self.trainer.loss(self.trainer.net(batch.inputs), batch.target, batch.weight)
+        batch, half = self.batch, self.trainer.precision == "bfloat16"
+        with torch.autocast(batch.target.device.type, torch.bfloat16, enabled=half):
+            outputs = self.trainer.net(batch.inputs)
+        return self.trainer.loss(outputs.float() if half else outputs, batch.target, batch.weight)
 
     def eager(self) -> Tensor:
         """Leave the gradients where they belong and return the loss."""
@@ -220,6 +232,8 @@ class Trainer:
         optimizer: See :mod:`lamina.train.optimizers`.
         batch_size: Rows in a step; the last step of an epoch takes what is left.
         mode: "eager", "traced", "cuda_graph", or "auto" for what is fastest on the device.
+        changes: What is done, in place, to blocks of each batch, by name; see :mod:`lamina.train.augment`.
+        precision: "float32", or "bfloat16" for products and convolutions in half as many bits; weights stay as they are.
 
     Attributes:
         steps_per_epoch: Steps that :meth:`run_epoch` takes for all rows.
@@ -230,7 +244,16 @@ class Trainer:
     """
 
     def __init__(
-        self, net: nn.Module, feed: Feed, *, loss: Loss, optimizer: Optimizer, batch_size: int, mode: str = "auto"
+        self,
+        net: nn.Module,
+        feed: Feed,
+        *,
+        loss: Loss,
+        optimizer: Optimizer,
+        batch_size: int,
+        mode: str = "auto",
+        changes: Mapping[str, Callable[[Tensor], Any]] | None = None,
+        precision: str = "float32",
     ) -> None:
         device = feed.target.device
         fitting = {"traced": "cpu", "cuda_graph": "cuda"}.get(mode, device.type)
@@ -239,6 +262,7 @@ class Trainer:
                 f"step_mode is {mode!r} on the device {device}, expected {fitting!r} for it; set step_mode='auto'"
             )
         self.net, self.feed, self.loss, self.optimizer, self.mode = net, feed, loss, optimizer, mode
+        self.changes, self.precision = changes, precision
         self.batch_size = min(batch_size, len(feed))
         self.steps_per_epoch = -(-len(feed) // self.batch_size)
         self.why_eager = ""
@@ -307,7 +331,17 @@ def make_step(net: nn.Module, feed: Feed, recipe: Recipe) -> Trainer:
         optimizer=make_optimizer(flat, recipe),
         batch_size=len(feed) if recipe.batch_size == "full" else int(recipe.batch_size),
         mode=recipe.step_mode,
+        changes=_augmented(feed, recipe),
+        precision=recipe.precision,
     )
+
+
+def _augmented(feed: Feed, recipe: Recipe) -> dict[str, Augment]:
+    """Images are the blocks of (N, height, width, channels) in bytes."""
+    if not isinstance(recipe.augment, tuple | list) or not recipe.augment:
+        return {}
+    augment = Augment(tuple(recipe.augment))
+    return {name: augment for name, block in feed.inputs.items() if block.dtype == torch.uint8 and block.dim() == 4}
 
 
 def _no_decay(name: str, parameter: nn.Parameter) -> bool:

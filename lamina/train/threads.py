@@ -7,6 +7,7 @@ among other threads round differently.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -44,31 +45,41 @@ def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
 
 
 def multiplications(net: nn.Module, feed: Feed) -> int:
-    """Multiplications in the matrix products of the forward pass for the first 8 rows."""
+    """Multiplications in the matrix products of the forward pass for the first 8 rows.
+
+    Products by the same weights wait for one another, as the steps of a recurrent layer do, and are no work to share: where
+    there is such a chain, the mean of its steps is what counts.
+    """
     training = net.training
     net.eval()  # no dropout, no running means
     try:
-        with torch.no_grad(), _Counter() as counter:
+        with torch.no_grad(), _Counter({p.data_ptr() for p in net.parameters()}) as counter:
             net({name: block[:_ROWS] for name, block in feed.inputs.items()})
     finally:
         net.train(training)
-    return counter.count
+    return counter.count // max(counter.uses.values(), default=1)
 
 
 class _Counter(TorchDispatchMode):
     """Counts the multiplications of the products that pass by."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: set[int]) -> None:
         super().__init__()
-        self.count = 0
+        self.count, self.weights, self.uses = 0, weights, Counter[int]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        if name in ("mm", "addmm") and args[-1].data_ptr() in self.weights:
+            self.uses[args[-1].data_ptr()] += 1
         if name in ("mm", "bmm"):
             self.count += result.numel() * args[0].shape[-1]
         elif name in ("addmm", "baddbmm"):
             self.count += result.numel() * args[1].shape[-1]
+        elif name == "mkldnn_rnn_layer":  # an LSTM: (steps, rows, width) times what reads the step and what the state
+            steps, rows = args[0].shape[:2]
+            self.uses[args[2].data_ptr()] += steps
+            self.count += steps * rows * (args[1].numel() + args[2].numel())
         elif name == "convolution":
             self.count += result.numel() * prod(args[1].shape[1:])
         return result

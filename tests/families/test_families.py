@@ -6,6 +6,7 @@ import pytest
 
 import lamina
 from lamina.data.encoding import Input
+from lamina.data.schema import Schema
 from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families import FAMILIES, Family, FeedForward, Shortcut, choose_family, make_family
@@ -65,11 +66,12 @@ def test_what_is_left_to_decide_is_decided():
 
 def test_families_go_by_name():
     assert make_family("shortcut") is Shortcut
-    assert isinstance(choose_family("auto", None), FeedForward)
+    schema = Schema.infer({"x": [1.5, 2.5, 3.5], "y": ["a", "b", "a"]}, target="y")
+    assert isinstance(choose_family("auto", schema)[0], FeedForward)
     with pytest.raises(OptionError, match="there is no family 'forrest'; take 'auto' or one of feedforward, shortcut"):
         make_family("forrest")
     with pytest.raises(OptionError, match="family is None, expected 'auto', a name"):
-        choose_family(None, None)
+        choose_family(None, schema)
     with pytest.raises(OptionError, match="has nothing to read"):
         FeedForward().graph({}, 1)
     with pytest.raises(TypeError, match="draws no graph"):

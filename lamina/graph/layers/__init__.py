@@ -8,7 +8,7 @@ Shapes leave out the batch axis: ``(64,)`` is 64 neurons, ``(32, 64)`` is 64 neu
 ``(3, 32, 32)`` is 3 channels of an image.
 """
 
-from lamina.graph.layers import attention, convolution, pretrained, recurrent, sequence
+from lamina.graph.layers import attention, attention_pool, convolution, pretrained, recurrent, sequence
 from lamina.graph.layers.dense import Activation, Dense, Dropout, Flatten, Join, MemberDense, Norm
 from lamina.graph.layers.embedding import CategoryEmbedding, NumberEmbedding, TokenEmbedding
 
@@ -24,6 +24,7 @@ __all__ = [
     "NumberEmbedding",
     "TokenEmbedding",
     "attention",
+    "attention_pool",
     "convolution",
     "pretrained",
     "recurrent",

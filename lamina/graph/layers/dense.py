@@ -176,10 +176,12 @@ class Norm(Layer):
 
     Args:
         kind: ``"layer"`` over the last axis of each row (Ba et al. 2016); ``"batch"`` over the rows of a batch, with running
-            statistics for prediction (Ioffe and Szegedy 2015, algorithms 1 and 2), each neuron of each member on its own.
+            statistics for prediction (Ioffe and Szegedy 2015, algorithms 1 and 2), each neuron of each member on its own; each
+            channel of an image over rows and pixels (section 3.2).
 
     Shape:
-        ``(d,)`` or ``(members, d)``, kept.
+        ``(d,)`` or ``(members, d)``, and for ``"batch"`` ``(channels, height, width)``; kept. ``"layer"`` reads
+        ``(..., steps, d)``, too.
     """
 
     kind: str = "layer"
@@ -194,12 +196,12 @@ class Norm(Layer):
         check_word(self, "kind", ("layer", "batch"))
 
     def result(self, shape: Shape) -> Shape:
-        if len(shape) not in (1, 2):
-            raise GraphError(f"Norm reads (neurons,) or (members, neurons), but was given {shape}; put Flatten() before it")
+        if self.kind == "batch" and len(shape) > 3:
+            raise GraphError(f"Norm('batch') reads up to (channels, height, width), but was given {shape}; take Norm('layer')")
         return shape
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
-        learnt = shape[-1:] if self.kind == "layer" else shape
+        learnt = shape[-1:] if self.kind == "layer" else shape[:1] if len(shape) == 3 else shape
         return {"weight": learnt, "bias": learnt}
 
 

@@ -94,15 +94,16 @@ class Norm(Part):
         self.weight.fill_(1)
         self.bias.fill_(0)
         if self.layer.kind == "batch":
-            self.register_buffer("running_mean", torch.zeros(self.shape))
-            self.register_buffer("running_variance", torch.ones(self.shape))
+            self.register_buffer("running_mean", torch.zeros_like(self.weight))
+            self.register_buffer("running_variance", torch.ones_like(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.layer.kind == "layer":
             return F.layer_norm(x, self.shape[-1:], self.weight, self.bias)
         mean, variance = self.running_mean.flatten(), self.running_variance.flatten()  # views: updated in place
         training = self.training and len(x) > 1  # one row has no variance: the last batch may be that small
-        y = F.batch_norm(x.flatten(1), mean, variance, self.weight.flatten(), self.bias.flatten(), training)
+        flat = x if x.dim() == 4 else x.flatten(1)  # an image is as it is: one mean for each channel
+        y = F.batch_norm(flat, mean, variance, self.weight.flatten(), self.bias.flatten(), training)
         return y.view_as(x)
 
 

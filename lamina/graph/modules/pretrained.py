@@ -2,6 +2,114 @@
 
 from __future__ import annotations
 
-from lamina.graph.modules.part import Parts
+from typing import Any
 
-PARTS: Parts = {}
+import torch
+from torch import Generator, Tensor, nn
+
+from lamina.errors import GraphError
+from lamina.graph.layer import Shape
+from lamina.graph.layers import pretrained as kinds
+from lamina.graph.modules.part import Part, Parts
+
+_ROWS = 64  # at once outside training: what a part holds inside is unknown, and may be large
+_GRAY = (0.299, 0.587, 0.114)
+
+
+def make_part(name: str, options: dict[str, Any] | None = None, *, generator: Generator | None = None) -> nn.Module:
+    """The module that is registered under this name.
+
+    Whatever it draws at random is drawn from the generator; torch's own stream of random numbers goes on as if it had not.
+
+    Raises:
+        GraphError: Nothing is registered so, it cannot be made with these options, or what is made is no ``nn.Module``.
+    """
+    make = kinds.part_maker(name).make
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0 if generator is None else int(torch.randint(2**62, (), generator=generator)))
+        try:
+            module = make(**(options or {}))
+        except TypeError as error:
+            raise GraphError(f"part {name!r} cannot be made with the options {options or {}}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise GraphError(
+            f"part {name!r} made a {type(module).__name__}, expected an nn.Module; mend the function that makes it"
+        )
+    return module
+
+
+@torch.no_grad()
+def shape_out(name: str, module: nn.Module, shape: Shape) -> Shape:
+    """The shape that comes out when a row of this shape goes in, found with a row of zeros.
+
+    Raises:
+        GraphError: The module cannot read such a row, or gives something else than one tensor with the rows first.
+    """
+    modes = {child: child.training for child in module.modules()}
+    module.eval()
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
+    try:
+        y = module(like.new_zeros(2, *shape))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise GraphError(f"part {name!r} cannot read {shape}: {reason}; give it what it was made for") from error
+    finally:
+        for child, training in modes.items():
+            child.training = training
+    if not isinstance(y, Tensor) or y.dim() < 2 or len(y) != 2:
+        given = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise GraphError(f"part {name!r} gives {given} for 2 rows, expected one tensor with the rows first; wrap the module")
+    return tuple(y.shape[1:])
+
+
+def part_shape(name: str, shape: Shape, options: dict[str, Any] | None = None) -> Shape:
+    """What to say as ``Pretrained.out`` for inputs of this shape; makes the part to find out."""
+    return shape_out(name, make_part(name, options), shape)
+
+
+class Pretrained(Part):
+    """Frozen, it stays in evaluation mode: a batch norm in training mode would go on counting."""
+
+    module: nn.Module
+
+    def __init__(self, layer: kinds.Pretrained, shape: Shape, generator: Generator) -> None:
+        super().__init__(layer, shape, generator)
+        self.module = make_part(layer.part, layer.options, generator=generator)
+        out = shape_out(layer.part, self.module, shape)
+        if out != layer.out:
+            raise GraphError(f"part {layer.part!r} gives {out} for {shape}, but the graph says {layer.out}; say out={out}")
+        if layer.frozen:
+            self.module.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Pretrained:
+        super().train(mode)
+        if self.layer.frozen:
+            self.module.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or len(x) <= _ROWS:
+            return self.module(x)
+        return torch.cat([self.module(part) for part in x.split(_ROWS)])
+
+
+class Normalise(Part):
+    """Channels last in memory, as images are stored and convolutions on a CPU are fastest."""
+
+    mean: Tensor
+    scale: Tensor
+    gray: Tensor
+
+    def initialise(self, generator: Generator) -> None:
+        self.register_buffer("mean", 255 * torch.tensor(self.layer.mean), persistent=False)
+        self.register_buffer("scale", 1 / (255 * torch.tensor(self.layer.std)), persistent=False)
+        self.register_buffer("gray", torch.tensor(_GRAY), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[..., :3].to(self.mean.dtype)
+        if x.shape[-1] == 3 and len(self.mean) == 1:
+            x = (x @ self.gray)[..., None]
+        return ((x - self.mean) * self.scale).permute(0, 3, 1, 2)
+
+
+PARTS: Parts = {kinds.Pretrained: Pretrained, kinds.Normalise: Normalise}

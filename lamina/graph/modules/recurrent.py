@@ -2,6 +2,129 @@
 
 from __future__ import annotations
 
-from lamina.graph.modules.part import Parts
+from typing import Any
 
-PARTS: Parts = {}
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from lamina.graph.layer import Layer, Shape
+from lamina.graph.layers import recurrent as kinds
+from lamina.graph.modules.part import Part, Parts
+
+_FORGET = 1  # the place of the forget gate among the LSTM's
+
+#: What a layer carries from one step to the next.
+State = tuple[Tensor, ...]
+
+
+class Recurrent(Part):
+    """PyTorch's own kernels, one direction at a time; padding stands behind a sequence, so nothing has to be packed."""
+
+    def initialise(self, generator: Generator) -> None:
+        for way in self.layer.ways:
+            weight, weight_state, bias, bias_state = self._tensors(way)
+            for gate, gate_state in zip(weight, weight_state, strict=True):
+                nn.init.xavier_uniform_(gate, generator=generator)
+                nn.init.orthogonal_(gate_state, generator=generator)
+            bias.fill_(0)
+            bias_state.fill_(0)
+            if self.layer.cell == "lstm":
+                bias[_FORGET] = 1
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        sides = x.flatten(0, -3)
+        outputs = [self._run(sides, "", self.begin(sides))[0]]
+        if self.layer.bidirectional:
+            order = _backwards(sides, None if mask is None else mask.flatten(0, -2))
+            back = self._run(_in_order(sides, order), "_back", self.begin(sides))[0]
+            outputs.append(_in_order(back, order))
+        y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        y = F.dropout(y, self.layer.dropout, self.training) if self.layer.dropout else y
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    def begin(self, x: Tensor) -> State:
+        """The state before the first step, for rows like these."""
+        return (x.new_zeros(1, x.shape[0], self.layer.size),) * (2 if self.layer.cell == "lstm" else 1)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Go on from a state by some steps, (N, steps, width)."""
+        return self._run(x, "", state)
+
+    def _run(self, x: Tensor, way: str, state: State) -> tuple[Tensor, State]:
+        weights = [tensor.flatten(0, 1) for tensor in self._tensors(way)]
+        options = (weights, True, 1, 0.0, self.training, False, True)
+        if self.layer.cell == "lstm":
+            y, *after = torch._VF.lstm(x, state, *options)  # pyright: ignore[reportAttributeAccessIssue]
+        else:
+            kernel = torch._VF.gru if self.layer.cell == "gru" else torch._VF.rnn_tanh  # pyright: ignore
+            y, *after = kernel(x, state[0], *options)
+        return y, tuple(after)
+
+    def _tensors(self, way: str) -> list[Tensor]:
+        return [getattr(self, name + way) for name in ("weight", "weight_state", "bias", "bias_state")]
+
+
+def _backwards(x: Tensor, mask: Tensor | None) -> Tensor:
+    """For each step of (N, steps, width) the row of (N * steps, width) that stands there when sequences are turned round.
+
+    Padding stays where it is.
+    """
+    rows, steps = x.shape[:2]
+    place = torch.arange(steps, device=x.device)
+    turned = place.flip(0).expand(rows, steps)
+    if mask is not None:
+        turned = mask.sum(-1, keepdim=True) - 1 - place
+        turned = torch.where(turned < 0, place, turned)
+    return (turned + torch.arange(0, rows * steps, steps, device=x.device)[:, None]).flatten()
+
+
+def _in_order(x: Tensor, order: Tensor) -> Tensor:
+    return x.flatten(0, 1).index_select(0, order).view_as(x)
+
+
+class Ends(Part):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        forwards, backwards = x.chunk(2, -1)
+        if mask is None:
+            return torch.cat([forwards[..., -1, :], backwards[..., 0, :]], -1)
+        there = mask.to(x.dtype)
+        last = there - F.pad(there[..., 1:], (0, 1))  # 1 at the last step that is there
+        last = (last.unsqueeze(-2) @ forwards).squeeze(-2)
+        return torch.cat([last, backwards[..., 0, :] * there[..., :1]], -1)
+
+
+class Loop(nn.Module):
+    """A net inside a net."""
+
+    def __init__(self, layer: Layer, shape: Shape, generator: Generator) -> None:
+        super().__init__()
+        from lamina.graph.net import Net  # it is made of modules such as this one
+
+        self.layer: Any = layer
+        self.shape = shape
+        self.net = Net(self.layer.plan, seed=int(torch.randint(2**62, (), generator=generator)))
+        (self.input,) = self.net.plan.inputs
+        (self.output,) = self.net.plan.outputs.values()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.net.activations({self.input: x.flatten(0, -3)}, [self.output])[self.output]
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    def begin(self, x: Tensor) -> State:
+        """The state before the first step, for rows like these: what every node of the graph said, input first."""
+        plan = self.net.plan
+        return tuple(x.new_zeros(x.shape[0], *plan.shapes[name]) for name in (self.input, *plan.order))
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Go on from a state by one step, (N, 1, width)."""
+        plan = self.net.plan
+        past = dict(zip((self.input, *plan.order), state, strict=True))
+        now = {self.input: x[:, 0]}
+        for name in plan.order:
+            read = [(past if edge.delay else now)[edge.source] for edge in plan.edges[name]]
+            now[name] = self.net.get_submodule(name)(self.net._join(name, read))
+        return now[self.output][:, None], tuple(now.values())
+
+
+PARTS: Parts = {kinds.Recurrent: Recurrent, kinds.Ends: Ends, kinds.Loop: Loop}

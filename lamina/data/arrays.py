@@ -1,0 +1,210 @@
+"""Columns whose every row has axes of its own: series and images that a person holds as lists, arrays or tensors.
+
+==============================================  ====================================================================
+rows                                            column
+==============================================  ====================================================================
+lists or arrays of numbers                      a series of one channel each: List
+arrays of two or three axes, all of one shape   series as (steps, channels), or images: Array
+arrays of two axes, some longer                 series: List of Array. Where the lengths differ along the second axis
+                                                and not along the first, they are (channels, steps), and turned
+uint8 arrays of differing sizes, PIL images     images, as the bytes of PNG files: Binary
+==============================================  ====================================================================
+
+Of numbers only uint8 keeps its type, by which an image is known; others become Float32 where that holds them, else Float64.
+"""
+
+from __future__ import annotations
+
+import decimal
+import io
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lamina.errors import ReadError
+
+
+def has_axes(value: Any) -> bool:
+    """Is it a list, an array or a tensor?"""
+    if isinstance(value, Sequence):
+        return not isinstance(value, str | bytes | bytearray)
+    return hasattr(value, "__array__") and getattr(value, "ndim", 0) > 0
+
+
+def is_nested(value: Any) -> bool:
+    """Has it at least two axes?"""
+    if hasattr(value, "ndim"):
+        return value.ndim > 1
+    return has_axes(value) and len(value) > 0 and all(has_axes(cell) for cell in value)
+
+
+def is_missing(value: Any) -> bool:
+    """Is it None, or the NaN of any library?"""
+    if value is None or (isinstance(value, float | np.floating) and value != value):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def as_array(value: Any) -> np.ndarray:
+    """A list, an array or a tensor as an array: missing numbers as NaN; of dtype object where it is not of numbers alone."""
+    if hasattr(value, "detach"):  # a torch tensor, which may want a gradient, and be of a type that NumPy lacks
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of differing lengths
+        array = np.fromiter(value, dtype=object, count=len(value))
+    if array.dtype != object or not array.size:
+        return array
+    cells = array.ravel().tolist()
+    if any(not is_missing(cell) and not isinstance(cell, numbers.Real | decimal.Decimal) for cell in cells):
+        return array
+    return np.array([np.nan if is_missing(cell) else float(cell) for cell in cells]).reshape(array.shape)
+
+
+def is_numeric(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biuf"
+
+
+def from_array(name: str, array: np.ndarray) -> pl.Series:
+    """One array with rows first: series as (rows, steps) or (rows, steps, channels); images as (rows, height, width, channels).
+
+    Raises:
+        ReadError: It has fewer or more axes, nothing in them, or no numbers.
+
+    Example:
+        >>> from_array("wave", np.zeros((5, 100, 3))).dtype
+        Array(Float64, shape=(100, 3))
+    """
+    array = as_array(array)
+    if array.ndim not in (2, 3, 4) or 0 in array.shape[1:]:
+        raise ReadError(
+            f"an array of shape {array.shape} is not a table; expected (rows,), (rows, columns), series as (rows, steps, "
+            "channels) or images as (rows, height, width, channels). Reshape your data"
+        )
+    if not is_numeric(array):
+        raise ReadError(
+            f"column {name!r} is an array of {array.dtype} of shape {array.shape}; expected numbers in so many axes"
+        )
+    return pl.Series(name, np.ascontiguousarray(array, _plain(array.dtype)))
+
+
+def from_rows(name: str, values: Sequence[Any]) -> pl.Series | None:
+    """A column of what has axes in every row that is not None, as said above; None where it is not of numbers.
+
+    Raises:
+        ReadError: The rows do not fit together; the message names the first two.
+
+    Example:
+        >>> from_rows("wave", [np.zeros((3, 20)), None, np.zeros((3, 30))]).list.len().to_list()
+        [20, None, 30]
+    """
+    arrays = [None if value is None else as_array(value) for value in values]
+    there = {row: array for row, array in enumerate(arrays, 1) if array is not None}
+    if not all(is_numeric(array) for array in there.values()):
+        for row, array in there.items():
+            _refuse_uneven(name, row, array)
+        return None
+    there = {row: array for row, array in there.items() if array.size} or there
+    (first, one), *others = there.items()
+    for row, array in others:
+        if array.ndim != one.ndim:
+            raise _unlike(name, (first, one), (row, array), "give each the same number of axes: (steps,) or (steps, channels)")
+    if one.ndim == 1:
+        return _lists(name, [None if array is None else array.ravel() for array in arrays])
+    if one.ndim > 3:
+        raise ReadError(f"column {name!r}: row {first} has {one.ndim} axes; expected at most 3: (height, width, channels)")
+    if one.size and all(array is None or array.shape == one.shape for array in arrays):
+        return _stack(name, arrays)
+    if all(array.dtype == np.uint8 for array in there.values()):
+        return pl.Series(name, [None if array is None else _png_of_array(name, array) for array in arrays], dtype=pl.Binary)
+    if one.ndim == 3:
+        row, array = next((row, array) for row, array in others if array.shape != one.shape)
+        raise _unlike(name, (first, one), (row, array), "give images of differing sizes as uint8")
+    return _ragged(name, arrays, there)
+
+
+def png(image: Any) -> bytes:
+    """The bytes of a PNG file that holds a PIL image as a person sees it."""
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"):
+        image = image.convert("L" if image.mode == "F" else "RGB")
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _png_of_array(name: str, array: np.ndarray) -> bytes:
+    from PIL import Image
+
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if not array.size or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ReadError(
+            f"column {name!r} holds an array of uint8 of shape {array.shape}; expected (height, width[, 1, 3 or 4])"
+        )
+    return png(Image.fromarray(np.ascontiguousarray(array)))
+
+
+def _ragged(name: str, arrays: list[np.ndarray | None], there: dict[int, np.ndarray]) -> pl.Series:
+    (first, one), *others = there.items()
+    unlike = next(((row, array) for row, array in others if array.shape[1] != one.shape[1]), None)
+    turned = unlike is not None and all(array.shape[0] == one.shape[0] for array in there.values())
+    if unlike is not None and not turned:
+        remedy = (
+            f"{one.shape[1]} and {unlike[1].shape[1]} channels; give each series as (steps, channels) with the same channels"
+        )
+        raise _unlike(name, (first, one), unlike, remedy)
+    channels = one.shape[0 if turned else 1]
+    steps = [None if array is None else array.T if turned else array for array in arrays]
+    steps = [np.empty((0, channels)) if array is not None and not array.size else array for array in steps]
+    return _lists(name, steps)
+
+
+def _lists(name: str, arrays: Sequence[np.ndarray | None]) -> pl.Series:
+    """Rows of differing lengths, gathered from one long array: polars takes a thousand times longer to take them one by one."""
+    lengths = np.array([0 if array is None else len(array) for array in arrays])
+    there = [array for array in arrays if array is not None]
+    steps = np.concatenate([array for array in there if len(array)] or there[:1])
+    places = pl.Series("row", np.repeat(np.arange(len(arrays)), lengths))
+    table = pl.DataFrame([places, pl.Series("steps", steps.astype(_plain(steps.dtype)))])
+    gathered = table.group_by("row", maintain_order=True).agg("steps")
+    rows = pl.DataFrame({"row": np.arange(len(arrays))}).join(gathered, on="row", how="left", maintain_order="left")["steps"]
+    empty = pl.Series([array is not None and not len(array) for array in arrays])
+    return rows.zip_with(~empty, pl.Series([[]], dtype=rows.dtype)).alias(name)
+
+
+def _stack(name: str, arrays: list[np.ndarray | None]) -> pl.Series:
+    block = from_array(name, np.stack([array for array in arrays if array is not None]))
+    if len(block) == len(arrays):
+        return block
+    there = np.array([array is not None for array in arrays])
+    places = pl.Series(np.cumsum(there) - 1).set(pl.Series(~there), None)
+    return block.gather(places)
+
+
+def _refuse_uneven(name: str, row: int, array: np.ndarray) -> None:
+    """Numbers in lists of differing lengths inside of one row are no series; other objects are none of our business."""
+    cells = [as_array(cell) for cell in array.tolist() if has_axes(cell)] if array.ndim == 1 else []
+    if array.dtype == object and len(cells) == len(array) and all(is_numeric(cell) for cell in cells):
+        place = next(place for place, cell in enumerate(cells) if cell.shape != cells[0].shape)
+        raise ReadError(
+            f"column {name!r}, row {row}: step {place + 1} has {cells[place].size} values, step 1 has {cells[0].size}; "
+            "give every step one value per channel, NaN where it is unknown"
+        )
+
+
+def _unlike(name: str, one: tuple[int, np.ndarray], other: tuple[int, np.ndarray], remedy: str) -> ReadError:
+    (first, array), (second, unlike) = one, other
+    return ReadError(f"column {name!r}: row {first} has shape {array.shape}, row {second} {unlike.shape}; {remedy}")
+
+
+def _plain(dtype: np.dtype) -> np.dtype:
+    if dtype == np.uint8:
+        return dtype
+    return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)

@@ -1,0 +1,256 @@
+"""Tables that come as a folder of class folders, or as an archive of arrays.
+
+Public data sets of images and texts have one of these forms::
+
+    pets/               reviews/                digits.npz
+    ├── cat/            ├── train/              ├── x_train (60000, 28, 28)
+    │   ├── 1.jpg       │   ├── good/1.txt      ├── y_train (60000,)
+    │   └── 2.jpg       │   └── poor/2.txt      ├── x_test  (10000, 28, 28)
+    └── dog/            └── test/               └── y_test  (10000,)
+        └── 3.jpg           └── good/3.txt
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+from numpy.lib.npyio import NpzFile
+
+from lamina.data.frames import from_memory
+from lamina.data.pictures import SUFFIXES
+from lamina.errors import ReadError
+
+_TRAIN = ("train", "training")
+_PARTS = (*_TRAIN, "valid", "validation", "val", "test", "testing")
+_JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave behind
+_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_PART_OF_NAME = re.compile(rf"(?P<name>.+)_(?P<part>{'|'.join(_PARTS)})|(?P<part_>{'|'.join(_PARTS)})_(?P<name_>.+)", re.I)
+
+
+# Folders
+
+
+def read_folder(path: Path) -> pl.DataFrame:
+    """A folder of class folders as a table: a class is a folder, and what is in it, however deep, belongs to the class.
+
+    Hidden files are left out, and so is what lies beside the class folders, unless it is an image.
+
+    Args:
+        path: A folder whose folders are the classes; or with a folder ``train`` of such folders, and ``test``, ``valid`` or
+            ``val`` beside it.
+
+    Returns:
+        Columns ``image`` (the path of a file) or ``text`` (what is in a .txt file), ``label`` (the name of the class folder)
+        and, where there is a folder ``train``, ``split`` (the name of the folder around).
+
+    Raises:
+        ReadError: No class folders, or an empty one; files that are neither images nor texts, or both; text that is not UTF-8.
+    """
+    folders = _folders(path)
+    if not any(folder.name.lower() in _TRAIN and _folders(folder) for folder in folders):
+        files, labels = _read_classes(path, folders)
+        return pl.DataFrame([_column(path, files), pl.Series("label", labels)])
+    if strange := [folder.name for folder in folders if folder.name.lower() not in _PARTS]:
+        raise ReadError(
+            f"{path}: beside the folder of training rows lies {strange[0]!r}, expected test, valid or val; move it elsewhere"
+        )
+    files, labels, split = [], [], []
+    for folder in folders:
+        some, classes = _read_classes(folder, _folders(folder))
+        files, labels, split = files + some, labels + classes, split + [folder.name.lower()] * len(some)
+    return pl.DataFrame([_column(path, files), pl.Series("label", labels), pl.Series("split", split)])
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not _hidden(entry.name))
+    except OSError as error:
+        raise ReadError(f"cannot read the folder {path}: {error.strerror}; check its name and permissions") from None
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _JUNK
+
+
+def _read_classes(path: Path, folders: list[Path]) -> tuple[list[Path], list[str]]:
+    loose = [entry for entry in sorted(path.iterdir()) if entry.is_file() and not _hidden(entry.name)]
+    images = [file for file in loose if _is_image(file)]
+    if not folders or images:
+        found = images or loose
+        what = f"{'image' if images else 'file'}{'s' if len(found) > 1 else ''}"
+        held = f"{len(found):,} {what} ({found[0].name}{', ...' if len(found) > 1 else ''})" if found else "nothing"
+        raise ReadError(
+            f"{path} holds {held} {'beside' if folders else 'and no'} class folders; put each class in a folder of its own, "
+            "or give a table with a column of paths"
+        )
+    files, labels = [], []
+    for folder in folders:
+        inside = _files(folder)
+        if not inside:
+            raise ReadError(f"the class folder {folder} holds no files; remove it, or put its images or texts there")
+        files, labels = files + inside, labels + [folder.name] * len(inside)
+    return files, labels
+
+
+def _files(folder: Path) -> list[Path]:
+    files = []
+    for root, inner, names in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not _hidden(name))
+        files += [Path(root, name) for name in sorted(names) if not _hidden(name)]
+    return files
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES
+
+
+def _column(path: Path, files: list[Path]) -> pl.Series:
+    images = [file for file in files if _is_image(file)]
+    texts = [file for file in files if file.suffix.lower() == ".txt"]
+    if len(images) + len(texts) < len(files):
+        others = sorted(set(files) - {*images, *texts})
+        are = "file is neither an image nor a text" if len(others) == 1 else "files are neither images nor texts"
+        raise ReadError(
+            f"{path}: {len(others):,} {are} ({others[0].relative_to(path)}{', ...' if len(others) > 1 else ''}); "
+            f"move them elsewhere (images: {' '.join(SUFFIXES)}; texts: .txt)"
+        )
+    if images and texts:
+        raise ReadError(
+            f"{path} mixes {len(images):,} images ({images[0].relative_to(path)}, ...) and {len(texts):,} texts "
+            f"({texts[0].relative_to(path)}, ...); keep one of the two, or give a table with a column of each"
+        )
+    return pl.Series("image", map(str, images)) if images else pl.Series("text", map(_read_text, texts))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ReadError(f"cannot read {path}: {error.strerror}; check its permissions") from None
+    except UnicodeDecodeError as error:
+        line, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
+        raise ReadError(
+            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8, for example: "
+            f"iconv -f latin1 -t utf-8 {path.name} > utf8_{path.name}"
+        ) from None
+
+
+# Archives
+
+
+def read_arrays(path: Path) -> pl.DataFrame:
+    """An archive of NumPy arrays (.npz) as a table: every array is a column, its rows first.
+
+    Of two axes, an array of ``k`` columns named ``x`` becomes the columns ``x_0`` to ``x_(k-1)``; of three or four it is one
+    column of series or images. Names such as ``x_train`` and ``x_test``, or ``train_images`` and ``test_images``, are stacked
+    into one column ``x`` or ``images``, and a column ``split`` says where a row came from.
+
+    Raises:
+        ReadError: It is no archive of arrays, holds Python objects, or its arrays do not fit together.
+    """
+    arrays = _load(path)
+    parts = {name: found for name in arrays if (found := _PART_OF_NAME.fullmatch(name))}
+    if len(parts) < len(arrays) or not any(_part(found)[1] in _TRAIN for found in parts.values()):
+        _same_lengths(path, arrays)
+        return from_memory(_columns(arrays))
+    split: dict[str, dict[str, np.ndarray]] = {}
+    for name, found in parts.items():
+        column, part = _part(found)
+        split.setdefault(part, {})[column] = arrays[name]
+    first, names = next((part, some) for part, some in split.items() if part in _TRAIN)
+    for part, some in split.items():
+        if differing := sorted(set(some) ^ set(names)):
+            raise ReadError(
+                f"{path} has {differing[0]!r} for only one of {first!r} and {part!r}; give each part the same arrays"
+            )
+        _same_lengths(path, {f"{name} of {part}": array for name, array in some.items()})
+    stacked = {name: _stacked(path, name, {part: some[name] for part, some in split.items()}) for name in names}
+    words = np.repeat(list(split), [len(next(iter(some.values()))) for some in split.values()])
+    return from_memory({**_columns(stacked), "split": words})
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file, _archive(path, file) as archive:
+            arrays = {name: _array(path, name, archive) for name in archive.files}
+    except OSError as error:
+        raise ReadError(f"cannot read {path}: {error.strerror}; check its name and permissions") from None
+    if not arrays:
+        raise ReadError(f"{path} holds no arrays; write it with numpy.savez(path, x=..., y=...)")
+    return arrays
+
+
+def _archive(path: Path, file: BinaryIO) -> NpzFile:
+    try:
+        archive = np.load(file, allow_pickle=False)
+    except _DAMAGE as error:
+        raise ReadError(
+            f"{path} is no archive of arrays ({_brief(error)}); write it with numpy.savez(path, x=..., y=...)"
+        ) from None
+    if isinstance(archive, np.ndarray):
+        raise ReadError(f"{path} holds one array and no archive of them; give numpy.load(...) itself")
+    return archive
+
+
+def _array(path: Path, name: str, archive: NpzFile) -> np.ndarray:
+    try:
+        array = archive[name]
+        if isinstance(array, np.ndarray) and array.dtype.kind == "S":
+            array = np.char.decode(array, "utf-8")
+    except _DAMAGE as error:
+        if "Object arrays" in str(error):
+            raise ReadError(
+                f"{path}: the array {name!r} holds Python objects, which may run code when they are read; "
+                "save it as numbers or text"
+            ) from None
+        raise ReadError(f"{path}: the array {name!r} is damaged ({_brief(error)}); write or download it again") from None
+    if not isinstance(array, np.ndarray) or array.ndim not in (1, 2, 3, 4):
+        axes = getattr(array, "ndim", "no")
+        raise ReadError(f"{path}: {name!r} has {axes} axes, expected 1 to 4, rows first; leave it out")
+    return array
+
+
+def _brief(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:120] or type(error).__name__
+
+
+def _part(found: re.Match[str]) -> tuple[str, str]:
+    """The column and the part that the name of an array speaks of."""
+    return found["name"] or found["name_"], (found["part"] or found["part_"]).lower()
+
+
+def _same_lengths(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    shortest, longest = (choose(arrays, key=lambda name: len(arrays[name])) for choose in (min, max))
+    if len(arrays[shortest]) < len(arrays[longest]):
+        raise ReadError(
+            f"{path}: the arrays differ in length: {longest!r} has {len(arrays[longest]):,} rows, {shortest!r} "
+            f"{len(arrays[shortest]):,}; give each one row per example"
+        )
+
+
+def _stacked(path: Path, name: str, parts: dict[str, np.ndarray]) -> np.ndarray:
+    (first, one), *others = parts.items()
+    for part, other in others:
+        if other.shape[1:] != one.shape[1:]:
+            raise ReadError(
+                f"{path}: a row of {name!r} has the shape {one.shape[1:]} in {first!r} and {other.shape[1:]} in {part!r}; "
+                "give both the same"
+            )
+    return np.concatenate(list(parts.values()))
+
+
+def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    columns: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        if array.ndim == 2 and array.shape[1] > 1:
+            columns |= {f"{name}_{place}": array[:, place] for place in range(array.shape[1])}
+        else:
+            columns[name] = array
+    return columns

@@ -1,0 +1,240 @@
+"""Image files: their headers, their pixels, and in one line all that cannot be read.
+
+Files may be of any size and colour mode. They are turned as their EXIF data say, what is transparent is laid on white, 16 bits
+become 8, and of several pictures in a file (animations, pages) the first is taken.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+import polars as pl
+
+from lamina.errors import ReadError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image, Transpose
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+SIGNATURE = re.compile(rb"\x89PNG|\xff\xd8\xff|BM|GIF8|II\*\0|MM\0\*|RIFF....WEBP|P[1-6]\s", re.DOTALL)
+"""What the bytes of an image file begin with."""
+PIECE = 1024
+"""So many images are brought into Python at a time."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_GRAY = ("1", "L", "LA", "La", "I", "F")
+
+Source = str | bytes
+Found = TypeVar("Found")
+
+
+class Header(NamedTuple):
+    """What can be said of an image without decoding it; ``several`` pictures are in an animation or in a file of pages."""
+
+    height: int
+    width: int
+    gray: bool
+    several: bool
+
+
+def some_headers(values: pl.Series) -> list[Header]:
+    """The headers of the images that can be read."""
+    return [header for header in _each(values, _header)[0] if header is not None]
+
+
+def read_headers(values: pl.Series) -> list[Header]:
+    """The headers of all images that are there.
+
+    Raises:
+        ReadError: Images that cannot be read: how many, and the rows and files of the first five.
+    """
+    found, faults = _each(values, _header)
+    if faults:  # decode all, so that those that only then turn out to be truncated are told of, too
+        _, faults = _each(values, _decoded)
+        raise ReadError(_told(values, faults))
+    return [header for header in found if header is not None]
+
+
+def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np.ndarray:
+    """All images, uint8 (N, height, width, channels); a missing one is all 0.
+
+    Raises:
+        ReadError: As for :func:`read_headers`.
+    """
+    pixels = np.zeros((len(values), height, width, channels), dtype=np.uint8)
+
+    def place(row: int, source: Source) -> None:
+        with _opened(source) as image:
+            pixels[row] = _pixels(image, height, width, channels)
+
+    _, faults = _each(values, place)
+    if faults:
+        raise ReadError(_told(values, faults))
+    return pixels
+
+
+def is_file(path: str) -> bool:
+    """Is there a file of this name?"""
+    return os.path.isfile(os.path.expanduser(path))
+
+
+def _each(values: pl.Series, work: Callable[[int, Source], Found]) -> tuple[list[Found | None], dict[int, str]]:
+    """Do something with each image that is there; what was found, and by row why an image cannot be read."""
+    faults: dict[int, str] = {}
+
+    def attempt(row: int, source: Source | None) -> Found | None:
+        try:
+            return None if source is None else work(row, source)
+        except ReadError as error:
+            faults[row] = str(error)
+
+    from PIL.Image import DecompressionBombWarning
+
+    found: list[Found | None] = []
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore")  # odd metadata: the pixels are what counts
+        warnings.simplefilter("error", DecompressionBombWarning)
+        for start in range(0, len(values), PIECE):
+            sources = values.slice(start, PIECE).to_list()
+            run = pool.map if len(sources) > 8 else map  # threads help where decoding takes longer than starting them
+            found += run(attempt, itertools.count(start), sources)
+    return found, dict(sorted(faults.items()))
+
+
+def _told(values: pl.Series, faults: dict[int, str]) -> str:
+    """The faults as one line."""
+    shown = []
+    for row, fault in itertools.islice(faults.items(), 5):
+        source = values[row]
+        shown.append(f"row {row + 1:,}{f' ({source})' if isinstance(source, str) else ''} {fault}")
+    more = f"; and {len(faults) - 5:,} more" if len(faults) > 5 else ""
+    known = len(values) - values.null_count()
+    counted = f"{len(faults):,} of {known:,} image{'s' if known > 1 else ''}"
+    them = "it" if len(faults) == 1 else "them"
+    return (
+        f"column {values.name!r}: {counted} cannot be read: {'; '.join(shown)}{more}; "
+        f"replace {them}, or leave {them} empty where there is none"
+    )
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Image]:
+    """An image file, its header read; whatever is wrong with it while it is open is a ReadError that says so."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else os.path.expanduser(source)
+        with Image.open(file, formats=_FORMATS) as image:
+            yield image
+    except FileNotFoundError:
+        raise ReadError("is not there") from None
+    except UnidentifiedImageError:
+        raise ReadError(_strange(source)) from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        pixels, most = re.findall(r"\d+", str(error))[:2]
+        raise ReadError(f"has {int(pixels):,} pixels, more than the {int(most):,} that are safe; scale it down") from None
+    except ReadError:
+        raise
+    except Exception as error:  # decoders meet damaged bytes with any exception
+        if isinstance(error, OSError) and error.strerror:
+            raise ReadError(f"cannot be opened: {error.strerror}") from None
+        raise ReadError(f"is truncated or damaged ({str(error) or type(error).__name__})") from None
+
+
+def _strange(source: Source) -> str:
+    if isinstance(source, str):
+        with open(os.path.expanduser(source), "rb") as file:
+            source = file.read(16)
+    if not source:
+        return "is empty (0 bytes)"
+    if SIGNATURE.match(source):
+        return "is truncated or damaged"
+    return f"is no image of a known format (it begins with {source[:16]!r}); known are {', '.join(_FORMATS)}"
+
+
+def _header(row: int, source: Source) -> Header:
+    with _opened(source) as image:
+        width, height = image.size
+        turned = None if image.format == "TIFF" else _turn(image)  # Pillow turns TIFF files itself
+        if turned is not None and turned.name in ("ROTATE_90", "ROTATE_270", "TRANSPOSE", "TRANSVERSE"):
+            width, height = height, width
+        gray = image.mode in _GRAY or image.mode.startswith("I;16")
+        return Header(height, width, gray, getattr(image, "is_animated", False) and image.format != "MPO")
+
+
+def _decoded(row: int, source: Source) -> None:
+    with _opened(source) as image:
+        _pixels(image, 8, 8, 1)
+
+
+def _turn(image: Image) -> Transpose | None:
+    """How to turn an image so that it stands upright, by its EXIF orientation."""
+    from PIL.Image import Image as Base
+    from PIL.Image import Transpose
+
+    turns = (
+        Transpose.FLIP_LEFT_RIGHT,
+        Transpose.ROTATE_180,
+        Transpose.FLIP_TOP_BOTTOM,
+        Transpose.TRANSPOSE,
+        Transpose.ROTATE_270,
+        Transpose.TRANSVERSE,
+        Transpose.ROTATE_90,
+    )
+    try:
+        orientation = Base.getexif(image).get(0x0112)  # PNG's own would decode the whole image for it
+    except Exception:  # damaged EXIF data, of which cameras and editors write plenty, say nothing
+        return None
+    return dict(enumerate(turns, 2)).get(orientation or 1)
+
+
+def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
+    """The pixels of an image, (height, width, channels)."""
+    from PIL import Image as PIL
+
+    side = 2 * max(height, width)
+    image.draft(None, (side, side))  # a JPEG file much larger than needed is decoded at a half, a quarter or an eighth
+    image.load()
+    turn = _turn(image)
+    if image.mode[0] in "IF":
+        image = _eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = PIL.alpha_composite(PIL.new("RGBA", image.size, "white"), image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    image = image if turn is None else image.transpose(turn)
+    if image.size != (width, height):
+        image = image.resize((width, height), PIL.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def _eight_bits(image: Image) -> Image:
+    """Gray of 16 bits, or of floats from 0 to 1 or to 255, as 8 bits."""
+    from PIL.Image import fromarray
+
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    white = (1 if high <= 1 else 255) if image.mode == "F" else 65535
+    if not (low >= 0 and high <= white):
+        raise ReadError(f"holds values from {low:g} to {high:g}, expected 0 to {white}; scale it, or give arrays")
+    return fromarray(scaled(values, 0, white))
+
+
+def scaled(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Numbers as uint8: ``low`` and what is below is 0, ``high`` and what is above is 255, NaN is 0."""
+    if pixels.dtype == np.uint8 and (low, high) == (0, 255):
+        return pixels
+    values = pixels.astype(np.result_type(pixels, np.float32))
+    values -= low
+    values *= 255 / (high - low)
+    np.nan_to_num(values, copy=False, posinf=255, neginf=0)
+    return np.rint(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8)

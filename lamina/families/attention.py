@@ -1,0 +1,169 @@
+"""Attention: a transformer encoder over the words of a text, the steps of a series, the patches of an image or the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from lamina.data.encoding import Input
+from lamina.data.task import Task
+from lamina.errors import OptionError
+from lamina.families.branches import TABLE, BranchFamily
+from lamina.graph.graph import Graph
+from lamina.graph.layers import CategoryEmbedding, Dropout, Join, Norm, NumberEmbedding
+from lamina.graph.layers.attention import MultiHeadAttention, Patches, Position, StepDropout
+from lamina.graph.layers.attention_pool import AttentionPool
+from lamina.graph.layers.convolution import Pixels
+from lamina.graph.layers.sequence import Reshape, StepDense, StepPool
+from lamina.options import option
+
+# Words say much by themselves and few thousand texts teach little more than that; what a patch says is in the others.
+BLOCKS = {"text": 1, "series": 2, "image": 4, "table": 2}
+WIDTHS = {"text": 64, "series": 64, "image": 96, "table": 64}
+MOST_TOKENS = 2**16  # in a batch: what a block keeps of each for the way back is some kilobytes
+
+
+@dataclass
+class Attention(BranchFamily):
+    """A transformer encoder: every word, step, patch or column looks at all the others and takes from those that matter.
+
+    Blocks with the norm first, ``x + MHA(norm x)``, then ``x + W2 gelu(W1 norm x)`` (Vaswani et al. 2017, arXiv 1706.03762;
+    Xiong et al. 2020, arXiv 2002.04745), and attention that pools the steps at the end. An image is cut into patches (ViT,
+    Dosovitskiy et al. 2021, arXiv 2010.11929), a row of plain columns is a sequence in which each column is a step
+    (FT-Transformer, Gorishniy et al. 2021, arXiv 2106.11959); we differ in that pooling is by attention, not by a class
+    token, and that the head of a text reads the mean of its words' own vectors, too, which alone goes far on few texts.
+
+    Example:
+        >>> Attention(blocks=2, width=128, heads=8).check().heads
+        8
+    """
+
+    name: ClassVar[str] = "attention"
+    reads: ClassVar[tuple[str, ...]] = (*TABLE, "image", "text", "series")
+
+    blocks: int | str = option(
+        "auto",
+        "blocks of the encoder; auto is 1 for texts, 2 for series and plain columns, 4 for images",
+        low=1,
+        high=1000,
+        choices=("auto",),
+        kind=int,
+    )
+    width: int | str = option(
+        "auto",
+        "neurons of each step, a multiple of heads; auto is 64, for images 96",
+        low=1,
+        high=65_536,
+        choices=("auto",),
+        kind=int,
+    )
+    heads: int = option(4, "ways to look, side by side", low=1, high=1024)
+    inner: int = option(2, "neurons between the two layers of a block, as a multiple of the width", low=1, high=64)
+    positions: str | None = option(
+        "auto",
+        "how steps know their place; auto is sinusoidal for texts and series, learnt for images; columns need none",
+        choices=("auto", "sinusoidal", "learnt", None),
+    )
+    patch: int | str = option(
+        "auto", "height and width of a patch in pixels; auto makes about 64", low=1, high=4096, choices=("auto",), kind=int
+    )
+    word_dropout: float = option(0.3, "share of a text's words left out at random in training", low=0, high=0.95)
+
+    def check(self) -> Self:
+        super().check()
+        if self.width != "auto" and int(self.width) % self.heads:
+            raise OptionError(f"Attention.width is {self.width}, expected a multiple of heads, {self.heads}; change one")
+        return self
+
+    def branch(self, graph: Graph, name: str, block: Input) -> str:
+        kind, positions, mask = block.kind, self.positions, None
+        width = self._width(kind)
+        if kind == "image":
+            last = self._patches(graph, name, block)
+        else:
+            last, mask = self.steps(graph, name, block)
+        ends: list[str] = []
+        if kind == "text":
+            if self.word_dropout:
+                graph.layer(f"{name}_kept", StepDropout(self.word_dropout), after=mask or ())
+                mask = f"{name}_kept"
+            graph.layer(f"{name}_mean", StepPool("mean"), after=last, mask=mask)
+            graph.layer(f"{name}_mean_norm", Norm(), after=f"{name}_mean")
+            ends.append(f"{name}_mean_norm")
+        if kind != "text" or self.token_size != width:
+            graph.layer(f"{name}_stem", StepDense(width), after=last)
+            last = f"{name}_stem"
+        graph.layer(f"{name}_stem_norm", Norm(), after=last)  # what a step says is then as large as where it stands
+        last = f"{name}_stem_norm"
+        if positions == "auto":
+            positions = "learnt" if kind == "image" else "sinusoidal"
+        if positions:
+            graph.layer(f"{name}_position", Position(positions), after=last)
+            last = f"{name}_position"
+        return self._encoder(graph, name, kind, last, mask, beside=ends)
+
+    def table(self, graph: Graph, inputs: Mapping[str, Input]) -> str:
+        width, nodes = self._width("table"), []
+        for name, block in inputs.items():
+            graph.input(name, shape=block.shape)
+            if block.kind == "categories":
+                layer = CategoryEmbedding(cardinalities=block.cardinalities, sizes=(width,) * len(block.cardinalities))
+            else:  # a flag is 0 or 1: a line through one bin is all there is to learn
+                layer = NumberEmbedding(size=width, bins=16 if block.kind == "numbers" else 1)
+            graph.layer(f"{name}_embedding", layer, after=name)
+            nodes.append(f"{name}_embedding")
+        graph.layer("table_columns", Reshape((-1, width)), after=nodes)
+        return self._encoder(graph, "table", "table", "table_columns", None)
+
+    def _width(self, kind: str) -> int:
+        """The width for a kind of column; auto is widened to a multiple of the heads."""
+        return -(-WIDTHS[kind] // self.heads) * self.heads if self.width == "auto" else int(self.width)
+
+    def _patches(self, graph: Graph, name: str, block: Input) -> str:
+        size = max(1, round(max(block.shape[:2]) / 8)) if self.patch == "auto" else int(self.patch)
+        graph.layer(f"{name}_pixels", Pixels(), after=name)
+        graph.layer(f"{name}_patches", Patches(size), after=f"{name}_pixels")
+        return f"{name}_patches"
+
+    def _encoder(
+        self, graph: Graph, name: str, kind: str, last: str, mask: str | None, *, beside: list[str] | None = None
+    ) -> str:
+        """The blocks, and the pool that makes one vector of all steps; ``beside`` are vectors laid to its side."""
+        width = self._width(kind)
+        for i in range(1, (BLOCKS[kind] if self.blocks == "auto" else int(self.blocks)) + 1):
+            attended, block = f"{name}_attended{i}", f"{name}_block{i}"
+            graph.layer(f"{name}_norm{i}", Norm(), after=last)
+            graph.layer(f"{name}_attention{i}", MultiHeadAttention(self.heads), after=f"{name}_norm{i}", mask=mask)
+            graph.layer(f"{name}_dropout{i}", Dropout(self.dropout), after=f"{name}_attention{i}")
+            graph.layer(attended, Join("add"), after=[last, f"{name}_dropout{i}"])
+            graph.layer(f"{name}_inner_norm{i}", Norm(), after=attended)
+            expand = StepDense(self.inner * width, "gelu", dropout=self.dropout)
+            graph.layer(f"{name}_expand{i}", expand, after=f"{name}_inner_norm{i}")
+            graph.layer(f"{name}_project{i}", StepDense(width, dropout=self.dropout), after=f"{name}_expand{i}")
+            graph.layer(block, Join("add"), after=[attended, f"{name}_project{i}"])
+            last = block
+        graph.layer(f"{name}_norm", Norm(), after=last)
+        graph.layer(f"{name}_pool", AttentionPool(heads=self.heads), after=f"{name}_norm", mask=mask)
+        graph.layer(f"{name}_end", Dropout(self.dropout), after=[*(beside or []), f"{name}_pool"])
+        return f"{name}_end"
+
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
+        kinds = {block.kind for block in inputs.values()}
+        steps = max([block.shape[0] for block in inputs.values() if block.kind in ("text", "series")], default=1)
+        epochs, batch = max(10, min(100, 1_000_000 // rows)), min(256, self.batch_size(rows))
+        if "image" in kinds:
+            epochs = max(12, min(100, 300_000 // rows))
+        elif "text" in kinds:
+            epochs = max(5, min(40, 70_000 // rows))
+        gray = all(block.shape[2] == 1 for block in inputs.values() if block.kind == "image")
+        return {
+            "batch_size": max(1, min(batch, MOST_TOKENS // steps)),
+            "learning_rate": 2e-3 if "text" in kinds else 1e-3,
+            "weight_decay": 0.03,
+            "schedule": "one_cycle",
+            "epochs": epochs,
+            "patience": None,
+            "clip_value": None,
+            "augment": None if "image" not in kinds else ("shift", "rotate") if gray else ("shift", "flip"),
+        }

@@ -1,0 +1,224 @@
+"""Convolutional: networks that look through windows, at images, series and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lamina.data.encoding import Input
+from lamina.data.task import Task
+from lamina.errors import OptionError
+from lamina.families.branches import BranchFamily
+from lamina.graph.graph import Graph
+from lamina.graph.layers import Activation, Dense, Dropout, Flatten, Join, Norm
+from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, RadialBasis, Subsample
+from lamina.graph.layers.sequence import StepPool
+from lamina.options import option
+
+DESIGNS = ("auto", "plain", "resnet", "lenet5", "lenet5_1998")
+LENET_SIZE = 32
+
+#: Which of the 6 maps of S2 each of the 16 maps of C3 reads (LeCun et al. 1998, table I).
+LENET_TABLE = (
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
+)
+SMALLEST_SIDE = 7  # of an image: what is this small is not pooled on, but read as a whole
+LARGEST_SIDE = 48  # a larger image is halved before anything else, as each pixel of it says little
+
+
+@dataclass
+class Convolutional(BranchFamily):
+    """Convolutional networks: what is learnt at one place of an image, series or text holds at all others.
+
+    ======================  ==================================================================================================
+    design                  for images
+    ======================  ==================================================================================================
+    ``plain``               stages of two convolutions, each half as wide and high as the one before and with more channels
+                            (Simonyan and Zisserman 2015, arXiv 1409.1556) and batch norm; "auto" for gray images
+    ``resnet``              stages of a convolution and a residual block (He et al. 2016, arXiv 1512.03385); each pools right
+                            behind its first convolution, which halves the work of theirs; "auto" for colour
+    ``lenet5``              LeNet-5 as it is drawn today: relu, max pooling, neurons instead of distances
+    ``lenet5_1998``         LeNet-5 as it was printed (LeCun et al. 1998, section II.B): trainable subsampling, the table of
+                            connections, scaled tanh, radial basis outputs. First weights and training are ours
+    ======================  ==================================================================================================
+
+    A series goes through residual blocks whose windows grow twofold, until one output sees 100 steps or all of them (after
+    Wang et al. 2017, arXiv 1611.06455, and Bai et al. 2018, arXiv 1803.01271); a text through windows of several widths side by
+    side, the strongest answer of each neuron counting (Kim 2014, arXiv 1408.5882), beside the mean of its tokens.
+
+    Example:
+        >>> from lamina.data.encoding import Input
+        >>> from lamina.graph import Plan
+        >>> family = Convolutional(design="lenet5_1998")
+        >>> plan = Plan(family.graph({"image": Input((28, 28, 1), ("digit",), kind="image")}, 10))
+        >>> [count for count in plan.parameters.values() if count]
+        [156, 12, 1516, 32, 48120, 10164]
+    """
+
+    name: ClassVar[str] = "convolutional"
+    reads: ClassVar[tuple[str, ...]] = ("image", "series", "text")
+
+    design: str = option("auto", "architecture for images; auto is plain for gray ones and resnet for colour", choices=DESIGNS)
+    channels: int = option(32, "channels of the first stage; later ones have up to four times as many", low=1, high=4096)
+    windows: tuple[int, ...] = option((2, 3, 4), "tokens that a neuron sees in a text", low=1, high=100, items=int)
+    features: int = option(64, "neurons for each place of a series, and for each width of windows in a text", low=1, high=4096)
+
+    def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
+        graph = super().graph(inputs, outputs)
+        if self.design == "lenet5_1998" and outputs > 1 and [block.kind for block in inputs.values()] == ["image"]:
+            graph = graph.replace("head", RadialBasis(outputs))
+        return graph
+
+    def branch(self, graph: Graph, name: str, block: Input) -> str:
+        if block.kind == "text":
+            return self._text(graph, name, block)
+        if block.kind == "series":
+            return self._series(graph, name, block)
+        design = ("plain" if block.shape[2] == 1 else "resnet") if self.design == "auto" else self.design
+        if design.startswith("lenet5") and max(block.shape[:2]) > LENET_SIZE:
+            raise OptionError(
+                f"design {design!r} reads images of up to {LENET_SIZE} x {LENET_SIZE}, but those of {block.names[0]!r} are "
+                f"{block.shape[0]} x {block.shape[1]}; set image_size={LENET_SIZE}, or take another design"
+            )
+        draw = {"plain": self._plain, "resnet": self._resnet, "lenet5": self._lenet5, "lenet5_1998": self._lenet5_1998}
+        return draw[design](_Chain(graph, name), block)
+
+    # -- images --------------------------------------------------------------------------------------------------------
+
+    def _plain(self, chain: _Chain, block: Input) -> str:
+        side, stage = self._begin(chain, block), 0
+        while side > SMALLEST_SIDE or not stage:
+            stage += 1
+            if stage > 1:
+                side = side // 2
+                chain.add(f"stage{stage}_pool", Pool("max"))
+            for part in ("a", "b"):
+                chain.normed(f"stage{stage}_{part}", Convolution(self._width(stage), bias=False))
+        return self._end(chain)
+
+    def _resnet(self, chain: _Chain, block: Input) -> str:
+        side, stage = self._begin(chain, block), 0
+        while side > SMALLEST_SIDE or not stage:
+            stage += 1
+            chain.add(f"stage{stage}_convolution", Convolution(self._width(stage), bias=False))
+            if side > SMALLEST_SIDE:
+                side = side // 2
+                chain.add(f"stage{stage}_pool", Pool("max"))
+            chain.norm(f"stage{stage}")
+            last = chain.last
+            chain.normed(f"stage{stage}_a", Convolution(self._width(stage), bias=False))
+            chain.normed(f"stage{stage}_b", Convolution(self._width(stage), bias=False))
+            chain.add(f"stage{stage}", Join("add"), beside=last)
+        return self._end(chain)
+
+    def _begin(self, chain: _Chain, block: Input) -> int:
+        """Pixels, and strides until the image is small enough to be looked at everywhere; the side that is left."""
+        chain.add("pixels", Pixels())
+        side, halved = min(block.shape[:2]), 0
+        while side > LARGEST_SIDE:
+            side, halved = -(-side // 2), halved + 1
+            chain.normed(f"halved{halved}", Convolution(self.channels, stride=2, bias=False))
+        return side
+
+    def _end(self, chain: _Chain) -> str:
+        chain.add("pooled", GlobalPool("max"))
+        return chain.add("dropout", Dropout(self.dropout)) if self.dropout else chain.last
+
+    def _width(self, stage: int) -> int:
+        return self.channels * min(2 ** (stage - 1), 4)
+
+    def _lenet5(self, chain: _Chain, block: Input) -> str:
+        chain.add("pixels", Pixels(LENET_SIZE))
+        chain.add("c1", Convolution(6, 5, "relu", padding=0))
+        chain.add("s2", Pool("max"))
+        chain.add("c3", Convolution(16, 5, "relu", padding=0))
+        chain.add("s4", Pool("max"))
+        chain.add("c5", Convolution(120, 5, "relu", padding=0))
+        chain.add("flat", Flatten())
+        return chain.add("f6", Dense(84, "relu", dropout=self.dropout))
+
+    def _lenet5_1998(self, chain: _Chain, block: Input) -> str:
+        chain.add("pixels", Pixels(LENET_SIZE))
+        chain.add("c1", Convolution(6, 5, padding=0))
+        chain.add("s2", Subsample())
+        chain.add("c3", Convolution(16, 5, padding=0, table=LENET_TABLE))
+        chain.add("s4", Subsample())
+        chain.add("c5", Convolution(120, 5, "lecun_tanh", padding=0))
+        chain.add("flat", Flatten())
+        return chain.add("f6", Dense(84, "lecun_tanh"))
+
+    # -- series and texts ----------------------------------------------------------------------------------------------
+
+    def _series(self, graph: Graph, name: str, block: Input) -> str:
+        source, mask = self.steps(graph, name, block)
+        chain = _Chain(graph, name, source, mask)
+        chain.add("stem", Convolution(self.features, 7, "relu"))
+        reach, number, most = 7, 0, min(100, block.shape[0])
+        while reach < most or not number:
+            number, last = number + 1, chain.last
+            dilation = 2 ** (number - 1)
+            chain.add(f"block{number}_norm", Norm("layer"))
+            chain.add(f"block{number}_a", Convolution(self.features, 5, "relu", dilation=dilation))
+            chain.add(f"block{number}_b", Convolution(self.features, 3, dilation=dilation, dropout=self.dropout))
+            chain.add(f"block{number}", Join("add"), beside=last)
+            reach += 6 * dilation
+        last = chain.add("norm", Norm("layer"))
+        graph.layer(f"{name}_mean", StepPool("mean"), after=last, mask=mask)
+        graph.layer(f"{name}_max", StepPool("max"), after=last, mask=mask)
+        graph.layer(f"{name}_features", Join("concat"), after=[f"{name}_mean", f"{name}_max"])
+        return f"{name}_features"
+
+    def _text(self, graph: Graph, name: str, block: Input) -> str:
+        source, mask = self.steps(graph, name, block)
+        graph.layer(f"{name}_mean", StepPool("mean"), after=source, mask=mask)
+        found = [f"{name}_mean"]
+        for window in self.windows:
+            chain = _Chain(graph, name, source, mask)
+            chain.add(f"window{window}", Convolution(self.features, window, "relu"))
+            found.append(chain.add(f"window{window}_max", StepPool("max")))
+        graph.layer(f"{name}_features", Join("concat"), after=found)
+        graph.layer(f"{name}_dropout", Dropout(self.dropout), after=f"{name}_features")
+        return f"{name}_dropout"
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
+        preferred = super().prefers(rows=rows, inputs=inputs, task=task)
+        images = [block for block in inputs.values() if block.kind == "image"]
+        if not images:
+            return preferred
+        gray = all(block.shape[2] == 1 for block in images)
+        return preferred | {
+            "schedule": "one_cycle",
+            "epochs": max(12, min(100, 300_000 // rows)),
+            "batch_size": min(128, super().batch_size(rows)),
+            "patience": None,
+            "augment": ("shift", "rotate") if gray else ("shift", "flip"),
+        }
+
+
+class _Chain:
+    """Adds layers one behind the other, each under the name of its branch."""
+
+    def __init__(self, graph: Graph, name: str, last: str | None = None, mask: str | None = None) -> None:
+        self.graph, self.name, self.last, self.mask = graph, name, last or name, mask
+
+    def add(self, name: str, layer: Any, *, beside: str | None = None) -> str:
+        name = f"{self.name}_{name}"
+        self.graph.layer(
+            name, layer, after=[beside, self.last] if beside else self.last, mask=self.mask if layer.masked else None
+        )
+        self.last = name
+        return name
+
+    def normed(self, name: str, layer: Convolution) -> str:
+        """The layer, batch norm and relu; these make its bias needless."""
+        self.add(name, layer)
+        return self.norm(name)
+
+    def norm(self, name: str) -> str:
+        self.add(f"{name}_norm", Norm("batch"))
+        return self.add(f"{name}_relu", Activation("relu"))

@@ -1,0 +1,108 @@
+"""Recurrent: a series or a text is read step by step, by neurons that remember."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from lamina.data.encoding import Input
+from lamina.data.task import Task
+from lamina.errors import OptionError
+from lamina.families.branches import BranchFamily
+from lamina.graph.graph import Graph
+from lamina.graph.layers import Dense, Dropout, Join
+from lamina.graph.layers import recurrent as layers
+from lamina.graph.layers.sequence import StepPool
+from lamina.options import option
+
+#: Passes over the training rows: at most, and in how many visits to rows otherwise.
+MOST_EPOCHS, VISITS = 200, 400_000
+
+
+@dataclass
+class Recurrent(BranchFamily):
+    """Recurrent layers one behind the other, then one pooling over their steps.
+
+    The cells are the textbook's: LSTM, GRU, Elman's, or ``"indirect"``, in which the last hidden layer feeds back into the
+    first through the layers between. Gradients are clamped to 1 unless the recipe says otherwise: through many steps they
+    grow as well as vanish (Pascanu et al. 2013).
+
+    A net that reads forwards only, ``bidirectional=False``, can follow a stream: see :class:`lamina.stream.Stream`.
+
+    Example:
+        >>> Recurrent(cell="gru", hidden=(32, 32), pool="last").check().hidden
+        (32, 32)
+    """
+
+    name: ClassVar[str] = "recurrent"
+    reads: ClassVar[tuple[str, ...]] = ("text", "series")
+
+    cell: str = option("lstm", "what the neurons of a layer are", choices=("lstm", "gru", "rnn", "indirect"))
+    hidden: tuple[int, ...] = option((64,), "neurons of each recurrent layer, in each direction", low=1, high=65_536, items=int)
+    bidirectional: bool | str = option(
+        "auto", "read backwards, too; auto does, but with indirect recurrence", choices=("auto",), kind=bool
+    )
+    pool: str = option(
+        "mean_max",
+        "how the steps become one: the last, their mean, their greatest values, or both of these",
+        choices=("last", "mean", "max", "mean_max"),
+    )
+
+    def check(self) -> Self:
+        super().check()
+        if not self.hidden:
+            raise OptionError("Recurrent.hidden is empty, expected the sizes of one recurrent layer or more, as in (64,)")
+        if self.cell == "indirect" and self.bidirectional is True:
+            raise OptionError(
+                "Recurrent.bidirectional is True with cell='indirect', which only reads forwards; leave it at 'auto'"
+            )
+        return self
+
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
+        return {
+            **super().prefers(rows=rows, inputs=inputs, task=task),
+            "batch_size": min(rows, 16 if rows < 1_000 else 32 if rows < 10_000 else 64),
+            "epochs": max(5, min(MOST_EPOCHS, VISITS // rows)),
+            "schedule": "cosine",
+            "patience": 40 if rows < 1_000 else 10,
+            "clip_value": 1.0,
+        }
+
+    def branch(self, graph: Graph, name: str, block: Input) -> str:
+        after, present = self.steps(graph, name, block)
+        both = self.cell != "indirect" and self.bidirectional is not False
+        if self.cell == "indirect":
+            width = block.shape[-1] if block.kind == "series" else self.token_size
+            graph.layer(f"{name}_recurrent", layers.Loop(_indirect(width, self.hidden)), after=after)
+            graph.layer(f"{name}_dropout", Dropout(self.dropout), after=f"{name}_recurrent")
+            after = f"{name}_dropout"
+        else:
+            for i, size in enumerate(self.hidden, 1):
+                layer = layers.Recurrent(size, self.cell, bidirectional=both, dropout=self.dropout)
+                graph.layer(f"{name}_recurrent{i}", layer, after=after, mask=present)
+                after = f"{name}_recurrent{i}"
+        if self.pool == "last" and both:
+            graph.layer(f"{name}_last", layers.Ends(), after=after, mask=present)
+            return f"{name}_last"
+        kinds = self.pool.split("_")
+        pools = [f"{name}_{kind}" for kind in kinds]
+        for kind, pool in zip(kinds, pools, strict=True):
+            graph.layer(pool, StepPool(kind), after=after, mask=present)
+        if len(pools) == 1:
+            return pools[0]
+        graph.layer(f"{name}_pools", Join("concat"), after=pools)
+        return f"{name}_pools"
+
+
+def _indirect(width: int, hidden: tuple[int, ...]) -> Graph:
+    """Layers one behind the other, two at least, of which the last feeds back into the first."""
+    graph = Graph()
+    graph.input("step", shape=width)
+    after = "step"
+    for i, size in enumerate(hidden if len(hidden) > 1 else hidden * 2, 1):
+        graph.layer(f"hidden{i}", Dense(size, "tanh"), after=after)
+        after = f"hidden{i}"
+    graph.connect(after, "hidden1")
+    graph.output("state", after=after)
+    return graph

@@ -1,0 +1,36 @@
+"""Pooling by attention, at work."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from lamina.graph.layers import attention_pool as kinds
+from lamina.graph.modules.part import Part, Parts, uniform
+
+
+class AttentionPool(Part):
+    weight: Tensor
+    bias: Tensor
+    context: Tensor
+
+    def initialise(self, generator: Generator) -> None:
+        uniform(generator, self.shape[-1], self.weight, self.bias)
+        uniform(generator, len(self.bias), self.context)
+
+    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """How much each step weighs, ``(N, ..., heads, steps)``: they sum to 1, or are all 0 where there is no step."""
+        score = F.linear(torch.tanh(F.linear(x, self.weight, self.bias)), self.context).transpose(-1, -2)
+        if mask is None:
+            return score.softmax(-1)
+        # The lowest number instead of minus infinity: a sequence without any step then has no NaN, forwards or backwards.
+        there = mask.unsqueeze(-2)
+        return score.masked_fill(~there, torch.finfo(score.dtype).min).softmax(-1) * there
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        parts = x.unflatten(-1, (self.layer.heads, -1)).transpose(-3, -2)  # (..., heads, steps, d / heads)
+        return (self.weights(x, mask).unsqueeze(-2) @ parts).flatten(-3)
+
+
+PARTS: Parts = {kinds.AttentionPool: AttentionPool}

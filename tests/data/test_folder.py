@@ -1,0 +1,190 @@
+"""Folders of class folders and archives of arrays, as people find them."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lamina.data.folder import read_arrays, read_folder
+from lamina.errors import ReadError
+
+
+def make(root, *names, content=b"x"):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.write_bytes(content)
+        else:
+            path.mkdir()
+    return root
+
+
+def save(tmp_path, **arrays):
+    np.savez(tmp_path / "data.npz", **arrays)
+    return tmp_path / "data.npz"
+
+
+def test_images(tmp_path):
+    make(tmp_path, "dog/2.JPG", "dog/10.png", "cat/deep/er/1.webp", "cat/0.png", "README.md", ".git/config")
+    make(tmp_path, "cat/.DS_Store", "cat/Thumbs.db", "dog/.cache/3.png", "__MACOSX/cat/0.png")
+    table = read_folder(tmp_path)
+    assert table.to_dict(as_series=False) == {
+        "image": [str(tmp_path / name) for name in ("cat/0.png", "cat/deep/er/1.webp", "dog/10.png", "dog/2.JPG")],
+        "label": ["cat", "cat", "dog", "dog"],
+    }
+
+
+def test_texts(tmp_path):
+    make(tmp_path, "good/1.txt", content="\ufeffschön\nwar es".encode())
+    make(tmp_path, "poor/1.txt", content=b"")
+    make(tmp_path, "readme.txt")
+    assert read_folder(tmp_path).rows() == [("schön\nwar es", "good"), ("", "poor")]
+
+
+@pytest.mark.parametrize("words", [("train", "test"), ("Train", "Val"), ("training", "valid")])
+def test_parts(tmp_path, words):
+    one, other = words
+    make(tmp_path, f"{one}/a/1.png", f"{one}/b/2.png", f"{other}/a/3.png", f"{one}/list.txt")
+    table = read_folder(tmp_path)
+    assert table.columns == ["image", "label", "split"]
+    found = {(path.rsplit("/")[-1], label, split) for path, label, split in table.rows()}
+    low, high = one.lower(), other.lower()
+    assert found == {("1.png", "a", low), ("2.png", "b", low), ("3.png", "a", high)}
+
+
+def test_train_may_be_a_class(tmp_path):
+    assert read_folder(make(tmp_path, "train/1.png", "plane/1.png"))["label"].to_list() == ["plane", "train"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["1.png", "2.png"],
+            r"holds 2 images \(1.png, ...\) and no class folders; put each class in a folder of its own, or give",
+        ),
+        (["1.txt"], r"holds 1 file \(1.txt\) and no class folders; put each class"),
+        ([], r"holds nothing and no class folders"),
+        (["a/1.png", "b/1.png", "2.png"], r"holds 1 image \(2.png\) beside class folders; put each class"),
+        (["a/1.png", "b/"], r"the class folder .*b holds no files; remove it, or put its images or texts there"),
+        (["a/1.png", "b/.DS_Store"], r"the class folder .*b holds no files"),
+        (["a/1.png", "b/c/1.pdf"], r"1 file is neither an image nor a text \(b.c.1.pdf\); move them elsewhere \(images: .png"),
+        (["a/1.png", "b/1.pdf", "a/x.csv"], r"2 files are neither images nor texts \(a.x.csv, ...\); move"),
+        (
+            ["a/1.png", "b/1.txt", "b/2.txt"],
+            r"mixes 1 images \(a.1.png, ...\) and 2 texts \(b.1.txt, ...\); keep one of the two",
+        ),
+        (["train/a/1.png", "test/2.png"], r"test holds 1 image \(2.png\) and no class folders"),
+        (
+            ["train/a/1.png", "extra/2.png"],
+            r"beside the folder of training rows lies 'extra', expected test, valid or val; move",
+        ),
+    ],
+)
+def test_bad_folders(tmp_path, names, message):
+    with pytest.raises(ReadError, match=message):
+        read_folder(make(tmp_path, *names))
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(ReadError, match="cannot read the folder .*lost: No such file or directory; check its name"):
+        read_folder(tmp_path / "lost")
+
+
+def test_texts_in_another_encoding(tmp_path):
+    make(tmp_path, "a/1.txt", content="one\nzwei\nfünf".encode("latin-1"))
+    with pytest.raises(
+        ReadError, match=r"1.txt, line 3: byte 0xfc is not UTF-8; save .* iconv -f latin1 -t utf-8 1.txt > utf8_1"
+    ):
+        read_folder(tmp_path)
+
+
+def test_a_text_that_cannot_be_opened(tmp_path):
+    make(tmp_path, "a/1.txt")
+    (tmp_path / "a" / "2.txt").symlink_to(tmp_path / "lost")
+    with pytest.raises(ReadError, match="cannot read .*2.txt: No such file or directory; check its permissions"):
+        read_folder(tmp_path)
+
+
+def test_arrays(tmp_path):
+    table = read_arrays(
+        save(
+            tmp_path,
+            image=np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+            wide=np.array([[1.0, 2.0], [3.0, 4.0]]),
+            tall=np.array([[5], [6]]),
+            name=np.array([b"Z\xc3\xbcrich", b"Bern"]),
+            label=np.array(["a", "b"]),
+        )
+    )
+    assert table.schema == {
+        "image": pl.Array(pl.UInt8, (3, 4)),
+        "wide_0": pl.Float64,
+        "wide_1": pl.Float64,
+        "tall": pl.Int64,
+        "name": pl.String,
+        "label": pl.String,
+    }
+    assert table.drop("image").rows() == [(1.0, 2.0, 5, "Zürich", "a"), (3.0, 4.0, 6, "Bern", "b")]
+    assert table["image"].to_numpy().tolist() == np.arange(24).reshape(2, 3, 4).tolist()
+
+
+def test_colour_images(tmp_path):
+    assert read_arrays(save(tmp_path, x=np.zeros((2, 4, 4, 3), np.uint8)))["x"].dtype == pl.Array(pl.UInt8, (4, 4, 3))
+
+
+@pytest.mark.parametrize("form", ["{0}_{1}", "{1}_{0}"])
+def test_parts_are_stacked(tmp_path, form):
+    arrays = {("x", "train"): np.ones((3, 2, 2)), ("y", "train"): np.arange(3)}
+    arrays |= {("x", "test"): np.zeros((1, 2, 2)), ("y", "test"): np.array([[7]])[:, 0]}
+    table = read_arrays(save(tmp_path, **{form.format(*names): array for names, array in arrays.items()}))
+    assert table.columns == ["x", "y", "split"]
+    assert table["y"].to_list() == [0, 1, 2, 7]
+    assert table["split"].to_list() == ["train", "train", "train", "test"]
+    assert table["x"].to_numpy().mean((1, 2)).tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((3, 2)), "y": np.zeros(2)}, "the arrays differ in length: 'x' has 3 rows, 'y' 2; give each one row"),
+        ({"x_train": np.zeros(3), "y_train": np.zeros(2)}, "'x of train' has 3 rows, 'y of train' 2"),
+        (
+            {"x_train": np.zeros(3), "x_test": np.zeros(2), "y_test": np.zeros(2)},
+            "has 'y' for only one of 'train' and 'test'; give",
+        ),
+        (
+            {"x_train": np.zeros((3, 2)), "x_test": np.zeros((3, 4))},
+            r"a row of 'x' has the shape \(2,\) in 'train' and \(4,\) in 'te",
+        ),
+        (
+            {"x": np.array([{}, 1], dtype=object)},
+            "the array 'x' holds Python objects, which may run code when they are read; save",
+        ),
+        ({"x": np.array(3)}, "'x' has 0 axes, expected 1 to 4, rows first; leave it out"),
+        ({"x": np.zeros((1, 1, 1, 1, 1))}, "'x' has 5 axes"),
+        ({"x": np.array([b"\xff"])}, "the array 'x' is damaged .'utf-8' codec"),
+        ({}, "holds no arrays; write it with"),
+    ],
+)
+def test_bad_archives(tmp_path, arrays, message):
+    with pytest.raises(ReadError, match=message):
+        read_arrays(save(tmp_path, **arrays))
+
+
+def test_files_that_are_no_archives(tmp_path):
+    path = save(tmp_path, x=np.arange(1000))
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:500])
+    with pytest.raises(ReadError, match=r"is no archive of arrays \(.*\); write it with numpy.savez\(path, x=..., y=...\)"):
+        read_arrays(path)
+    data[300] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(ReadError, match="the array 'x' is damaged .*; write or download it again"):
+        read_arrays(path)
+    with open(path, "wb") as file:
+        np.save(file, np.arange(3))
+    with pytest.raises(ReadError, match="holds one array and no archive of them; give numpy.load"):
+        read_arrays(path)
+    with pytest.raises(ReadError, match="cannot read .*lost.npz: No such file or directory; check its name and permissions"):
+        read_arrays(tmp_path / "lost.npz")

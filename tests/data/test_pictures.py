@@ -1,0 +1,177 @@
+"""Image files: every mode and form gives the pixels that a person sees; what cannot be read is one line."""
+
+import io
+import warnings
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image, ImageOps
+
+from lamina.data.pictures import Header, is_file, read_headers, read_pixels, scaled, some_headers
+from lamina.errors import ReadError
+
+NOISE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+
+
+def file_bytes(image, kind="PNG", **options):
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def read(data, height=8, width=6, channels=3):
+    return read_pixels(pl.Series("photo", [data], dtype=pl.Binary), height, width, channels)[0]
+
+
+def header(data):
+    return read_headers(pl.Series("photo", [data], dtype=pl.Binary))[0]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_a_lossless_file_gives_its_pixels(kind):
+    data = file_bytes(NOISE, kind)
+    assert header(data) == Header(8, 6, False, False)
+    np.testing.assert_array_equal(read(data), NOISE)
+    np.testing.assert_array_equal(read(data, channels=1)[..., 0], np.asarray(Image.fromarray(NOISE).convert("L")))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF"])
+def test_a_lossy_file_gives_what_pillow_gives(kind):
+    data = file_bytes(NOISE, kind)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(read(data), expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_every_mode_becomes_eight_bits(mode):
+    gray = np.array([[0, 255], [255, 0]], dtype=np.uint8)
+    if mode in ("I;16", "I", "F"):
+        white = 1 if mode == "F" else 65535
+        image = Image.fromarray((gray / 255 * white).astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
+    else:
+        image = Image.fromarray(gray).convert("RGB").convert(mode)
+    assert image.mode == mode
+    data = file_bytes(image, "TIFF")
+    assert header(data).gray == (mode not in ("P", "RGBA", "CMYK"))
+    np.testing.assert_array_equal(read(data, 2, 2, 1)[..., 0], gray)
+    np.testing.assert_array_equal(read(data, 2, 2, 3), np.repeat(gray[..., None], 3, 2))
+
+
+def test_sixteen_bits_are_scaled():
+    values = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+    assert read(file_bytes(values), 1, 4, 1).ravel().tolist() == [0, 1, 128, 255]
+
+
+def test_transparency_lies_on_white():
+    rgba = np.array([[[10, 20, 30, 0], [10, 20, 30, 255]]], dtype=np.uint8)
+    assert read(file_bytes(rgba), 1, 2).tolist() == [[[255, 255, 255], [10, 20, 30]]]
+    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).convert("P")
+    palette.putpalette([0, 0, 0, 0, 0, 200])
+    assert read(file_bytes(palette, transparency=0), 1, 2).tolist() == [[[255, 255, 255], [0, 0, 200]]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = file_bytes(NOISE, kind, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    found = header(data)
+    assert (found.height, found.width) == expected.shape[:2] == ((8, 6) if orientation < 5 else (6, 8))
+    np.testing.assert_array_equal(read(data, found.height, found.width), expected)
+
+
+def test_damaged_exif_says_nothing():
+    data = file_bytes(NOISE, exif=b"Exif\0\0MM*no exif at all")
+    np.testing.assert_array_equal(read(data), NOISE)
+
+
+def test_the_first_picture_of_an_animation_is_taken():
+    frames = [Image.new("RGB", (6, 8), colour) for colour in ("red", "blue")]
+    data = file_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert header(data).several
+    assert read(data)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_other_sizes_are_resized_without_aliasing():
+    stripes = np.tile(np.array([0, 255], dtype=np.uint8), (64, 32))
+    np.testing.assert_allclose(read(file_bytes(stripes), 8, 8, 1), 127.5, atol=25)
+    expected = Image.fromarray(NOISE).resize((5, 3), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(read(file_bytes(NOISE), 3, 5), np.asarray(expected))
+    slope = np.tile(np.linspace(0, 255, 640).astype(np.uint8), (480, 1))
+    np.testing.assert_allclose(read(file_bytes(slope, "JPEG"), 24, 32, 1)[12, :, 0], (np.arange(32) + 0.5) * 255 / 32, atol=3)
+
+
+def test_rows_stay_in_order_and_missing_ones_are_zero(tmp_path):
+    paths = []
+    for shade in range(200):
+        paths.append(str(tmp_path / f"{shade}.png"))
+        Image.new("L", (2, 2), shade).save(paths[-1])
+    values = pl.Series("photo", [*paths[:100], None, *paths[100:]])
+    pixels = read_pixels(values, 2, 2, 1)
+    assert pixels[:, 1, 1, 0].tolist() == [*range(100), 0, *range(100, 200)]
+    assert len(read_headers(values)) == 200
+    assert is_file(paths[0])
+    assert not is_file(str(tmp_path))
+
+
+def test_all_that_cannot_be_read_is_told_at_once(tmp_path):
+    good = file_bytes(NOISE)
+    contents = {
+        "good.png": good, "cut.png": good[:-60], "head.png": good[:20], "empty.png": b"", "text.jpg": b"hello, world",
+        "cut.jpg": file_bytes(NOISE, "JPEG")[:-30],
+    }  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.png").mkdir()
+    names = [*contents, "lost.png", "folder.png"]
+    values = pl.Series("photo", [str(tmp_path / name) for name in names])
+    for function in (read_headers, lambda values: read_pixels(values, 8, 6, 3)):
+        with pytest.raises(ReadError) as caught:
+            function(values)
+        message = str(caught.value)
+        assert message.startswith(f"column 'photo': 7 of 8 images cannot be read: row 2 ({tmp_path / 'cut.png'}) is truncated")
+        assert "head.png) is truncated or damaged" in message
+        assert "empty.png) is empty (0 bytes)" in message
+        assert "text.jpg) is no image of a known format (it begins with b'hello, world'); known are PNG, JPEG" in message
+        assert message.endswith("; and 2 more; replace them, or leave them empty where there is none")
+    assert len(some_headers(values)) == 3  # what is cut off behind the header is found later
+    for name, fault in [("lost.png", "is not there"), ("folder.png", "cannot be opened: Is a directory")]:
+        with pytest.raises(
+            ReadError, match=rf"1 of 1 image cannot be read: row 1 \(.*{name}\) {fault}; replace it, or leave it"
+        ):
+            read_headers(pl.Series("photo", [str(tmp_path / name)]))
+
+
+@pytest.mark.parametrize("most", [40, 20])
+def test_a_decompression_bomb_is_refused(monkeypatch, most):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)  # beyond it Pillow warns, beyond its double it raises
+    with pytest.raises(ReadError, match=r"row 1 has 48 pixels, more than the \d\d that are safe; scale it down"):
+        read(file_bytes(NOISE))
+
+
+@pytest.mark.parametrize("values", [[-1.0, 0.5], [0.0, 300.0], [0.0, np.nan]])
+def test_floats_on_no_known_scale_are_refused(values):
+    data = file_bytes(np.array([values], dtype=np.float32), "TIFF")
+    with pytest.raises(ReadError, match=r"holds values from .* to .*, expected 0 to \d+; scale it, or give arrays"):
+        read(data, 1, 2, 1)
+
+
+def test_odd_metadata_is_no_warning(monkeypatch):
+    load = Image.Image.getexif
+
+    def noisy(self):
+        warnings.warn("Corrupt EXIF data", UserWarning, stacklevel=2)
+        return load(self)
+
+    monkeypatch.setattr(Image.Image, "getexif", noisy)
+    np.testing.assert_array_equal(read(file_bytes(NOISE)), NOISE)
+
+
+def test_scaled():
+    values = np.array([-2.0, -1.0, 0.0, 1.0, np.nan, np.inf, -np.inf])
+    assert scaled(values, -1, 1).tolist() == [0, 0, 128, 255, 0, 255, 0]
+    assert scaled(NOISE, 0, 255) is NOISE
