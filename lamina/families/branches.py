@@ -29,7 +29,10 @@ from lamina.train.recipe import Recipe
 #: For each kind of column the family whose branch reads it in a family that has none of its own for it.
 BRANCHES: dict[str, type[BranchFamily]] = {}
 
-FINE_TUNING_RATE = 3e-4
+#: How a network learns whose images are read by a pretrained part: frozen, or fine-tuned in steps so small that what it was
+#: taught is not undone.
+FROZEN = {"augment": None, "epochs": 30}
+FINE_TUNED = {"learning_rate": 3e-4, "epochs": 15}
 
 
 @dataclass
@@ -66,10 +69,10 @@ class BranchFamily(Family):
         return dataclasses.replace(encoding, image_size=part_maker(self.image_part).size)
 
     def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task) -> Recipe:
-        """A pretrained part is fine-tuned in small steps, or what it was taught is undone; frozen, it sees plain images."""
+        """With a pretrained part few epochs are enough, whatever the family prefers for networks that begin from nothing."""
         decided: dict[str, Any] = {}
         if self.image_part and any(block.kind == "image" for block in inputs.values()):
-            decided = {"augment": None} if self.frozen else {"learning_rate": FINE_TUNING_RATE}
+            decided = FROZEN if self.frozen else FINE_TUNED
         decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
         return super().complete(dataclasses.replace(recipe, **decided), rows=rows, inputs=inputs, task=task)
 

@@ -191,13 +191,17 @@ class Convolutional(BranchFamily):
         if not images:
             return preferred
         gray = all(block.shape[2] == 1 for block in images)
-        return preferred | {
+        preferred |= {
             "schedule": "one_cycle",
-            "epochs": max(12, min(100, 300_000 // rows)),
-            "batch_size": min(128, super().batch_size(rows)),
+            "epochs": max(10, min(100, 700_000 // rows)),
+            "batch_size": min(128, self.batch_size(rows)),
             "patience": None,
+            "learning_rate": 5e-3,
             "augment": ("shift", "rotate") if gray else ("shift", "flip"),
         }
+        if self.design.startswith("lenet5"):  # small: it learns for longer, and has no neurons to spare for images that move
+            preferred |= {"epochs": max(30, preferred["epochs"]), "augment": ("rotate",)}
+        return preferred
 
 
 class _Chain:

@@ -88,8 +88,11 @@ class Family(Options):
             "loss": loss,
             "learning_rate": LEARNING_RATES[recipe.optimizer],
             "weight_decay": 0.03 if recipe.optimizer == "adamw" else 0.0,
-            **self.prefers(rows=rows, inputs=inputs, task=task),
         }
+        preferred = self.prefers(rows=rows, inputs=inputs, task=task)
+        if recipe.optimizer not in ("adam", "adamw"):  # the size of its steps is what a family knows about Adam's kin
+            preferred = {name: value for name, value in preferred.items() if name not in ("learning_rate", "weight_decay")}
+        decided |= preferred
         decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
         if recipe.batch_size == "full" or (recipe.batch_size != "auto" and int(recipe.batch_size) > rows):
             decided["batch_size"] = rows

@@ -125,7 +125,10 @@ def test_a_wider_layer_before_it_keeps_its_weights():
     [
         (lambda: AttentionPool(0), "AttentionPool.size is 0, expected a whole number of at least 1"),
         (lambda: AttentionPool(heads=0), "AttentionPool.heads is 0, expected a whole number"),
-        (lambda: AttentionPool(heads=3).shape([(5, 4)]), "has 3 heads for a width of 4; give a number of heads that divides it"),
+        (
+            lambda: AttentionPool(heads=3).shape([(5, 4)]),
+            "has 3 heads for a width of 4; give a number of heads that divides it",
+        ),
         (lambda: AttentionPool().shape([(5,)]), r"AttentionPool reads \(steps, width\), but was given \(5,\)"),
     ],
 )

@@ -147,7 +147,8 @@ def test_more_steps_of_nothing_change_nothing():
         y = sequence_net(steps)({"x": longer, "codes": F.pad(there.long(), [0, steps - 10])})
         answers.append(y)
         slopes.append(gradients(y, longer)[0])
-    assert torch.isfinite(answers[0]).all() and torch.isfinite(slopes[0]).all()
+    assert torch.isfinite(answers[0]).all()
+    assert torch.isfinite(slopes[0]).all()
     for y, slope in zip(answers[1:], slopes[1:], strict=True):
         same(y, answers[0])
         same(slope[:, :10], slopes[0])
@@ -169,10 +170,11 @@ def test_pixels_have_mean_0_and_variance_1_border_included():
         assert y.shape[1:] == ((2, 4, 6) if size is None else (2, 9, 9))
         torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
         torch.testing.assert_close(y.var((0, 2, 3), correction=0), torch.ones(2), atol=1e-5, rtol=0)
-    # Two pixels above, one on the left: the greater half of an odd border lies behind.
-    inner = y[:, :, 2:6, 1:7]
+    # Of an odd border the greater half lies behind: 2 pixels above, 1 on the left.
     assert torch.unique(y[:, 0, :2]).numel() == 1
-    same(inner * net.get_submodule("layer0").scale.reciprocal()[:, None, None], (images.permute(0, 3, 1, 2) - 0.0 - net.get_submodule("layer0").mean[:, None, None]), 1e-3)
+    pixels = net.get_submodule("layer0")
+    expected = (images - pixels.mean) * pixels.scale
+    same(y[:, :, 2:6, 1:7], expected.permute(0, 3, 1, 2), 1e-5)
 
 
 def test_subsample_is_a_weighted_sum_of_each_window():
@@ -195,7 +197,8 @@ def test_radial_basis_is_minus_the_squared_distance_to_digits_or_random_codes():
         x = rows(3, width)
         same(part(x), -((x[:, None] - part.codes) ** 2).sum(2), 1e-9)
     seven = net_of(RadialBasis(10), shape=84).get_submodule("layer0").codes[7].reshape(12, 7)
-    assert (seven[0] == 1).all() and (seven[-1] == torch.tensor([-1, 1, 1, -1, -1, -1, -1])).all()
+    assert (seven[0] == 1).all()
+    assert (seven[-1] == torch.tensor([-1, 1, 1, -1, -1, -1, -1])).all()
 
 
 def test_batch_norm_of_an_image_is_per_channel_and_its_running_means_serve_prediction():
@@ -211,7 +214,9 @@ def test_batch_norm_of_an_image_is_per_channel_and_its_running_means_serve_predi
 
 
 def test_channels_stay_last_in_memory_through_a_stack():
-    net = net_of(Pixels(), Convolution(8, bias=False), Norm("batch"), Pool(), Convolution(8, 3, "relu"), shape=(8, 8, 3)).float()
+    net = net_of(
+        Pixels(), Convolution(8, bias=False), Norm("batch"), Pool(), Convolution(8, 3, "relu"), shape=(8, 8, 3)
+    ).float()
     images = torch.randint(0, 256, (4, 8, 8, 3), dtype=torch.uint8)
     for name, y in net.activations({"x": images}, net.plan.order).items():
         assert y.is_contiguous(memory_format=torch.channels_last), name
@@ -222,7 +227,10 @@ BAD = [
     (lambda: Convolution(4, padding="valid"), r"Convolution.padding is 'valid', expected 'same' or a number of zeros"),
     (lambda: Convolution(4, padding=-1), r"Convolution.padding is -1, expected a whole number of at least 0"),
     (lambda: Convolution(4, groups=3), r"has 4 channels in 3 groups; give a multiple of the groups"),
-    (lambda: Convolution(1, table=((0, 0),)), r"Convolution.table is \(\(0, 0\),\), expected the input channels of each neuron"),
+    (
+        lambda: Convolution(1, table=((0, 0),)),
+        r"Convolution.table is \(\(0, 0\),\), expected the input channels of each neuron",
+    ),
     (lambda: Convolution(1, table=(3,)), r"Convolution.table is \(3,\), expected the input channels of each neuron"),
     (lambda: Convolution(2, table=((0, 1),)), r"has a table of 1 rows for 2 channels in 1 groups; give one row for each"),
     (lambda: Convolution(2).result((4,)), r"reads \(channels, height, width\) or \(steps, width\), but was given \(4,\)"),

@@ -190,6 +190,7 @@ def test_a_fit_reads_images_with_it_and_the_file_names_it_and_holds_its_weights(
     model = lamina.fit(data, "label", family=family, recipe=Recipe(epochs=1), seed=0, monitor=None)
     assert model.model_.net.plan.inputs == {"image": (8, 8, 3)}  # the size it was registered with
     assert model.model_.card["recipe"]["learning_rate"] == (3e-3 if frozen else 3e-4)
+    assert model.model_.card["recipe"]["epochs"] == 1  # what a person says stands
     model.save(tmp_path / "m.lamina")
     expected = model.predict_proba(data)
     assert np.array_equal(lamina.load(tmp_path / "m.lamina").predict_proba(data), expected)

@@ -116,7 +116,9 @@ class Convolution(Layer):
     def _check_table(self) -> None:
         rows = [list(row) if isinstance(row, Iterable) else [] for row in self.table]
         if not all(row and len(set(row)) == len(row) and all(hasattr(i, "__index__") and i >= 0 for i in row) for row in rows):
-            raise GraphError(f"Convolution.table is {self.table!r}, expected the input channels of each neuron, as in ((0, 1),)")
+            raise GraphError(
+                f"Convolution.table is {self.table!r}, expected the input channels of each neuron, as in ((0, 1),)"
+            )
         object.__setattr__(self, "table", tuple(tuple(int(i) for i in row) for row in rows))
         if self.table and (len(self.table) != self.channels or self.groups > 1):
             raise GraphError(
@@ -133,16 +135,22 @@ class Convolution(Layer):
         _check_rank(self, shape)
         width = shape[0] if len(shape) == 3 else shape[1]
         if width % self.groups:
-            raise GraphError(f"Convolution has {self.groups} groups, but was given {width} channels; give a multiple of the groups")
+            raise GraphError(
+                f"Convolution has {self.groups} groups, but was given {width} channels; give a multiple of the groups"
+            )
         if self.table and max(map(max, self.table)) >= width:
-            raise GraphError(f"Convolution.table names channel {max(map(max, self.table))}, but was given {width} of them from 0")
+            raise GraphError(
+                f"Convolution.table names channel {max(map(max, self.table))}, but was given {width} of them from 0"
+            )
         places = shape[1:] if len(shape) == 3 else shape[:1]
         if self.padding == "same":
             sizes = tuple(-(-size // self.stride) for size in places)
         else:
             sizes = tuple(_outside(self.reach, self.stride, int(self.padding), size, whole=False) for size in places)
         if min(sizes) < 1:
-            raise GraphError(f"Convolution reads windows of {self.reach}, but was given {shape}; take a smaller kernel, or padding")
+            raise GraphError(
+                f"Convolution reads windows of {self.reach}, but was given {shape}; take a smaller kernel, or padding"
+            )
         return (self.channels, *sizes) if len(shape) == 3 else (*sizes, self.channels)
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
@@ -308,10 +316,9 @@ class Subsample(Layer):
 class RadialBasis(Layer):
     """The output units of LeNet-5: minus the squared distance to a fixed code of -1 and 1 for each class.
 
-    LeCun et al. 1998, eq. 7, where up to ten classes have the bitmaps of the digits (7 x 12, after their fig. 3) as codes; other
-    numbers of classes or of inputs have random codes. The sign makes cross-entropy of these outputs their eq. 9 with
-    ``j`` to infinity: the penalty for being near to a wrong class is not bounded. Theirs is by a class "rubbish" of constant
-    distance ``j``.
+    LeCun et al. 1998, eq. 7. Up to ten classes that read 84 neurons have the digits as bitmaps of 7 x 12 for codes, drawn after
+    their fig. 3; all others have random codes. The sign makes the cross-entropy of these outputs their eq. 9, but for the
+    constant ``j``, which holds down the penalty of a row that is far from all classes: here it is infinite.
 
     Args:
         size: Number of classes.
