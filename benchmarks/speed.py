@@ -11,6 +11,8 @@ A step is forward, backward and the Adam update of one mini-batch. Each measurem
 Peers run with one thread and with one per core; the faster of the two medians counts. lamina chooses its own threads and gets
 one try. Order alternates between repeats; the figure is the median over repeats, with the range. A measurement counts only
 when the peer trained exactly as many weights as the network has, and tells 90 % of its training rows right at the end.
+
+``--only lenet`` measures the time to 99 % on MNIST, see ``benchmarks/lenet.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import statistics
 import time
 from typing import Any
 
-from benchmarks import measure, predict
+from benchmarks import lenet, measure, predict
 
 CASES = {  # name: inputs, hidden, outputs, batch size, training rows
     "20-64-64-3, batch 32": (20, (64, 64), 3, 32, 16_000),
@@ -41,13 +43,18 @@ TITLE = f"# Speed\n\n{(__doc__ or '').split(chr(10), 2)[2].strip()}"
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each (5)")
-    parser.add_argument("--only", choices=("steps", "predict"), help="one half")
+    parser.add_argument("--only", choices=("steps", "predict", "lenet"), help="one part (steps and predict)")
+    parser.add_argument("--rows", type=int, help="at most so many images of each part for lenet, to try it out (all)")
     parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS, help="all of them")
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, measure.cores()}), help="of the peers (1 and all)")
     parser.add_argument("--out", default="speed", help="stem of the files under benchmarks/results")
 
 
 def main(arguments: argparse.Namespace) -> None:
+    if arguments.only == "lenet":
+        report = measure.Report(arguments.out, f"# Speed\n\n{(lenet.__doc__ or '').strip()}", lenet.render)
+        lenet.main(report, arguments.repeats, arguments.threads, arguments.rows)
+        return
     report = measure.Report(arguments.out, TITLE, render)
     if arguments.only != "predict":
         runs = [(peer, threads) for peer in arguments.peers for threads in ([None] if peer == "lamina" else arguments.threads)]

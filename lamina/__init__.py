@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lamina.errors import LaminaError
     from lamina.estimators import Classifier, Regressor
     from lamina.families import Attention, Convolutional, FeedForward, Hierarchical, Recurrent, Shortcut
+    from lamina.stream import Stream
     from lamina.train.recipe import Recipe
 
 # Public names and where they live: imported when first asked for, so that `import lamina` loads no torch.
@@ -30,6 +31,7 @@ _PUBLIC = {
     "Attention": "lamina.families",
     "Hierarchical": "lamina.families",
     "Recipe": "lamina.train.recipe",
+    "Stream": "lamina.stream",
     "LaminaError": "lamina.errors",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "Recurrent",
     "Regressor",
     "Shortcut",
+    "Stream",
     "__version__",
     "fit",
     "gather_series",

@@ -42,7 +42,7 @@ def fit(
     Args:
         data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz), a folder with a folder of images or texts for each
             class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of arrays).
-        target: The column to be told, or several columns of numbers; if nothing is said, the label of a folder of class folders.
+        target: The column to be told, or several columns of numbers; for class folders it may be left out.
         family: Which networks: "auto", a name, or a family with its options.
         recipe: How to train.
         run: A folder for events and checkpoints, so that ``lamina.resume`` can go on after whatever ends the process.

@@ -122,9 +122,9 @@ def learn(
     del features, train_features
     net = Net(Plan(family.graph(encoder.inputs, task.output_size(recipe.loss))), seed=settings.seed)
     net.prepare(feed.inputs)
-    family.lay_in(net, encoder)
+    laid = family.lay_in(net, encoder)
     net.to(device)
-    notes = [note for note in (missing_note, *parts.notes, *encoder.notes) if note]
+    notes = [note for note in (missing_note, *parts.notes, *encoder.notes, *laid) if note]
     if monitor:
         monitor(
             {
@@ -211,7 +211,7 @@ def _card(
         "notes": notes,
         "family": family.to_json(),
         "recipe": history.recipe.to_json(),
-        "parameters": model.net.plan.parameter_count,
+        "parameters": sum(parameter.numel() for parameter in model.net.parameters()),
         "history": history.epochs,
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,

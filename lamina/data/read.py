@@ -72,9 +72,9 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
 
     Args:
         source: A path to CSV or TSV (the separator is found: ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
-            .gz; a folder that holds a folder of images or of .txt files for each class; an .npz archive of arrays; or a frame of
-            pandas, polars, pyarrow or any library that narwhals or Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of 3
-            or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays or images.
+            .gz; a folder that holds a folder of images or of .txt files for each class; an .npz archive of arrays; a frame of
+            pandas, polars, pyarrow or any library that narwhals or Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of
+            3 or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays or images.
         columns: Keep only these, in this order.
 
     Raises:

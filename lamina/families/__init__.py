@@ -83,10 +83,20 @@ def choose_family(family: object, schema: Schema) -> tuple[Family, str]:
     return family.check(), "as asked"
 
 
-def works_with() -> dict[str, dict[str, bool]]:
-    """Which family reads which kinds of columns in a way of its own; the table in docs/families.md is made from it."""
-    kinds = (*TABLE, "image", "text", "series")
-    return {name: {kind: kind in family.reads for kind in kinds} for name, family in FAMILIES.items()}
+def works_with() -> str:
+    """Which family reads which kinds of columns in a way of its own, as the table in docs/families.md.
+
+    Example:
+        >>> print(works_with().splitlines()[2])
+        | `feedforward` | yes | yes | yes | yes |
+    """
+    kinds = ("table", "image", "text", "series")
+    lines = ["| family | " + " | ".join(PLURALS[kind] for kind in kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
+    for name, family in FAMILIES.items():
+        read = {_sort(kind) for kind in family.reads}
+        cells = ["yes" if kind in read else "beside" for kind in kinds]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _sort(kind: str) -> str:

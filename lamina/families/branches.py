@@ -130,7 +130,7 @@ class BranchFamily(Family):
         return graph
 
     @torch.no_grad()
-    def lay_in(self, net: Net, encoder: Encoder) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def lay_in(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
         """Put the vectors of known words into the embedding of each text; the others keep their fresh ones.
 
         Returns:

@@ -105,8 +105,9 @@ class Family(Options):
             size *= 2
         return min(size, rows)
 
-    def lay_in(self, net: Net, encoder: Encoder) -> None:
-        """Give a new net what was learnt elsewhere, such as vectors of words."""
+    def lay_in(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
+        """Give a new net what was learnt elsewhere, such as vectors of words; say what that was."""
+        return ()
 
 
 @dataclass

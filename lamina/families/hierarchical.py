@@ -19,7 +19,7 @@ from lamina.graph.layers.sequence import AnyPresent, Chunk, StepDense
 from lamina.options import option
 
 SENTENCE = 25  # words: about the mean of English prose
-MOST_STEPS = 2**18  # words in a batch: what the levels keep of each for the way back is some kilobytes
+MOST_STEPS = 2**19  # words in a batch: what the levels keep of each for the way back is some kilobytes
 
 
 @dataclass

@@ -50,7 +50,10 @@ def _copy(old: nn.Module, new: nn.Module, axes: Mapping[str, tuple[str, ...]], r
             continue
         words = ("member",) * (target.dim() - len(axes[name])) + axes[name]
         places = [
-            pairs if word == "in" else [(i, i) for i in range(min(source.shape[axis], target.shape[axis]))]
+            # The norm of an image learns for each channel, not for each neuron of the last axis.
+            pairs
+            if word == "in" and (source.shape[axis], target.shape[axis]) == (len(read[0]), len(read[1]))
+            else [(i, i) for i in range(min(source.shape[axis], target.shape[axis]))]
             for axis, word in enumerate(words)
         ]
         target[_grid([[new for _, new in place] for place in places])] = source[

@@ -157,7 +157,7 @@ def notes(layer: Layer) -> list[str]:
     said = []
     for item in dataclasses.fields(layer):
         value = getattr(layer, item.name)
-        if item.name == "size" or value == item.default or value is None:
+        if item.name in ("size", "out") or value == item.default or value is None:
             continue
         if isinstance(value, str):
             said.append(value)

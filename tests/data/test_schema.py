@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 
 from lamina.data.kinds import guess
 from lamina.data.read import read_table
-from lamina.data.schema import LEARNT, KINDS, ROLES, Column, Schema
+from lamina.data.schema import KINDS, LEARNT, ROLES, Column, Schema
 from lamina.errors import SchemaError
 
 ADULT = Path(__file__).parents[2] / "examples" / "data" / "adult.parquet"

@@ -1,15 +1,17 @@
 """What the families draw, what they decide, and that depth pays only with shortcuts."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 import lamina
 from lamina.data.encoding import Input
-from lamina.data.schema import Schema
+from lamina.data.schema import Column, Schema
 from lamina.data.task import Task
 from lamina.errors import OptionError
-from lamina.families import FAMILIES, Family, FeedForward, Shortcut, choose_family, make_family
+from lamina.families import FAMILIES, Family, FeedForward, Shortcut, choose_family, make_family, works_with
 from lamina.graph.plan import Plan
 from lamina.train.recipe import Recipe
 
@@ -96,3 +98,27 @@ def test_thirty_layers_train_with_shortcuts_and_not_without():
     assert deep.model_.card["validation"]["accuracy"] < 0.7
     assert min(epoch["train_loss"] for epoch in residual.history_) < 0.2
     assert residual.model_.card["validation"]["accuracy"] > 0.85
+
+
+def test_the_table_in_the_docs_is_what_the_code_says():
+    page = (Path(__file__).parents[2] / "docs" / "families.md").read_text()
+    assert works_with() in page
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in FAMILIES for kind in ("table", "image", "text", "series")])
+def test_a_family_reads_what_the_table_says_or_says_who_does(name, kind):
+    columns = {
+        "table": Column("x", "number", "feature", "", {}),
+        "image": Column("x", "image", "feature", "", {}),
+        "text": Column("x", "text", "feature", "", {}),
+        "series": Column("x", "series", "feature", "", {}),
+    }
+    schema = Schema((columns[kind],))
+    line = next(line for line in works_with().splitlines() if f"`{name}`" in line)
+    cell = line.split("|")[2 + list(columns).index(kind)].strip()
+    if cell == "yes":
+        assert choose_family(name, schema)[0].name == name
+    else:
+        with pytest.raises(OptionError, match=f"the family '{name}' reads .*; take 'auto' or one of feedforward"):
+            choose_family(name, schema)
+    assert kind == "table" or choose_family("auto", schema)[1].startswith("column 'x' holds")

@@ -51,7 +51,6 @@ def one(layer, *, shape=3):
         (lambda: NumberEmbedding(sigma=0), "NumberEmbedding.sigma is 0, expected a number above 0"),
         (lambda: NumberEmbedding(bins=0), "NumberEmbedding.bins is 0"),
         (lambda: Plan(one(Dense(2, chunks=(1, 1)))), "layer 'layer': Dense.chunks sum to 2, but the input has 3; give widths"),
-        (lambda: Plan(one(Norm(), shape=(1, 4, 4))), r"Norm reads .* but was given \(1, 4, 4\); put Flatten\(\) before it"),
         (lambda: Plan(one(CategoryEmbedding((3,), (1,)))), r"layer 'layer': CategoryEmbedding has 1 columns, but .* \(3,\)"),
         (lambda: Plan(one(NumberEmbedding(), shape=(2, 2))), r"NumberEmbedding reads one row of numbers, .* \(2, 2\)"),
     ],

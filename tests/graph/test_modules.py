@@ -41,6 +41,7 @@ FORMULAS = {
     "step": lambda x: float(x >= 0),
     "logistic": lambda x: 1 / (1 + math.exp(-x)),
     "tanh": math.tanh,
+    "lecun_tanh": lambda x: 1.7159 * math.tanh(2 * x / 3),
     "relu": lambda x: max(x, 0.0),
     "leaky_relu": lambda x: x if x > 0 else 0.01 * x,
     "elu": lambda x: x if x > 0 else math.expm1(x),

@@ -8,25 +8,47 @@ Shapes leave out the batch axis: ``(64,)`` is 64 neurons, ``(32, 64)`` is 64 neu
 ``(3, 32, 32)`` is 3 channels of an image.
 """
 
-from lamina.graph.layers import attention, attention_pool, convolution, pretrained, recurrent, sequence
+from lamina.graph.layers.attention import MultiHeadAttention, Patches, Position, StepDropout
+from lamina.graph.layers.attention_pool import AttentionPool
+from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, PoolMask, RadialBasis, Subsample
 from lamina.graph.layers.dense import Activation, Dense, Dropout, Flatten, Join, MemberDense, Norm
 from lamina.graph.layers.embedding import CategoryEmbedding, NumberEmbedding, TokenEmbedding
+from lamina.graph.layers.pretrained import Normalise, Pretrained
+from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
+from lamina.graph.layers.sequence import AnyPresent, Chunk, Present, Reshape, StepDense, StepPool
 
 __all__ = [
     "Activation",
+    "AnyPresent",
+    "AttentionPool",
     "CategoryEmbedding",
+    "Chunk",
+    "Convolution",
     "Dense",
     "Dropout",
+    "Ends",
     "Flatten",
+    "GlobalPool",
     "Join",
+    "Loop",
     "MemberDense",
+    "MultiHeadAttention",
     "Norm",
+    "Normalise",
     "NumberEmbedding",
+    "Patches",
+    "Pixels",
+    "Pool",
+    "PoolMask",
+    "Position",
+    "Present",
+    "Pretrained",
+    "RadialBasis",
+    "Recurrent",
+    "Reshape",
+    "StepDense",
+    "StepDropout",
+    "StepPool",
+    "Subsample",
     "TokenEmbedding",
-    "attention",
-    "attention_pool",
-    "convolution",
-    "pretrained",
-    "recurrent",
-    "sequence",
 ]
