@@ -49,7 +49,7 @@ FEWEST_WORDS = 6
 
 _FEW_TEXTS = 200  # below, a word that occurs once gets a code, too
 _CHARACTERS = 32  # far above what a token has, so that of a huge text only the part that is read is tokenised
-_TEXTS = 4096  # a piece of this size costs little memory
+_TEXTS, _PLACES = 4096, 2**21  # a piece of so many texts, or of so many tokens, costs little memory
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_]&&[^{_UNSPACED}]]"
@@ -312,8 +312,9 @@ def _beginnings(values: pl.Series, length: int) -> list[str]:
 
 def _tokenised(tokenizer: Tokenizer, values: pl.Series, length: int, sentence: int) -> Iterator[_Tokens]:
     """Where each token belongs, for some thousand texts at a time."""
-    for start in range(0, len(values), _TEXTS):
-        some = _beginnings(values.slice(start, _TEXTS), length)
+    piece = max(1, min(_TEXTS, _PLACES // length))
+    for start in range(0, len(values), piece):
+        some = _beginnings(values.slice(start, piece), length)
         rows = np.arange(len(some))
         if sentence:
             parted = [_SENTENCE_END.sub(r"\1\n", text).split("\n") for text in some]
