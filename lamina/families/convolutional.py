@@ -15,6 +15,7 @@ from lamina.graph.layers import Activation, Dense, Dropout, Flatten, Join, Norm
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, RadialBasis, Subsample
 from lamina.graph.layers.sequence import StepPool
 from lamina.options import option
+from lamina.train.threads import has_bfloat16
 
 DESIGNS = ("auto", "plain", "resnet", "lenet5", "lenet5_1998")
 LENET_SIZE = 32
@@ -198,9 +199,10 @@ class Convolutional(BranchFamily):
             "patience": None,
             "learning_rate": 5e-3,
             "augment": ("shift", "rotate") if gray else ("shift", "flip"),
+            "precision": "bfloat16" if has_bfloat16() else "float32",
         }
         if self.design.startswith("lenet5"):  # small: it learns for longer, and has no neurons to spare for images that move
-            preferred |= {"epochs": max(30, preferred["epochs"]), "augment": ("rotate",)}
+            preferred |= {"epochs": max(30, preferred["epochs"]), "augment": ("rotate",), "precision": "float32"}
         return preferred
 
 

@@ -74,6 +74,7 @@ class Family(Options):
             "patience": 8,
             "clip_value": None,
             "augment": None,
+            "precision": "float32",
         }
 
     def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task) -> Recipe:

@@ -82,7 +82,7 @@ class Recipe(Options):
     )
     precision: str = option(
         "auto",
-        "numbers of products and convolutions in training; bfloat16 is faster where the processor has units for it",
+        "numbers of products and convolutions in training; auto is bfloat16 for images where the processor has units for it",
         choices=("auto", "float32", "bfloat16"),
     )
     step_mode: str = option("auto", "how a step is executed", choices=("auto", "eager", "traced", "cuda_graph"))

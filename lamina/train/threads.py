@@ -85,6 +85,14 @@ class _Counter(TorchDispatchMode):
         return result
 
 
+def has_bfloat16() -> bool:
+    """Whether this machine has units of its own for products of bfloat16: a GPU, or a CPU with AMX.
+
+    Convolutions of images were measured about twice as fast with them, and no worse in what is learnt.
+    """
+    return torch.cuda.is_available() or torch.cpu._is_amx_tile_supported()
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let torch compute with this many threads, and as before afterwards.

@@ -169,7 +169,8 @@ def test_each_design_learns_digits(design):
     )
     generator = torch.Generator().manual_seed(0)
     for epoch in range(3):
-        steps.run_epoch(torch.randperm(cut, generator=generator), [8e-3 * (1 - epoch / 3)] * 30)
+        rate = 3e-3 if design == "lenet5_1998" else 8e-3  # distances are large, and so are their gradients
+        steps.run_epoch(torch.randperm(cut, generator=generator), [rate * (1 - epoch / 3)] * 30)
     found = validation_scores(net, Feed(held, digits.target[cut:]), "cross_entropy")
     assert found["accuracy"] > 0.6
 

@@ -67,7 +67,7 @@ class Convolution(Part):
         self.width = self.shape[0] if len(self.shape) == 3 else self.shape[1]
         learnt = [self.weight, *([self.bias] if layer.bias else [])]
         if not layer.table:
-            uniform(generator, window * self.width // layer.groups, *learnt)
+            uniform(generator, window * self.width // layer.groups, *learnt, activation=layer.activation)
             return
         uniform(generator, window * max(map(len, layer.table)), *learnt)
         places = [out * self.width + i for out, inputs in enumerate(layer.table) for i in inputs]
@@ -127,7 +127,7 @@ class Subsample(Part):
     bias: Tensor
 
     def initialise(self, generator: Generator) -> None:
-        self.weight.fill_(1 / self.layer.size**2)  # begins as the mean
+        self.weight.fill_(1 / self.layer.size)  # a sum of independent values then keeps their variance
         self.bias.fill_(0)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Dense(Part):
 
     def initialise(self, generator: Generator) -> None:
         layer, fan_in = self.layer, self.shape[-1]
-        uniform(generator, fan_in, self.weight)
+        uniform(generator, fan_in, self.weight, activation=layer.activation)
         if layer.adapter:
             self.s.fill_(1)
             self.r.fill_(1)
@@ -39,7 +39,7 @@ class Dense(Part):
                 uniform(generator, fan_in, self.b[0])
                 self.b.copy_(self.b[0].expand_as(self.b))  # one bias for all to begin with, as in TabM
         elif layer.bias:
-            uniform(generator, fan_in, self.bias)
+            uniform(generator, fan_in, self.bias, activation=layer.activation)
 
     def forward(self, x: Tensor) -> Tensor:
         layer = self.layer

@@ -44,8 +44,12 @@ class Part(nn.Module):
         return ", ".join([sizes, *notes(self.layer)])
 
 
-def uniform(generator: Generator, fan_in: int, *tensors: Tensor) -> None:
-    """Uniform within 1 / sqrt(fan in), as ``nn.Linear`` begins: what comes out is then of the size of what goes in."""
-    bound = 1 / math.sqrt(fan_in)
+def uniform(generator: Generator, fan_in: int, *tensors: Tensor, activation: str = "identity") -> None:
+    """Uniform within 1 / sqrt(fan in), as ``nn.Linear`` begins: what comes out is then of the size of what goes in.
+
+    The scaled tanh keeps the variance of its input where weights have the variance 1 / fan in (LeCun et al. 1998, Efficient
+    BackProp, section 4.6): it was made so.
+    """
+    bound = math.sqrt((3 if activation == "lecun_tanh" else 1) / fan_in)
     for tensor in tensors:
         tensor.uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,39 @@
+"""Did the critic like the film? Texts, and which words a network looked at.
+
+The same on the command line: ``lamina fit examples/data/snippets.parquet --target verdict``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import torch
+
+import lamina
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    snippets = pl.read_parquet(HERE / "data" / "snippets.parquet")
+    test, train = snippets[:1000], snippets[1000:]
+
+    for family in ("feedforward", "convolutional", "recurrent", "hierarchical", "attention"):
+        model = lamina.fit(train, "verdict", family=family, seed=0)
+        scores = model.evaluate(test)["scores"]
+        print(f"{family:14} {scores['accuracy']:.3f} right of {len(test):,}, {model.model_.card['seconds']:.0f} s")
+
+    net, encoder = model.model_.net, model.model_.encoder
+    rows = test.head(3)
+    batch = {name: torch.from_numpy(block) for name, block in encoder.transform(rows.drop("verdict")).items()}
+    looked = net.attention(batch)["text_pool"].mean(1)
+    print("\nWhat the last one looked at most:")
+    for row, (text, verdict) in enumerate(rows.iter_rows()):
+        weights = zip(looked[row].tolist(), encoder.texts[0].tokens(text), strict=True)
+        most = [word for _, word in sorted(weights, reverse=True)[:5]]
+        print(f"  {verdict}: {text[:90]}\n    {', '.join(most)}")
+
+
+if __name__ == "__main__":
+    main()
