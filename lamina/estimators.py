@@ -330,8 +330,8 @@ def is_rich(X: Any) -> bool:
     elif not isinstance(X, list | tuple):
         return hasattr(X, "ndim") and not hasattr(X, "columns") and X.ndim > 2
     found = [value for value in X if value is not None]
-    if not found:
-        return False
+    if not found:  # a list of nothing is no table either
+        return len(X) > 0
     if all(isinstance(value, str | bytes) or hasattr(value, "getbands") for value in found):  # the last is an image of Pillow
         return True
     if any(getattr(value, "ndim", 1) > 1 for value in found):

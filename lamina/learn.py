@@ -16,6 +16,7 @@ import torch
 import lamina
 from lamina.data.encode import Encoder
 from lamina.data.feed import Feed
+from lamina.data.image import told_of
 from lamina.data.schema import Schema
 from lamina.data.split import Split, split
 from lamina.data.task import Task, usable_rows
@@ -25,6 +26,7 @@ from lamina.graph.net import Net
 from lamina.graph.plan import Plan
 from lamina.model import Model
 from lamina.options import Options
+from lamina.train.frozen import compute_frozen
 from lamina.train.loop import Edit, Monitor, train
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
@@ -103,22 +105,23 @@ def learn(
     settings.recipe.check()
     schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
     known, missing_note = usable_rows(table, settings.targets)
-    table = _in_order(table if known.all() else table.filter(pl.Series(known)))
+    given, table = table, _in_order(table if known.all() else table.filter(pl.Series(known)))
     task = Task.infer(table, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     parts = split(table, schema, task, validation=settings.validation, seed=settings.seed)
     family, why = choose_family(settings.family, schema)
     device = choose_device(settings.device)
 
     task = task.fit(table[parts.train])
-    features, _ = schema.check(table, notes=False)
-    train_features = features[parts.train]
-    encoder = Encoder.fit(train_features, schema, family.encoding())
-    recipe = family.complete(settings.recipe, rows=len(parts.train), inputs=encoder.inputs, task=task)
-    weights = row_weights(table, schema, task, settings.class_weight)
-    feed, validation = (
-        Feed(encoder.transform(part), task.encode(table[rows]), None if weights is None else weights[rows], device=device)
-        for part, rows in ((train_features, parts.train), (features[parts.validation], parts.validation))
-    )
+    with told_of(given, schema):
+        features, _ = schema.check(table, notes=False)
+        train_features = features[parts.train]
+        encoder = Encoder.fit(train_features, schema, family.encoding())
+        recipe = family.complete(settings.recipe, rows=len(parts.train), inputs=encoder.inputs, task=task)
+        weights = row_weights(table, schema, task, settings.class_weight)
+        feed, validation = (
+            Feed(encoder.transform(part), task.encode(table[rows]), None if weights is None else weights[rows], device=device)
+            for part, rows in ((train_features, parts.train), (features[parts.validation], parts.validation))
+        )
     del features, train_features
     net = Net(Plan(family.graph(encoder.inputs, task.output_size(recipe.loss))), seed=settings.seed)
     net.prepare(feed.inputs)
@@ -141,6 +144,8 @@ def learn(
         )
     if run:
         run.event("start", rows=len(feed), validation_rows=len(validation), recipe=recipe.to_json(), family=family.name)
+    if not recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
+        feed, validation = compute_frozen(net, feed), compute_frozen(net, validation)
     net, history = train(net, feed, validation, recipe=recipe, seed=settings.seed, run=run, monitor=monitor, edit=edit)
     model = Model(schema, task, encoder, net, recipe.loss, family.name)
     model.card = _card(model, table, parts, family=family, history=history, notes=notes) | {"why": why}

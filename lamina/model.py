@@ -13,6 +13,7 @@ import torch
 
 from lamina.data.encode import Encoder
 from lamina.data.feed import as_tensor
+from lamina.data.image import told_of
 from lamina.data.schema import Schema
 from lamina.data.task import Task, usable_rows
 from lamina.graph.net import Net
@@ -66,10 +67,11 @@ class Model:
         if not checked:
             table, _ = self.schema.check(table, notes=False)
         most = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (4 * self._row_size)))
-        parts = [
-            self._said(table[start : start + most] if len(table) > most else table)
-            for start in range(0, max(len(table), 1), most)
-        ]
+        with told_of(table, self.schema):
+            parts = [
+                self._said(table[start : start + most] if len(table) > most else table)
+                for start in range(0, max(len(table), 1), most)
+            ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def answer(self, said: np.ndarray) -> np.ndarray:
@@ -88,8 +90,10 @@ class Model:
             TargetError: No row has a target.
         """
         known, _ = usable_rows(table, self.task.targets)
-        table = table if known.all() else table.filter(pl.Series(known))
-        truth, said = self.task.truth(table), self.said(table)
+        given, table = table, table if known.all() else table.filter(pl.Series(known))
+        truth = self.task.truth(table)
+        with told_of(given, self.schema):
+            said = self.said(table)
         found = {
             "rows": len(table),
             "scores": self._scores(truth, said),

@@ -15,6 +15,8 @@ from lamina.errors import OptionError
 if TYPE_CHECKING:
     import polars as pl
 
+    from lamina.model import Model
+
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
 _FORMATS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".ndjson")
 
@@ -44,8 +46,7 @@ def predict(
         from lamina.api import load
 
         estimator = load(model)
-        checked, notes = estimator.model_.schema.check(table)
-        notes += estimator.model_.encoder.unseen(checked)
+        checked, notes = _checked(estimator.model_, table)
         answers = estimator.answers(checked)
     if sys.stdout.isatty() and out is None and not as_json:
         from lamina.cli.render import show_predictions
@@ -89,14 +90,22 @@ def evaluate(
         from lamina.learn import fingerprint
 
         estimator = load(model)
+        _, handled = _checked(estimator.model_, table)
         found = estimator.evaluate(table)
     learnt = fingerprint(table) == estimator.model_.card["data"]["fingerprint"]
     notes = ["these are the rows that it learnt from; how it does on new ones, only new ones can tell"] if learnt else []
+    notes += handled
     if as_json:
         print_json({**found, "notes": notes})
     else:
         show_scores(estimator.model_.task, found, "rows")
         _say(notes)
+
+
+def _checked(model: Model, table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The rows as they were learnt, and what had to be done for that."""
+    checked, notes = model.schema.check(table)
+    return checked, notes + model.encoder.unseen(checked)
 
 
 def _check_order(verb: str, model: Path, data: str) -> None:

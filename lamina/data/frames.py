@@ -231,7 +231,7 @@ def objects(name: str, values: list[Any]) -> pl.Series:
     if not types:
         return pl.Series(name, values, dtype=pl.Null)
     if all(issubclass(kind, str) for kind in types):
-        return pl.Series(name, values if types == {str} else _map(str, values), dtype=pl.String)
+        return _text(name, values if types == {str} else _map(str, values))
     if all(issubclass(kind, bool | np.bool_) for kind in types):
         return pl.Series(name, _map(bool, values), dtype=pl.Boolean)
     if all(issubclass(kind, complex | np.complexfloating) for kind in types):
@@ -245,7 +245,7 @@ def objects(name: str, values: list[Any]) -> pl.Series:
         try:
             return pl.Series(name, values, strict=True)
         except (TypeError, ValueError, pl.exceptions.PolarsError):
-            return pl.Series(name, _map(plain_text, values), dtype=pl.String)
+            return _text(name, _map(plain_text, values))
     if all(issubclass(kind, bytes | bytearray) for kind in types):
         return pl.Series(name, _map(bytes, values), dtype=pl.Binary)
     if all(kind.__module__.startswith("PIL.") for kind in types):
@@ -254,8 +254,20 @@ def objects(name: str, values: list[Any]) -> pl.Series:
         return column
     scalars = str | bool | np.bool_ | numbers.Number | dt.date | dt.time | dt.timedelta | decimal.Decimal
     if all(issubclass(kind, scalars) for kind in types):
-        return pl.Series(name, _map(plain_text, values), dtype=pl.String)
+        return _text(name, _map(plain_text, values))
     return pl.Series(name, values, dtype=pl.Object)
+
+
+def _text(name: str, values: list[str | None]) -> pl.Series:
+    try:
+        return pl.Series(name, values, dtype=pl.String)
+    except UnicodeEncodeError as error:
+        row = 1 + next(place for place, value in enumerate(values) if value == error.object)
+        raise ReadError(
+            f"column {name!r}, row {row:,}: {error.object[error.start]!r} is half of a surrogate pair and no character "
+            f"(in {error.object[max(0, error.start - 12) : error.end + 12]!r}); read the text anew as UTF-8, or clean it: "
+            "text.encode('utf-8', 'replace').decode()"
+        ) from None
 
 
 def plain_text(value: Any) -> str:

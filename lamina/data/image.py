@@ -8,7 +8,8 @@ they stay gray if all training images are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -18,17 +19,33 @@ import polars as pl
 
 from lamina.data.encoding import Encoding, Input
 from lamina.data.kinds import Guess
-from lamina.data.pictures import PIECE, SIGNATURE, SUFFIXES, Header, is_file, read_headers, read_pixels, scaled, some_headers
-from lamina.errors import SchemaError
+from lamina.data.pictures import (
+    PIECE,
+    SIGNATURE,
+    SUFFIXES,
+    Header,
+    is_file,
+    read_headers,
+    read_pixels,
+    scaled,
+    some_headers,
+    verify,
+)
+from lamina.errors import DataError, SchemaError
 
 if TYPE_CHECKING:
-    from lamina.data.schema import Column
+    from lamina.data.schema import Column, Schema
 
 LONGEST = 224
 """The longest side, in pixels, of images whose size nobody gave: ImageNet's customary size."""
 
 _SAMPLE = 256  # images looked at to guess what a column is
 _LUMA = (19595, 38470, 7471)  # red, green and blue of gray in 65536ths, as ITU-R 601-2 and Pillow have it
+_HANDLED = {
+    "several": "with several pictures (animations, pages): the first is taken",
+    "transparent": "with an alpha channel or a transparent colour: laid on white",
+    "deep": "of more than 8 bits per channel: brought to 8",
+}
 
 
 # What a column is
@@ -94,6 +111,32 @@ def check(column: Column, values: pl.Series) -> pl.Series:
         form = "arrays of floats" if "Float" in learnt else "image files, or arrays of uint8 from 0 to 255"
         raise SchemaError(f"column {column.name!r} holds images as {dtype}, {learnt} was learnt; give {form}")
     return values
+
+
+@contextmanager
+def told_of(table: pl.DataFrame, schema: Schema) -> Iterator[None]:
+    """Whatever part of a table is read inside, in whatever order: faults are told of the rows of the table, and all of them.
+
+    Only a fault costs anything: then all images are decoded once more.
+
+    Raises:
+        DataError: As what was raised inside.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise _fault(table, schema) or error from None
+
+
+def _fault(table: pl.DataFrame, schema: Schema) -> DataError | None:
+    try:
+        checked, _ = schema.check(table, notes=False)
+        for column in schema.by_kind("image"):
+            if not isinstance(checked[column.name].dtype, pl.Array):
+                verify(checked[column.name])
+    except DataError as error:
+        return error
+    return None
 
 
 def _holds_images(dtype: pl.DataType) -> bool:
@@ -209,7 +252,7 @@ class ImageBlock:
             headers = read_headers(values)
             heights, widths = [header.height for header in headers], [header.width for header in headers]
             gray = all(header.gray for header in headers)
-            notes += _several(name, headers)
+            notes += _handled(values, headers)
         height, width = (float(np.median(sides)) for sides in (heights, widths))
         scale = min(1.0, LONGEST / max(height, width))
         height, width = (encoding.image_size or max(1, round(side * scale)) for side in (height, width))
@@ -259,7 +302,7 @@ class ImageBlock:
             headers = read_headers(values)
             others = sum((header.height, header.width) != (self.height, self.width) for header in headers)
             coloured = sum(not header.gray for header in headers)
-            found += _several(self.name, headers)
+            found += _handled(values, headers, {"several": _HANDLED["several"]})
         if others and not self.resized:
             found.append(f"{self.name}: {_count(others)} of another size than {self.height} x {self.width} learnt, resized")
         if coloured and self.channels == 1:
@@ -292,9 +335,16 @@ class ImageBlock:
         return result
 
 
-def _several(name: str, headers: list[Header]) -> list[str]:
-    count = sum(header.several for header in headers)
-    return [f"{name}: {_count(count)} with several pictures (animations, pages): the first is taken"] if count else []
+def _handled(values: pl.Series, headers: list[Header], handled: Mapping[str, str] = _HANDLED) -> list[str]:
+    """How many images are not quite what is read of them, and one of them."""
+    found = []
+    for what, said in handled.items():
+        rows = [row for row, header in enumerate(headers) if getattr(header, what)]
+        if rows:
+            first = values.drop_nulls()[rows[0]]
+            such = f" (such as {first})" if isinstance(first, str) else ""
+            found.append(f"{values.name}: {_count(len(rows))}{such} {said}")
+    return found
 
 
 # Arrays

@@ -38,12 +38,17 @@ Found = TypeVar("Found")
 
 
 class Header(NamedTuple):
-    """What can be said of an image without decoding it; ``several`` pictures are in an animation or in a file of pages."""
+    """What can be said of an image without decoding it.
+
+    ``several`` pictures are in an animation or in a file of pages; a ``deep`` one has more than 8 bits per channel.
+    """
 
     height: int
     width: int
     gray: bool
     several: bool
+    transparent: bool = False
+    deep: bool = False
 
 
 def some_headers(values: pl.Series) -> list[Header]:
@@ -58,10 +63,20 @@ def read_headers(values: pl.Series) -> list[Header]:
         ReadError: Images that cannot be read: how many, and the rows and files of the first five.
     """
     found, faults = _each(values, _header)
-    if faults:  # decode all, so that those that only then turn out to be truncated are told of, too
-        _, faults = _each(values, _decoded)
-        raise ReadError(_told(values, faults))
+    if faults:
+        verify(values)
     return [header for header in found if header is not None]
+
+
+def verify(values: pl.Series) -> None:
+    """Decode all images: many that are truncated have a whole header.
+
+    Raises:
+        ReadError: As for :func:`read_headers`.
+    """
+    _, faults = _each(values, _decoded)
+    if faults:
+        raise ReadError(_told(values, faults))
 
 
 def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np.ndarray:
@@ -168,7 +183,8 @@ def _header(row: int, source: Source) -> Header:
         if turned is not None and turned.name in ("ROTATE_90", "ROTATE_270", "TRANSPOSE", "TRANSVERSE"):
             width, height = height, width
         gray = image.mode in _GRAY or image.mode.startswith("I;16")
-        return Header(height, width, gray, getattr(image, "is_animated", False) and image.format != "MPO")
+        several = getattr(image, "is_animated", False) and image.format != "MPO"
+        return Header(height, width, gray, several, image.has_transparency_data, image.mode[0] in "IF")
 
 
 def _decoded(row: int, source: Source) -> None:

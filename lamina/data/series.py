@@ -50,8 +50,14 @@ def guess(column: pl.Series) -> Guess | None:
 
 
 def regard(column: pl.Series) -> Guess | None:
-    """Take a column for series because a person says so; None if it cannot be."""
+    """Take a column for series because a person says so; None if it cannot be.
+
+    Raises:
+        SchemaError: It holds lists of numbers, but steps differ in their channels; names the rows.
+    """
     found = _guess(column)
+    if found is not None and found.kind == "other":
+        raise SchemaError(f"column {column.name!r} cannot be a series: {found.reason}; fill up what is missing with NaN")
     return found if found is not None and found.kind == "series" else None
 
 
@@ -96,7 +102,11 @@ def _guess(column: pl.Series) -> Guess | None:
     if channels is None:
         return Guess("constant", "series without any steps", details)
     if low.min() != channels:
-        reason = f"lists whose steps have {low.min()} to {channels} values; series have as many in every step"
+        fewest, most = (low.arg_min() or 0) + 1, (high.arg_max() or 0) + 1
+        reason = (
+            f"lists whose steps have {low.min()} (row {fewest:,}) to {channels} (row {most:,}) values; "
+            "series have as many in every step"
+        )
         return Guess("other", reason, details)
     lengths = lists.list.len()
     shortest, longest = int(lengths.min()), int(lengths.max())  # pyright: ignore[reportArgumentType]
@@ -183,7 +193,7 @@ class SeriesBlock:
         most = max((encoding.length or MOST_STEPS) // multiple, 1) * multiple
         longest = int(lengths.max() or 1)  # pyright: ignore[reportArgumentType]
         length = most if encoding.length else min(-(-longest // multiple) * multiple, most)
-        notes = []
+        notes = _stepless(values)
         if cut := int((lengths > length).sum()):
             notes.append(
                 f"{name}: {cut:,} of {len(values):,} series are longer than the {length:,} steps that are read; "
@@ -235,15 +245,12 @@ class SeriesBlock:
 
     def remarks(self, values: pl.Series) -> list[str]:
         """What was handled in rows to predict and is worth saying."""
-        lengths = values.list.len()
         found = []
-        if cut := int((lengths > self.length).sum()):
+        if cut := int((values.list.len() > self.length).sum()):
             found.append(
                 f"{self.name}: {cut:,} of {len(values):,} series are longer than {self.length:,} steps; the last are read"
             )
-        if empty := int((lengths.fill_null(0) == 0).sum()):
-            found.append(f"{self.name}: {empty:,} of {len(values):,} series have no steps")
-        return found
+        return found + _stepless(values)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -252,6 +259,11 @@ class SeriesBlock:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         plain: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(**plain)
+
+
+def _stepless(values: pl.Series) -> list[str]:
+    empty = int((values.list.len().fill_null(0) == 0).sum())
+    return [f"{values.name}: {empty:,} of {len(values):,} series {'has' if empty == 1 else 'have'} no steps"] if empty else []
 
 
 def _last(values: pl.Series, length: int) -> tuple[np.ndarray, np.ndarray]:

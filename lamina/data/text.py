@@ -172,6 +172,8 @@ class TextBlock:
         multiple = math.lcm(encoding.sentence or 1, encoding.chunk)
         length = multiple * max(1, math.ceil(wanted / multiple))
         notes = []
+        if empty := int((lengths == 0).sum()):
+            notes.append(f"{values.name}: {empty:,} of {len(lengths):,} texts {'is' if empty == 1 else 'are'} empty")
         if cut := int((lengths > length).sum()):
             notes.append(f"{values.name}: {cut:,} of {len(lengths):,} texts are {_beyond(length, encoding.sentence)}")
         if tokenizer.get_vocab_size() == 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -32,6 +32,9 @@ class Net(nn.Module):
     Shape:
         A batch is a dict of one tensor for each input, ``(N, *shape)``, or ``(N, T, *shape)`` when the plan is recurrent. The
         result is ``(N, *shape)`` or ``(N, T, *shape)`` of the output, or a dict of them when there are several.
+
+        A batch may also hold what a layer gives, under the layer's name: that is taken as it is, and what only this layer
+        needs is neither executed nor asked for. A layer in a cycle is always executed.
 
     Raises:
         GraphError: A layer's name would hide a part of ``nn.Module``, as ``train`` does.
@@ -61,6 +64,7 @@ class Net(nn.Module):
         for name, layer in plan.layers.items():
             self._add(name, MODULES[type(layer)](layer, plan.joined[name], self._generator(name)))
         self._reads = {name: _reads(plan, name) for name in plan.order}
+        self._alone = {block.names[0] for block in plan.blocks if not block.cyclic}
 
     def _add(self, name: str, module: nn.Module) -> None:
         if hasattr(self, name):
@@ -84,7 +88,7 @@ class Net(nn.Module):
         for name in names:
             if name not in self.plan.shapes:
                 raise GraphError(f"there is no layer {name!r} to look at; {nearest(name, self.plan.shapes)}")
-        values = self._run(batch)
+        values = self._run(batch, names)
         return {name: values[name] for name in names}
 
     @torch.no_grad()
@@ -113,25 +117,22 @@ class Net(nn.Module):
         for name in self.plan.order:
             module = self._child(name)
             if isinstance(module, Prepares):
-                module.prepare(self._read(name, self._run(batch, only=self._ancestors(name))))
+                module.prepare(self._read(name, self._run(batch, sources(self.plan, name))))
         self.train(training)
 
-    def _ancestors(self, name: str) -> set[str]:
-        found: set[str] = set()
-        queue = [name]
-        while queue:
-            name = queue.pop()
-            sources = {edge.source for edge in self.plan.edges.get(name, ())} | {self.plan.masks.get(name, name)}
-            sources -= found | {name}
-            found |= sources
-            queue += sources
-        return found
-
-    def _run(self, batch: Mapping[str, Tensor], *, only: set[str] | None = None) -> dict[str, Tensor]:
-        """The value of every node, or of ``only`` these, by name."""
-        values = {name: self._input(batch, name, shape) for name, shape in self.plan.inputs.items()}
+    def _run(self, batch: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The value of every node by name; where some are ``wanted`` or layers are given, of those that are needed."""
+        values = {name: self._given(batch, name, self.plan.shapes[name]) for name in batch.keys() & self._alone}
+        if values and wanted is None:
+            wanted = self.plan.outputs.values()
+        needed = None if wanted is None else needed_nodes(self.plan, wanted, values)
+        values |= {
+            name: self._given(batch, name, shape)
+            for name, shape in self.plan.inputs.items()
+            if needed is None or name in needed
+        }
         for block in self.plan.blocks:
-            if only is not None and only.isdisjoint(block.names):
+            if needed is not None and needed.isdisjoint(block.names):
                 continue
             if block.cyclic:
                 values |= self._loop(block, values)
@@ -155,14 +156,15 @@ class Net(nn.Module):
             read = [x.flatten(0, 1) for x in read]
         return self._join(name, read)
 
-    def _input(self, batch: Mapping[str, Tensor], name: str, shape: Shape) -> Tensor:
+    def _given(self, batch: Mapping[str, Tensor], name: str, shape: Shape) -> Tensor:
         if name not in batch:
             raise GraphError(f"the batch lacks the input {name!r}; it has {', '.join(map(repr, batch)) or 'nothing'}")
         lead = 2 if self.plan.recurrent else 1
         if batch[name].shape[lead:] != shape or batch[name].dim() < lead:
             axes = ("rows", "time steps")[:lead]
             expected = ", ".join([*axes, *map(str, shape)])
-            raise GraphError(f"the input {name!r} has the shape {tuple(batch[name].shape)}, expected ({expected}); reshape it")
+            what = "input" if name in self.plan.inputs else "output of layer"
+            raise GraphError(f"the {what} {name!r} has the shape {tuple(batch[name].shape)}, expected ({expected}); reshape it")
         return batch[name]
 
     def _loop(self, block: Block, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -217,6 +219,24 @@ class Net(nn.Module):
             new.to(device=like.device, dtype=like.dtype)
         carry(self, new)
         return new.train(self.training)
+
+
+def sources(plan: Plan, name: str) -> list[str]:
+    """The nodes that a layer reads, its mask included; an input reads none."""
+    read = [edge.source for edge in plan.edges.get(name, ())]
+    return [*read, plan.masks[name]] if name in plan.masks else read
+
+
+def needed_nodes(plan: Plan, names: Iterable[str], given: Container[str] = ()) -> set[str]:
+    """These nodes and all that have to come before them, back to those that are ``given``."""
+    found: set[str] = set()
+    queue = list(names)
+    while queue:
+        name = queue.pop()
+        if name not in found and name not in given:
+            found.add(name)
+            queue += sources(plan, name)
+    return found
 
 
 def _reads(plan: Plan, name: str) -> tuple[bool, list[tuple[bool, str]]]:

@@ -64,9 +64,11 @@ def test_what_is_none():
     assert regard(pl.Series(np.zeros((2, 8, 3), np.uint8))).reason == "2 series of 8 steps, 3 channels"
     assert guess(pl.Series([None, None], dtype=pl.List(F64))).kind == "constant"
     assert guess(pl.Series([[], None], dtype=pl.List(F64))).reason == "series without any steps"
-    uneven = guess(pl.Series([[[1, 2]], [[1, 2], [3]]]))
-    assert (uneven.kind, uneven.reason) == ("other", "lists whose steps have 1 to 2 values; series have as many in every step")
-    assert regard(pl.Series([[[1, 2]], [[3]]])) is None
+    uneven = pl.Series("wave", [[[1, 2]], [[1, 2], [3]]])
+    reason = "lists whose steps have 1 (row 2) to 2 (row 1) values; series have as many in every step"
+    assert (guess(uneven).kind, guess(uneven).reason) == ("other", reason)
+    with pytest.raises(SchemaError, match=r"'wave' cannot be a series: lists .* 1 \(row 2\) to 2 .*; fill up"):
+        regard(uneven)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_scaling_has_closed_forms():
     np.testing.assert_allclose(out["series2"][..., 0], [[-np.sqrt(1.5), 0], [np.sqrt(1.5), 0], [0, 0], [0, 0]], rtol=1e-6)
     assert not out["series2"][..., 1].any()
     assert out["series2_steps"].tolist() == [[1, 1], [1, 0], [0, 0], [0, 0]]
-    assert block.notes == ()
+    assert block.notes == ("wave: 2 of 4 series have no steps",)
 
 
 def test_missing_values_are_marked_where_training_had_them():

@@ -225,7 +225,7 @@ def test_with_sentences_the_length_is_a_multiple_of_both_and_may_be_longer():
 def test_texts_without_a_token_are_no_error():
     block = fit(["", None, " "], chunk=3)
     assert block.length == 3
-    assert block.notes == ("review: no text has a word that could be learnt",)
+    assert block.notes == ("review: 3 of 3 texts are empty", "review: no text has a word that could be learnt")
     assert codes(block, ["a b", None]).tolist() == [[1, 1, 0], [0, 0, 0]]
     assert codes(fit([]), []).shape == (0, 1)
 

@@ -232,6 +232,44 @@ def test_flatten_activation_and_output_function():
     assert list(net.state_dict()) == ["layer2.weight"]
 
 
+def test_what_a_layer_gives_may_be_given_and_what_only_it_needs_is_not_asked_for():
+    g = Graph()
+    g.input("left", shape=3)
+    g.input("right", shape=2)
+    g.layer("deep", Dense(5, "relu"), after="left")
+    g.layer("deeper", Dense(4, "tanh"), after="deep")
+    g.layer("head", Dense(1), after=["deeper", "right"])
+    g.output("y", after="head")
+    net = net_of(g)
+    x = {"left": torch.randn(6, 3, dtype=torch.float64), "right": torch.randn(6, 2, dtype=torch.float64)}
+    seen = net.activations(x, ["deep", "deeper"])
+    same(net({"right": x["right"], "deeper": seen["deeper"]}), net(x))
+    same(net({"right": x["right"], "deep": seen["deep"]}), net(x))
+    same(
+        net({**x, "deeper": seen["deeper"] + 1}),
+        F.linear(torch.cat([seen["deeper"] + 1, x["right"]], 1), net.head.weight, net.head.bias),
+    )
+    same(net.activations({"deep": seen["deep"]}, ["deeper"])["deeper"], seen["deeper"])
+    with pytest.raises(GraphError, match="the batch lacks the input 'left'; it has 'right'"):
+        net({"right": x["right"]})
+    with pytest.raises(GraphError, match=r"the output of layer 'deep' has the shape \(6, 4\), expected \(rows, 5\)"):
+        net({"right": x["right"], "deep": seen["deeper"]})
+
+
+def test_a_given_layer_runs_through_time_and_one_in_a_cycle_is_executed():
+    g = Graph()
+    g.input("x", shape=2)
+    g.layer("before", Dense(3, "tanh"), after="x")
+    g.layer("hidden", Dense(4, "tanh"), after="before")
+    g.connect("hidden", "hidden")
+    g.output("y", after="hidden")
+    net = net_of(g)
+    x = torch.randn(3, 6, 2, dtype=torch.float64)
+    before = net.activations({"x": x}, ["before"])["before"]
+    same(net({"before": before}), net({"x": x}))
+    same(net({"x": x, "hidden": torch.zeros(3, 6, 4, dtype=torch.float64)}), net({"x": x}))
+
+
 # -- as a module -----------------------------------------------------------------------------------------------------------
 
 
