@@ -93,7 +93,7 @@ def score_media(name: str, model: str, seed: int, rows: int | None = None) -> di
 
         family = model.partition(", ")[2] or "auto"
         if family.startswith("lenet5"):
-            family = lamina.families.Convolutional(design=family)
+            family = lamina.Convolutional(design=family)
         started = time.perf_counter()
         fitted = lamina.fit(
             {kind: train.values, "label": train.labels}, "label", kinds={kind: kind}, family=family, seed=seed, monitor=None
