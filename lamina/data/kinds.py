@@ -339,7 +339,7 @@ def _text_of_something(
     good = parsed.is_not_null() & known
     count = int(counts.filter(good).sum())
     if count >= 0.99 * present and not values.filter(good).str.contains(_ZERO_LED).any():
-        number = _parsed_numbers(column)
+        number = _parsed_numbers(column).fill_nan(None)  # the word NaN is a number to polars
         if (number.floor() == number).all() and number.abs().max() < 2**53:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
             number = number.cast(pl.Int64)
         return _number(number, _lost(details, number, present - count), plain, "text that holds ")

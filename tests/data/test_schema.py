@@ -70,6 +70,7 @@ GUESSES = [
     ("hash", words(ROWS), "id", "200 different texts in 200 rows"),
     ("name", words(ROWS), "id", "200 different texts in 200 rows"),
     ("spectrum", np.arange(ROWS) * 0.1, "number", "numbers from 0 to 19.9"),
+    ("price", ["1,234", "NaN", "12"] * 66 + [None] * 2, "number", "text that holds whole numbers from 12 to 1,234"),
     ("review", [f"this film was number {i} of all" for i in range(ROWS)], "text", "free text of 7 words on average"),
     ("same", [7] * ROWS, "constant", "the same value in every row: '7'"),
     ("same_text", ["x"] * ROWS, "constant", "the same value in every row: 'x'"),
