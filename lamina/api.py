@@ -87,8 +87,9 @@ def target_of(data: Any, target: str | list[str] | None) -> str | list[str]:
 
 
 def folder_roles(data: Any, table: pl.DataFrame, asked: dict[str, Any]) -> dict[str, Any]:
-    """What is asked for, with the split that a folder with train and test folders says by itself."""
-    said = isinstance(data, str | Path) and Path(data).is_dir() and "split" in table.columns
+    """What is asked for, with the split that a folder or an archive with train and test parts says by itself."""
+    parted = isinstance(data, str | Path) and (Path(data).is_dir() or Path(data).suffix.lower() == ".npz")
+    said = parted and "split" in table.columns
     return {**asked, "split": "split"} if said and not any(asked.get(role) for role in ("group", "time", "split")) else asked
 
 

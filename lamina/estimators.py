@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from lamina.data.arrays import has_axes, is_nested
 from lamina.data.image import guess as guess_image
 from lamina.data.read import like, read_table
 from lamina.errors import OptionError
@@ -320,26 +321,16 @@ class Regressor(RegressorMixin, _Estimator):
 
 def is_rich(X: Any) -> bool:
     """Is it images, texts or series themselves, one for each row, instead of a table?"""
-    if isinstance(X, np.ndarray):
-        if X.ndim != 1:
-            return X.ndim > 2
-        if X.dtype.kind in "US":
-            return True
-        if X.dtype.kind != "O":
-            return False
-    elif not isinstance(X, list | tuple):
-        return hasattr(X, "ndim") and not hasattr(X, "columns") and X.ndim > 2
-    found = [value for value in X if value is not None]
-    if not found:  # a list of nothing is no table either
-        return len(X) > 0
-    if all(isinstance(value, str | bytes) or hasattr(value, "getbands") for value in found):  # the last is an image of Pillow
-        return True
-    if any(getattr(value, "ndim", 1) > 1 for value in found):
-        return True
-    if all(isinstance(value, list | tuple | np.ndarray) for value in found):
-        nested = any(isinstance(item, list | tuple | np.ndarray) for value in found for item in value)
-        return nested or (len({len(value) for value in found}) > 1 and not any(isinstance(i, str) for v in found for i in v))
-    return False
+    axes = 1 if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
+    if axes != 1 or hasattr(X, "columns") or getattr(getattr(X, "dtype", None), "kind", "O") not in "OUS":
+        return axes > 2
+    rows = [row for row in X if row is not None]
+    if all(isinstance(row, str | bytes) or hasattr(row, "getbands") for row in rows):  # the last is an image of Pillow
+        return len(X) > 0  # rows that are all missing are no table either
+    if not all(map(has_axes, rows)):
+        return False
+    ragged = len({len(row) for row in rows}) > 1 and not any(isinstance(cell, str) for row in rows for cell in row)
+    return ragged or any(map(is_nested, rows))
 
 
 def _seed(random_state: Any) -> int:

@@ -139,7 +139,6 @@ def learn(
                 "net": net,
                 "recipe": recipe,
                 "family": family,
-                "why": why,
             }
         )
     if run:

@@ -19,7 +19,6 @@ from rich.text import Text
 from lamina.cli.shared import plain
 
 if TYPE_CHECKING:
-    from lamina.data.encode import Encoder
     from lamina.data.schema import Schema
     from lamina.data.task import Task
     from lamina.graph.plan import Plan
@@ -160,7 +159,7 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
         out.print()
     split = card["split"]
     out.print(f"Learnt from {split['train']:,} rows; {split['validation']:,} others validate ({plain(split['how'])}).")
-    if sizes := "; ".join(_sizes(model.encoder)):
+    if sizes := "; ".join(f"{block.name} to {block.extent}" for block in model.encoder.blocks):
         out.print(Text(f"Brought to size: {plain(sizes)}."))
     out.print(f"Network: {model.family}, {card['parameters']:,} parameters. {_family(model.family)}")
     if why := card.get("why"):  # a file of lamina 0.1 does not say
@@ -171,17 +170,6 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     )
     out.print()
     _show_history(out, card)
-
-
-def _sizes(encoder: Encoder) -> Iterator[str]:
-    for image in encoder.images:
-        yield f"{image.name} to {image.height} x {image.width} pixels, {'gray' if image.channels == 1 else 'colour'}"
-    for text in encoder.texts:
-        (codes,) = text.inputs[text.block].cardinalities
-        yield f"{text.name} to at most {text.length:,} tokens, {codes - 2:,} different ones known"
-    for series in encoder.series:
-        channels = len(series.centers)
-        yield f"{series.name} to at most {series.length:,} steps of {channels:,} channel{'s' * (channels > 1)}"
 
 
 def show_scores(task: Task, found: Mapping[str, Any], rows: str) -> None:

@@ -39,7 +39,6 @@ MOST_LEVELS = 20_000
 """Most levels of a category that get a code of their own."""
 SCALINGS = ("robust", "standard")
 _PLAIN = ("numbers", "flags", "categories")
-_RICH = {"images": ImageBlock, "texts": TextBlock, "series": SeriesBlock}
 
 _DAY = 86_400e6  # microseconds
 _CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -98,9 +97,7 @@ class Encoder:
     categories: tuple[Levels, ...] = ()
     scaling: str = "robust"
     notes: tuple[str, ...] = ()
-    images: tuple[ImageBlock, ...] = ()
-    texts: tuple[TextBlock, ...] = ()
-    series: tuple[SeriesBlock, ...] = ()
+    blocks: tuple[ImageBlock | TextBlock | SeriesBlock, ...] = ()
 
     @classmethod
     def fit(cls, table: pl.DataFrame, schema: Schema, encoding: Encoding | None = None) -> Self:
@@ -124,11 +121,11 @@ class Encoder:
         numbers += [_fit_date(column.name, _floats(table[column.name]) / _DAY, measure) for column in schema.by_kind("date")]
         flags = tuple(column.name for column in schema.by_kind("flag"))
         fitted = [_fit_levels(table[column.name]) for column in schema.by_kind("category")]
-        rich: dict[str, list[Any]] = {kind: [] for kind in RICH}
-        for kind, maker in RICH.items():
-            for i, column in enumerate(schema.by_kind(kind), 1):
-                rich[kind].append(maker.fit(table[column.name], encoding, kind if i == 1 else f"{kind}{i}"))
-        blocks = [block for kind in RICH for block in rich[kind]]
+        blocks = tuple(
+            maker.fit(table[column.name], encoding, kind if i == 1 else f"{kind}{i}")
+            for kind, maker in RICH.items()
+            for i, column in enumerate(schema.by_kind(kind), 1)
+        )
         if not (numbers or flags or fitted or blocks):
             left = "; ".join(f"{column.name}: {column.reason}" for column in schema.ignored[:3])
             raise DataError(
@@ -140,14 +137,17 @@ class Encoder:
                 )
             )
         notes = (*(note for _, note in fitted if note), *(note for block in blocks for note in block.notes))
-        levels = tuple(levels for levels, _ in fitted)
-        parts = {"images": tuple(rich["image"]), "texts": tuple(rich["text"]), "series": tuple(rich["series"])}
-        return cls(tuple(numbers), flags, levels, scaling, notes, **parts)
+        return cls(tuple(numbers), flags, tuple(levels for levels, _ in fitted), scaling, notes, blocks)
 
-    @cached_property
-    def blocks(self) -> tuple[ImageBlock | TextBlock | SeriesBlock, ...]:
-        """Those of single columns."""
-        return (*self.images, *self.texts, *self.series)
+    @property
+    def texts(self) -> tuple[TextBlock, ...]:
+        """The blocks of the columns of texts."""
+        return tuple(block for block in self.blocks if isinstance(block, TextBlock))
+
+    @property
+    def series(self) -> tuple[SeriesBlock, ...]:
+        """The blocks of the columns of series."""
+        return tuple(block for block in self.blocks if isinstance(block, SeriesBlock))
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
@@ -205,18 +205,17 @@ class Encoder:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in _RICH}
-        plain["numbers"] = [dataclasses.asdict(number) for number in self.numbers]
-        plain["categories"] = [dataclasses.asdict(category) for category in self.categories]
-        return plain | {name: [block.to_json() for block in getattr(self, name)] for name in _RICH}
+        kinds = {maker: kind for kind, maker in RICH.items()}
+        plain = dataclasses.asdict(dataclasses.replace(self, blocks=()))
+        return plain | {"blocks": [{"kind": kinds[type(block)], **block.to_json()} for block in self.blocks]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         numbers = tuple(Scaled(**{**number, "cycles": tuple(number["cycles"])}) for number in values["numbers"])
         categories = tuple(Levels(category["name"], tuple(category["levels"])) for category in values["categories"])
-        # A file of lamina 0.1 knows nothing but plain columns.
-        rich: Any = {name: tuple(map(maker.from_json, values.get(name, ()))) for name, maker in _RICH.items()}
-        return cls(numbers, tuple(values["flags"]), categories, values["scaling"], tuple(values["notes"]), **rich)
+        stored = [dict(block) for block in values.get("blocks", ())]  # a file of lamina 0.1.0 knows nothing but plain columns
+        blocks = tuple(RICH[block.pop("kind")].from_json(block) for block in stored)
+        return cls(numbers, tuple(values["flags"]), categories, values["scaling"], tuple(values["notes"]), blocks)
 
     @cached_property
     def _lookup(self) -> list[tuple[dict[str | None, int], pl.Enum]]:

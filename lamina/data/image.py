@@ -263,6 +263,11 @@ class ImageBlock:
             notes.append(f"{name}: {which} of another size and resized to {height} x {width} (height x width)")
         return cls(name, block, height, width, 1 if gray else 3, others > 0, low, high, tuple(notes))
 
+    @property
+    def extent(self) -> str:
+        """What every image is brought to, in words."""
+        return f"{self.height} x {self.width} pixels, {'gray' if self.channels == 1 else 'colour'}"
+
     @cached_property
     def inputs(self) -> dict[str, Input]:
         """The block that :meth:`transform` gives."""

@@ -210,6 +210,11 @@ class SeriesBlock:
         centers, scales = tuple(center for center, _ in measured), tuple(scale for _, scale in measured)
         return cls(name, block, length, centers, scales, marked, tuple(notes))
 
+    @property
+    def extent(self) -> str:
+        """What every series is brought to, in words."""
+        return f"at most {self.length:,} steps of {_count(len(self.centers), 'channel')}"
+
     @cached_property
     def inputs(self) -> dict[str, Input]:
         """The two blocks that :meth:`transform` gives."""

@@ -180,6 +180,11 @@ class TextBlock:
             notes.append(f"{values.name}: no text has a word that could be learnt")
         return cls(values.name, block, length, encoding.sentence, tokenizer.to_str(), tuple(notes))
 
+    @property
+    def extent(self) -> str:
+        """What every text is brought to, in words."""
+        return f"at most {self.length:,} tokens, {self.inputs[self.block].cardinalities[0] - 2:,} different ones known"
+
     @cached_property
     def inputs(self) -> dict[str, Input]:
         """The block that :meth:`transform` gives."""

@@ -18,13 +18,13 @@ FAMILIES: dict[str, type[Family]] = {
 }
 
 #: The family for a table with such a column, the richest kind first, and why.
-AUTO = {
-    "image": ("convolutional", "whose windows see the same thing wherever it is"),
-    "text": ("attention", "which weighs each word by the others"),
-    "series": ("convolutional", "whose windows see the same thing whenever it happens"),
+AUTO: dict[str, tuple[type[BranchFamily], str]] = {
+    "image": (Convolutional, "whose windows see the same thing wherever it is"),
+    "text": (Attention, "which weighs each word by the others"),
+    "series": (Convolutional, "whose windows see the same thing whenever it happens"),
 }
 PLURALS = {"image": "images", "text": "texts", "series": "series", "table": "plain columns"}
-BRANCHES.update({"image": Convolutional, "text": Attention, "series": Convolutional})
+BRANCHES.update({kind: family for kind, (family, _) in AUTO.items()})
 
 __all__ = [
     "FAMILIES",
@@ -65,8 +65,8 @@ def choose_family(family: object, schema: Schema) -> tuple[Family, str]:
         rich = next((kind for kind in AUTO if kind in kinds), None)
         if rich is None:
             return FeedForward(), "plain columns: feedforward networks that share weights and answer together"
-        name, why = AUTO[rich]
-        return FAMILIES[name](), f"column {kinds[rich]!r} holds {PLURALS[rich]}: {name}, {why}"
+        chosen, why = AUTO[rich]
+        return chosen(), f"column {kinds[rich]!r} holds {PLURALS[rich]}: {chosen.name}, {why}"
     if isinstance(family, str):
         family = make_family(family)()
     if not isinstance(family, Family):

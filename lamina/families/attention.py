@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 from lamina.data.encoding import Input
 from lamina.data.task import Task
 from lamina.errors import OptionError
-from lamina.families.branches import TABLE, BranchFamily
+from lamina.families.branches import BranchFamily, image_changes
+from lamina.families.family import TABLE
 from lamina.graph.graph import Graph
 from lamina.graph.layers import CategoryEmbedding, Dropout, Join, Norm, NumberEmbedding
 from lamina.graph.layers.attention import MultiHeadAttention, Patches, Position, StepDropout
@@ -156,13 +157,11 @@ class Attention(BranchFamily):
             epochs = max(12, min(100, 300_000 // rows))
         elif "text" in kinds:
             epochs = max(4, min(20, 50_000 // rows))  # they are known by heart soon
-        gray = all(block.shape[2] == 1 for block in inputs.values() if block.kind == "image")
-        return {
+        return super().prefers(rows=rows, inputs=inputs, task=task) | {
             "batch_size": max(1, min(batch, MOST_TOKENS // steps)),
             "learning_rate": 3e-3 if "text" in kinds else 1e-3,
             "schedule": "one_cycle",
             "epochs": epochs,
             "patience": None,
-            "clip_value": None,
-            "augment": None if "image" not in kinds else ("shift", "rotate") if gray else ("shift", "flip"),
+            "augment": image_changes(inputs),
         }

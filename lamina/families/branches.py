@@ -6,25 +6,24 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
-
-from lamina.data.encode import Encoder
 from lamina.data.encoding import Encoding, Input
 from lamina.data.task import Task
 from lamina.data.text import words_of
 from lamina.errors import DataError, OptionError
-from lamina.families.family import TABLE, Family, TableFamily
+from lamina.families.family import Family, TableFamily
 from lamina.families.vectors import WordVectors
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Dense, TokenEmbedding
 from lamina.graph.layers.pretrained import Normalise, Pretrained, part_maker, registered
 from lamina.graph.layers.sequence import Present
-from lamina.graph.modules.pretrained import part_shape
-from lamina.graph.net import Net
 from lamina.options import option
 from lamina.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lamina.data.encode import Encoder
+    from lamina.graph.net import Net
 
 #: For each kind of column the family whose branch reads it in a family that has none of its own for it.
 BRANCHES: dict[str, type[BranchFamily]] = {}
@@ -99,6 +98,8 @@ class BranchFamily(Family):
 
     def pretrained(self, graph: Graph, name: str, block: Input) -> str:
         """Add the registered part as the branch of an image."""
+        from lamina.graph.modules.pretrained import part_shape
+
         maker = part_maker(self.image_part)
         normalise = Normalise(maker.mean, maker.std)
         graph.layer(f"{name}_normalise", normalise, after=name)
@@ -129,7 +130,6 @@ class BranchFamily(Family):
         graph.output("answer", after="head")
         return graph
 
-    @torch.no_grad()
     def lay_in(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
         """Put the vectors of known words into the embedding of each text; the others keep their fresh ones.
 
@@ -139,6 +139,8 @@ class BranchFamily(Family):
         Raises:
             DataError: No word has a vector.
         """
+        import torch
+
         notes = []
         for text in encoder.texts if self.vectors else ():
             words = words_of(text)[2:]  # code 0 is nothing, 1 is unknown
@@ -148,7 +150,7 @@ class BranchFamily(Family):
                     f"none of the {len(words):,} words of column {text.name!r} has a vector in {self.vectors}; "
                     "take a file of the same language, or leave vectors out"
                 )
-            weight = net.get_parameter(f"{text.block}_embedding.weight")
+            weight = net.get_parameter(f"{text.block}_embedding.weight").data
             for code, word in enumerate(words, 2):
                 if word in found:
                     weight[code] = torch.from_numpy(found[word])
@@ -156,4 +158,9 @@ class BranchFamily(Family):
         return tuple(notes)
 
 
-__all__ = ["BRANCHES", "TABLE", "BranchFamily"]
+def image_changes(inputs: Mapping[str, Input]) -> tuple[str, ...] | None:
+    """How training images may be changed where nobody said: a photo may be mirrored, writing may not; None without images."""
+    gray = [block.shape[2] == 1 for block in inputs.values() if block.kind == "image"]
+    if not gray:
+        return None
+    return ("shift", "rotate") if all(gray) else ("shift", "flip")

@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 from lamina.data.encoding import Input
 from lamina.data.task import Task
 from lamina.errors import OptionError
-from lamina.families.branches import BranchFamily
+from lamina.families.branches import BranchFamily, image_changes
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Activation, Dense, Dropout, Flatten, Join, Norm
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, RadialBasis, Subsample
 from lamina.graph.layers.sequence import StepPool
 from lamina.options import option
-from lamina.train.threads import has_bfloat16
 
 DESIGNS = ("auto", "plain", "resnet", "lenet5", "lenet5_1998")
 LENET_SIZE = 32
@@ -188,17 +187,18 @@ class Convolutional(BranchFamily):
 
     def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
         preferred = super().prefers(rows=rows, inputs=inputs, task=task)
-        images = [block for block in inputs.values() if block.kind == "image"]
-        if not images:
+        changes = image_changes(inputs)
+        if changes is None:
             return preferred
-        gray = all(block.shape[2] == 1 for block in images)
+        from lamina.train.threads import has_bfloat16  # it loads torch
+
         preferred |= {
             "schedule": "one_cycle",
             "epochs": max(10, min(100, 700_000 // rows)),
             "batch_size": min(128, self.batch_size(rows)),
             "patience": None,
             "learning_rate": 5e-3,
-            "augment": ("shift", "rotate") if gray else ("shift", "flip"),
+            "augment": changes,
             "precision": "bfloat16" if has_bfloat16() else "float32",
         }
         if self.design.startswith("lenet5"):  # small: it learns for longer, and has no neurons to spare for images that move

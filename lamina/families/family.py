@@ -6,9 +6,8 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from lamina.data.encode import Encoder
 from lamina.data.encoding import Encoding, Input
 from lamina.data.task import Task
 from lamina.errors import OptionError
@@ -16,9 +15,12 @@ from lamina.graph.graph import Graph
 from lamina.graph.layers import CategoryEmbedding, NumberEmbedding, TokenEmbedding
 from lamina.graph.layers.convolution import Pixels
 from lamina.graph.layers.sequence import Present, StepPool
-from lamina.graph.net import Net
 from lamina.options import Options, option
 from lamina.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lamina.data.encode import Encoder
+    from lamina.graph.net import Net
 
 # A step of the textbook size for each optimizer; Adam's kin move each weight by about this much.
 LEARNING_RATES = {"sgd": 0.05, "adagrad": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}

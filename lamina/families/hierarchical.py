@@ -52,7 +52,6 @@ class Hierarchical(BranchFamily):
         "gru", "what reads the members of a level in their context; none reads each by itself", choices=("gru", "none")
     )
     heads: int = option(1, "places of a sequence that attention can look at independently", low=1, high=64)
-
     norm: bool = option(True, "bring the sum of a document to mean 0 and variance 1 over the documents of a batch")
 
     def check(self) -> Self:
@@ -112,15 +111,13 @@ class Hierarchical(BranchFamily):
     def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
         steps = max([block.shape[0] for block in inputs.values() if block.kind in self.reads], default=1)
         most = 2 ** max(2, int(math.log2(MOST_STEPS / steps)))  # memory: a batch of long documents has few of them
-        return {
+        return super().prefers(rows=rows, inputs=inputs, task=task) | {
             "batch_size": min(32, most, rows),
             "learning_rate": 5e-3,
-            "weight_decay": 0.03,
             "schedule": "cosine",
             "epochs": max(10, min(100, 200_000 // rows)),
             "patience": 20,
             "clip_value": 1.0,
-            "augment": None,
         }
 
 

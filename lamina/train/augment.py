@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from lamina.errors import OptionError
-
-WAYS = ("shift", "crop", "flip", "rotate", "erase")
+from lamina.train.recipe import WAYS
 
 
 class Augment:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from lamina.options import Options, option
 
+WAYS = ("shift", "crop", "flip", "rotate", "erase")
+"""Ways in which images are changed; see :mod:`lamina.train.augment`."""
+
 
 @dataclass
 class Recipe(Options):
@@ -75,7 +78,7 @@ class Recipe(Options):
         "what is done to training images at random; never at prediction",
         choices=("auto", None),
         items=str,
-        words=("shift", "crop", "flip", "rotate", "erase"),
+        words=WAYS,
     )
     huber_delta: float = option(
         1.0, "where the huber loss turns from square to line, in standard deviations", low=1e-6, high=1e6

@@ -180,7 +180,10 @@ def test_pixels_have_mean_0_and_variance_1_border_included():
 def test_subsample_is_a_weighted_sum_of_each_window():
     part = net_of(Subsample(), shape=(3, 5, 4)).get_submodule("layer0")
     x = rows(2, 3, 5, 4)
-    squash = lambda a: 1.7159 * torch.tanh(2 / 3 * a)  # noqa: E731
+
+    def squash(a):
+        return 1.7159 * torch.tanh(2 / 3 * a)
+
     same(part(x), squash(2 * F.avg_pool2d(x, 2)))  # as it begins
     with torch.no_grad():
         part.weight.copy_(torch.tensor([1.0, 2.0, 3.0]))

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from lamina.graph.layer import Layer, Shape
 from lamina.graph.layers import recurrent as kinds
 from lamina.graph.modules.part import Part, Parts
+from lamina.graph.modules.sequence import last_step
 
 _FORGET = 1  # the place of the forget gate among the LSTM's
 
@@ -89,9 +90,7 @@ class Ends(Part):
         if mask is None:
             return torch.cat([forwards[..., -1, :], backwards[..., 0, :]], -1)
         there = mask.to(x.dtype)
-        last = there - F.pad(there[..., 1:], (0, 1))  # 1 at the last step that is there
-        last = (last.unsqueeze(-2) @ forwards).squeeze(-2)
-        return torch.cat([last, backwards[..., 0, :] * there[..., :1]], -1)
+        return torch.cat([last_step(forwards, there), backwards[..., 0, :] * there[..., :1]], -1)
 
 
 class Loop(nn.Module):

@@ -11,6 +11,15 @@ from lamina.graph.layers import sequence as kinds
 from lamina.graph.modules.part import Part, Parts, uniform
 
 
+def last_step(x: Tensor, there: Tensor) -> Tensor:
+    """The last step of (..., steps, d) that is there, zero where none is.
+
+    It is the one that is there while the next is not: a product instead of a gather.
+    """
+    last = there - F.pad(there[..., 1:], (0, 1))
+    return (last.unsqueeze(-2) @ x).squeeze(-2)
+
+
 class Present(Part):
     def forward(self, x: Tensor) -> Tensor:
         return x != 0
@@ -45,9 +54,7 @@ class StepPool(Part):
             return torch.where(mask.any(-1)[..., None], y, torch.zeros_like(y))
         there = mask.to(x.dtype)
         if kind == "last":
-            # The last step is the one that is there while the next is not: a product instead of a gather.
-            last = there - F.pad(there[..., 1:], (0, 1))
-            return (last.unsqueeze(-2) @ x).squeeze(-2)
+            return last_step(x, there)
         total = (there.unsqueeze(-2) @ x).squeeze(-2)
         return total if kind == "sum" else total / there.sum(-1, keepdim=True).clamp_min(1)
 
