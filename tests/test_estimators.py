@@ -10,6 +10,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
+from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_diabetes, load_iris
@@ -22,6 +24,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import lamina
 from lamina import Classifier, FeedForward, Recipe, Regressor, Shortcut
 from lamina.errors import DataError, OptionError, SchemaError
+from lamina.estimators import is_rich
 
 PLAIN = FeedForward(hidden=(32,), number_embedding=None, members=1, dropout=0.0)
 SHORT = Recipe(epochs=40, batch_size=32, learning_rate=0.01)
@@ -193,3 +196,75 @@ def test_bad_input_is_refused(iris):
         Regressor().fit(X, np.zeros((len(X), 2, 2)))
     with pytest.raises(DataError, match="one class"):
         classifier().fit(X, np.zeros(len(X)))
+
+
+def objects(*values):
+    """An array of these objects, one axis, whatever they are."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+PICTURE = Image.new("RGB", (4, 4))
+TABLES = {
+    "numbers": np.zeros((4, 3)),
+    "one column of numbers": np.zeros((4, 1)),
+    "objects": np.array([[1, "a"], [2, None]], dtype=object),
+    "words": np.array([["a", "b"], ["c", "d"]]),
+    "numbers of one axis": np.arange(4.0),
+    "objects of one axis that are numbers": objects(1, 2.5),
+    "an empty array": np.array([]),
+    "a tensor": torch.zeros(4, 3),
+    "an empty list": [],
+    "a list of numbers": [1.0, 2.0],
+    "rows of numbers": [[1, 2], [3, 4]],
+    "rows with holes": [[1, None], [np.nan, 4]],
+    "rows as tuples": ((1, 2), (3, 4)),
+    "rows as arrays": [np.zeros(3), np.ones(3)],
+    "rows of words": [["a", "b"], ["c", "d"]],
+    "rows of both": [["a", 1], ["b", 2]],
+    "rows of differing lengths with words": [["a", 1], ["b"]],
+    "rows as dicts": [{"a": 1}, {"a": 2}],
+    "columns": {"a": [1, 2]},
+    "pandas": pd.DataFrame({"text": ["a", "b"]}),
+    "polars": pl.DataFrame({"text": ["a", "b"]}),
+    "pyarrow": pa.table({"text": ["a", "b"]}),
+    "a pandas series of numbers": pd.Series([1.0, 2.0]),
+    "a polars series of numbers": pl.Series([1.0, 2.0]),
+}
+RICH = {
+    "series": np.zeros((4, 5, 3)),
+    "images": np.zeros((4, 8, 8, 3), dtype=np.uint8),
+    "a tensor of series": torch.zeros(4, 5, 3),
+    "a tensor of images": torch.zeros(4, 3, 8, 8),
+    "texts": ["a b", "c"],
+    "one text": ["a"],
+    "texts as a tuple": ("a b", "c"),
+    "texts, one missing": ["a b", None],
+    "an array of texts": np.array(["a b", "c"]),
+    "an array of objects that are texts": objects("a b", None),
+    "a pandas series of texts": pd.Series(["a b", "c"]),
+    "pictures": [PICTURE, PICTURE],
+    "pictures, one missing": [None, PICTURE],
+    "pictures in an array": objects(PICTURE, PICTURE),
+    "bytes of pictures": [b"\x89PNG", b"\x89PNG"],
+    "ragged numbers": [[1, 2], [3]],
+    "ragged numbers, one missing": [[1, 2], None, [3]],
+    "ragged arrays": [np.zeros(3), np.zeros(2)],
+    "ragged arrays in an array": objects(np.zeros(3), np.zeros(2)),
+    "arrays of two axes": [np.zeros((5, 3)), np.zeros((5, 3))],
+    "arrays of two axes and many lengths": [np.zeros((5, 3)), np.zeros((2, 3))],
+    "tensors of two axes": [torch.zeros(5, 3), torch.zeros(2, 3)],
+    "lists of steps": [[[1, 2], [3, 4]], [[5, 6]]],
+    "nothing but missing values": [None, None],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_is_a_table(name):
+    assert is_rich(TABLES[name]) is False
+
+
+@pytest.mark.parametrize("name", RICH)
+def test_what_is_images_texts_or_series_themselves(name):
+    assert is_rich(RICH[name]) is True

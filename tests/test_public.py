@@ -29,6 +29,14 @@ def test_importing_lamina_loads_no_heavy_library():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.tiny
+def test_importing_the_families_loads_no_torch():
+    """So the command line says what is wrong with an option at once."""
+    code = "import sys, lamina.families as f; f.FeedForward().check(); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("cls", OPTIONS)
 def test_defaults_are_within_their_bounds(cls):
     assert cls().check() == cls()

@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import io
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -444,3 +445,63 @@ def test_codes_with_leading_zeros_stay_text(tmp_path, text):
     (tmp_path / "z.csv").write_text(text)
     table = read_table(tmp_path / "z.csv")
     assert table.to_dict(as_series=False) == {"zip": ["08001", "10115"], "rooms": [1, 2], "share": [0.5, 0.25]}
+
+
+def pictures(tmp_path, monkeypatch, names=("img/1.png", "img/2.png")):
+    """A folder with images, and another one that lamina is started in."""
+    for name in names:
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "data", name, b"x")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return tmp_path / "data"
+
+
+def images_in(name, table):
+    """The bytes of a table in the format that the name asks for."""
+    file = io.BytesIO()
+    if "json" in name:
+        table.write_ndjson(file)
+    else:
+        table.write_csv(file, separator="\t" if "tsv" in name else ",")
+    return gzip.compress(file.getvalue()) if name.endswith(".gz") else file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz"])
+def test_images_are_beside_the_file_that_names_them(tmp_path, monkeypatch, name):
+    folder = pictures(tmp_path, monkeypatch)
+    table = pl.DataFrame({"photo": [None, "img/1.png", "img/2.png"], "label": ["a", "b", "img"], "n": [1, 2, 3]})
+    write(folder, name, images_in(name, table))
+    expected = table.with_columns(photo=pl.Series([None, str(folder / "img/1.png"), str(folder / "img/2.png")]))
+    assert_frame_equal(read_table(folder / name), expected)
+    assert_frame_equal(read_table(f"../data/{name}").select(pl.exclude("photo")), expected.select(pl.exclude("photo")))
+    assert read_table(f"../data/{name}")["photo"].to_list() == [None, "../data/img/1.png", "../data/img/2.png"]
+
+
+def test_images_in_the_folder_that_lamina_is_started_in(tmp_path, monkeypatch):
+    folder = pictures(tmp_path, monkeypatch)
+    write(folder, "t.csv", "photo\nimg/1.png\nimg/2.png\n")
+    monkeypatch.chdir(folder)
+    assert all(map(os.path.exists, read_table("t.csv")["photo"]))
+    assert all(map(os.path.exists, read_table(folder / "t.csv")["photo"]))
+
+
+def test_every_column_of_images_is_looked_for(tmp_path, monkeypatch):
+    folder = pictures(tmp_path, monkeypatch, ("a/1.png", "b/1.JPG"))
+    write(folder, "t.csv", "left,right\na/1.png,b/1.JPG\n")
+    assert read_table(folder / "t.csv").row(0) == (str(folder / "a/1.png"), str(folder / "b/1.JPG"))
+
+
+@pytest.mark.parametrize("word", ["img/9.png", "img/1", "img", "1.png", "http://example.com/1.png", "a picture, 1.png"])
+def test_what_names_no_image_beside_the_file_stays_as_it_is(tmp_path, monkeypatch, word):
+    folder = pictures(tmp_path, monkeypatch)
+    table = pl.DataFrame({"word": [word, "img/1.txt"]})
+    table.write_csv(folder / "t.csv")
+    assert_frame_equal(read_table(folder / "t.csv"), table)
+
+
+def test_whole_paths_of_images_stay_as_they_are(tmp_path, monkeypatch):
+    folder = pictures(tmp_path, monkeypatch)
+    table = pl.DataFrame({"photo": [str(folder / "img/1.png"), str(folder / "img/2.png")]})
+    table.write_csv(tmp_path / "t.csv")
+    assert_frame_equal(read_table(tmp_path / "t.csv"), table)

@@ -12,6 +12,7 @@ from lamina.data.schema import Column, Schema
 from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families import FAMILIES, Family, FeedForward, Shortcut, choose_family, make_family, works_with
+from lamina.families.family import LEARNING_RATES
 from lamina.graph.plan import Plan
 from lamina.train.recipe import Recipe
 
@@ -122,3 +123,82 @@ def test_a_family_reads_what_the_table_says_or_says_who_does(name, kind):
         with pytest.raises(OptionError, match=f"the family '{name}' reads .*; take 'auto' or one of feedforward"):
             choose_family(name, schema)
     assert kind == "table" or choose_family("auto", schema)[1].startswith("column 'x' holds")
+
+
+BLOCKS = {
+    "table": INPUTS,
+    "image": {"image": Input((28, 28, 1), ("x",), kind="image")},
+    "colour": {"image": Input((32, 32, 3), ("x",), kind="image")},
+    "text": {"text": Input((100,), ("x",), (5000,), "text")},
+    "series": {"series": Input((150, 2), ("x", "a", "b"), kind="series"), "series_steps": Input((150,), ("x",), kind="steps")},
+}
+READS = {"table": "number", "colour": "image"}  # the kind of column, where it goes by another name
+TASKS = {
+    "binary": BINARY,
+    "classes": Task.infer(pl.DataFrame({"y": ["a", "b", "c"] * 5}), "y"),
+    "regression": Task.infer(pl.DataFrame({"y": [i / 7 for i in range(40)]}), "y"),
+}
+READ = [(name, kind) for name, family in FAMILIES.items() for kind in BLOCKS if READS.get(kind, kind) in family.reads]
+OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
+
+
+def test_every_family_is_asked_for_all_that_the_table_says_it_reads():
+    rows = [line.split("|") for line in works_with().splitlines()[2:]]
+    columns = ("table", "image", "text", "series")
+    said = {
+        (row[1].strip(" `"), kind)
+        for row in rows
+        for kind, cell in zip(columns, row[2:6], strict=True)
+        if cell.strip() == "yes"
+    }
+    assert said == {(name, kind) for name, kind in READ if kind != "colour"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("name", "kind"), READ)
+def test_nothing_is_left_to_decide_in_a_completed_recipe(name, kind, task):
+    every = {key: block for blocks in BLOCKS.values() for key, block in blocks.items()}
+    for rows in (2, 150, 20_000, 3_000_000):
+        for inputs in (BLOCKS[kind], every):
+            recipe = FAMILIES[name]().complete(Recipe(), rows=rows, inputs=inputs, task=TASKS[task])
+            # How a step is executed is decided where it is: by the device and by what can be traced.
+            assert [key for key, value in recipe.to_json().items() if value == "auto"] == ["step_mode"]
+            assert recipe.check() is recipe
+            assert 1 <= recipe.batch_size <= rows
+            assert recipe.loss == TASKS[task].default_loss
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("name", "kind"), READ)
+def test_the_size_of_steps_that_a_family_prefers_is_for_adam_and_its_kin(name, kind, optimizer):
+    given = {"rows": 1000, "inputs": BLOCKS[kind], "task": BINARY}
+    family = FAMILIES[name]()
+    preferred = family.prefers(**given)
+    recipe = family.complete(Recipe(optimizer=optimizer), **given)
+    kin = optimizer in ("adam", "adamw")
+    assert recipe.learning_rate == (preferred.get("learning_rate", 3e-3) if kin else LEARNING_RATES[optimizer])
+    decay = 0.03 if optimizer == "adamw" else 0.0
+    assert recipe.weight_decay == (preferred.get("weight_decay", decay) if kin else decay)
+    others = {key: value for key, value in preferred.items() if key not in ("learning_rate", "weight_decay")}
+    assert {key: getattr(recipe, key) for key in others} == others
+
+
+def test_some_families_do_prefer_steps_of_their_own():
+    rates = {FAMILIES[name]().prefers(rows=1000, inputs=BLOCKS[kind], task=BINARY).get("learning_rate") for name, kind in READ}
+    assert len(rates - {None, *LEARNING_RATES.values()}) > 0
+
+
+@pytest.mark.parametrize(("name", "kind"), READ)
+def test_what_a_person_says_is_not_decided_again(name, kind):
+    said = {
+        "learning_rate": 0.123,
+        "weight_decay": 0.5,
+        "schedule": "plateau",
+        "epochs": 77,
+        "batch_size": 13,
+        "patience": None,
+    }
+    said |= {"clip_value": 3.0, "augment": ("erase",), "precision": "float32", "loss": "cross_entropy"}
+    for optimizer in OPTIMIZERS:
+        recipe = Recipe(optimizer=optimizer, **said)
+        assert FAMILIES[name]().complete(recipe, rows=1000, inputs=BLOCKS[kind], task=BINARY) == recipe

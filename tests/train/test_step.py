@@ -11,8 +11,13 @@ from lamina.data.encoding import Input
 from lamina.data.feed import Feed
 from lamina.errors import OptionError, TrainingError
 from lamina.families import FeedForward, Shortcut
+from lamina.graph.graph import Graph
+from lamina.graph.layers import Dense
+from lamina.graph.layers.convolution import Pixels
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
+from lamina.train.augment import Augment
+from lamina.train.loop import train
 from lamina.train.recipe import Recipe
 from lamina.train.step import TRACE_AFTER, make_step
 from lamina.train.threads import threads
@@ -359,6 +364,118 @@ def test_weight_decay_leaves_biases_and_scales_alone():
 def test_modes_that_do_not_fit_the_device():
     with pytest.raises(OptionError, match="step_mode is 'cuda_graph' on the device cpu, expected 'cuda'"):
         _trained(_make("plain"), "cuda_graph")
+
+
+class Looking(nn.Module):
+    """Keeps what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.seen = nn.Linear(60, 3), []
+
+    def forward(self, batch):
+        self.seen.append({name: block.clone() for name, block in batch.items()})
+        return self.layer(batch["image"].flatten(1) / 255)
+
+
+def _images(rows=10):
+    generator = torch.Generator().manual_seed(4)
+    image = torch.randint(1, 256, (rows, 4, 5, 3), dtype=torch.uint8, generator=generator)
+    steps = torch.ones(rows, 7, dtype=torch.uint8)  # bytes, too, but no image
+    numbers = torch.rand(rows, 4, 5, 3, generator=generator)  # as many axes, but no bytes
+    return Feed({"image": image, "steps": steps, "numbers": numbers}, torch.arange(rows) % 3)
+
+
+def _looked(batch, *, epochs=3, augment=("shift", "flip"), feed=None, net=None, mode="eager"):
+    net, feed = net or Looking(), feed or _images()
+    recipe = Recipe(loss="cross_entropy", batch_size=batch, step_mode=mode, augment=augment, weight_decay=0.0)
+    trainer = make_step(net, feed, recipe)
+    torch.manual_seed(5)
+    losses = [trainer.run_epoch(torch.arange(len(feed)), [1e-2] * trainer.steps_per_epoch) for _ in range(epochs)]
+    return trainer, losses
+
+
+@pytest.mark.parametrize("batch", [4, 10, "full", 1000])
+def test_images_are_changed_anew_at_each_step_and_stay_as_they_are_in_the_feed(batch):
+    feed, net = _images(), Looking()
+    before = {name: block.clone() for name, block in feed.inputs.items()}
+    trainer, _ = _looked(batch, feed=feed, net=net)
+    assert trainer.steps_per_epoch == (3 if batch == 4 else 1)
+    for name, block in before.items():
+        assert torch.equal(feed.inputs[name], block)
+    torch.manual_seed(5)
+    parts = 3 * torch.arange(10).split(4 if batch == 4 else 10)
+    assert len(net.seen) == len(parts)
+    for rows, seen in zip(parts, net.seen, strict=True):
+        # From the feed's own images each time, not from those of the last step.
+        assert torch.equal(seen["image"], Augment(("shift", "flip"))(before["image"][rows].clone()))
+        assert torch.equal(seen["steps"], before["steps"][rows])
+        assert torch.equal(seen["numbers"], before["numbers"][rows])
+    steps = trainer.steps_per_epoch
+    epochs = [torch.cat([seen["image"] for seen in net.seen[i * steps : (i + 1) * steps]]) for i in range(3)]
+    assert not any(torch.equal(epochs[i], other) for i in range(3) for other in (*epochs[:i], before["image"]))
+
+
+@pytest.mark.parametrize("augment", [None, ()])
+def test_without_changes_a_full_batch_is_the_feed_itself(augment):
+    feed = _images()
+
+    class Where(Looking):
+        def forward(self, batch):
+            self.places = {name: block.data_ptr() for name, block in batch.items()}
+            return super().forward(batch)
+
+    net = Where()
+    _looked("full", augment=augment, feed=feed, net=net)
+    assert net.places == {name: block.data_ptr() for name, block in feed.inputs.items()}
+    _looked("full", augment=("flip",), feed=feed, net=net)
+    moved = {name for name, block in feed.inputs.items() if net.places[name] != block.data_ptr()}
+    assert moved == {"image"}
+
+
+@pytest.mark.parametrize("batch", [4, "full"])
+def test_traced_steps_see_the_changes_too(batch):
+    class Image(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3))
+
+        def forward(self, batch):
+            return self.layers(batch["image"].permute(0, 3, 1, 2).float() / 255)
+
+    traced, losses = _looked(batch, epochs=8, net=Image(), mode="traced")
+    eager, expected = _looked(batch, epochs=8, net=Image())
+    assert (traced.why_eager, eager.source) == ("", "")
+    assert traced.source
+    assert losses == expected
+    assert torch.equal(traced.optimizer.value, eager.optimizer.value)
+    unchanged, others = _looked(batch, epochs=8, net=Image(), augment=None)
+    assert others != expected
+    assert not torch.equal(unchanged.optimizer.value, eager.optimizer.value)
+
+
+def test_images_are_changed_to_learn_from_never_to_validate():
+    g = Graph()
+    g.input("image", shape=(4, 5, 3))
+    g.layer("pixels", Pixels(), after="image")
+    g.layer("head", Dense(3), after="pixels")
+    g.output("y", after="head")
+    net, seen = Net(Plan(g), seed=0), {True: [], False: []}
+    net.register_forward_pre_hook(lambda module, args: seen[module.training].append(args[0]["image"].clone()))
+    feeds = [Feed({"image": feed.inputs["image"]}, feed.target) for feed in (_images(12), _images(8))]
+    before = [feed.inputs["image"].clone() for feed in feeds]
+    decided = {"loss": "cross_entropy", "epochs": 3, "batch_size": 12, "schedule": "constant", "patience": None}
+    decided |= {"learning_rate": 1e-3, "weight_decay": 0.0, "clip_value": None, "precision": "float32"}
+    train(net, *feeds, recipe=Recipe(augment=("erase",), step_mode="eager", **decided), seed=0)
+    assert [torch.equal(feed.inputs["image"], images) for feed, images in zip(feeds, before, strict=True)] == [True, True]
+    learnt = [images for images in seen[True] if len(images) == 12]
+    assert len(learnt) >= 3
+    assert all((images == 0).any() for images in learnt[-3:])
+    assert not torch.equal(learnt[-1], learnt[-2])
+    assert len(seen[False]) >= 3
+    assert all(torch.equal(images, before[1]) for images in seen[False][-3:])
+    assert not any((images == 0).any() for images in seen[False])
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -1,0 +1,163 @@
+"""What ``lamina.fit`` makes of the words it is called with: the target, and how rows are split."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import lamina
+from lamina import api
+from lamina.data.read import read_table
+from lamina.errors import OptionError
+from lamina.families import FeedForward
+from lamina.train.recipe import Recipe
+
+PLAIN = FeedForward(hidden=(8,), members=1, number_embedding=None)
+QUICK = {"family": PLAIN, "recipe": Recipe(epochs=1), "seed": 0, "monitor": None}
+
+
+def reviews(folder, **parts):
+    """A folder of texts, with so many of each class in each part; ``whole`` is a folder without parts."""
+    for part, count in parts.items():
+        for label in ("good", "poor"):
+            place = folder / label if part == "whole" else folder / part / label
+            place.mkdir(parents=True)
+            for i in range(count):
+                (place / f"{i}.txt").write_text(f"{label} it was, and {part}, number {i}")
+    return folder
+
+
+def archive(tmp_path, *, parts=("train", "test"), counts=(30, 10), **more):
+    """An archive of arrays x, y, shop and when, in parts."""
+    random = np.random.default_rng(0)
+    arrays = {}
+    for part, count in zip(parts, counts, strict=True):
+        arrays |= {f"x_{part}": random.normal(size=(count, 3)), f"y_{part}": np.arange(count) % 2}
+        arrays |= {f"shop_{part}": np.arange(count) // 5, f"when_{part}": np.arange(count) * 1.5}
+    np.savez(tmp_path / "data.npz", **arrays, **more)
+    return tmp_path / "data.npz"
+
+
+def splits(data, target=None, **asked):
+    """How the rows of a fit were split, and what was remarked."""
+    found = []
+    options = {**QUICK, "monitor": lambda event: found.append(event) if event["event"] == "start" else None}
+    model = lamina.fit(data, target, **options, **asked).model_
+    assert model.card["split"]["how"] == found[0]["split"].how
+    return model.card["split"], found[0]["notes"]
+
+
+# The target
+
+
+@pytest.mark.parametrize("data", [{"y": [1, 2]}, "rows.csv", Path("rows.csv"), pl.DataFrame({"y": [1]}), "data.npz"])
+def test_somebody_must_say_what_is_to_be_told(data):
+    assert api.target_of(data, "y") == "y"
+    assert api.target_of(data, ["a", "b"]) == ["a", "b"]
+    for nobody in (None, "", []):
+        with pytest.raises(
+            OptionError, match=r"nobody said what is to be told; name a column: target='income' \(in the command"
+        ):
+            api.target_of(data, nobody)
+
+
+def test_a_folder_says_itself_what_is_to_be_told(tmp_path):
+    for data in (tmp_path, str(tmp_path)):
+        assert api.target_of(data, None) == "label"
+        assert api.target_of(data, "other") == "other"
+    with pytest.raises(OptionError, match="nobody said what is to be told"):
+        api.target_of(tmp_path / "gone", None)
+
+
+# The split
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_train_and_test_parts_are_the_split(tmp_path, kind):
+    data = archive(tmp_path) if kind == "archive" else reviews(tmp_path / "r", train=15, test=5)
+    for path in (data, str(data)):
+        found, notes = splits(path, "y" if kind == "archive" else None)
+        assert found == {"how": "as the column split says", "train": 30, "validation": 10}
+        assert not any("marked as test" in note for note in notes)
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_test_parts_are_for_neither_where_others_validate(tmp_path, kind):
+    if kind == "archive":
+        data, target = archive(tmp_path, parts=("train", "val", "test"), counts=(30, 8, 12)), "y"
+    else:
+        data, target = reviews(tmp_path / "r", train=15, valid=4, test=6), None
+    found, notes = splits(data, target)
+    assert found == {"how": "as the column split says", "train": 30, "validation": 8}
+    assert any("12 rows marked as test" in note for note in notes)
+
+
+def test_the_split_is_no_feature_and_is_not_needed_to_predict(tmp_path):
+    data = archive(tmp_path)
+    model = lamina.fit(data, "y", **QUICK)
+    assert {column.name: column.role for column in model.model_.schema.columns}["split"] == "split"
+    table = read_table(data)
+    assert (model.predict(table.drop("split", "y")) == model.predict(table)).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "how"),
+    [
+        ({"group": "shop"}, "at random, each shop wholly on one side"),
+        ({"time": "when"}, "by time, the latest when validates"),
+        ({"split": "mine"}, "as the column mine says"),
+        ({"drop": ["split"]}, "at random, class by class"),
+        ({"group": None, "time": None, "split": None, "weight": "when"}, "as the column split says"),
+    ],
+)
+def test_what_a_person_asks_for_wins(tmp_path, asked, how):
+    mine = {"mine_train": np.arange(30) % 3 == 0, "mine_test": np.arange(10) % 3 == 0}
+    assert splits(archive(tmp_path, **mine), "y", **asked)[0]["how"] == how
+
+
+def test_without_parts_rows_are_drawn(tmp_path):
+    found, _ = splits(reviews(tmp_path / "r", whole=20))
+    assert found == {"how": "at random, class by class", "train": 34, "validation": 6}
+    np.savez(tmp_path / "whole.npz", x=np.random.default_rng(0).normal(size=(40, 2)), y=np.arange(40) % 2)
+    found, _ = splits(tmp_path / "whole.npz", "y")
+    assert found == {"how": "at random, class by class", "train": 34, "validation": 6}
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl", None])
+def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
+    """Only somebody who has parts in mind lays out folders and arrays so."""
+    frame = pl.DataFrame(
+        {"x": np.random.default_rng(0).normal(size=40), "split": ["train", "test"] * 20, "y": ["a", "a", "b", "b"] * 10}
+    )
+    if name:
+        write = {".parquet": frame.write_parquet, ".csv": frame.write_csv, ".jsonl": frame.write_ndjson}
+        write[Path(name).suffix](tmp_path / name)
+    data = tmp_path / name if name else frame
+    model = lamina.fit(data, "y", **QUICK).model_
+    assert model.card["split"] == {"how": "at random, class by class", "train": 34, "validation": 6}
+    assert {column.name: column.role for column in model.schema.columns}["split"] == "feature"
+    assert splits(data, "y", split="split")[0] == {"how": "as the column split says", "train": 20, "validation": 20}
+
+
+def test_roles_are_added_to_what_is_asked_for_and_nothing_else_is_changed(tmp_path):
+    parted, plain = pl.DataFrame({"split": ["train"], "label": ["a"]}), pl.DataFrame({"label": ["a"]})
+    asked = {"validation": 0.3, "group": None, "drop": ["a"]}
+    for data, table, expected in [
+        (tmp_path, parted, {**asked, "split": "split"}),
+        (os.fspath(tmp_path), parted, {**asked, "split": "split"}),
+        (tmp_path, plain, asked),
+        ("data.NPZ", parted, {**asked, "split": "split"}),
+        (Path("data.npz"), plain, asked),
+        ("data.parquet", parted, asked),
+        (tmp_path / "gone", parted, asked),
+        (parted, parted, asked),
+        ({"split": ["train"], "label": ["a"]}, parted, asked),
+    ]:
+        before = dict(asked)
+        assert api.folder_roles(data, table, asked) == expected
+        assert asked == before
+    for role in ("group", "time", "split"):
+        assert api.folder_roles(tmp_path, parted, {role: "mine"}) == {role: "mine"}
+    assert api.folder_roles(tmp_path, parted, {"weight": "w"}) == {"weight": "w", "split": "split"}
