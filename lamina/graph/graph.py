@@ -87,8 +87,7 @@ class Graph:
             raise GraphError(f"layer {name!r} comes after {sources}, where a name is repeated; name each once")
         if mask is not None:
             self._known(mask, f"layer {name!r} is masked by")
-            if not layer.masked:
-                raise GraphError(f"layer {name!r} is a {type(layer).__name__}, which takes no mask; leave mask out")
+            check_masked(name, layer)
             if mask in sources:
                 raise GraphError(f"layer {name!r} reads {mask!r} and is masked by it; name another node as the mask")
         self.nodes[name] = layer
@@ -215,9 +214,12 @@ class Graph:
         return new
 
     def remove(self, name: str) -> Graph:
-        """Take a layer out; whatever read it now reads what it read."""
+        """Take a layer out; whatever read it now reads what it read. A mask that only it had goes, too."""
         self._layer(name)
-        read = [edge for edge in self.edges_into(name) if edge.source != name]
+        for edge in self.edges:
+            if edge.mask and edge.source == name:
+                raise GraphError(f"{name!r} masks {edge.target!r}; remove {edge.target!r} first, or replace {name!r} by a mask")
+        read = [edge for edge in self.edges_into(name) if edge.source != name and not edge.mask]
         new = self.copy()
         del new.nodes[name]
         new.edges = []
@@ -239,6 +241,14 @@ class Graph:
                     f"{name!r} reads {len(read)} nodes, so output {output!r} cannot move; put a Join() behind it first"
                 )
             new.outputs[output] = read[0].source if after == name else after
+        # With the mask goes what led to it alone: a plan takes nothing that leads nowhere, and inputs cannot be removed.
+        loose = [edge.source for edge in self.edges_into(name) if edge.mask]
+        while loose:
+            node = loose.pop()
+            if node not in {*new.outputs.values(), *(edge.source for edge in new.edges)}:
+                loose += [edge.source for edge in new.edges_into(node)]
+                new.edges = [edge for edge in new.edges if edge.target != node]
+                new.nodes.pop(node, None)
         return new
 
     def _layer(self, name: str) -> Layer:
@@ -288,6 +298,12 @@ class Graph:
         for name, after in values["outputs"].items():
             graph.output(name, after=after)
         return graph
+
+
+def check_masked(name: str, layer: Layer) -> None:
+    """A mask is for layers that can be told."""
+    if not layer.masked:
+        raise GraphError(f"layer {name!r} is a {type(layer).__name__}, which takes no mask; leave mask out")
 
 
 def _check_keys(what: str, values: Mapping[str, Any], expected: Iterable[str]) -> None:

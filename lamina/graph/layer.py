@@ -69,6 +69,8 @@ class Layer:
     unitwise: ClassVar[bool] = False
     #: Whether it can be told by a mask which steps are there.
     masked: ClassVar[bool] = False
+    #: Whether three axes are an image to it, channels first, and not sequences side by side.
+    images: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         KINDS[cls.__name__] = cls

@@ -101,8 +101,7 @@ class Net(nn.Module):
         for name in self.plan.order:
             module: Any = self._child(name)
             if callable(getattr(module, "weights", None)):
-                x, mask = self._read(name, values), self.plan.masks.get(name)
-                found[name] = module.weights(x) if mask is None else module.weights(x, values[mask])
+                found[name] = module.weights(*self._given_to(name, values))
         self.train(training)
         return found
 
@@ -145,8 +144,18 @@ class Net(nn.Module):
         return values
 
     def _call(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
+        return self._child(name)(*self._given_to(name, values))
+
+    def _given_to(self, name: str, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """What a layer's module is called with: what it reads, and its mask where it has one."""
         x, mask = self._read(name, values), self.plan.masks.get(name)
-        return self._child(name)(x) if mask is None else self._child(name)(x, values[mask])
+        if mask is None:
+            return (x,)
+        if values[mask].dtype != torch.bool:  # numbers would weigh the steps; only a batch tells what an input holds
+            raise GraphError(
+                f"the mask {mask!r} of layer {name!r} holds {values[mask].dtype}, not true and false; put Present() behind it"
+            )
+        return x, values[mask]
 
     def _read(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
         """What a layer reads, all time steps as one large batch, as nothing here waits for itself."""

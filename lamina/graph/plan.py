@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lamina.errors import GraphError
-from lamina.graph.graph import Edge, Graph
+from lamina.graph.graph import Edge, Graph, check_masked
 from lamina.graph.layer import Layer, Shape, joined, notes, projection_name, size_text
 
 _Node = TypeVar("_Node", str, int)
@@ -148,11 +148,12 @@ def _check_ends(graph: Graph) -> None:
         readers[edge.source].append(edge.target)
         sources[edge.target].append(edge.source)
     inputs = graph.inputs
+    reading = {edge.target for edge in graph.edges if not edge.mask}
     fed, used = _reach(inputs, readers), _reach(graph.outputs.values(), sources)
     for name in graph.nodes:
         if name in inputs and name not in used:
             raise GraphError(f"nobody reads the input {name!r}; connect it to a layer that leads to an output, or leave it out")
-        if not sources[name] and name not in inputs:
+        if name not in reading and name not in inputs:
             raise GraphError(f"layer {name!r} reads nothing; give it after=..., or connect something to it")
         if name not in fed:
             raise GraphError(f"layer {name!r} is not reached from any input; connect an input or a layer that is reached to it")
@@ -298,12 +299,17 @@ def _plain_needed(name: str) -> None:
 
 
 def _check_mask(plan: Plan, name: str, mask: str) -> None:
-    """A mask has a value for each step of what is read."""
-    steps, given = plan.joined[name][:-1], plan.shapes[mask]
+    """A mask is for layers that take one, and has a value for each step of what is read."""
+    layer, shape, given = plan.layers[name], plan.joined[name], plan.shapes[mask]
+    check_masked(name, layer)
+    if layer.images and len(shape) == 3:
+        raise GraphError(f"layer {name!r} reads images of {shape}, which have no steps; leave mask out")
     if plan.recurrent:
         raise GraphError(f"layer {name!r} has a mask, but the graph steps through time; put its cycle into a Loop layer")
-    if steps != given:
-        raise GraphError(f"layer {name!r} reads steps {steps}, but its mask {mask!r} has {given}; mask and input must agree")
+    if shape[:-1] != given:
+        raise GraphError(
+            f"layer {name!r} reads steps {shape[:-1]}, but its mask {mask!r} has {given}; mask and input must agree"
+        )
 
 
 def _join(plan: Plan, name: str) -> Shape:

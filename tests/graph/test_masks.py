@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from lamina.errors import GraphError
 from lamina.graph import Dense, Flatten, Graph, Join, Net, Plan
@@ -128,6 +129,34 @@ def test_the_mask_of_the_level_below_does_not_fit():
         Plan(g)
 
 
+@pytest.mark.parametrize("layer", [Convolution(5, 3), Pool("max", 2)])
+def test_an_image_takes_no_mask(layer):
+    g = Graph()
+    g.input("image", shape=(3, 8, 8))
+    g.input("there", shape=(3, 8))
+    g.layer("read", layer, after="image", mask="there")
+    g.output("y", after="read")
+    with pytest.raises(GraphError, match=r"layer 'read' reads images of \(3, 8, 8\), which have no steps; leave mask out"):
+        Plan(g)
+
+
+def test_a_kind_that_takes_no_mask_is_refused_after_an_edit_and_from_a_file():
+    replaced = pooled().replace("pool", StepDense(3))
+    for g in (replaced, Graph.from_json(replaced.to_json()), pooled().replace("pool", Dense(3))):
+        with pytest.raises(GraphError, match=r"layer 'pool' is a (Step)?Dense, which takes no mask; leave mask out"):
+            Plan(g)
+
+
+def test_a_layer_that_has_nothing_but_a_mask_is_refused():
+    g = begun()
+    g.layer("pool", StepPool(), mask="present")
+    g.layer("flat", Flatten(), after="x")
+    g.layer("head", Dense(2), after=["pool", "flat"])
+    g.output("y", after="head")
+    with pytest.raises(GraphError, match="layer 'pool' reads nothing; give it after="):
+        Plan(g)
+
+
 def test_a_graph_that_steps_through_time_refuses_masks():
     g = pooled()
     g.connect("head", "head")
@@ -208,6 +237,48 @@ def test_a_layer_put_before_a_masked_one_leaves_its_mask():
     assert (plan.masks, plan.joined["pool"]) == ({"pool": "present"}, (STEPS, 7))
     without = g.remove("wide")
     assert Plan(without).masks == {"pool": "present"}
+
+
+def test_removing_a_masked_layer_connects_its_readers_to_what_it_read_not_to_its_mask():
+    g = begun()
+    g.layer("conv", Convolution(5, 3), after="x", mask="present")
+    g.layer("flat", Flatten(), after="conv")
+    g.layer("pool", StepPool(), after="conv", mask="present")
+    g.output("y", after="flat")
+    g.output("z", after="pool")
+    g.output("conv_out", after="conv")
+    without = g.remove("conv")
+    assert [edge.source for edge in without.edges_into("flat")] == ["x"]
+    assert without.outputs == {"y": "flat", "z": "pool", "conv_out": "x"}
+    plan = Plan(without)
+    assert plan.masks == {"pool": "present"}
+    assert plan.joined["pool"] == (STEPS, WIDTH)
+
+
+def test_a_mask_that_only_the_removed_layer_had_goes_with_what_led_to_it():
+    g = begun()
+    g.layer("kept", StepDropout(0.5), after="present")
+    g.layer("conv", Convolution(5, 3), after="x", mask="kept")
+    g.layer("pool", StepPool(), after="conv", mask="present")
+    g.output("y", after="pool")
+    net, rows = Net(Plan(g), seed=0), batch(6, 2, 0)
+    without = g.remove("conv")
+    assert list(without.nodes) == ["x", "steps", "present", "pool"]
+    assert net.edit(without)(rows).shape == (3, WIDTH)
+    without = without.remove("pool")
+    assert list(without.nodes) == ["x"]
+    assert without.outputs == {"y": "x"}
+    shown = g.copy()
+    shown.output("mask", after="kept")
+    assert list(shown.remove("conv").nodes) == ["x", "steps", "present", "kept", "pool"]
+
+
+def test_a_mask_is_not_removed_from_under_what_it_masks():
+    g = pooled()
+    with pytest.raises(GraphError, match="'present' masks 'pool'; remove 'pool' first, or replace 'present' by a mask"):
+        g.remove("present")
+    kept = g.insert("kept", StepDropout(0.5), after="present", before="pool").replace("kept", Join())
+    assert Net(Plan(kept), seed=0)(batch(6, 2)).equal(Net(Plan(g), seed=0)(batch(6, 2)))
 
 
 def test_an_edited_net_keeps_masks_and_weights():
@@ -306,6 +377,35 @@ def test_any_code_but_zero_is_a_step():
     net, rows = masked_net(StepPool("mean")), batch(6, 4, 0)
     codes = rows["steps"].int() * torch.tensor([5, 900, 1, 3, 70_000, 2], dtype=torch.int32)
     assert torch.equal(net({"x": rows["x"], "steps": codes}), net(rows))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
+@pytest.mark.parametrize("layer", [StepPool("mean"), AttentionPool()])
+def test_a_mask_of_numbers_is_refused_by_name(layer, dtype):
+    g = Graph()
+    g.input("x", shape=(STEPS, WIDTH))
+    g.input("steps", shape=(STEPS,))
+    g.layer("pool", layer, after="x", mask="steps")
+    g.output("y", after="pool")
+    net, rows = Net(Plan(g), seed=0), batch(6, 4, 0)
+    numbers = {"x": rows["x"], "steps": rows["steps"].to(dtype)}
+    message = rf"the mask 'steps' of layer 'pool' holds {dtype}, not true and false; put Present\(\) behind it"
+    with pytest.raises(GraphError, match=message):
+        net(numbers)
+    if isinstance(layer, AttentionPool):
+        with pytest.raises(GraphError, match=message):
+            net.attention(numbers)
+    assert torch.isfinite(net({**rows, "steps": rows["steps"].bool()})).all()
+
+
+def test_looking_at_the_mask_leaves_nothing_in_a_traced_step():
+    net, rows = masked_net(StepPool("sum")), batch(6, 2)
+    there = rows["steps"].bool()
+    alone = make_fx(lambda x: net.head(net.layer0(x, there)))(rows["x"])
+    whole = make_fx(lambda x: net({"x": x, "present": there}))(rows["x"])
+    assert [node.target for node in whole.graph.nodes if node.op == "call_function"] == [
+        node.target for node in alone.graph.nodes if node.op == "call_function"
+    ]
 
 
 def test_a_mask_runs_first_and_only_where_it_is_needed():

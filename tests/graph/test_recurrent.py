@@ -13,6 +13,7 @@ from lamina.errors import GraphError
 from lamina.graph import Dense, Graph, Net, Plan
 from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
 from lamina.graph.layers.sequence import Chunk, Present, StepPool
+from lamina.graph.modules import MODULES
 from lamina.train.threads import multiplications
 
 TORCH = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -88,6 +89,17 @@ def test_without_a_mask_every_step_counts(cell):
     torch.testing.assert_close(net({"x": x}), theirs(x)[0], rtol=0, atol=1e-6)
     ends = net_of(Recurrent(SIZE, cell, bidirectional=True), Ends(), mask=False)
     assert torch.equal(ends({"x": x}), torch.cat([net({"x": x})[:, -1, :SIZE], net({"x": x})[:, 0, SIZE:]], 1))
+
+
+def test_ends_are_the_last_and_the_first_step_that_are_there_whatever_the_mask():
+    there = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
+    x = torch.randn(5, 4, 6, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros(5, 6)
+    for row, (steps, here) in enumerate(zip(x, there, strict=True)):
+        if here.any():
+            expected[row] = torch.cat([steps[here][-1, :3], steps[here][0, 3:]])
+    ends = MODULES[Ends](Ends(), (4, 6), torch.Generator())
+    torch.testing.assert_close(ends(x, there), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("pool", [StepPool("mean"), StepPool("max"), Ends()])

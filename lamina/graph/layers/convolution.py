@@ -98,6 +98,7 @@ class Convolution(Layer):
     table: tuple[tuple[int, ...], ...] = field(default=(), kw_only=True)
 
     masked: ClassVar[bool] = True
+    images: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -189,6 +190,7 @@ class Pool(Layer):
     padding: int = field(default=0, kw_only=True)
 
     masked: ClassVar[bool] = True
+    images: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

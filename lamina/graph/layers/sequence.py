@@ -168,6 +168,6 @@ class Reshape(Layer):
     def result(self, shape: Shape) -> Shape:
         known = math.prod(size for size in self.sizes if size != -1)
         free = self.sizes.count(-1)
-        if free > 1 or known == 0 or shape[0] % known or (not free and known != shape[0]):
+        if not self.sizes or free > 1 or known == 0 or shape[0] % known or (not free and known != shape[0]):
             raise GraphError(f"Reshape cannot make {self.sizes} of {shape[0]} neurons; give sizes whose product is {shape[0]}")
         return tuple(shape[0] // known if size == -1 else size for size in self.sizes)

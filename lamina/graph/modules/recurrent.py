@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lamina.graph.layer import Layer, Shape
 from lamina.graph.layers import recurrent as kinds
 from lamina.graph.modules.part import Part, Parts
-from lamina.graph.modules.sequence import last_step
+from lamina.graph.modules.sequence import first_step, last_step
 
 _FORGET = 1  # the place of the forget gate among the LSTM's
 
@@ -89,8 +89,7 @@ class Ends(Part):
         forwards, backwards = x.chunk(2, -1)
         if mask is None:
             return torch.cat([forwards[..., -1, :], backwards[..., 0, :]], -1)
-        there = mask.to(x.dtype)
-        return torch.cat([last_step(forwards, there), backwards[..., 0, :] * there[..., :1]], -1)
+        return torch.cat([last_step(forwards, mask), first_step(backwards, mask)], -1)
 
 
 class Loop(nn.Module):

@@ -11,13 +11,20 @@ from lamina.graph.layers import sequence as kinds
 from lamina.graph.modules.part import Part, Parts, uniform
 
 
-def last_step(x: Tensor, there: Tensor) -> Tensor:
-    """The last step of (..., steps, d) that is there, zero where none is.
+def first_step(x: Tensor, mask: Tensor) -> Tensor:
+    """The first step of (..., steps, d) that is there, zero where none is."""
+    return _total(x, mask & (mask.cumsum(-1) == 1))
 
-    It is the one that is there while the next is not: a product instead of a gather.
-    """
-    last = there - F.pad(there[..., 1:], (0, 1))
-    return (last.unsqueeze(-2) @ x).squeeze(-2)
+
+def last_step(x: Tensor, mask: Tensor) -> Tensor:
+    """The last step of (..., steps, d) that is there, zero where none is."""
+    count = mask.cumsum(-1)
+    return _total(x, mask & (count == count[..., -1:]))
+
+
+def _total(x: Tensor, mask: Tensor) -> Tensor:
+    """The sum of the steps that are there: a product, so that what is read does not depend on the data."""
+    return (mask.to(x.dtype).unsqueeze(-2) @ x).squeeze(-2)
 
 
 class Present(Part):
@@ -52,11 +59,10 @@ class StepPool(Part):
         if kind == "max":
             y = x.masked_fill(~mask[..., None], -torch.inf).amax(-2)
             return torch.where(mask.any(-1)[..., None], y, torch.zeros_like(y))
-        there = mask.to(x.dtype)
         if kind == "last":
-            return last_step(x, there)
-        total = (there.unsqueeze(-2) @ x).squeeze(-2)
-        return total if kind == "sum" else total / there.sum(-1, keepdim=True).clamp_min(1)
+            return last_step(x, mask)
+        total = _total(x, mask)
+        return total if kind == "sum" else total / mask.sum(-1, keepdim=True).clamp_min(1)
 
 
 class Chunk(Part):
