@@ -200,7 +200,8 @@ class Task:
         """The losses that fit, the default first."""
         if self.classes is None:
             return ("mse", "huber")
-        return ("binary_cross_entropy", "cross_entropy") if len(self.classes) == 2 else ("cross_entropy",)
+        several = ("cross_entropy", "maximum_a_posteriori")
+        return ("binary_cross_entropy", *several) if len(self.classes) == 2 else several
 
     @property
     def default_loss(self) -> str:

@@ -68,7 +68,7 @@ class Convolutional(BranchFamily):
 
     def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
         graph = super().graph(inputs, outputs)
-        if self.design == "lenet5_1998" and outputs > 1 and [block.kind for block in inputs.values()] == ["image"]:
+        if outputs > 1 and self._prints(inputs):
             graph = graph.replace("head", RadialBasis(outputs))
         return graph
 
@@ -142,9 +142,9 @@ class Convolutional(BranchFamily):
 
     def _lenet5_1998(self, chain: _Chain, block: Input) -> str:
         chain.add("pixels", Pixels(LENET_SIZE))
-        chain.add("c1", Convolution(6, 5, padding=0))
+        chain.add("c1", Convolution(6, 5, "lecun_tanh", padding=0))
         chain.add("s2", Subsample())
-        chain.add("c3", Convolution(16, 5, padding=0, table=LENET_TABLE))
+        chain.add("c3", Convolution(16, 5, "lecun_tanh", padding=0, table=LENET_TABLE))
         chain.add("s4", Subsample())
         chain.add("c5", Convolution(120, 5, "lecun_tanh", padding=0))
         chain.add("flat", Flatten())
@@ -203,7 +203,16 @@ class Convolutional(BranchFamily):
         }
         if self.design.startswith("lenet5"):  # small: it learns for longer, and has no neurons to spare for images that move
             preferred |= {"epochs": max(30, preferred["epochs"]), "augment": ("rotate",), "precision": "float32"}
+        if self._prints(inputs):
+            if task.classes is not None:
+                preferred["loss"] = "maximum_a_posteriori"
+            elif len(task.targets) > 1:
+                raise OptionError("design 'lenet5_1998' ends in distances to classes, not in several values; take 'lenet5'")
         return preferred
+
+    def _prints(self, inputs: Mapping[str, Input]) -> bool:
+        """Whether it is the printed LeNet-5 to its last layer, which can join no other branch."""
+        return self.design == "lenet5_1998" and [block.kind for block in inputs.values()] == ["image"]
 
 
 class _Chain:

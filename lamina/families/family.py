@@ -85,10 +85,10 @@ class Family(Options):
         Raises:
             OptionError: The loss does not fit the task.
         """
-        loss = task.default_loss if recipe.loss == "auto" else recipe.loss
-        task.output_size(loss)
+        if recipe.loss != "auto":
+            task.output_size(recipe.loss)
         decided: dict[str, Any] = {
-            "loss": loss,
+            "loss": task.default_loss,
             "learning_rate": LEARNING_RATES[recipe.optimizer],
             "weight_decay": 0.03 if recipe.optimizer == "adamw" else 0.0,
         }

@@ -17,6 +17,9 @@ from lamina.errors import OptionError
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
+NO_CLASS = -3.0
+"""The logit of no class at all in :func:`maximum_a_posteriori`, ``-j`` of the paper, which gives no number."""
+
 
 def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy of the softmax: ``-log p(class)``, the loss of several classes.
@@ -42,6 +45,28 @@ def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None)
     if weight is None:
         return F.cross_entropy(outputs, target)
     return _weighted(F.cross_entropy(outputs, target, reduction="none").view(rows, members).mean(1), weight)
+
+
+def maximum_a_posteriori(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy in which "no class at all" is an answer, too, and always a wrong one (LeCun et al. 1998, eq. 9).
+
+    For outputs that are minus a distance, as those of a ``RadialBasis``: a row stays pulled towards its class until it is
+    nearer than ``j``, where cross-entropy is content once all other classes are further away.
+
+    Args:
+        outputs: Logits.
+        target: int64 codes of the classes.
+        weight: Weight of each row.
+
+    Shape:
+        outputs (N, K) or (N, k, K); target (N,); weight (N,); result ().
+
+    Example:
+        >>> round(maximum_a_posteriori(torch.full((1, 4), -3.0), torch.tensor([2])).item(), 4)  # log(5)
+        1.6094
+    """
+    nothing = torch.full_like(outputs[..., :1], NO_CLASS)
+    return cross_entropy(torch.cat([outputs, nothing], -1), target, weight)
 
 
 def binary_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -126,7 +151,7 @@ def make_loss(name: str, *, huber_delta: float = 1.0) -> Loss:
     """
     if name == "huber":
         return huber(huber_delta)
-    losses: dict[str, Loss] = {"cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_entropy, "mse": mse}
+    losses: dict[str, Loss] = {loss.__name__: loss for loss in (cross_entropy, maximum_a_posteriori, binary_cross_entropy, mse)}
     if name not in losses:
         raise OptionError(f"loss is {name!r}, expected one of {', '.join([*losses, 'huber'])}")
     return losses[name]

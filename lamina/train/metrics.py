@@ -45,7 +45,7 @@ def combine(outputs: torch.Tensor, loss: str) -> torch.Tensor:
     values, in float64.
     """
     outputs = outputs.double()
-    if loss == "cross_entropy":
+    if loss in ("cross_entropy", "maximum_a_posteriori"):
         said = outputs.softmax(-1)
     elif loss == "binary_cross_entropy":
         yes = outputs.sigmoid()
@@ -64,7 +64,7 @@ def validation_scores(net: torch.nn.Module, feed: Feed, loss: str) -> dict[str, 
     target = feed.target
     weight = torch.ones(len(feed), dtype=torch.float64, device=said.device) if feed.weight is None else feed.weight.double()
     weight = weight / weight.sum()
-    if loss in ("cross_entropy", "binary_cross_entropy"):
+    if loss not in ("mse", "huber"):
         target = target.reshape(-1).long()
         chosen = said.gather(1, target[:, None])[:, 0].clamp_min(1e-15)
         right = (said.argmax(1) == target).double()

@@ -43,7 +43,11 @@ class Recipe(Options):
     time_limit: float | None = option(
         None, "seconds after which training stops with the best so far", low=0.01, high=1e8, kind=float
     )
-    loss: str = option("auto", "what is minimised", choices=("auto", "cross_entropy", "binary_cross_entropy", "mse", "huber"))
+    loss: str = option(
+        "auto",
+        "what is minimised",
+        choices=("auto", "cross_entropy", "binary_cross_entropy", "maximum_a_posteriori", "mse", "huber"),
+    )
     momentum: float | None = option(
         None, "momentum of sgd (none is 0.9) and rmsprop (none is 0)", low=0, high=0.9999, kind=float
     )

@@ -61,6 +61,18 @@ def test_lenet5_has_the_sizes_of_the_paper():
     assert plan.layers["head"] == RadialBasis(10)
 
 
+def test_the_printed_lenet5_learns_by_the_loss_of_the_paper_and_tells_classes_only():
+    family = Convolutional(design="lenet5_1998").check()
+    two, values = Task("classification", ("y",), ("a", "b")), Task("regression", ("y", "z"))
+    recipe = family.complete(Recipe(), rows=100, inputs=image(), task=two)
+    assert recipe.loss == "maximum_a_posteriori"
+    assert family.graph(image(), two.output_size(recipe.loss)).nodes["head"] == RadialBasis(2)
+    assert family.complete(Recipe(loss="cross_entropy"), rows=100, inputs=image(), task=two).loss == "cross_entropy"
+    assert Convolutional(design="lenet5").complete(Recipe(), rows=100, inputs=image(), task=two).loss == "binary_cross_entropy"
+    with pytest.raises(OptionError, match="not in several values; take 'lenet5'"):
+        family.complete(Recipe(), rows=100, inputs=image(), task=values)
+
+
 def test_lenet5s_table_is_that_of_the_paper():
     assert [len(row) for row in LENET_TABLE] == [3] * 6 + [4] * 9 + [6]
     columns = [sum(i in row for row in LENET_TABLE) for i in range(6)]

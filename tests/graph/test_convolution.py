@@ -198,7 +198,7 @@ def test_radial_basis_is_minus_the_squared_distance_to_digits_or_random_codes():
         assert torch.equal(part.codes.abs(), torch.ones_like(part.codes))
         assert len(torch.unique(part.codes, dim=0)) == size
         x = rows(3, width)
-        same(part(x), -((x[:, None] - part.codes) ** 2).sum(2), 1e-9)
+        same(part(x), -((x[:, None] - part.codes) ** 2).sum(2) / width**0.5, 1e-9)
     seven = net_of(RadialBasis(10), shape=84).get_submodule("layer0").codes[7].reshape(12, 7)
     assert (seven[0] == 1).all()
     assert (seven[-1] == torch.tensor([-1, 1, 1, -1, -1, -1, -1])).all()

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from lamina.errors import OptionError
-from lamina.train.losses import binary_cross_entropy, cross_entropy, huber, make_loss, mse
+from lamina.train.losses import NO_CLASS, binary_cross_entropy, cross_entropy, huber, make_loss, maximum_a_posteriori, mse
 
 N, MEMBERS, K = 6, 3, 4
 CASES = {
@@ -16,6 +16,11 @@ CASES = {
         binary_cross_entropy,
         1,
         lambda o, t: F.binary_cross_entropy_with_logits(o[:, 0], t.to(o.dtype), reduction="none"),
+    ),
+    "maximum_a_posteriori": (
+        maximum_a_posteriori,
+        K,
+        lambda o, t: (o.exp().sum(1) + math.exp(NO_CLASS)).log() - o.gather(1, t[:, None])[:, 0],  # eq. 9 as it is printed
     ),
     "mse": (mse, K, lambda o, t: (o - t).square().mean(1)),
     "huber": (huber(0.7), K, lambda o, t: F.huber_loss(o, t, delta=0.7, reduction="none").mean(1)),
@@ -26,8 +31,8 @@ def _data(name):
     torch.manual_seed(1)
     loss, width, rows = CASES[name]
     outputs = torch.randn(N, MEMBERS, width, dtype=torch.float64, requires_grad=True)
-    if "entropy" in name:
-        target = torch.randint(0, K if name == "cross_entropy" else 2, (N,))
+    if name not in ("mse", "huber"):
+        target = torch.randint(0, 2 if name == "binary_cross_entropy" else K, (N,))
     else:
         target = torch.randn(N, K, dtype=torch.float64)
     return loss, rows, outputs, target, torch.rand(N, dtype=torch.float64)

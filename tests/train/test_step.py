@@ -150,7 +150,7 @@ def _feed(loss="cross_entropy", weighted=False):
         "numbers": torch.randn(ROWS, 6, generator=generator),
         "categories": torch.randint(0, 5, (ROWS, 2), generator=generator),
     }
-    if loss == "cross_entropy":
+    if loss in ("cross_entropy", "maximum_a_posteriori"):
         target = torch.randint(0, 3, (ROWS,), generator=generator)
     elif loss == "binary_cross_entropy":
         target = torch.randint(0, 2, (ROWS,), generator=generator)
@@ -192,7 +192,7 @@ def test_traced_steps_are_eager_ones_bit_by_bit(name):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "mse", "huber"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "maximum_a_posteriori", "mse", "huber"])
 @pytest.mark.parametrize("name", ["plain", "feed-forward"])
 def test_so_they_are_for_every_loss(name, loss, weighted):
     class One(nn.Module):

@@ -319,8 +319,8 @@ class RadialBasis(Layer):
     """The output units of LeNet-5: minus the squared distance to a fixed code of -1 and 1 for each class.
 
     LeCun et al. 1998, eq. 7. Up to ten classes that read 84 neurons have the digits as bitmaps of 7 x 12 for codes, drawn after
-    their fig. 3; all others have random codes. The sign makes the cross-entropy of these outputs their eq. 9, but for the
-    constant ``j``, which holds down the penalty of a row that is far from all classes: here it is infinite.
+    their fig. 3; all others have random codes. We divide by the root of ``d``, so that the outputs of fresh networks differ by
+    about 1 and learning does not begin saturated. Their loss, eq. 9, is ``loss="maximum_a_posteriori"``.
 
     Args:
         size: Number of classes.

@@ -5,6 +5,8 @@ A sequence is an image of height 1 whose channels lie last in memory, which is w
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
@@ -166,7 +168,8 @@ class RadialBasis(Part):
 
     def forward(self, x: Tensor) -> Tensor:
         # -|x - c|^2 = 2 x c - |x|^2 - |c|^2, in one product; |c|^2 is the width, as c is -1 or 1.
-        return 2 * F.linear(x, self.codes) - (x * x).sum(1, keepdim=True) - x.shape[1]
+        width = x.shape[1]
+        return (2 * F.linear(x, self.codes) - (x * x).sum(1, keepdim=True) - width) / math.sqrt(width)
 
 
 PARTS: Parts = {
