@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from lamina import store
+from lamina.data.folder import SPLIT
 from lamina.data.read import read_table
 from lamina.errors import OptionError, RunError
 from lamina.estimators import Classifier, Regressor
@@ -81,21 +82,29 @@ def target_of(data: Any, target: str | list[str] | None) -> str | list[str]:
     """
     if target:
         return target
-    if isinstance(data, str | Path) and Path(data).is_dir():
+    if (path := _path(data)) and path.is_dir():
         return "label"
     raise OptionError("nobody said what is to be told; name a column: target='income' (in the command line --target income)")
 
 
 def folder_roles(data: Any, table: pl.DataFrame, asked: dict[str, Any]) -> dict[str, Any]:
-    """What is asked for, with the split that a folder or an archive with train and test parts says by itself."""
-    parted = isinstance(data, str | Path) and (Path(data).is_dir() or Path(data).suffix.lower() == ".npz")
-    said = parted and "split" in table.columns
-    return {**asked, "split": "split"} if said and not any(asked.get(role) for role in ("group", "time", "split")) else asked
+    """What is asked for, with the split that a folder or an archive with train and test parts says by itself.
+
+    Where a person asks for another split the column of parts is left aside: it is nothing to learn from.
+    """
+    if _path(data) is None or table.schema.get("split") != SPLIT:
+        return asked
+    return {**asked, "ignored" if any(asked.get(role) for role in ("group", "time", "split")) else "split": "split"}
+
+
+def _path(data: Any) -> Path | None:
+    """The whole path of a file or folder; None for what is held in memory."""
+    return Path(os.path.abspath(os.path.expanduser(data))) if isinstance(data, str | os.PathLike) else None
 
 
 def ask(target: str | list[str], *, family: Any = "auto", recipe: Recipe | None = None, **asked: Any) -> Settings:
     """Settings from the words of :func:`fit`."""
-    roles = {asked.pop(role): role for role in ROLES if asked.get(role) is not None}
+    roles = {asked.pop(role): role for role in ("ignored", *ROLES) if asked.get(role) is not None}
     roles.update({name: "ignored" for name in asked.pop("drop", None) or ()})
     asked = {name: value for name, value in asked.items() if name not in ROLES}
     for name in asked:
@@ -143,8 +152,8 @@ def resume(run: str | Path, *, monitor: Callable[[dict[str, Any]], None] | str |
 def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Settings, **more: Any) -> Run:
     """Begin a run, with all that is needed to go on with it: a path to the data, or a copy of them."""
     source: dict[str, Any] = {"fingerprint": fingerprint(table)}
-    if isinstance(data, str | Path):
-        source["path"] = os.path.abspath(data)
+    if path := _path(data):
+        source["path"] = os.fspath(path)
     else:
         source["copy"] = "data.arrow"
     run = Run.create(folder, {"data": source, "asked": settings.to_json(), **more})

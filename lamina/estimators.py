@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from lamina.data.arrays import has_axes, is_nested
+from lamina.data.arrays import has_axes, is_missing, is_nested
 from lamina.data.image import guess as guess_image
 from lamina.data.read import like, read_table
 from lamina.errors import OptionError
@@ -77,8 +78,8 @@ class _Estimator(BaseEstimator):
 
         Args:
             X: Rows: a frame of any library, an array (N, features), or a dict of columns; or images, texts or series
-                themselves: an array (N, height, width[, channels]) or (N, steps, channels), a list of texts, a list of arrays
-                (channels, steps) of any lengths. Missing values are normal.
+                themselves: an array (N, height, width[, channels]) or (N, steps, channels), a list of texts or paths, a list of
+                arrays (channels, steps) of any lengths. Missing values are normal.
             y: Answers: labels (N,), values (N,) or, for a Regressor, (N, targets).
             sample_weight: Weights of rows (N,). Whole numbers mean the same as repeating the row.
 
@@ -186,7 +187,9 @@ class _Estimator(BaseEstimator):
         # A model from a file, or fitted to a table by name, takes columns by name; one fitted by fit(X, y) holds to
         # scikit-learn's contract, where columns and their order are as they were.
         strict = reset or hasattr(self, "n_features_in_")
-        if isinstance(X, str | Path | Mapping) and not issparse(X):  # scipy has a sparse array that is a dict
+        first = X[0] if isinstance(X, list | tuple) and X else X
+        # scipy has a sparse array that is a dict
+        if isinstance(X, str | Path) or (isinstance(first, Mapping) and not issparse(X)):
             return read_table(X)
         if is_rich(X):
             if reset:
@@ -321,11 +324,14 @@ class Regressor(RegressorMixin, _Estimator):
 
 def is_rich(X: Any) -> bool:
     """Is it images, texts or series themselves, one for each row, instead of a table?"""
+    if isinstance(X, pl.Series) or (hasattr(X, "to_pylist") and not hasattr(X, "columns")):  # the latter is of pyarrow
+        dtype = read_table(X).dtypes[0]
+        return dtype.is_nested() or dtype in (pl.String, pl.Binary, pl.Null)
     axes = 1 if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
     if axes != 1 or hasattr(X, "columns") or getattr(getattr(X, "dtype", None), "kind", "O") not in "OUS":
         return axes > 2
-    rows = [row for row in X if row is not None]
-    if all(isinstance(row, str | bytes) or hasattr(row, "getbands") for row in rows):  # the last is an image of Pillow
+    rows = [row for row in X if not is_missing(row)]
+    if all(isinstance(row, str | bytes | os.PathLike) or hasattr(row, "getbands") for row in rows):  # the last is of Pillow
         return len(X) > 0  # rows that are all missing are no table either
     if not all(map(has_axes, rows)):
         return False

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 import lamina
 from lamina import api
+from lamina.data.folder import SPLIT
 from lamina.data.read import read_table
-from lamina.errors import OptionError
+from lamina.errors import OptionError, RunError
 from lamina.families import FeedForward
 from lamina.train.recipe import Recipe
 
@@ -71,6 +73,65 @@ def test_a_folder_says_itself_what_is_to_be_told(tmp_path):
         api.target_of(tmp_path / "gone", None)
 
 
+@pytest.mark.parametrize("name", ["pets", "n.csv"])
+def test_the_home_folder_is_where_it_is_everywhere(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "n.csv").write_text("x,label\n" + "1,a\n2,b\n" * 20)
+    reviews(tmp_path / "pets", whole=20)
+    killed(f"~/{name}", None if name == "pets" else "label", run=tmp_path / "r")
+    assert lamina.resume(tmp_path / "r", monitor=None).n_iter_ == 2
+
+
+# Going on
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(data, target, run):
+    """A run that was ended after its first epoch."""
+
+    def kill(event):
+        if event["event"] == "epoch":
+            raise Killed
+
+    with pytest.raises(Killed):
+        lamina.fit(data, target, run=run, **{**QUICK, "family": "auto", "recipe": Recipe(epochs=2), "monitor": kill})
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Images of two classes in folders, and tables that name them."""
+    for i in range(20):
+        label = "ab"[i % 2]
+        (tmp_path / "pets" / label).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), i % 2 * 200 + i).save(tmp_path / "pets" / label / f"{i}.png")
+    names = [f"pets/{'ab'[i % 2]}/{i}.png" for i in range(20)]
+    table = pl.DataFrame({"photo": names, "y": ["a", "b"] * 10})
+    table.write_csv(tmp_path / "t.csv")
+    table.write_parquet(tmp_path / "t.parquet")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("data", ["t.csv", "t.parquet", "pets"])
+@pytest.mark.parametrize("start", [".", "elsewhere"])
+def test_a_run_on_images_of_a_loose_path_is_gone_on_with_from_anywhere(photos, tmp_path, monkeypatch, data, start):
+    monkeypatch.chdir(tmp_path / start)
+    target = None if data == "pets" else "y"
+    killed(data if start == "." else f"../{data}", target, run="r")
+    monkeypatch.chdir("/")
+    assert lamina.resume(tmp_path / start / "r", monitor=None).n_iter_ == 2
+
+
+def test_another_image_in_a_folder_is_a_change(photos, tmp_path):
+    killed("pets", None, run="r")
+    (tmp_path / "pets/a/0.png").rename(tmp_path / "pets/a/00.png")
+    with pytest.raises(RunError, match="pets has changed since the run began; put the old file back"):
+        lamina.resume("r")
+
+
 # The split
 
 
@@ -108,13 +169,19 @@ def test_the_split_is_no_feature_and_is_not_needed_to_predict(tmp_path):
         ({"group": "shop"}, "at random, each shop wholly on one side"),
         ({"time": "when"}, "by time, the latest when validates"),
         ({"split": "mine"}, "as the column mine says"),
+        ({"split": "split"}, "as the column split says"),
+        ({"group": "shop", "drop": ["when"]}, "at random, each shop wholly on one side"),
         ({"drop": ["split"]}, "at random, class by class"),
         ({"group": None, "time": None, "split": None, "weight": "when"}, "as the column split says"),
     ],
 )
 def test_what_a_person_asks_for_wins(tmp_path, asked, how):
     mine = {"mine_train": np.arange(30) % 3 == 0, "mine_test": np.arange(10) % 3 == 0}
-    assert splits(archive(tmp_path, **mine), "y", **asked)[0]["how"] == how
+    data = archive(tmp_path, **mine)
+    assert splits(data, "y", **asked)[0]["how"] == how
+    model = lamina.fit(data, "y", **QUICK, **asked)
+    assert "split" not in [column.name for column in model.model_.schema.features]
+    assert len(model.predict(read_table(data).drop("split"))) == 40
 
 
 def test_without_parts_rows_are_drawn(tmp_path):
@@ -125,7 +192,7 @@ def test_without_parts_rows_are_drawn(tmp_path):
     assert found == {"how": "at random, class by class", "train": 34, "validation": 6}
 
 
-@pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl", None])
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl", "t.npz", None])
 def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
     """Only somebody who has parts in mind lays out folders and arrays so."""
     frame = pl.DataFrame(
@@ -133,6 +200,12 @@ def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
     )
     if name:
         write = {".parquet": frame.write_parquet, ".csv": frame.write_csv, ".jsonl": frame.write_ndjson}
+        arrays = {
+            "x": frame["x"].to_numpy(),
+            "split": np.array(["train", "test"] * 20),
+            "y": np.array(["a", "a", "b", "b"] * 10),
+        }
+        write[".npz"] = lambda path: np.savez(path, **arrays)
         write[Path(name).suffix](tmp_path / name)
     data = tmp_path / name if name else frame
     model = lamina.fit(data, "y", **QUICK).model_
@@ -142,7 +215,8 @@ def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
 
 
 def test_roles_are_added_to_what_is_asked_for_and_nothing_else_is_changed(tmp_path):
-    parted, plain = pl.DataFrame({"split": ["train"], "label": ["a"]}), pl.DataFrame({"label": ["a"]})
+    plain = pl.DataFrame({"split": ["train"], "label": ["a"]})
+    parted = plain.with_columns(pl.col("split").cast(SPLIT))
     asked = {"validation": 0.3, "group": None, "drop": ["a"]}
     for data, table, expected in [
         (tmp_path, parted, {**asked, "split": "split"}),
@@ -150,8 +224,8 @@ def test_roles_are_added_to_what_is_asked_for_and_nothing_else_is_changed(tmp_pa
         (tmp_path, plain, asked),
         ("data.NPZ", parted, {**asked, "split": "split"}),
         (Path("data.npz"), plain, asked),
-        ("data.parquet", parted, asked),
-        (tmp_path / "gone", parted, asked),
+        ("data.npz", plain.drop("split"), asked),
+        ("data.parquet", plain, asked),
         (parted, parted, asked),
         ({"split": ["train"], "label": ["a"]}, parted, asked),
     ]:
@@ -159,5 +233,5 @@ def test_roles_are_added_to_what_is_asked_for_and_nothing_else_is_changed(tmp_pa
         assert api.folder_roles(data, table, asked) == expected
         assert asked == before
     for role in ("group", "time", "split"):
-        assert api.folder_roles(tmp_path, parted, {role: "mine"}) == {role: "mine"}
+        assert api.folder_roles(tmp_path, parted, {role: "mine"}) == {role: "mine", "ignored": "split"}
     assert api.folder_roles(tmp_path, parted, {"weight": "w"}) == {"weight": "w", "split": "split"}

@@ -142,8 +142,9 @@ def test_a_folder_names_the_file():
     Path("pets/dog/8.jpg").write_text("hello, this is a text")
     Path("pets/dog/9.png").write_bytes(BOMB)
     match = (
-        r"column 'image': 4 of 16 images cannot be read: row 7 \(pets/cat/9.png\) is truncated .*; row 14 \(pets/dog/7.jpg\) "
-        r"is empty \(0 bytes\); row 15 \(pets/dog/8.jpg\) is no image .*; row 16 \(pets/dog/9.png\) has 96,000,000 pixels, .*"
+        r"column 'image': 4 of 16 images cannot be read: row 7 \(.*pets/cat/9.png\) is truncated .*; "
+        r"row 14 \(.*pets/dog/7.jpg\) is empty \(0 bytes\); row 15 \(.*pets/dog/8.jpg\) is no image .*; "
+        r"row 16 \(.*pets/dog/9.png\) has 96,000,000 pixels, .*"
     )
     refused("fit", "pets", *QUICK, match=match)
     for verb in ("predict", "evaluate"):
@@ -173,15 +174,14 @@ def test_what_was_done_to_images_is_said_on_the_screen():
     (root / "dog" / "0.png").write_bytes(picture(7, "RGBA"))
     (root / "cat" / "0.png").write_bytes(picture(7, "RGBA"))
     said = command("fit", "pets", *QUICK, "--out", "m.lamina", "--run", "run")
-    assert re.search(
-        r"Note: image: \d images? \(such as pets/(dog|cat)/0.png\) with an alpha\s+channel or a\s+transparent", said.out
-    )
+    shown = "".join(said.out.split())  # a long path is broken anywhere
+    assert re.search(r"Note:image:\dimages?\(suchas/.*/pets/(dog|cat)/0.png\)withanalphachannelora", shown)
     frames = [Image.open(io.BytesIO(picture(place))) for place in range(3)]
     (root / "cat" / "1.gif").write_bytes(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     for verb in ("predict", "evaluate"):
         said = command(verb, "m.lamina", "pets")
         assert said.code == 0
-        assert "note: image: 1 image (such as pets/cat/1.gif) with several pictures" in said.err
+        assert re.search(r"note: image: 1 image \(such as /.*/pets/cat/1.gif\) with several pictures", said.err)
 
 
 def test_too_few_images():

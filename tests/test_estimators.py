@@ -3,6 +3,7 @@
 import io
 import pickle
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -231,6 +232,9 @@ TABLES = {
     "pyarrow": pa.table({"text": ["a", "b"]}),
     "a pandas series of numbers": pd.Series([1.0, 2.0]),
     "a polars series of numbers": pl.Series([1.0, 2.0]),
+    "a pyarrow array of numbers": pa.array([1.0, 2.0]),
+    "a pyarrow batch": pa.record_batch({"text": ["a", "b"]}),
+    "numbers, one NaN": [1.0, np.nan],
 }
 RICH = {
     "series": np.zeros((4, 5, 3)),
@@ -257,6 +261,20 @@ RICH = {
     "tensors of two axes": [torch.zeros(5, 3), torch.zeros(2, 3)],
     "lists of steps": [[[1, 2], [3, 4]], [[5, 6]]],
     "nothing but missing values": [None, None],
+    "nothing but NaN": [np.nan],
+    "texts, one NaN": ["a b", float("nan")],
+    "a pandas series of texts, one NaN": pd.Series(["a b", np.nan], dtype=object),
+    "pandas strings": pd.Series(["a b", pd.NA], dtype="string"),
+    "pandas strings of pyarrow": pd.Series(["a b", None], dtype=pd.ArrowDtype(pa.string())),
+    "pandas texts by default": pd.Series(["a b", None]),
+    "a polars series of texts": pl.Series(["a b", None]),
+    "a polars series of series": pl.Series([[1.0, 2.0], [3.0, 4.0]]),
+    "a polars series of bytes": pl.Series([b"\x89PNG"]),
+    "a polars series of nothing": pl.Series([None]),
+    "a pyarrow array of texts": pa.array(["a b", None]),
+    "a chunked array of texts": pa.chunked_array([["a b"], ["c"]]),
+    "paths": [Path("a/1.png"), None],
+    "paths in a pandas series": pd.Series([Path("a/1.png"), Path("a/2.png")]),
 }
 
 
@@ -268,3 +286,43 @@ def test_what_is_a_table(name):
 @pytest.mark.parametrize("name", RICH)
 def test_what_is_images_texts_or_series_themselves(name):
     assert is_rich(RICH[name]) is True
+
+
+WORDS = ["a fine day", "a poor day"] * 20
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        list,
+        pl.Series,
+        pa.array,
+        pd.Series,
+        lambda words: pd.Series(words, dtype="string"),
+        lambda words: pd.Series([np.nan if word is None else word for word in words], dtype=object),
+    ],
+    ids=["list", "polars", "pyarrow", "pandas", "pandas strings", "pandas objects"],
+)
+def test_texts_in_every_form_with_one_missing(form):
+    X = form([None, *WORDS])
+    model = Classifier(recipe=Recipe(epochs=2), random_state=0).fit(X, ["poor"] + ["fine", "poor"] * 20)
+    assert [column.kind for column in model.model_.schema.features] == ["text"]
+    assert len(model.predict(X)) == 41
+    assert len(model.predict(form([None]))) == 1
+
+
+def test_paths_of_images(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(20)]
+    for i, path in enumerate(paths):
+        Image.new("L", (6, 6), i % 2 * 200).save(path)
+    model = Classifier(recipe=Recipe(epochs=1), random_state=0).fit(paths, ["a", "b"] * 10)
+    assert [column.kind for column in model.model_.schema.features] == ["image"]
+    assert np.array_equal(model.predict_proba(paths), model.predict_proba([str(path) for path in paths]))
+
+
+def test_a_list_of_dicts_is_a_table(iris):
+    X, y = iris
+    model = classifier(recipe=Recipe(epochs=2)).fit(X.to_dict("records"), y)
+    assert [column.name for column in model.model_.schema.features] == list(X.columns)
+    assert np.array_equal(model.predict(X.to_dict("records")), model.predict(X.to_dict("list")))
+    assert isinstance(model.predict(X.to_dict("records")[:3]), np.ndarray)

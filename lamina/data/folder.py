@@ -17,18 +17,20 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
 from numpy.lib.npyio import NpzFile
 
-from lamina.data.frames import from_memory
+from lamina.data.frames import column_names, from_memory
 from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
 
 _TRAIN = ("train", "training")
 _PARTS = (*_TRAIN, "valid", "validation", "val", "test", "testing")
+SPLIT = pl.Enum(_PARTS)
+"""The type of the column ``split`` that parts become; what a person's own column is called never makes it one."""
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave behind
 _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 _PART_OF_NAME = re.compile(rf"(?P<name>.+)_(?P<part>{'|'.join(_PARTS)})|(?P<part_>{'|'.join(_PARTS)})_(?P<name_>.+)", re.I)
@@ -47,8 +49,8 @@ def read_folder(path: Path) -> pl.DataFrame:
             ``val`` beside it.
 
     Returns:
-        Columns ``image`` (the path of a file) or ``text`` (what is in a .txt file), ``label`` (the name of the class folder)
-        and, where there is a folder ``train``, ``split`` (the name of the folder around).
+        Columns ``image`` (the whole path of a file) or ``text`` (what is in a .txt file), ``label`` (the name of the class
+        folder) and, where there is a folder ``train``, ``split`` (the name of the folder around).
 
     Raises:
         ReadError: No class folders, or an empty one; files that are neither images nor texts, or both; text that is not UTF-8.
@@ -65,7 +67,7 @@ def read_folder(path: Path) -> pl.DataFrame:
     for folder in folders:
         some, classes = _read_classes(folder, _folders(folder))
         files, labels, split = files + some, labels + classes, split + [folder.name.lower()] * len(some)
-    return pl.DataFrame([_column(path, files), pl.Series("label", labels), pl.Series("split", split)])
+    return pl.DataFrame([_column(path, files), pl.Series("label", labels), pl.Series("split", split, dtype=SPLIT)])
 
 
 def _folders(path: Path) -> list[Path]:
@@ -126,7 +128,7 @@ def _column(path: Path, files: list[Path]) -> pl.Series:
             f"{path} mixes {len(images):,} images ({images[0].relative_to(path)}, ...) and {len(texts):,} texts "
             f"({texts[0].relative_to(path)}, ...); keep one of the two, or give a table with a column of each"
         )
-    return pl.Series("image", map(str, images)) if images else pl.Series("text", map(_read_text, texts))
+    return pl.Series("image", map(os.path.abspath, images)) if images else pl.Series("text", map(_read_text, texts))
 
 
 def _read_text(path: Path) -> str:
@@ -159,7 +161,7 @@ def read_arrays(path: Path) -> pl.DataFrame:
     parts = {name: found for name in arrays if (found := _PART_OF_NAME.fullmatch(name))}
     if len(parts) < len(arrays) or not any(_part(found)[1] in _TRAIN for found in parts.values()):
         _same_lengths(path, arrays)
-        return from_memory(_columns(arrays))
+        return _table(path, arrays)
     split: dict[str, dict[str, np.ndarray]] = {}
     for name, found in parts.items():
         column, part = _part(found)
@@ -173,7 +175,7 @@ def read_arrays(path: Path) -> pl.DataFrame:
         _same_lengths(path, {f"{name} of {part}": array for name, array in some.items()})
     stacked = {name: _stacked(path, name, {part: some[name] for part, some in split.items()}) for name in names}
     words = np.repeat(list(split), [len(next(iter(some.values()))) for some in split.values()])
-    return from_memory({**_columns(stacked), "split": words})
+    return _table(path, stacked, ("split", pl.Series(words, dtype=SPLIT)))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -246,11 +248,14 @@ def _stacked(path: Path, name: str, parts: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate(list(parts.values()))
 
 
-def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    columns: dict[str, np.ndarray] = {}
-    for name, array in arrays.items():
-        if array.ndim == 2 and array.shape[1] > 1:
-            columns |= {f"{name}_{place}": array[:, place] for place in range(array.shape[1])}
-        else:
-            columns[name] = array
-    return columns
+def _table(path: Path, arrays: dict[str, np.ndarray], *made: tuple[str, pl.Series]) -> pl.DataFrame:
+    columns: list[tuple[str, Any]] = [column for name, array in arrays.items() for column in _columns(name, array)] + [*made]
+    remedy = "rename an array" + "".join(f"; the column {name!r} says which part a row is of" for name, _ in made)
+    names = column_names([name for name, _ in columns], str(path), remedy)
+    return from_memory(dict(zip(names, (values for _, values in columns), strict=True)))
+
+
+def _columns(name: str, array: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    if array.ndim == 2 and array.shape[1] > 1:
+        return [(f"{name}_{place}", array[:, place]) for place in range(array.shape[1])]
+    return [(name, array)]

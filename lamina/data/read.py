@@ -35,6 +35,10 @@ _TYPED_BY = 10_000
 _CODE = r"^0\d+$"
 _CODES_BY = 2_000
 """So many rows are searched for codes with leading zeros."""
+_LOOKED_FOR = 50
+"""So many values of a column, from all over it, say whether it names images beside the file: each is a look at the disk."""
+_WHOLE_PATH = r"^(/|\\|~|\w+:[/\\])"
+"""What leads to an image from anywhere, or to none: /data/1.png, C:/1.png, https://example.org/1.png."""
 
 _FORMATS = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".data": "text",
@@ -74,7 +78,7 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
         source: A path to CSV or TSV (the separator is found: ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
             .gz; a folder that holds a folder of images or of .txt files for each class; an .npz archive of arrays; a frame of
             pandas, polars, pyarrow or any library that narwhals or Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of
-            3 or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays or images.
+            3 or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays, images or paths.
         columns: Keep only these, in this order.
 
     Raises:
@@ -84,10 +88,12 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
         >>> read_table({"age": [17, None], "city": ["Bern", "Oslo"]}).shape
         (2, 2)
     """
-    table = _read_file(Path(source).expanduser()) if isinstance(source, str | os.PathLike) else from_memory(source)
+    named = isinstance(source, str | os.PathLike)
+    table = _read_file(Path(os.path.expanduser(source))) if named else from_memory(source)
+    paths = [_paths(column) for column in table if column.dtype == pl.Object]
     holes = [column.fill_nan(None) for column in table if column.dtype.is_float() and (total := column.sum()) != total]
     # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
-    table = table.with_columns(holes) if holes else table
+    table = table.with_columns(*holes, *paths) if holes or paths else table
     if columns is None:
         return table
     for name in columns:
@@ -115,7 +121,7 @@ def _read_file(path: Path) -> pl.DataFrame:
             raise ReadError(f"{path} is a folder, expected a file: one of {', '.join(tables[:5])}")
         return read_folder(path)
     if path.suffix.lower() == ".npz" and path.exists():
-        return read_arrays(path)
+        return _beside(path, read_arrays(path))
     try:
         with open(path, "rb") as file:
             head = file.read(65536)
@@ -147,20 +153,33 @@ def _read_file(path: Path) -> pl.DataFrame:
         table = _read_json(path, data)
     else:
         table = _read_binary(path, data, found)
-    table = _beside(path, table) if found in ("text", "json") else table
     if not table.width or not table.height:
         raise ReadError(f"{path} has no {'columns' if not table.width else 'rows'}; expected at least one")
-    return table
+    return _beside(path, table)
 
 
 def _beside(path: Path, table: pl.DataFrame) -> pl.DataFrame:
     """Images that a file names are beside that file, wherever lamina is started."""
+    folder = os.path.dirname(os.path.abspath(path))
     for column in table:
-        first: Any = column.drop_nulls().first() if column.dtype == pl.String else None
-        named = isinstance(first, str) and first.lower().endswith(SUFFIXES)
-        if named and not Path(first).exists() and (path.parent / first).exists():
-            table = table.with_columns((f"{path.parent}{os.sep}" + column).alias(column.name))
+        if column.dtype != pl.String:
+            continue
+        known = column.drop_nulls()
+        some = known.gather_every(max(1, len(known) // _LOOKED_FOR)).head(_LOOKED_FOR).to_list()
+        images = [value for value in some if value.lower().endswith(SUFFIXES)]
+        loose = [image for image in images if not re.match(_WHOLE_PATH, image)]
+        if len(images) > len(some) / 2 and any(os.path.isfile(os.path.join(folder, image)) for image in loose):
+            beside = pl.when(column.str.contains(_WHOLE_PATH)).then(column).otherwise(os.path.join(folder, "") + column)
+            table = table.with_columns(beside.alias(column.name))
     return table
+
+
+def _paths(column: pl.Series) -> pl.Series:
+    """Paths as text; other objects stay as they are."""
+    values = column.to_list()
+    if not all(value is None or isinstance(value, str | os.PathLike) for value in values):
+        return column
+    return pl.Series(column.name, [None if value is None else os.fspath(value) for value in values], dtype=pl.String)
 
 
 def _near_files(path: Path) -> str:

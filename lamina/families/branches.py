@@ -12,7 +12,7 @@ from lamina.data.encoding import Encoding, Input
 from lamina.data.task import Task
 from lamina.data.text import words_of
 from lamina.errors import DataError, OptionError
-from lamina.families.family import Family, TableFamily
+from lamina.families.family import LEARNING_RATES, Family, TableFamily
 from lamina.families.vectors import WordVectors
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Dense, TokenEmbedding
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 BRANCHES: dict[str, type[BranchFamily]] = {}
 
 #: How a network learns whose images are read by a pretrained part: frozen, or fine-tuned in steps so small that what it was
-#: taught is not undone.
+#: taught is not undone: a tenth of the optimizer's own.
 FROZEN = {"augment": None, "epochs": 30}
-FINE_TUNED = {"learning_rate": 3e-4, "epochs": 15}
+FINE_TUNED = {"epochs": 15}
 
 
 @dataclass
@@ -71,7 +71,8 @@ class BranchFamily(Family):
         """With a pretrained part few epochs are enough, whatever the family prefers for networks that begin from nothing."""
         decided: dict[str, Any] = {}
         if self.image_part and any(block.kind == "image" for block in inputs.values()):
-            decided = FROZEN if self.frozen else FINE_TUNED
+            rate = round(LEARNING_RATES[recipe.optimizer] / 10, 6)
+            decided = FROZEN if self.frozen else {**FINE_TUNED, "learning_rate": rate}
         decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
         return super().complete(dataclasses.replace(recipe, **decided), rows=rows, inputs=inputs, task=task)
 

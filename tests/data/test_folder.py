@@ -1,10 +1,12 @@
 """Folders of class folders and archives of arrays, as people find them."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
-from lamina.data.folder import read_arrays, read_folder
+from lamina.data.folder import SPLIT, read_arrays, read_folder
 from lamina.errors import ReadError
 
 
@@ -34,6 +36,14 @@ def test_images(tmp_path):
     }
 
 
+def test_paths_are_whole_however_the_folder_is_named(tmp_path, monkeypatch):
+    make(tmp_path, "pets/cat/1.png", "pets/dog/2.png")
+    monkeypatch.chdir(tmp_path / "pets" / "cat")
+    expected = [str(tmp_path / "pets" / name) for name in ("cat/1.png", "dog/2.png")]
+    for named in (Path(".."), Path("../../pets"), tmp_path / "pets"):
+        assert read_folder(named)["image"].to_list() == expected
+
+
 def test_texts(tmp_path):
     make(tmp_path, "good/1.txt", content="\ufeffschön\nwar es".encode())
     make(tmp_path, "poor/1.txt", content=b"")
@@ -47,6 +57,7 @@ def test_parts(tmp_path, words):
     make(tmp_path, f"{one}/a/1.png", f"{one}/b/2.png", f"{other}/a/3.png", f"{one}/list.txt")
     table = read_folder(tmp_path)
     assert table.columns == ["image", "label", "split"]
+    assert table["split"].dtype == SPLIT
     found = {(path.rsplit("/")[-1], label, split) for path, label, split in table.rows()}
     low, high = one.lower(), other.lower()
     assert found == {("1.png", "a", low), ("2.png", "b", low), ("3.png", "a", high)}
@@ -141,6 +152,7 @@ def test_parts_are_stacked(tmp_path, form):
     assert table.columns == ["x", "y", "split"]
     assert table["y"].to_list() == [0, 1, 2, 7]
     assert table["split"].to_list() == ["train", "train", "train", "test"]
+    assert table["split"].dtype == SPLIT
     assert table["x"].to_numpy().mean((1, 2)).tolist() == [1, 1, 1, 0]
 
 
@@ -165,6 +177,14 @@ def test_parts_are_stacked(tmp_path, form):
         ({"x": np.zeros((1, 1, 1, 1, 1))}, "'x' has 5 axes"),
         ({"x": np.array([b"\xff"])}, "the array 'x' is damaged .'utf-8' codec"),
         ({}, "holds no arrays; write it with"),
+        (
+            {"x_train": np.zeros(3), "split_train": np.zeros(3)},
+            r"data.npz has more than one column named 'split' \(columns 2 and 3\); rename an array; the column 'split' says",
+        ),
+        (
+            {"x": np.zeros((3, 2)), "x_1": np.zeros(3)},
+            r"more than one column named 'x_1' \(columns 2 and 3\); rename an array$",
+        ),
     ],
 )
 def test_bad_archives(tmp_path, arrays, message):
@@ -188,3 +208,8 @@ def test_files_that_are_no_archives(tmp_path):
         read_arrays(path)
     with pytest.raises(ReadError, match="cannot read .*lost.npz: No such file or directory; check its name and permissions"):
         read_arrays(tmp_path / "lost.npz")
+
+
+def test_an_array_called_split_is_a_column_like_others(tmp_path):
+    table = read_arrays(save(tmp_path, x=np.zeros(2), split=np.array(["train", "test"])))
+    assert table.schema == {"x": pl.Float64, "split": pl.String}

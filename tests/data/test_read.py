@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -462,20 +463,29 @@ def images_in(name, table):
     file = io.BytesIO()
     if "json" in name:
         table.write_ndjson(file)
+    elif "parquet" in name:
+        table.write_parquet(file)
+    elif "arrow" in name:
+        table.write_ipc(file)
     else:
         table.write_csv(file, separator="\t" if "tsv" in name else ",")
     return gzip.compress(file.getvalue()) if name.endswith(".gz") else file.getvalue()
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz"])
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz", "t.parquet", "t.arrow", "t.parquet.gz"])
 def test_images_are_beside_the_file_that_names_them(tmp_path, monkeypatch, name):
     folder = pictures(tmp_path, monkeypatch)
     table = pl.DataFrame({"photo": [None, "img/1.png", "img/2.png"], "label": ["a", "b", "img"], "n": [1, 2, 3]})
     write(folder, name, images_in(name, table))
     expected = table.with_columns(photo=pl.Series([None, str(folder / "img/1.png"), str(folder / "img/2.png")]))
     assert_frame_equal(read_table(folder / name), expected)
-    assert_frame_equal(read_table(f"../data/{name}").select(pl.exclude("photo")), expected.select(pl.exclude("photo")))
-    assert read_table(f"../data/{name}")["photo"].to_list() == [None, "../data/img/1.png", "../data/img/2.png"]
+    assert_frame_equal(read_table(f"../data/{name}"), expected)
+
+
+def test_images_are_beside_the_archive_that_names_them(tmp_path, monkeypatch):
+    folder = pictures(tmp_path, monkeypatch)
+    np.savez(folder / "t.npz", photo=np.array(["img/1.png", "img/2.png"]), n=np.arange(2))
+    assert read_table("../data/t.npz")["photo"].to_list() == [str(folder / "img/1.png"), str(folder / "img/2.png")]
 
 
 def test_images_in_the_folder_that_lamina_is_started_in(tmp_path, monkeypatch):
@@ -505,3 +515,55 @@ def test_whole_paths_of_images_stay_as_they_are(tmp_path, monkeypatch):
     table = pl.DataFrame({"photo": [str(folder / "img/1.png"), str(folder / "img/2.png")]})
     table.write_csv(tmp_path / "t.csv")
     assert_frame_equal(read_table(tmp_path / "t.csv"), table)
+
+
+def test_images_beside_the_file_win_over_those_where_lamina_is_started(tmp_path, monkeypatch):
+    folder = pictures(tmp_path, monkeypatch)
+    (tmp_path / "elsewhere" / "img").mkdir()
+    write(tmp_path / "elsewhere", "img/1.png", b"another")
+    write(folder, "t.csv", "photo\nimg/1.png\nimg/2.png\n")
+    assert read_table("../data/t.csv")["photo"].to_list() == [str(folder / "img/1.png"), str(folder / "img/2.png")]
+
+
+def test_an_image_that_is_missing_hides_no_other(tmp_path, monkeypatch):
+    folder = pictures(tmp_path, monkeypatch)
+    write(folder, "t.csv", "photo\nimg/0.png\n" + "img/1.png\n" * 300)
+    assert read_table(folder / "t.csv")["photo"].to_list() == [str(folder / "img/0.png")] + [str(folder / "img/1.png")] * 300
+
+
+def test_of_mixed_paths_only_the_loose_ones_are_led_to_the_file(tmp_path, monkeypatch):
+    folder = pictures(tmp_path, monkeypatch)
+    whole = [str(folder / "img/2.png"), "~/1.png", "https://example.org/1.png", "C:/1.png", None]
+    (folder / "t.jsonl").write_text("\n".join(json.dumps({"photo": path}) for path in ["img/1.png", *whole]))
+    assert read_table(folder / "t.jsonl")["photo"].to_list() == [str(folder / "img/1.png"), *whole]
+
+
+def test_few_files_are_looked_for_and_none_for_texts(tmp_path, monkeypatch):
+    folder = pictures(tmp_path, monkeypatch)
+    looks = []
+    monkeypatch.setattr("lamina.data.read.os.path.isfile", lambda path: looks.append(path))
+    rows = [{"photo": f"{i}.png", "text": "as in 1.png" if i % 9 == 0 else "words " * 99} for i in range(5000)]
+    pl.DataFrame(rows).write_parquet(folder / "t.parquet")
+    read_table(folder / "t.parquet")
+    assert 1 < len(looks) <= 50
+    assert {os.path.dirname(path) for path in looks} == {str(folder)}
+    assert not any("as in" in path for path in looks)
+
+
+def test_a_name_too_long_for_a_file_is_no_fault(tmp_path):
+    write(tmp_path, "t.csv", "text\n" + "word" * 2000 + ".png\n")
+    assert len(read_table(tmp_path / "t.csv")["text"][0]) == 8004
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "~backup.csv", "a\n1\n")
+    assert read_table("~backup.csv")["a"].to_list() == [1]
+
+
+@pytest.mark.parametrize("paths", [[Path("a/1.png"), None], [Path("a/1.png"), "b.png"]])
+def test_paths_are_text(paths):
+    texts = [None if path is None else str(path) for path in paths]
+    for source in (paths, {"x0": paths}, pd.DataFrame({"x0": paths}), pd.Series(paths), [{"x0": path} for path in paths]):
+        assert_frame_equal(read_table(source), pl.DataFrame({"x0": texts}))
+    assert read_table({"x": [Path("a"), object()]})["x"].dtype == pl.Object
