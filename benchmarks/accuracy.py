@@ -18,7 +18,8 @@ when nothing is said. Order alternates between seeds.
 **Images, texts, series**
 
 Training and test rows as published, or split once (``benchmarks/datasets.py``). *lamina* as it comes, ``lamina.fit`` with
-nothing said; *lamina, <family>*: the same with that family by name. The peers stand in ``benchmarks/nets.py``. Accuracy on the
+nothing said; *lamina, <family>*: the same with that family by name; *+ GloVe*: its tokens begin with vectors of words that were
+learnt on 6 billion words of other text (``vectors=``). The peers stand in ``benchmarks/nets.py``. Accuracy on the
 test rows, which nothing is chosen by.
 """
 
@@ -76,8 +77,10 @@ def models(name: str) -> tuple[str, ...]:
         return MODELS
     kind = MEDIA[name].kind
     peers = () if name == "cifar10" else MEDIA_PEERS[kind]  # LeNet-5 reads gray images
-    lenet = ("lamina, lenet5", "lamina, lenet5_1998") if name == "mnist" else ()
-    return ("lamina", *(f"lamina, {family}" for family in FAMILIES[kind]), *lenet, *peers)
+    more = ("lamina, lenet5", "lamina, lenet5_1998") if name == "mnist" else ()
+    if kind == "text":
+        more = tuple(f"lamina, {family} + GloVe" for family in FAMILIES[kind] if family != "feedforward")
+    return ("lamina", *(f"lamina, {family}" for family in FAMILIES[kind]), *more, *peers)
 
 
 def score_media(name: str, model: str, seed: int, rows: int | None = None) -> dict[str, Any]:
@@ -90,10 +93,13 @@ def score_media(name: str, model: str, seed: int, rows: int | None = None) -> di
     train, test = (part.some(rows) for part in datasets.load_rows(name))
     if model.startswith("lamina"):
         import lamina
+        from lamina.families import make_family
 
-        family = model.partition(", ")[2] or "auto"
+        family, _, vectors = (model.partition(", ")[2] or "auto").partition(" + ")
         if family.startswith("lenet5"):
             family = lamina.Convolutional(design=family)
+        elif vectors:
+            family = make_family(family)(vectors=datasets.glove())
         started = time.perf_counter()
         fitted = lamina.fit(
             {kind: train.values, "label": train.labels}, "label", kinds={kind: kind}, family=family, seed=seed, monitor=None

