@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import lamina
 from lamina import api
@@ -68,7 +70,7 @@ def fitted(name: str, task: str, *, seed: int = 0, rows: int = 120, **recipe):
     return lamina.fit(frame, target, family=small(name), recipe=recipe, seed=seed, monitor=None, drop=[]), frame
 
 
-def rich(kind: str, rows: int = 48, seed: int = 0) -> pl.DataFrame:
+def rich_columns(kind: str, rows: int = 48, seed: int = 0) -> dict[str, Any]:
     """Images, texts, series, or a table with all of them beside a number and a category; each tells the target by itself."""
     random = np.random.default_rng(seed)
     yes = np.arange(rows) % 2 == 0
@@ -90,7 +92,11 @@ def rich(kind: str, rows: int = 48, seed: int = 0) -> pl.DataFrame:
         columns |= {"number": slopes + random.normal(0, 0.5, rows), "town": random.choice(["Bern", "Rome"], rows)}
     else:
         columns = {kind: columns[kind]}
-    return read_table({**columns, "target": np.where(yes, "yes", "no")})
+    return {**columns, "target": np.where(yes, "yes", "no")}
+
+
+def rich(kind: str) -> pl.DataFrame:
+    return read_table(rich_columns(kind))
 
 
 def fitted_to(name: str, kind: str, *, seed: int = 0, run=None, monitor=None, frame: pl.DataFrame | None = None, **recipe):
@@ -140,6 +146,16 @@ class TestRichContract:
         together = model.predict_proba(frame)
         alone = np.concatenate([model.predict_proba(frame[i]) for i in range(5)])
         np.testing.assert_allclose(alone, together[:5], rtol=0, atol=1e-5)
+
+    def test_scikit_learn_searches_and_validates_it(self, name, kind):
+        columns = rich_columns(kind)
+        y = columns.pop("target")
+        X = read_table(columns) if kind == "all" else columns[kind]  # the rows themselves, or a frame
+        recipe = Recipe(epochs=3, learning_rate=1e-2)
+        model = lamina.Classifier(family=small(name), recipe=recipe, random_state=0)
+        search = GridSearchCV(model, {"recipe__batch_size": [8, 48], "family__dropout": [0.0]}, cv=2).fit(X, y)
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        assert cross_val_score(search.best_estimator_, X, y, cv=2).mean() == search.best_score_
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
     def test_gpu_agrees_with_cpu(self, name, kind):
