@@ -94,7 +94,10 @@ def folder_roles(data: Any, table: pl.DataFrame, asked: dict[str, Any]) -> dict[
     """
     if _path(data) is None or table.schema.get("split") != SPLIT:
         return asked
-    return {**asked, "ignored" if any(asked.get(role) for role in ("group", "time", "split")) else "split": "split"}
+    others = {asked.get(role) for role in ("group", "time", "split")} - {None}
+    if not others:
+        return {**asked, "split": "split"}
+    return asked if "split" in others else {**asked, "drop": [*(asked.get("drop") or ()), "split"]}
 
 
 def _path(data: Any) -> Path | None:
@@ -104,7 +107,7 @@ def _path(data: Any) -> Path | None:
 
 def ask(target: str | list[str], *, family: Any = "auto", recipe: Recipe | None = None, **asked: Any) -> Settings:
     """Settings from the words of :func:`fit`."""
-    roles = {asked.pop(role): role for role in ("ignored", *ROLES) if asked.get(role) is not None}
+    roles = {asked.pop(role): role for role in ROLES if asked.get(role) is not None}
     roles.update({name: "ignored" for name in asked.pop("drop", None) or ()})
     asked = {name: value for name, value in asked.items() if name not in ROLES}
     for name in asked:

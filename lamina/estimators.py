@@ -328,7 +328,7 @@ def is_rich(X: Any) -> bool:
         dtype = read_table(X).dtypes[0]
         return dtype.is_nested() or dtype in (pl.String, pl.Binary, pl.Null)
     axes = 1 if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
-    if axes != 1 or hasattr(X, "columns") or getattr(getattr(X, "dtype", None), "kind", "O") not in "OUS":
+    if axes != 1 or getattr(getattr(X, "dtype", None), "kind", "O") not in "OUS":
         return axes > 2
     rows = [row for row in X if not is_missing(row)]
     if all(isinstance(row, str | bytes | os.PathLike) or hasattr(row, "getbands") for row in rows):  # the last is of Pillow

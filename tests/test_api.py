@@ -233,5 +233,6 @@ def test_roles_are_added_to_what_is_asked_for_and_nothing_else_is_changed(tmp_pa
         assert api.folder_roles(data, table, asked) == expected
         assert asked == before
     for role in ("group", "time", "split"):
-        assert api.folder_roles(tmp_path, parted, {role: "mine"}) == {role: "mine", "ignored": "split"}
+        assert api.folder_roles(tmp_path, parted, {role: "mine"}) == {role: "mine", "drop": ["split"]}
+    assert api.folder_roles(tmp_path, parted, {"time": "t", "drop": ["x"]}) == {"time": "t", "drop": ["x", "split"]}
     assert api.folder_roles(tmp_path, parted, {"weight": "w"}) == {"weight": "w", "split": "split"}

@@ -134,14 +134,13 @@ def fit(  # typer reads the options of the command from these arguments, so ther
 
             from lamina import api  # this loads torch, so what can be refused without it was refused
 
-            roles = api.folder_roles(data, table, {"group": group, "time": time, "split": split})
+            roles = api.folder_roles(data, table, {"group": group, "time": time, "split": split, "drop": drop})
             settings = api.ask(
                 target,
                 family=chosen,
                 recipe=recipe,
                 task=task,
                 kinds=_kinds(kind or []),
-                drop=drop,
                 **roles,
                 weight=weight,
                 validation=validation,

@@ -13,20 +13,7 @@ from lamina.graph.layer import Layer
 from lamina.graph.layers import Dense
 from lamina.graph.layers.attention import MultiHeadAttention, Patches, Position, StepDropout
 from lamina.graph.layers.sequence import Present, StepPool
-from lamina.graph.modules import MODULES
-
-
-def module_of(layer, shape, seed=0) -> Any:
-    return MODULES[type(layer)](layer, shape, torch.Generator().manual_seed(seed)).double()
-
-
-def rows(*shape, seed=0):
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def lengths(*steps, longest):
-    """The mask of sequences of these lengths."""
-    return torch.arange(longest) < torch.tensor(steps)[:, None]
+from tests.graph.helpers import lengths, module_of, rows
 
 
 def reference(module, heads):

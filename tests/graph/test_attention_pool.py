@@ -8,6 +8,7 @@ from lamina.errors import GraphError
 from lamina.graph import Graph, Net, Plan
 from lamina.graph.layers.attention_pool import AttentionPool
 from lamina.graph.layers.sequence import StepDense
+from tests.graph.helpers import rows, same
 
 
 def made(layer=None, shape=(5, 4), seed=0, steps_before=0):
@@ -19,14 +20,6 @@ def made(layer=None, shape=(5, 4), seed=0, steps_before=0):
     g.layer("pool", layer or AttentionPool(), after="wide" if steps_before else "x", mask="there")
     g.output("y", after="pool")
     return Net(Plan(g), seed=seed).double()
-
-
-def rows(*shape, seed=0):
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def same(ours, theirs, tolerance=1e-12):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 
 
 def by_the_book(pool, h, steps):

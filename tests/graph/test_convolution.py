@@ -13,7 +13,8 @@ from lamina.graph.layer import Layer
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, PoolMask, RadialBasis, Subsample
 from lamina.graph.layers.sequence import Present, StepPool
 from lamina.graph.modules import MODULES
-from tests.graph.test_modules import net_of, rows, same
+from tests.graph.helpers import rows, same
+from tests.graph.test_modules import net_of
 
 
 def masked(layer, x, there):

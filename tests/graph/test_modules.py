@@ -9,31 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lamina.graph import Activation, CategoryEmbedding, Dense, Graph, MemberDense, Net, NumberEmbedding, Plan
+from lamina.graph import Activation, CategoryEmbedding, Dense, MemberDense, Net, NumberEmbedding, Plan
 from lamina.graph.activations import ACTIVATIONS, PROPAGATIONS
 from lamina.graph.layer import ACTIVATIONS as ACTIVATION_NAMES
 from lamina.graph.layer import KINDS
 from lamina.graph.layer import PROPAGATIONS as PROPAGATION_NAMES
 from lamina.graph.modules import MODULES, bin_edges
+from tests.graph.helpers import chain, rows, same
 
 
 def net_of(*layers, shape, seed=0):
-    g = Graph()
-    g.input("x", shape=shape)
-    before = "x"
-    for i, layer in enumerate(layers):
-        g.layer(f"layer{i}", layer, after=before)
-        before = f"layer{i}"
-    g.output("y", after=before)
-    return Net(Plan(g), seed=seed).double()
-
-
-def same(ours, theirs, tolerance=1e-12):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
-
-
-def rows(*shape, seed=0):
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return Net(Plan(chain(*layers, shape=shape)), seed=seed).double()
 
 
 FORMULAS = {

@@ -24,25 +24,11 @@ from lamina.graph import (
     NumberEmbedding,
     Plan,
 )
-
-
-def chain(*layers, shape=3):
-    g = Graph()
-    g.input("x", shape=shape)
-    before = "x"
-    for i, layer in enumerate(layers):
-        g.layer(f"layer{i}", layer, after=before)
-        before = f"layer{i}"
-    g.output("y", after=before)
-    return g
+from tests.graph.helpers import chain, same
 
 
 def net_of(graph, seed=0):
     return Net(Plan(graph), seed=seed).double()
-
-
-def same(ours, theirs, tolerance=1e-12):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 
 
 @pytest.mark.tiny

@@ -1,7 +1,6 @@
 """Steps: dense, pooled, chunked and reshaped against torch and loops in words; masks; tokens' vectors; errors."""
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,36 +13,11 @@ from lamina.errors import GraphError
 from lamina.graph import Dense, Graph, Net, Plan
 from lamina.graph.layers import TokenEmbedding
 from lamina.graph.layers.sequence import AnyPresent, Chunk, Present, Reshape, StepDense, StepPool
-from lamina.graph.modules import MODULES
 from lamina.train.recipe import Recipe
 from lamina.train.step import make_step
+from tests.graph.helpers import chain, lengths, module_of, rows
 
 KINDS = ("mean", "max", "sum", "last")
-
-
-def module_of(layer, shape, seed=0) -> Any:
-    return MODULES[type(layer)](layer, shape, torch.Generator().manual_seed(seed)).double()
-
-
-def rows(*shape, seed=0):
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def lengths(*steps, longest):
-    """The mask of sequences of these lengths."""
-    return torch.arange(longest) < torch.tensor(steps)[:, None]
-
-
-def chain(*layers, shape):
-    """Layers one behind the other; none of them masked."""
-    g = Graph()
-    g.input("x", shape=shape)
-    before = "x"
-    for i, layer in enumerate(layers):
-        g.layer(f"layer{i}", layer, after=before)
-        before = f"layer{i}"
-    g.output("y", after=before)
-    return g
 
 
 def pooled(kind, x, there=None):
