@@ -5,14 +5,15 @@ It is fitted on training rows only, and works on what :meth:`lamina.data.schema.
 ================  ==========================================================================================================
 block             one column for
 ================  ==========================================================================================================
-``numbers``       each number, and the time of each date in days: float32, scaled; missing is 0, the middle
+``numbers``       each number, and the time of each date in days: float32, scaled; missing is 0, the middle (NaN if unscaled)
 ``flags``         each flag: -1 no, +1 yes, 0 missing; each number or date that had missing training values: 1 where it is
                   missing, else 0; each cycle of a date that varies (month, weekday, hour): its sine and cosine
 ``categories``    each category: int64, 0 for missing or unseen, then 1, 2, ... from the most frequent level down
 ================  ==========================================================================================================
 
 Each image, text and series has a block of its own, ``image``, ``image2``, ...; its file says what is in it:
-:mod:`lamina.data.image`, :mod:`lamina.data.text`, :mod:`lamina.data.series`.
+:mod:`lamina.data.image`, :mod:`lamina.data.text`, :mod:`lamina.data.series`; for learners that read rows of numbers
+:mod:`lamina.data.terms`, :mod:`lamina.data.summary`.
 """
 
 from __future__ import annotations
@@ -28,16 +29,22 @@ import polars as pl
 
 from lamina.data.encoding import Encoding, Input
 from lamina.data.image import ImageBlock
+from lamina.data.scaling import robust, scale
 from lamina.data.schema import Schema
 from lamina.data.series import SeriesBlock
-from lamina.data.task import FAR, moments
+from lamina.data.summary import SummaryBlock
+from lamina.data.task import moments
+from lamina.data.terms import TermsBlock
 from lamina.data.text import TextBlock
 from lamina.errors import DataError, OptionError
 
 RICH = {"image": ImageBlock, "text": TextBlock, "series": SeriesBlock}
+AS_ROWS = {"text": TermsBlock, "series": SummaryBlock}
+"""What takes their place with ``Encoding(plain=True)``."""
 MOST_LEVELS = 20_000
 """Most levels of a category that get a code of their own."""
-SCALINGS = ("robust", "standard")
+SCALINGS = ("robust", "standard", "none")
+_STORED = RICH | {"terms": TermsBlock, "summary": SummaryBlock}
 _PLAIN = ("numbers", "flags", "categories")
 
 _DAY = 86_400e6  # microseconds
@@ -48,6 +55,7 @@ _CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 """Where in its cycle a time is, from 0 to 1, by days since 1970."""
 _ROWS, _COLUMNS = 65_536, 16  # a piece of this size stays in the cache and costs little memory
+_LARGEST = float(np.finfo(np.float32).max)
 _FEW_ROWS = 256  # below, looking words up one by one is faster than polars' set-up
 
 
@@ -84,6 +92,8 @@ class Encoder:
 
     ``scaling="standard"``: ``(x - mean) / standard deviation``, as in textbooks and scikit-learn's StandardScaler.
 
+    ``scaling="none"``: values as they are and NaN where one is missing, for trees, which ask only which value is larger.
+
     Example:
         >>> table = pl.DataFrame({"age": [20.0, 30.0, 40.0, None], "town": ["Bern", "Bern", "Rome", None]})
         >>> age, town = Scaled("age", center=30.0, scale=10.0, has_missing=True), Levels("town", ("Bern", "Rome"))
@@ -97,7 +107,7 @@ class Encoder:
     categories: tuple[Levels, ...] = ()
     scaling: str = "robust"
     notes: tuple[str, ...] = ()
-    blocks: tuple[ImageBlock | TextBlock | SeriesBlock, ...] = ()
+    blocks: tuple[ImageBlock | TextBlock | SeriesBlock | TermsBlock | SummaryBlock, ...] = ()
 
     @classmethod
     def fit(cls, table: pl.DataFrame, schema: Schema, encoding: Encoding | None = None) -> Self:
@@ -115,15 +125,17 @@ class Encoder:
         encoding = encoding or Encoding()
         scaling = encoding.scaling
         if scaling not in SCALINGS:
-            raise OptionError(f"scaling is {scaling!r}, expected 'robust' or 'standard'")
-        measure = _robust if scaling == "robust" else moments
+            raise OptionError(f"scaling is {scaling!r}, expected {', '.join(map(repr, SCALINGS))}")
+        measure = {"robust": robust, "standard": moments, "none": _as_it_is}[scaling]
         numbers = [_fit_number(column.name, _floats(table[column.name]), measure) for column in schema.by_kind("number")]
         numbers += [_fit_date(column.name, _floats(table[column.name]) / _DAY, measure) for column in schema.by_kind("date")]
+        if scaling == "none":
+            numbers = [dataclasses.replace(number, has_missing=False) for number in numbers]
         flags = tuple(column.name for column in schema.by_kind("flag"))
         fitted = [_fit_levels(table[column.name]) for column in schema.by_kind("category")]
         blocks = tuple(
             maker.fit(table[column.name], encoding, kind if i == 1 else f"{kind}{i}")
-            for kind, maker in RICH.items()
+            for kind, maker in (RICH | AS_ROWS if encoding.plain else RICH).items()
             for i, column in enumerate(schema.by_kind(kind), 1)
         )
         if not (numbers or flags or fitted or blocks):
@@ -169,7 +181,8 @@ class Encoder:
         It goes through the table in pieces, so besides the result it needs a few megabytes whatever the number of rows.
 
         Shape:
-            ``numbers`` and ``flags`` float32 (N, columns), ``categories`` int64 (N, columns).
+            ``numbers`` and ``flags`` float32 (N, columns), ``categories`` int64 (N, columns); all dense but for
+            :class:`~lamina.data.terms.TermsBlock`, whose vectors are a ``scipy.sparse.csr_matrix``.
         """
         rows = len(table)
         out = {
@@ -205,7 +218,7 @@ class Encoder:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        kinds = {maker: kind for kind, maker in RICH.items()}
+        kinds = {maker: kind for kind, maker in _STORED.items()}
         plain = dataclasses.asdict(dataclasses.replace(self, blocks=()))
         return plain | {"blocks": [{"kind": kinds[type(block)], **block.to_json()} for block in self.blocks]}
 
@@ -214,7 +227,7 @@ class Encoder:
         numbers = tuple(Scaled(**{**number, "cycles": tuple(number["cycles"])}) for number in values["numbers"])
         categories = tuple(Levels(category["name"], tuple(category["levels"])) for category in values["categories"])
         stored = [dict(block) for block in values.get("blocks", ())]  # a file of lamina 0.1.0 knows nothing but plain columns
-        blocks = tuple(RICH[block.pop("kind")].from_json(block) for block in stored)
+        blocks = tuple(_STORED[block.pop("kind")].from_json(block) for block in stored)
         return cls(numbers, tuple(values["flags"]), categories, values["scaling"], tuple(values["notes"]), blocks)
 
     @cached_property
@@ -244,34 +257,16 @@ class Encoder:
                     values[j] /= _DAY
                     cycles += [wave for cycle in number.cycles for wave in _waves(values[j], cycle)]
             missing = ~np.isfinite(values)
-            out[:, group] = _scale(values, missing, centers[group], scales[group], self.scaling == "robust").T
+            if self.scaling == "none":
+                out[:, group] = np.where(missing, np.nan, np.clip(values, -_LARGEST, _LARGEST)).T
+            else:
+                out[:, group] = scale(values, missing, centers[group], scales[group], clip=self.scaling == "robust").T
             yield from (missing[j] for j, number in enumerate(numbers) if number.has_missing)
         yield from cycles
 
 
-def _scale(values: np.ndarray, missing: np.ndarray, center: np.ndarray, scale: np.ndarray, robust: bool) -> np.ndarray:
-    """Scale in place, in float64, so that no value is too large."""
-    with np.errstate(over="ignore"):
-        values -= center
-        values /= scale
-    np.clip(values, -FAR, FAR, out=values)
-    if robust:
-        values /= np.sqrt(1 + (values / 3) ** 2)
-    values[missing] = 0
-    return values
-
-
-def _robust(values: np.ndarray) -> tuple[float, float]:
-    """Median and width, as told in :class:`Encoder`, without overflow."""
-    unit = float(np.abs(values).max())
-    unit = unit if unit > 1e100 else 1.0
-    scaled = values / unit if unit != 1.0 else values
-    low, center, high = (float(q) for q in np.quantile(scaled, [0.25, 0.5, 0.75]))
-    width = high - low
-    if width == 0:
-        distances = np.abs(scaled[scaled != center] - center)
-        width = 2 * float(np.median(distances)) if len(distances) else 0.0
-    return center * unit, min(width * unit, float(np.finfo(np.float64).max)) or 1.0
+def _as_it_is(values: np.ndarray) -> tuple[float, float]:
+    return 0.0, 1.0
 
 
 def _fit_number(name: str, values: np.ndarray, measure: Callable[[np.ndarray], tuple[float, float]]) -> Scaled:

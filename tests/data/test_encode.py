@@ -223,7 +223,7 @@ def test_json_brings_back_the_same_encoder(numbers, words, times):
 
 def test_wrong_scaling_and_no_columns_are_refused():
     table = pl.DataFrame({"x": [1.0, 2.0]})
-    with pytest.raises(OptionError, match="scaling is 'minmax', expected 'robust' or 'standard'"):
+    with pytest.raises(OptionError, match="scaling is 'minmax', expected 'robust', 'standard', 'none'"):
         fit(table, scaling="minmax")
     with pytest.raises(DataError, match=r"no column is left .* ignored \(x: so\)"):
         Encoder.fit(table, schema_of(table, x="ignored"))

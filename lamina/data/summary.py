@@ -1,0 +1,231 @@
+"""Series as summary statistics: what learners read that take a row of numbers, such as logistic regression and trees.
+
+=============================  ============================================================================================
+of each channel                is
+=============================  ============================================================================================
+mean, standard deviation       over the steps that are known, as are all others
+smallest, largest              value
+first, last                    value
+lower quartile, median, upper  linear between values, as ``numpy.quantile`` has them
+slope                          of the least-squares line over time, for each step
+mean absolute change           from a known step to the next known one
+share above the mean           of the known steps
+autocorrelation                of lag 1: sum of products of neighbours' distances from the mean, by the sum of their squares
+main frequency                 the largest of the periodogram, in cycles per step; missing steps are the mean there
+share of the main frequency    of the variance
+share missing                  of the steps
+=============================  ============================================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from lamina.data.encoding import Encoding, Input
+from lamina.data.scaling import robust, scale
+
+STATISTICS = (
+    *("mean", "standard deviation", "smallest", "largest", "first", "last"),
+    *("lower quartile", "median", "upper quartile", "slope", "mean absolute change", "share above the mean"),
+    *("autocorrelation", "main frequency", "share of the main frequency", "share missing"),
+)
+MOST_VALUES = 64
+"""Most values, steps times channels, of a series whose steps are given themselves, too."""
+
+_PIECE = 1 << 18  # numbers summarised at once: some twenty arrays of them stay in the cache
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class SummaryBlock:
+    """The way from a column of series to rows of numbers, learnt from training rows.
+
+    A row is the number of steps, then the statistics of each channel. Where all training series are equally long and have at
+    most 64 values, a place means the same in all of them, so the values themselves follow, step by step; of a longer series to
+    predict these are the last ones, of a shorter one the first are filled.
+
+    What a series does not have (the slope of a single step) is missing: NaN with ``Encoding(scaling="none")``, for trees. Else
+    it is 0, and the others are scaled by median and quartiles with the smooth clip of :class:`~lamina.data.encode.Encoder`.
+
+    Args:
+        name: The column.
+        block: The block it becomes.
+        channels: Channels of a step.
+        steps: How many steps are given themselves; 0 for none.
+        centers: The median of each number over training rows; empty where nothing is scaled.
+        scales: How wide each is spread.
+        notes: What a person should know.
+
+    Example:
+        >>> wave = pl.Series("wave", [[[1.0], [3.0], [5.0]], [[7.0]]], dtype=pl.List(pl.Array(pl.Float64, 1)))
+        >>> block = SummaryBlock.fit(wave, Encoding(scaling="none"), "series")
+        >>> names, rows = block.inputs["series"].names, block.transform(wave)["series"]
+        >>> {name: rows[:, names.index(name) - 1].tolist() for name in ("number of steps", "mean", "slope")}
+        {'number of steps': [3.0, 1.0], 'mean': [3.0, 7.0], 'slope': [2.0, nan]}
+    """
+
+    name: str
+    block: str
+    channels: int
+    steps: int
+    centers: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
+        """Learn from training rows, as :func:`lamina.data.series.check` returns them."""
+        channels: int = values.dtype.inner.size  # pyright: ignore[reportAttributeAccessIssue]
+        lengths = values.list.len().drop_nulls()
+        lengths = lengths.filter(lengths > 0).unique().to_list()
+        steps = lengths[0] if len(lengths) == 1 and lengths[0] * channels <= MOST_VALUES else 0
+        fitted = cls(values.name, block, channels, steps, notes=tuple(_stepless(values)))
+        if encoding.scaling == "none":
+            return fitted
+        known = [column[np.isfinite(column)] for column in fitted._numbers(values).T]
+        measured = [robust(column) if len(column) else (0.0, 1.0) for column in known]
+        centers, scales = tuple(center for center, _ in measured), tuple(width for _, width in measured)
+        return dataclasses.replace(fitted, centers=centers, scales=scales)
+
+    @property
+    def extent(self) -> str:
+        """What every series is brought to, in words."""
+        return f"{len(self._names):,} summary statistics" + (f", {self.steps:,} steps themselves among them" * bool(self.steps))
+
+    @cached_property
+    def inputs(self) -> dict[str, Input]:
+        """The block that :meth:`transform` gives."""
+        return {self.block: Input((len(self._names),), (self.name, *self._names), kind="summary")}
+
+    def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
+        """Turn series, as :func:`lamina.data.series.check` returns them, into statistics.
+
+        Shape:
+            float32 (N, 1 + 16 channels + steps channels).
+        """
+        numbers = self._numbers(values)
+        if self.centers:
+            scale(numbers, np.isnan(numbers), np.array(self.centers), np.array(self.scales), clip=True)
+        return {self.block: np.clip(numbers, -_LARGEST, _LARGEST).astype(np.float32)}
+
+    def remarks(self, values: pl.Series) -> list[str]:
+        """What was handled in rows to predict and is worth saying."""
+        lengths = values.list.len()
+        odd = int(((lengths > 0) & (lengths != self.steps)).sum()) if self.steps else 0
+        have = f"{odd:,} of {len(values):,} series {'has' if odd == 1 else 'have'}"
+        found = [f"{self.name}: {have} more or fewer steps than the {self.steps:,} that all had in training"] if odd else []
+        return found + _stepless(values)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        plain: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**plain)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        channels = [f"channel {channel} " for channel in range(1, self.channels + 1)] if self.channels > 1 else [""]
+        statistics = [channel + statistic for channel in channels for statistic in STATISTICS]
+        steps = [f"{channel}step {step}" for step in range(1, self.steps + 1) for channel in channels]
+        return ("number of steps", *statistics, *steps)
+
+    def _numbers(self, values: pl.Series) -> np.ndarray:
+        """The statistics unscaled: float64 (N, numbers), NaN where there is none."""
+        lengths = values.list.len()
+        out = np.full((len(values), len(self._names)), np.nan)
+        out[:, 0] = lengths.cast(pl.Float64).to_numpy()
+        counts = lengths.fill_null(0).to_numpy().astype(np.int64)
+        flat = values.filter(lengths > 0).explode().to_numpy().T  # each channel of all steps, one series behind the other
+        flat = np.where(np.isfinite(flat), flat, np.nan)
+        starts = np.cumsum(counts) - counts
+        for length in np.unique(counts[counts > 0]).tolist():  # series of one length are a plain array, without padding
+            alike = np.flatnonzero(counts == length)
+            size = max(_PIECE // (length * self.channels), 1)
+            for rows in np.split(alike, range(size, len(alike), size)):
+                series = flat[:, starts[rows][:, None] + np.arange(length)]
+                statistics = _statistics(series).transpose(1, 0, 2).reshape(len(rows), -1)
+                steps = series[..., max(length - self.steps, 0) :] if self.steps else series[..., :0]
+                found = np.hstack([statistics, steps.transpose(1, 2, 0).reshape(len(rows), -1)])
+                out[rows, 1 : 1 + found.shape[1]] = found
+        return out
+
+
+def _stepless(values: pl.Series) -> list[str]:
+    empty = int((values.list.len().fill_null(0) == 0).sum())
+    return [f"{values.name}: {empty:,} of {len(values):,} series {'has' if empty == 1 else 'have'} no steps"] if empty else []
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def _statistics(series: np.ndarray) -> np.ndarray:
+    """The statistics of series of one length, NaN where undefined; :data:`STATISTICS` names them.
+
+    Sums are over distances from the first value by the largest of them, so that a constant is one exactly and nothing is too
+    large to square.
+
+    Shape:
+        float64 (..., steps) to (..., statistics).
+    """
+    length = series.shape[-1]
+    known = ~np.isnan(series)
+    count = known.sum(-1)
+    final = np.maximum(count - 1, 0)
+    first = _at(series, known.argmax(-1))
+    last = _at(series, length - 1 - known[..., ::-1].argmax(-1))
+    distance = np.where(known, series - first[..., None], 0)
+    unit = np.abs(distance).max(-1)
+    distance /= np.where(unit > 0, unit, 1)[..., None]
+    middle = distance.sum(-1) / count
+    around = np.where(known, distance - middle[..., None], 0)
+    power = (around**2).sum(-1)
+
+    ordered = np.sort(series)  # missing ones come last
+    quartiles = [_quantile(ordered, final, share) for share in (0.25, 0.5, 0.75)]
+
+    time = np.arange(length) - (known * np.arange(length)).sum(-1, keepdims=True) / count[..., None]
+    slope = (time * around).sum(-1) / (known * time**2).sum(-1)
+
+    joined = around
+    if not known.all():
+        joined = np.take_along_axis(around, np.argsort(~known, stable=True), -1)
+    change = np.where(np.arange(1, length) < count[..., None], np.abs(np.diff(joined)), 0).sum(-1) / final
+    neighbours = (joined[..., 1:] * joined[..., :-1]).sum(-1)
+
+    statistics = [
+        *(first + unit * middle, unit * np.sqrt(power / count), ordered[..., 0], _at(ordered, final)),
+        *(first, last, *quartiles, unit * slope, unit * change, (around > 0).sum(-1) / count),
+        *(neighbours / power, *_main_frequency(around, power), 1 - count / length),
+    ]
+    found = np.stack(statistics, -1)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def _main_frequency(around: np.ndarray, power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frequency that has most of the variance, in cycles per step, and its share."""
+    length = around.shape[-1]
+    if length < 2:
+        return np.full_like(power, np.nan), np.full_like(power, np.nan)
+    spectrum = np.abs(np.fft.rfft(around)[..., 1:]) ** 2
+    spectrum[..., : (length - 1) // 2] *= 2  # each but that of half a cycle per step stands for its negative, too
+    frequency = (spectrum.argmax(-1) + 1) / length
+    return np.where(power > 0, frequency, np.nan), spectrum.max(-1) / (length * power)
+
+
+def _at(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(values, places[..., None], -1)[..., 0]
+
+
+def _quantile(ordered: np.ndarray, final: np.ndarray, share: float) -> np.ndarray:
+    """Linear between the two nearest values up to place ``final``, exact where they are equal."""
+    place = share * final
+    below = np.floor(place).astype(np.int64)
+    low, high = _at(ordered, below), _at(ordered, np.minimum(below + 1, final))
+    return low + (high - low) * (place - below)

@@ -1,0 +1,170 @@
+"""Texts as TF-IDF vectors: what learners read that take a row of numbers, such as logistic regression and trees.
+
+A term is a token (a word, a number or a punctuation mark, as in :mod:`lamina.data.text`) or a pair of neighbouring tokens. The
+order of the others is lost, which costs little where a text is long: for news, a linear model on these vectors is hard to beat.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import polars as pl
+
+from lamina.data.encoding import Encoding, Input
+from lamina.data.text import UNKNOWN, TextBlock
+from lamina.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from tokenizers import Tokenizer
+
+_FEW_TEXTS = 200  # below, a term that one text has counts, too
+
+
+@dataclass(frozen=True)
+class TermsBlock:
+    """The way from a column of texts to TF-IDF vectors, learnt from training rows.
+
+    The weight of a term that a text has ``tf`` times, and ``df`` of ``n`` training texts have, is
+    ``(1 + ln tf) (1 + ln((1 + n) / (1 + df)))``; then each row is scaled to length 1 (Salton & Buckley 1988, "Term-weighting
+    approaches in automatic text retrieval"; scikit-learn's TfidfVectorizer does the work). It differs from the paper by the
+    ones that are added, so that a term which every text has still counts. What training did not have counts nothing.
+
+    Terms stand from the most widespread down, equally widespread ones by the alphabet. Where training has 200 texts or more, a
+    term has to be in two of them.
+
+    Args:
+        name: The column.
+        block: The block it becomes.
+        terms: The term of each column of the block.
+        idf: The inverse document frequency ``1 + ln((1 + n) / (1 + df))`` of each term.
+        tokenizer: How texts are cut, as JSON of Hugging Face's ``tokenizers``.
+        notes: What a person should know.
+
+    Example:
+        >>> block = TermsBlock.fit(pl.Series("review", ["Good!", "Not good."]), Encoding(), "text")
+        >>> block.terms
+        ('good', '!', '.', 'good !', 'good .', 'not', 'not good')
+        >>> block.transform(pl.Series("review", ["Not bad", "good", None]))["text"].toarray()[:, [0, 5]].tolist()
+        [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
+    """
+
+    name: str
+    block: str
+    terms: tuple[str, ...]
+    idf: tuple[float, ...]
+    tokenizer: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
+        """Learn the terms and how rare they are from training rows.
+
+        Args:
+            values: Texts of training rows, as :func:`lamina.data.text.check` returns them.
+            encoding: ``encoding.vocabulary`` is the most terms.
+            block: The name of the block.
+        """
+        from tokenizers import Tokenizer
+
+        stored = TextBlock.fit(values.head(0), Encoding(), block).tokenizer  # how words are cut needs no training
+        tokenizer = Tokenizer.from_str(stored)
+        counts, present = Counter[str](), 0
+        for text in values.to_list():
+            terms = set(_terms(tokenizer, text or ""))
+            counts.update(terms)
+            present += bool(terms)
+        least = 1 if present < _FEW_TEXTS else 2
+        kept = sorted((term for term in counts if counts[term] >= least), key=lambda term: (-counts[term], term))
+        kept = kept[: encoding.vocabulary]
+        notes = []
+        if empty := len(values) - present:
+            notes.append(f"{values.name}: {empty:,} of {len(values):,} texts {'is' if empty == 1 else 'are'} empty")
+        if not kept:
+            notes.append(f"{values.name}: no text has a word that could be learnt")
+            kept = [UNKNOWN]  # no text has it, so the block is a column of zeros, which any learner can read
+        idf = tuple(1 + math.log((1 + present) / (1 + counts[term])) for term in kept)
+        return cls(values.name, block, tuple(kept), idf, stored, tuple(notes))
+
+    @property
+    def extent(self) -> str:
+        """What every text is brought to, in words."""
+        return f"the weights of {len(self.terms):,} term{'' if len(self.terms) == 1 else 's'}"
+
+    @cached_property
+    def inputs(self) -> dict[str, Input]:
+        """The block that :meth:`transform` gives."""
+        return {self.block: Input((len(self.terms),), (self.name, *self.terms), kind="terms")}
+
+    def transform(self, values: pl.Series) -> dict[str, Any]:
+        """Turn texts, as :func:`lamina.data.text.check` returns them, into weights; a missing text is all zeros.
+
+        Shape:
+            float32 (N, terms), a ``scipy.sparse.csr_matrix``.
+        """
+        from scipy import sparse
+
+        if not len(values):  # which scikit-learn refuses
+            return {self.block: sparse.csr_matrix((0, len(self.terms)), dtype=np.float32)}
+        texts = [text or "" for text in values.to_list()]
+        return {self.block: sparse.csr_matrix(self._vectorizer.transform(texts))}
+
+    def remarks(self, values: pl.Series) -> list[str]:
+        """A sentence if texts have no word known from training."""
+        is_word = np.array([_has_word(term) for term in self.terms], dtype=np.float32)
+        known = self.transform(values)[self.block] @ is_word
+        strange = sum(not weight and _has_word(text or "") for weight, text in zip(known, values.to_list(), strict=True))
+        if not strange:
+            return []
+        has = "1 text has" if strange == 1 else f"{strange:,} texts have"
+        return [f"{self.name}: {has} no word known from training"]
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The block that :meth:`to_json` wrote.
+
+        Raises:
+            ModelFileError: The tokenizer cannot be read, or terms and weights do not belong together.
+        """
+        plain: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        block = cls(**plain)
+        try:
+            _ = block._vectorizer
+        except Exception as error:  # the only class that tokenizers raises
+            raise ModelFileError(
+                f"the terms of column {block.name!r} cannot be read ({error}), expected what TermsBlock.fit made; fit again"
+            ) from error
+        return block
+
+    @cached_property
+    def _vectorizer(self) -> TfidfVectorizer:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from tokenizers import Tokenizer
+
+        cut: Any = partial(_terms, Tokenizer.from_str(self.tokenizer))
+        codes = {term: code for code, term in enumerate(self.terms)}
+        vectorizer = TfidfVectorizer(analyzer=cut, vocabulary=codes, sublinear_tf=True, dtype=np.float32)
+        vectorizer.idf_ = np.array(self.idf)
+        return vectorizer
+
+
+def _terms(tokenizer: Tokenizer, text: str) -> list[str]:
+    """Tokens, then pairs of neighbours."""
+    form, cut = tokenizer.normalizer, tokenizer.pre_tokenizer
+    tokens = [token for token, _ in cut.pre_tokenize_str(form.normalize_str(text))]
+    return [*tokens, *map(" ".join, pairwise(tokens))]
+
+
+def _has_word(text: str) -> bool:
+    return any(map(str.isalnum, text))
