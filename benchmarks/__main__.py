@@ -1,4 +1,4 @@
-"""``python -m benchmarks speed | accuracy | images | adding | needle | memory | resume``."""
+"""``python -m benchmarks speed | accuracy | images | adding | needle | verdicts | leaks | trust | memory | resume``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 from benchmarks import measure
 
-COMMANDS = ("speed", "accuracy", "images", "adding", "needle", "memory", "resume")
+COMMANDS = ("speed", "accuracy", "images", "adding", "needle", "verdicts", "leaks", "trust", "memory", "resume")
 
 
 def main(arguments: list[str]) -> None:

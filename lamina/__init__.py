@@ -8,16 +8,32 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lamina.api import fit, load, resume
+    from lamina.api import compare, fit, load, resume
     from lamina.data.series import gather_series
     from lamina.errors import LaminaError
     from lamina.estimators import Classifier, Regressor
-    from lamina.families import Attention, Convolutional, FeedForward, Hierarchical, Recurrent, Shortcut
+    from lamina.families import (
+        Attention,
+        Boosting,
+        CatBoost,
+        Constant,
+        Convolutional,
+        FeedForward,
+        Forest,
+        Hierarchical,
+        LightGBM,
+        Linear,
+        Neighbours,
+        Recurrent,
+        Shortcut,
+        XGBoost,
+    )
     from lamina.stream import Stream
     from lamina.train.recipe import Recipe
 
 # Public names and where they live: imported when first asked for, so that `import lamina` loads no torch.
 _PUBLIC = {
+    "compare": "lamina.api",
     "fit": "lamina.api",
     "load": "lamina.api",
     "resume": "lamina.api",
@@ -25,6 +41,14 @@ _PUBLIC = {
     "Regressor": "lamina.estimators",
     "gather_series": "lamina.data.series",
     "FeedForward": "lamina.families",
+    "Forest": "lamina.families",
+    "Boosting": "lamina.families",
+    "Linear": "lamina.families",
+    "Neighbours": "lamina.families",
+    "Constant": "lamina.families",
+    "LightGBM": "lamina.families",
+    "XGBoost": "lamina.families",
+    "CatBoost": "lamina.families",
     "Shortcut": "lamina.families",
     "Convolutional": "lamina.families",
     "Recurrent": "lamina.families",
@@ -37,17 +61,26 @@ _PUBLIC = {
 
 __all__ = [
     "Attention",
+    "Boosting",
+    "CatBoost",
     "Classifier",
+    "Constant",
     "Convolutional",
     "FeedForward",
+    "Forest",
     "Hierarchical",
     "LaminaError",
+    "LightGBM",
+    "Linear",
+    "Neighbours",
     "Recipe",
     "Recurrent",
     "Regressor",
     "Shortcut",
     "Stream",
+    "XGBoost",
     "__version__",
+    "compare",
     "fit",
     "gather_series",
     "load",

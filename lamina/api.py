@@ -1,13 +1,14 @@
-"""``lamina.fit``, ``lamina.load``, ``lamina.resume``: the calls that a person types first."""
+"""``lamina.fit``, ``lamina.compare``, ``lamina.load``, ``lamina.resume``: the calls that a person types first."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,9 @@ from lamina.learn import Settings, fingerprint, learn
 from lamina.model import Model
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run, replacing
+
+if TYPE_CHECKING:
+    from lamina.comparison.board import Board
 
 ROLES = ("group", "time", "weight", "split")
 _ASKED = tuple(
@@ -49,7 +53,8 @@ def fit(
         run: A folder for events and checkpoints, so that ``lamina.resume`` can go on after whatever ends the process.
         monitor: Called with each event; "auto" shows a progress bar where a person is looking, None shows nothing.
         **asked: ``task`` ("classification" or "regression"), ``kinds``, ``validation`` (a share), ``class_weight``, ``device``,
-            ``seed``; the columns ``group``, ``time``, ``weight``, ``split``; ``drop``, a list of columns to leave aside.
+            ``seed``; the columns ``group``, ``time``, ``weight``, ``split``; ``drop``, a list of columns to leave aside;
+            ``unique``, to leave out rows that are there already.
 
     Returns:
         A fitted :class:`~lamina.Classifier` or :class:`~lamina.Regressor`.
@@ -72,6 +77,76 @@ def fit(
     if run is not None:
         folder = start_run(run, data, table, settings)
     return finish(table, settings, run=folder, monitor=monitor)
+
+
+def compare(
+    data: Any,
+    target: str | list[str] | None = None,
+    *,
+    families: Any = "auto",
+    recipe: Recipe | None = None,
+    run: str | Path | None = None,
+    monitor: Callable[[dict[str, Any]], None] | str | None = "auto",
+    **asked: Any,
+) -> Board:
+    """Is deep learning worth it on these data? Deep and classical families on the very same folds, and a verdict in words.
+
+    Each candidate learns from the training rows of a fold, preprocessing included, in a process of its own, and is asked about
+    the others. The verdict weighs the differences fold by fold, corrected for training sets that overlap (Nadeau & Bengio 2003;
+    Benavoli et al. 2017); a tie goes to the cheaper model. What is taken then learns from all rows.
+
+    Args:
+        data: As for :func:`fit`.
+        target: As for :func:`fit`.
+        families: "auto" for all classical families that are there and the network that suits the columns; or names and
+            families in a list; or a dict of them by the name they are to have on the board.
+        recipe: How networks train.
+        run: A folder for what is done; the same call goes on with it after whatever ended it. None keeps nothing.
+        monitor: As for :func:`fit`.
+        **asked: ``folds`` (5), ``repeats`` (1), ``metric``, ``rope`` (the smallest difference that matters), ``time_limit``
+            (seconds for one fit), ``memory_limit`` (gigabytes for one process), ``workers``; and all that :func:`fit` takes.
+
+    Returns:
+        The board: ``board.verdict.words`` says it, ``board.to_frame()`` shows it, ``board.model`` is what to take.
+
+    Raises:
+        DataError: The data cannot be compared on; the message names the column or class and the remedy.
+        OptionError: An option is unknown or out of bounds.
+        RunError: The run folder cannot be used, or holds another comparison.
+
+    Example:
+        >>> import lamina
+        >>> table = {"x": [i / 100 for i in range(200)], "y": ["low"] * 100 + ["high"] * 100}
+        >>> board = lamina.compare(table, "y", families=["constant", "linear"], folds=3, monitor=None)
+        >>> board.verdict.call, board.model.predict({"x": [0.1]}).tolist()
+        ('wins', ['low'])
+    """
+    from lamina.comparison import compare as comparison
+
+    if monitor == "auto":
+        from lamina.progress import progress
+
+        with progress() as bar:
+            return compare(data, target, families=families, recipe=recipe, run=run, monitor=bar, **asked)
+    if run is None:
+        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+            return compare(data, target, families=families, recipe=recipe, run=folder, monitor=monitor, **asked)
+    table = read_table(data)
+    fields = {field.name for field in dataclasses.fields(comparison.Terms)}
+    terms = comparison.Terms(**{name: value for name, value in asked.items() if name in fields}).check()
+    asked = {"seed": 0, **{name: value for name, value in asked.items() if name not in fields}}
+    settings = ask(target_of(data, target), recipe=recipe, **folder_roles(data, table, asked))
+    question = comparison.question(families, table, settings, terms)
+    if (Path(run) / "run.json").exists():
+        folder = Run.open(run)
+        comparison.check_same(folder, {**question, "asked": settings.to_json()}, fingerprint(table))
+    else:
+        folder = start_run(run, data, table, settings, **question, threads=terms.threads)
+    board, model = comparison.compare(table, settings, families=families, terms=terms, run=folder, monitor=monitor)  # pyright: ignore[reportArgumentType]
+    if model is None:
+        return board
+    store.save(model, folder.model_path)
+    return dataclasses.replace(board, model=estimator(model))
 
 
 def target_of(data: Any, target: str | list[str] | None) -> str | list[str]:

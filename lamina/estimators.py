@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from lamina.answers import answers
 from lamina.data.arrays import has_axes, is_missing, is_nested
 from lamina.data.image import guess as guess_image
 from lamina.data.read import like, read_table
@@ -50,6 +51,7 @@ class _Estimator(BaseEstimator):
         kinds: Mapping[str, str] | None = None,
         device: str = "auto",
         random_state: Any = None,
+        trust: bool = True,
     ):
         self.family = family
         self.recipe = recipe
@@ -57,6 +59,7 @@ class _Estimator(BaseEstimator):
         self.kinds = kinds
         self.device = device
         self.random_state = random_state
+        self.trust = trust
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, nested ones too: ``recipe__learning_rate``, ``family__hidden``.
@@ -115,19 +118,31 @@ class _Estimator(BaseEstimator):
             device=self.device,
             seed=_seed(self.random_state),
             fewest=1,
+            trust=self.trust,
         )
         return self._adopt(learn(table, settings))
 
-    def predict(self, X: Any) -> Any:
-        """The answer for each row: labels, or values.
+    def predict(self, X: Any, *, trust: bool = False, coverage: float = 0.9, because: bool = True) -> Any:
+        """The answer for each row: labels, or values; with ``trust`` a frame that says how far to trust each.
+
+        Args:
+            X: Rows, as in ``fit``.
+            trust: Also calibrated probabilities, sets or intervals, novelty and reasons: see :func:`lamina.answers.answers`.
+            coverage: With trust, the share of rows whose truth shall be in their set or interval.
+            because: With trust, look for reasons too; that takes longest.
 
         Returns:
             For a frame a series of the same library, named as the target (a frame where there are several targets); for an
-            array an array, (N,) or (N, targets).
+            array an array, (N,) or (N, targets). With trust a frame, of polars where X is an array.
 
         Raises:
             SchemaError: A column is missing or of another kind than was learnt.
+            OptionError: With trust: the coverage is no share, or the model keeps nothing to judge its answers by.
         """
+        if trust:
+            found = self.answers(self._table(X), trust=True, coverage=coverage, because=because)
+            alike = like(found, X)
+            return found if isinstance(alike, np.ndarray) else alike
         table = self._table(X)
         answer = self.model_.answer(self.model_.said(table))
         if isinstance(X, np.ndarray | list | tuple):
@@ -141,16 +156,10 @@ class _Estimator(BaseEstimator):
         """Answers as a frame of the same library: the target's columns and, for classes, the probability of each."""
         return like(self.answers(self._table(X)), X)
 
-    def answers(self, table: pl.DataFrame) -> pl.DataFrame:
-        """Predictions, and probabilities for classes, for a table."""
+    def answers(self, table: pl.DataFrame, **asked: Any) -> pl.DataFrame:
+        """Predictions, and probabilities for classes, for a table; what may be asked is told in :mod:`lamina.answers`."""
         check_is_fitted(self)
-        task = self.model_.task
-        said = self.model_.said(table)
-        answer = self.model_.answer(said)
-        if task.kind == "regression":
-            return pl.DataFrame(dict(zip(task.targets, answer.reshape(len(answer), -1).T, strict=True)))
-        chances = {f"probability {label}": said[:, i] for i, label in enumerate(task.classes or ())}
-        return pl.DataFrame({task.targets[0]: answer, **chances})
+        return answers(self.model_, table, **asked)
 
     def evaluate(self, data: Any) -> dict[str, Any]:
         """Scores on rows whose target is known: ``rows``, ``scores`` and, beside it, ``baseline``: the always-the-same answer.
@@ -233,6 +242,7 @@ class Classifier(ClassifierMixin, _Estimator):
         class_weight: ``"balanced"``, weights by class, or ``None``.
         device: ``"auto"`` takes a GPU where there is one.
         random_state: Everything random follows from it.
+        trust: Keep what ``predict(X, trust=True)`` needs, some training rows among it.
 
     Attributes:
         classes_: The labels, sorted.
@@ -259,8 +269,11 @@ class Classifier(ClassifierMixin, _Estimator):
         class_weight: Any = None,
         device: str = "auto",
         random_state: Any = None,
+        trust: bool = True,
     ):
-        super().__init__(family, recipe, validation=validation, kinds=kinds, device=device, random_state=random_state)
+        super().__init__(
+            family, recipe, validation=validation, kinds=kinds, device=device, random_state=random_state, trust=trust
+        )
         self.class_weight = class_weight
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -291,6 +304,7 @@ class Regressor(RegressorMixin, _Estimator):
         kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
         device: ``"auto"`` takes a GPU where there is one.
         random_state: Everything random follows from it.
+        trust: Keep what ``predict(X, trust=True)`` needs, some training rows among it.
 
     Attributes:
         model_: Schema, encoder, network and card.

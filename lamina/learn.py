@@ -6,8 +6,9 @@ import dataclasses
 import datetime
 import hashlib
 import platform
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -15,21 +16,31 @@ import torch
 
 import lamina
 from lamina.data.encode import Encoder
-from lamina.data.feed import Feed
+from lamina.data.feed import Feed, as_tensor
 from lamina.data.image import told_of
 from lamina.data.schema import Schema
-from lamina.data.split import Split, split
+from lamina.data.split import OUT_OF_BAG, Split, split
+from lamina.data.split import ROLES as SPLIT_ROLES
 from lamina.data.task import Task, usable_rows
 from lamina.errors import DataError, OptionError
-from lamina.families import Family, choose_family, make_family
+from lamina.families import ClassicalFamily, Family, NetworkFamily, choose_family, make_family
+from lamina.families.classical.family import Fitting, Rows
+from lamina.families.classical.forest import Grown
+from lamina.families.predictor import Predictor
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
-from lamina.model import Model
+from lamina.model import Model, Network
 from lamina.options import Options
 from lamina.train.frozen import compute_frozen
-from lamina.train.loop import Edit, Monitor, train
+from lamina.train.loop import Edit, History, Monitor, train
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
+from lamina.trust.novelty import Novelty
+from lamina.trust.trust import PLAIN, Trust, background
+from lamina.trust.view import View
+
+NOVELTY_LEARNT, NOVELTY_HELD = 4000, 1000
+"""So many rows that were learnt from, and that were not, novelty is measured on; with more it would be slower, not better."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ class Settings:
         device: "auto", "cpu", "cuda", ...
         seed: Everything random follows from it.
         fewest: Rows that the rarest class must have.
+        unique: Leave out rows that are there already.
+        trust: Keep what answers are judged by, one by one; some training rows are kept with it.
     """
 
     targets: tuple[str, ...]
@@ -61,6 +74,8 @@ class Settings:
     device: str = "auto"
     seed: int = 0
     fewest: int = 2
+    unique: bool = False
+    trust: bool = True
 
     def to_json(self) -> dict[str, Any]:
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -103,6 +118,8 @@ def learn(
         TrainingError: Training never got anywhere.
     """
     settings.recipe.check()
+    if settings.unique:
+        table = table.filter(first_of_doubles(table))
     schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
     known, missing_note = usable_rows(table, settings.targets)
     given, table = table, _in_order(table if known.all() else table.filter(pl.Series(known)))
@@ -110,23 +127,30 @@ def learn(
     parts = split(table, schema, task, validation=settings.validation, seed=settings.seed)
     family, why = choose_family(settings.family, schema)
     device = choose_device(settings.device)
+    if isinstance(family, ClassicalFamily) and family.out_of_bag and not any(c.role in SPLIT_ROLES for c in schema.columns):
+        everything = np.arange(len(table))
+        parts = Split(everything, everything, OUT_OF_BAG)
 
     task = task.fit(table[parts.train])
     with told_of(given, schema):
         features, _ = schema.check(table, notes=False)
         train_features = features[parts.train]
         encoder = Encoder.fit(train_features, schema, family.encoding())
-        recipe = family.complete(settings.recipe, rows=len(parts.train), inputs=encoder.inputs, task=task)
         weights = row_weights(table, schema, task, settings.class_weight)
-        feed, validation = (
-            Feed(encoder.transform(part), task.encode(table[rows]), None if weights is None else weights[rows], device=device)
-            for part, rows in ((train_features, parts.train), (features[parts.validation], parts.validation))
+        rows, held = (
+            Rows(encoder.transform(part), encoder.inputs, task.encode(table[side]), None if weights is None else weights[side])
+            for part, side in ((train_features, parts.train), (features[parts.validation], parts.validation))
         )
     del features, train_features
-    net = Net(Plan(family.graph(encoder.inputs, task.output_size(recipe.loss))), seed=settings.seed)
-    net.prepare(feed.inputs)
-    laid = family.lay_in(net, encoder)
-    net.to(device)
+    recipe, net, laid = settings.recipe, None, ()
+    if isinstance(family, NetworkFamily):
+        recipe = family.complete(recipe, rows=len(rows), inputs=encoder.inputs, task=task)
+        net = Net(Plan(family.graph(encoder.inputs, task.output_size(recipe.loss))), seed=settings.seed)
+        net.prepare({name: as_tensor(block) for name, block in rows.blocks.items()})
+        laid = family.lay_in(net, encoder)
+        net.to(device)
+    else:
+        laid = _meaningless(recipe, family)
     notes = [note for note in (missing_note, *parts.notes, *encoder.notes, *laid) if note]
     if monitor:
         monitor(
@@ -142,13 +166,48 @@ def learn(
             }
         )
     if run:
-        run.event("start", rows=len(feed), validation_rows=len(validation), recipe=recipe.to_json(), family=family.name)
-    if not recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
-        feed, validation = compute_frozen(net, feed), compute_frozen(net, validation)
-    net, history = train(net, feed, validation, recipe=recipe, seed=settings.seed, run=run, monitor=monitor, edit=edit)
-    model = Model(schema, task, encoder, net, recipe.loss, family.name)
-    model.card = _card(model, table, parts, family=family, history=history, notes=notes) | {"why": why}
+        run.event("start", rows=len(rows), validation_rows=len(held), recipe=recipe.to_json(), family=family.name)
+    if isinstance(family, ClassicalFamily):
+        predictor, history = _fit(family, rows, held, recipe, task=task, seed=settings.seed, monitor=monitor)
+    else:
+        assert net is not None
+        feed, validation = (Feed(part.blocks, part.target, part.weight, device=device) for part in (rows, held))
+        del rows, held
+        if not recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
+            feed, validation = compute_frozen(net, feed), compute_frozen(net, validation)
+        net, history = train(net, feed, validation, recipe=recipe, seed=settings.seed, run=run, monitor=monitor, edit=edit)
+        predictor = Network(net, recipe.loss)
+    model = Model(schema, task, encoder, predictor, family.name)
+    told = table[parts.validation]
+    said = cast(np.ndarray, cast(Grown, predictor).out_of_bag) if parts.how == OUT_OF_BAG else model.said(told)
+    known = ~np.isnan(said).any(axis=1)  # with few trees, some rows are in the bag of all of them
+    found = model.figures(task.truth(told)[known], said[known])
+    if settings.trust:
+        model.trust = _trust(model, table, parts, said)
+    model.card = _card(model, table, parts, family=family, history=history, notes=notes, found=found) | {"why": why}
     return model
+
+
+def _fit(
+    family: ClassicalFamily, rows: Rows, held: Rows, recipe: Recipe, *, task: Task, seed: int, monitor: Monitor | None
+) -> tuple[Predictor, History]:
+    """Fit what is no network; its history has no epochs."""
+    began = time.monotonic()
+
+    def tell(done: float) -> None:
+        if monitor:
+            monitor({"event": "fit", "done": done})
+
+    threads = int(recipe.threads or torch.get_num_threads())
+    predictor = family.fit(rows, held, Fitting(task, seed, threads, tell))
+    return predictor, History(stopped="fitted", seconds=time.monotonic() - began, recipe=recipe)
+
+
+def _meaningless(recipe: Recipe, family: Family) -> tuple[str, ...]:
+    """What a recipe asks for that a family which is no network has no use for."""
+    plain = Recipe()
+    said = [name for name, value in recipe.get_params().items() if value != getattr(plain, name) and name != "threads"]
+    return (f"{family.name} is no network: {', '.join(said)} of the recipe has no meaning for it",) if said else ()
 
 
 def choose_device(device: str) -> torch.device:
@@ -202,10 +261,42 @@ def row_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: A
     return by_class[codes] if weights is None else weights * by_class[codes]
 
 
+def _trust(model: Model, table: pl.DataFrame, parts: Split, said: np.ndarray) -> Trust:
+    """What answers are judged by, from rows that the model has not learnt from."""
+    generator = np.random.default_rng(0)
+    out_of_bag = parts.how == OUT_OF_BAG
+    rows, held = generator.permutation(parts.train), generator.permutation(parts.validation)
+    if out_of_bag:  # novelty asks no model, so some rows that it does not compare with are enough for it
+        rows, held = np.split(rows, [len(rows) - len(rows) // 3])
+
+    def checked(some: np.ndarray) -> pl.DataFrame:
+        return model.schema.check(table[np.sort(some)], notes=False)[0]
+
+    learnt, others = checked(rows[:NOVELTY_LEARNT]), checked(held[:NOVELTY_HELD])
+    plain = not model.is_network or all(column.kind in PLAIN for column in model.schema.features)
+    view = View.fit(learnt, model.schema) if plain else None
+    seen, seen_held = (model.seen(some, view) for some in (learnt, others))
+    trust = Trust(view=view, background=background(learnt, model.schema))
+    if seen is not None and seen_held is not None and len(seen) > 1 and len(seen_held):
+        trust = dataclasses.replace(trust, novelty=Novelty.fit(seen, seen_held, layer=not plain))
+
+    told = table[parts.validation]
+    features, truth = checked(parts.validation), model.task.encode(told)
+    spread = cast(Grown, model.predictor).out_of_bag_spread if out_of_bag else model.spread(features)
+    ties = trust.ties(features) if model.task.classes else None
+    return trust.with_answers(said, truth, spread=spread, ties=ties)
+
+
 def _card(
-    model: Model, table: pl.DataFrame, parts: Split, *, family: Options, history: Any, notes: list[str]
+    model: Model,
+    table: pl.DataFrame,
+    parts: Split,
+    *,
+    family: Options,
+    history: History,
+    notes: list[str],
+    found: dict[str, Any],
 ) -> dict[str, Any]:
-    held_out = model.scores(table[parts.validation])
     return {
         "lamina": lamina.__version__,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -215,14 +306,14 @@ def _card(
         "notes": notes,
         "family": family.to_json(),
         "recipe": history.recipe.to_json(),
-        "parameters": sum(parameter.numel() for parameter in model.net.parameters()),
+        "parameters": model.predictor.size(),
         "history": history.epochs,
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
         "seconds": history.seconds,
-        "validation": held_out["scores"],
-        "baseline": held_out["baseline"],
-        "confusion": held_out.get("confusion"),
+        "validation": found["scores"],
+        "baseline": found["baseline"],
+        "confusion": found.get("confusion"),
     }
 
 
@@ -235,6 +326,11 @@ def _hashes(table: pl.DataFrame) -> pl.Series:
     """A number for each row; columns of Python objects have none and are passed over."""
     plain = table.select(column for column in table.get_columns() if column.dtype != pl.Object)
     return plain.hash_rows(seed=0)
+
+
+def first_of_doubles(table: pl.DataFrame) -> pl.Series:
+    """Whether a row is the first of its content."""
+    return _hashes(table).is_first_distinct()
 
 
 def fingerprint(table: pl.DataFrame) -> str:

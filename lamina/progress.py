@@ -60,6 +60,21 @@ class _Shown:
                 recipe = event["recipe"]
                 self.epochs, self.patience, self.limit = recipe.epochs, recipe.patience, recipe.time_limit
                 self.began = now
+            case "compare":
+                self.said = "preparing"
+                self.bar.update(self.task, total=None, epoch="comparing", said=f"{len(event['candidates'])} candidates")
+            case "job":
+                each = (now - self.began) / event["done"]
+                left = _clock((event["jobs"] - event["done"]) * each)
+                did = f"{event['name']}, fold {event['fold'] + 1}" + (" failed" if event.get("failed") else "")
+                place = f"fit {event['done']}/{event['jobs']}"
+                self.bar.update(
+                    self.task, total=event["jobs"], completed=event["done"], epoch=place, said=f"{did}; about {left} left"
+                )
+            case "refit":
+                self.bar.update(self.task, total=None, epoch="learning from all rows", said=event["name"])
+            case "fit":
+                self.bar.update(self.task, total=1, completed=event["done"], epoch="fitting")
             case "step":
                 self.first = event["epoch"] if self.first is None else self.first
                 if now - self.drawn < EVERY_SECONDS:  # steps take microseconds

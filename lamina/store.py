@@ -2,10 +2,12 @@
 
 ::
 
-    header  __metadata__ : format    "1"
-                           content   schema, task, encoder, graph, loss, family, card as JSON
+    header  __metadata__ : format    "2"
+                           content   schema, task, encoder, predictor (a network's graph and loss), family, card, trust as JSON
                            sha256    of content and tensors
-            tensors by the name the net gives them
+            tensors by the name the predictor gives them; those of trust begin with trust/
+
+Format 1, of lamina 0.1.0, knew networks only: their graph and loss stood beside the rest.
 """
 
 from __future__ import annotations
@@ -25,13 +27,15 @@ from lamina.data.encode import Encoder
 from lamina.data.schema import Schema
 from lamina.data.task import Task
 from lamina.errors import LaminaError, ModelFileError
-from lamina.graph.graph import Graph
-from lamina.graph.net import Net
-from lamina.graph.plan import Plan
-from lamina.model import Model
+from lamina.families import CLASSICAL_PREDICTORS
+from lamina.families.predictor import Predictor
+from lamina.model import Model, Network
 from lamina.train.run import replacing
+from lamina.trust.trust import Trust
 
-FORMAT = 1
+FORMAT = 2
+TRUST = "trust/"
+PREDICTORS: dict[str, type[Predictor]] = {"network": Network, **CLASSICAL_PREDICTORS}
 
 
 def save(model: Model, path: str | Path) -> Path:
@@ -41,16 +45,18 @@ def save(model: Model, path: str | Path) -> Path:
         ModelFileError: The folder cannot be written or is full; an old file is as it was.
     """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.net.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.predictor.tensors().items()}
+    if model.trust is not None:
+        tensors |= {TRUST + name: torch.from_numpy(array.copy()) for name, array in model.trust.arrays().items()}
     content = json.dumps(
         {
             "schema": model.schema.to_json(),
             "task": model.task.to_json(),
             "encoder": model.encoder.to_json(),
-            "graph": model.net.plan.graph.to_json(),
-            "loss": model.loss,
+            "predictor": {"kind": model.predictor.kind, **model.predictor.to_json()},
             "family": model.family,
             "card": model.card,
+            "trust": None if model.trust is None else model.trust.to_json(),
         }
     )
     metadata = {"format": str(FORMAT), "content": content, "sha256": _digest(content, tensors)}
@@ -102,16 +108,23 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
 
 def _build(path: Path, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: Any) -> Model:
     try:
-        net = Net(Plan(Graph.from_json(content["graph"])), seed=0)
-        net.load_state_dict(tensors)
+        stored = content.get("predictor") or {"kind": "network", "graph": content["graph"], "loss": content["loss"]}
+        if stored["kind"] not in PREDICTORS:
+            raise ModelFileError(f"it holds a {stored['kind']!r}, and this lamina knows {', '.join(PREDICTORS)}")
+        own = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRUST)}
+        kept = {name.removeprefix(TRUST): tensor.numpy() for name, tensor in tensors.items() if name not in own}
+        trust = content.get("trust")  # a file of lamina 0.1.0 has none
+        predictor = PREDICTORS[stored["kind"]].from_file(stored, own)
+        if isinstance(predictor, Network):
+            predictor.net.to(device)
         return Model(
             schema=Schema.from_json(content["schema"]),
             task=Task.from_json(content["task"]),
             encoder=Encoder.from_json(content["encoder"]),
-            net=net.to(device).eval(),
-            loss=content["loss"],
+            predictor=predictor,
             family=content["family"],
             card=content["card"],
+            trust=None if trust is None else Trust.from_json(trust, kept),
         )
     except (LaminaError, KeyError, TypeError, RuntimeError) as error:
         raise ModelFileError(f"{path} cannot be read by this lamina: {error}") from error

@@ -84,10 +84,12 @@ class Stream:
         """
         step = np.asarray(row, dtype=np.float64).reshape(1, 1, -1)
         values = check(self._column, pl.Series(self._column.name, step))
-        blocks = {name: torch.from_numpy(block).to(self.model.device) for name, block in self._block.transform(values).items()}
+        blocks = {
+            name: torch.from_numpy(block).to(self.model.network.device) for name, block in self._block.transform(values).items()
+        }
         self.steps += 1
         with torch.inference_mode():
-            said = combine(self._outputs(blocks), self.model.loss).cpu().numpy()
+            said = combine(self._outputs(blocks), self.model.network.loss).cpu().numpy()
         return said[0] if self.model.task.kind == "classification" else np.atleast_1d(self.model.answer(said)[0])
 
     # -- the net, one step at a time -----------------------------------------------------------------------------------
@@ -118,9 +120,14 @@ class Stream:
             )
         table = table.with_columns(pl.lit(None).alias(name))
         features, _ = model.schema.check(table, notes=False)
-        blocks = {key: torch.from_numpy(block).to(model.device) for key, block in model.encoder.transform(features).items()}
+        blocks = {
+            key: torch.from_numpy(block).to(model.network.device) for key, block in model.encoder.transform(features).items()
+        }
         with torch.inference_mode():
             return model.net.activations(blocks, self._fixed())
+
+    def _on_device(self, blocks: dict[str, np.ndarray]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(block).to(self.model.network.device) for name, block in blocks.items()}
 
     def _fixed(self) -> list[str]:
         plan, moving = self.model.net.plan, set(self._timed)

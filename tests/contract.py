@@ -16,7 +16,7 @@ from lamina import api
 from lamina.data.read import read_table
 from lamina.data.schema import RICH
 from lamina.errors import DataError, TargetError
-from lamina.families import FAMILIES
+from lamina.families import CLASSICAL, FAMILIES, NETWORKS
 from lamina.families.family import TABLE
 from lamina.train.recipe import Recipe
 
@@ -28,14 +28,34 @@ SMALL = {
     "recurrent": {"hidden": (16,), "dropout": 0.0, "token_size": 16},
     "attention": {"width": 16, "heads": 2, "blocks": 1, "dropout": 0.0, "word_dropout": 0.0, "token_size": 16},
     "hierarchical": {"width": 16, "dropout": 0.0, "token_size": 16},
+    "forest": {"trees": 30},
+    "boosting": {"rounds": 60, "leaf": 2, "l2": 1.0},
+    "linear": {"penalty": 0.1},
+    "neighbours": {"k": 3},
+    "constant": {},
+    "lightgbm": {"rounds": 60, "leaf": 2},
+    "xgboost": {"rounds": 60},
+    "catboost": {"rounds": 60},
 }
+# Accuracy, or the share of the variance, that is reached on rows learnt from: for plain columns, and for the others.
+BY_HEART = {"linear": (0.7, 0.95), "neighbours": (0.6, 0.75), "constant": (-0.1, 0.4)}
+# With leaves of a single row or few neighbours no other class is near, whatever the rows weigh.
+WEIGHED = {"forest": {"leaf": 20}, "neighbours": {"k": 20}, "lightgbm": {"leaf": 20, "rounds": 20}}
+SEEDLESS = ("constant",)
 TASKS = ("binary", "classes", "regression", "targets")
 TABLES = [name for name, family in FAMILIES.items() if set(TABLE) <= set(family.reads)]
-READS = [(name, kind) for name, family in FAMILIES.items() for kind in (*RICH, "all") if {kind} & {*family.reads, "all"}]
+READS = [(name, kind) for name, family in NETWORKS.items() for kind in (*RICH, "all") if {kind} & {*family.reads, "all"}]
+READS += [(name, "all") for name in CLASSICAL]
 
 
-def small(name: str):
-    return FAMILIES[name](**SMALL[name])
+def small(name: str, **more: Any):
+    if name in CLASSICAL and (library := CLASSICAL[name].needs):
+        pytest.importorskip(library)
+    return FAMILIES[name](**{**SMALL[name], **more})
+
+
+def by_heart(name: str) -> tuple[float, float]:
+    return BY_HEART.get(name, (0.8, 0.95))
 
 
 def table(task: str, rows: int = 120, seed: int = 0) -> tuple[pl.DataFrame, str | list[str]]:
@@ -103,8 +123,7 @@ def fitted_to(name: str, kind: str, *, seed: int = 0, run=None, monitor=None, fr
     frame = rich(kind) if frame is None else frame
     plain = {"epochs": 60, "learning_rate": 5e-3, "schedule": "constant", "patience": None, "augment": None}
     recipe = Recipe(**{**plain, **recipe})
-    options = {**SMALL[name], "members": 1} if name == "feedforward" else SMALL[name]
-    family = FAMILIES[name](**options)
+    family = small(name, **({"members": 1} if name == "feedforward" else {}))
     return lamina.fit(frame, "target", family=family, recipe=recipe, seed=seed, run=run, monitor=monitor, device="cpu")
 
 
@@ -114,15 +133,15 @@ class TestRichContract:
 
     def test_learns_a_small_set_by_heart(self, name, kind):
         model = fitted_to(name, kind)
-        assert model.evaluate(rich(kind))["scores"]["accuracy"] > 0.95
-        assert min(epoch["train_loss"] for epoch in model.history_) < 0.15
+        assert model.evaluate(rich(kind))["scores"]["accuracy"] > by_heart(name)[1]
+        assert name in CLASSICAL or min(epoch["train_loss"] for epoch in model.history_) < 0.15
 
     def test_same_seed_same_numbers_in_any_order_of_rows(self, name, kind):
         frame = rich(kind)
         first, other = (fitted_to(name, kind, epochs=2, seed=seed) for seed in (0, 1))
         again = fitted_to(name, kind, epochs=2, frame=frame.sample(fraction=1, shuffle=True, seed=3))
         assert np.array_equal(first.predict_proba(frame), again.predict_proba(frame))
-        assert not np.array_equal(first.predict_proba(frame), other.predict_proba(frame))
+        assert name in CLASSICAL or not np.array_equal(first.predict_proba(frame), other.predict_proba(frame))
 
     def test_saved_and_loaded_it_answers_the_same(self, name, kind, tmp_path):
         model, frame = fitted_to(name, kind, epochs=1), rich(kind)
@@ -147,15 +166,30 @@ class TestRichContract:
         alone = np.concatenate([model.predict_proba(frame[i]) for i in range(5)])
         np.testing.assert_allclose(alone, together[:5], rtol=0, atol=1e-5)
 
+    def test_it_says_how_far_to_trust_each_answer(self, name, kind, tmp_path):
+        model, frame = fitted_to(name, kind, epochs=1), rich(kind)[:6]
+        answers = model.predict(frame, trust=True)
+        assert {"set", "unlike", "unlike training"} < set(answers.columns)
+        assert ("because" in answers.columns) == (kind == "all")
+        loaded = lamina.load(model.save(tmp_path / "m.lamina"))
+        assert loaded.predict(frame, trust=True).equals(answers)
+        alone = model.predict(frame[:1], trust=True)
+        assert alone["unlike"][0] == pytest.approx(answers["unlike"][0], abs=0.2)
+
     def test_scikit_learn_searches_and_validates_it(self, name, kind):
         columns = rich_columns(kind)
         y = columns.pop("target")
         X = read_table(columns) if kind == "all" else columns[kind]  # the rows themselves, or a frame
         recipe = Recipe(epochs=3, learning_rate=1e-2)
         model = lamina.Classifier(family=small(name), recipe=recipe, random_state=0)
-        search = GridSearchCV(model, {"recipe__batch_size": [8, 48], "family__dropout": [0.0]}, cv=2).fit(X, y)
+        search = GridSearchCV(model, {"recipe__batch_size": [8, 48], "family__vocabulary": [500]}, cv=2).fit(X, y)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
         assert cross_val_score(search.best_estimator_, X, y, cv=2).mean() == search.best_score_
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kind in READS if name in NETWORKS])
+class TestRichNetworkContract:
+    """What the families that are networks keep besides."""
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
     def test_gpu_agrees_with_cpu(self, name, kind):
@@ -189,8 +223,9 @@ class TestContract:
     def test_learns_a_small_set_by_heart(self, name, task):
         model, frame = fitted(name, task)
         found = model.evaluate(frame)
-        assert min(epoch["train_loss"] for epoch in model.history_) < 0.1
-        assert found["scores"].get("accuracy", 0) > 0.85 or found["scores"].get("r2", 0) > 0.8, found
+        assert name in CLASSICAL or min(epoch["train_loss"] for epoch in model.history_) < 0.1
+        least = by_heart(name)[0]
+        assert found["scores"].get("accuracy", -1) > least + 0.05 or found["scores"].get("r2", -1) > least, found
 
     @pytest.mark.tiny
     def test_same_seed_same_numbers_in_any_order_of_rows(self, name):
@@ -205,7 +240,7 @@ class TestContract:
         )
         other, _ = fitted(name, "classes", epochs=3, seed=1)
         assert np.array_equal(first.predict_proba(frame), again.predict_proba(frame))
-        assert not np.array_equal(first.predict_proba(frame), other.predict_proba(frame))
+        assert name in SEEDLESS or not np.array_equal(first.predict_proba(frame), other.predict_proba(frame))
 
     @pytest.mark.tiny
     @pytest.mark.parametrize("task", TASKS)
@@ -228,6 +263,23 @@ class TestContract:
         alone = np.concatenate([model.predict_proba(frame[i]) for i in range(20)])
         np.testing.assert_allclose(alone, together[:20], rtol=0, atol=1e-6)
 
+    @pytest.mark.parametrize("task", ["binary", "targets"])
+    def test_it_says_how_far_to_trust_each_answer(self, name, task, tmp_path):
+        model, frame = fitted(name, task, epochs=2)
+        holes = frame[:12].with_columns(pl.lit(None, dtype=pl.Float64).alias("a"))
+        answers = model.predict(holes, trust=True)
+        assert {"unlike", "unlike training"} < set(answers.columns)
+        assert ({"set", "because"} if task == "binary" else {"low one", "high two", "because two"}) < set(answers.columns)
+        assert answers.null_count().sum_horizontal()[0] == 0
+        loaded = lamina.load(model.save(tmp_path / "m.lamina"))
+        assert loaded.predict(holes, trust=True).equals(answers)
+        alone = pl.concat([model.predict(holes[i], trust=True) for i in range(3)])
+        for mine, together in zip(alone, answers[:3], strict=True):
+            if mine.dtype.is_float():
+                np.testing.assert_allclose(mine, together, rtol=0, atol=1e-5)
+            elif not mine.name.startswith("because"):  # effects are rounded, and an end of 5 may round either way
+                assert mine.equals(together)
+
     def test_one_row_or_one_class_is_refused(self, name):
         frame, _ = table("binary")
         with pytest.raises(DataError, match=r"has 1 row .*learning needs at least 2"):
@@ -240,10 +292,19 @@ class TestContract:
         frame, _ = table("binary")
         weighted = frame.with_columns(w=pl.when(pl.col("target") == "yes").then(0.001).otherwise(1.0))
         model = lamina.fit(
-            weighted, "target", weight="w", family=small(name), recipe=Recipe(epochs=20, batch_size=32), seed=0, monitor=None
+            weighted,
+            "target",
+            weight="w",
+            family=small(name, **WEIGHED.get(name, {})),
+            recipe=Recipe(epochs=20, batch_size=32),
+            seed=0,
+            monitor=None,
         )
         assert (model.predict(frame) == "no").mean() > 0.95
 
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name in NETWORKS])
+class TestNetworkContract:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
     def test_gpu_agrees_with_cpu(self, name):
         frame, target = table("classes")

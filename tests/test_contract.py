@@ -1,3 +1,3 @@
-from tests.contract import TestContract, TestRichContract
+from tests.contract import TestContract, TestNetworkContract, TestRichContract, TestRichNetworkContract
 
-__all__ = ["TestContract", "TestRichContract"]
+__all__ = ["TestContract", "TestNetworkContract", "TestRichContract", "TestRichNetworkContract"]

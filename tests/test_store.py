@@ -49,12 +49,20 @@ def test_the_card_says_where_the_model_came_from(path):
     assert set(card["validation"]) == set(card["baseline"]) == {"accuracy", "log_loss", "auc"}
 
 
+def test_trust_is_kept_and_a_file_of_before_has_none(model, path, tmp_path):
+    frame, _ = table("binary")
+    assert lamina.load(path).predict(frame, trust=True).equals(model.predict(frame, trust=True))
+    old = lamina.load(os.path.join(os.path.dirname(__file__), "golden", "0.1.0.lamina"))
+    assert old.model_.trust is None
+    assert lamina.load(old.save(tmp_path / "again.lamina")).model_.trust is None
+
+
 def test_no_pickle_in_the_file(path):
     data = path.read_bytes()
     (size,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + size])
     assert set(header["__metadata__"]) == {"format", "content", "sha256"}
-    assert json.loads(header["__metadata__"]["content"])["graph"]["nodes"]
+    assert json.loads(header["__metadata__"]["content"])["predictor"]["graph"]["nodes"]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 7, 100, -1, -1000])
@@ -87,10 +95,10 @@ def test_other_files_are_refused_by_name(tmp_path, path):
 
 
 def test_a_newer_format_is_refused_by_name(path, monkeypatch, model):
-    monkeypatch.setattr(store, "FORMAT", 2)
+    monkeypatch.setattr(store, "FORMAT", 3)
     model.save(path)
     monkeypatch.undo()
-    with pytest.raises(ModelFileError, match=r"has format 2 and this lamina reads up to 1; upgrade: pip install -U lamina"):
+    with pytest.raises(ModelFileError, match=r"has format 3 and this lamina reads up to 2; upgrade: pip install -U lamina"):
         lamina.load(path)
 
 

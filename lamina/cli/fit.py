@@ -13,6 +13,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lamina.cli.options import (
+    DATA,
+    OUTPUT,
+    TRAINING,
+    Data,
+    Device,
+    Drop,
+    Group,
+    Kind,
+    Seed,
+    Set,
+    SplitColumn,
+    Target,
+    Task,
+    Time,
+    Unique,
+    Weight,
+)
 from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, print_json, waiting
 from lamina.errors import ModelFileError, OptionError
 
@@ -25,8 +43,6 @@ if TYPE_CHECKING:
 
     Estimator = Classifier | Regressor
 
-_DATA, _TRAINING, _OUTPUT = "About the data", "About the training", "About the output"
-
 
 def _print_options(value: bool) -> None:
     if value:
@@ -37,68 +53,33 @@ def _print_options(value: bool) -> None:
 
 
 def fit(  # typer reads the options of the command from these arguments, so there are as many
-    data: Annotated[
-        str, typer.Argument(help="CSV, TSV, Parquet, Arrow or JSON Lines, also .gz; .npz; or a folder with one for each class.")
-    ],
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The column to tell. Several columns of numbers: name each. Of a folder: the label.", rich_help_panel=_DATA
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the model goes; else TARGET.lamina.", rich_help_panel=_OUTPUT)] = None,
+    data: Data,
+    target: Target = None,
+    out: Annotated[Path | None, typer.Option(help="Where the model goes; else TARGET.lamina.", rich_help_panel=OUTPUT)] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Folder for events and checkpoints; else runs/NAME-1, -2, ...", rich_help_panel=_OUTPUT)
+        Path | None, typer.Option(help="Folder for events and checkpoints; else runs/NAME-1, -2, ...", rich_help_panel=OUTPUT)
     ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="classification or regression; else decided from the target.", rich_help_panel=_DATA)
-    ] = None,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=KIND",
-            help="A kind that you know better: number, flag, category, date, image, text, series, id. Can be given again.",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    drop: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Leave a column aside. Can be given again.", rich_help_panel=_DATA),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Rows of one group stay on one side of the split.", rich_help_panel=_DATA),
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The latest rows are the validation rows.", rich_help_panel=_DATA)
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The column that says which rows are validation rows.", rich_help_panel=_DATA),
-    ] = None,
-    weight: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="How much each row counts.", rich_help_panel=_DATA)
-    ] = None,
-    validation: Annotated[float, typer.Option(help="Share of rows that are never learnt from.", rich_help_panel=_DATA)] = 0.15,
+    task: Task = None,
+    kind: Kind = None,
+    drop: Drop = None,
+    unique: Unique = False,
+    group: Group = None,
+    time: Time = None,
+    split: SplitColumn = None,
+    weight: Weight = None,
+    validation: Annotated[float, typer.Option(help="Share of rows that are never learnt from.", rich_help_panel=DATA)] = 0.15,
     class_weight: Annotated[
-        str | None, typer.Option(help="'balanced': rare classes count as much as frequent ones.", rich_help_panel=_DATA)
+        str | None, typer.Option(help="'balanced': rare classes count as much as frequent ones.", rich_help_panel=DATA)
     ] = None,
     family: Annotated[
         str,
         typer.Option(
-            help="Which networks: auto, feedforward, shortcut, convolutional, recurrent, attention, hierarchical.",
-            rich_help_panel=_TRAINING,
+            help="auto, a network (feedforward, shortcut, convolutional, recurrent, attention, hierarchical), or a classical "
+            "one: forest, boosting, linear, neighbours, ...",
+            rich_help_panel=TRAINING,
         ),
     ] = "auto",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="An option of the recipe or the family, such as recipe.epochs=20 or family.hidden=64,64. Can be given again.",
-            rich_help_panel=_TRAINING,
-        ),
-    ] = None,
+    set_: Set = None,
     options: Annotated[
         bool,
         typer.Option(
@@ -106,11 +87,11 @@ def fit(  # typer reads the options of the command from these arguments, so ther
             callback=_print_options,
             is_eager=True,
             help="List all that can be --set, with bounds and defaults.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.", rich_help_panel=_TRAINING)] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...", rich_help_panel=_TRAINING)] = "auto",
+    seed: Seed = 0,
+    device: Device = "auto",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -123,7 +104,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
     if not target and not Path(data).is_dir():
         raise typer.BadParameter("say which column is to be told, such as --target income", param_hint="--target")
     target = target or ["label"]
-    model_path = check_output(out or Path(_file_name(target) + ".lamina"), data)
+    model_path = check_output(out or Path(file_name(target) + ".lamina"), data)
     folder = run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem)
     with _nothing_left(folder):
         with waiting(f"reading {data}"):
@@ -140,7 +121,8 @@ def fit(  # typer reads the options of the command from these arguments, so ther
                 family=chosen,
                 recipe=recipe,
                 task=task,
-                kinds=_kinds(kind or []),
+                kinds=kinds_of(kind or []),
+                unique=unique,
                 **roles,
                 weight=weight,
                 validation=validation,
@@ -199,7 +181,7 @@ def chosen_options(family: str, sets: list[str]) -> tuple[Family | str, Recipe]:
     return owners["family"](**values["family"]) if values["family"] else family, Recipe(**values["recipe"])
 
 
-def _kinds(texts: list[str]) -> dict[str, str]:
+def kinds_of(texts: list[str]) -> dict[str, str]:
     kinds = {}
     for text in texts:
         column, equals, kind = text.rpartition("=")
@@ -209,7 +191,7 @@ def _kinds(texts: list[str]) -> dict[str, str]:
     return kinds
 
 
-def _file_name(target: list[str]) -> str:
+def file_name(target: list[str]) -> str:
     return re.sub(r"[^\w.-]+", "-", "-".join(target)[:80]).strip("-.") or "model"
 
 

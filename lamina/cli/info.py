@@ -28,7 +28,7 @@ def info(
 
         model = store.load(what)
     if as_json:
-        print_json({"model": str(what), **card(model), "graph": model.net.plan.graph.to_json()})
+        print_json({"model": str(what), **card(model), **model.predictor.to_json()})
     else:
         show_card(model, what)
 

@@ -26,12 +26,20 @@ def predict(
     data: Annotated[str, typer.Argument(help="Rows to answer: CSV, TSV, Parquet, Arrow or JSON Lines, also .gz.")],
     out: Annotated[Path | None, typer.Option(help="Where the answers go: .csv, .tsv, .parquet, .arrow or .jsonl.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Put the columns of the data before the answers.")] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Say how far to trust each: calibrated, what else may be true, is the row new, because."),
+    ] = False,
+    coverage: Annotated[float, typer.Option(help="With --trust: share of the rows whose truth shall be held.")] = 0.9,
+    because: Annotated[bool, typer.Option("--because/--no-because", help="With --trust: reasons, which take longest.")] = True,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Answer for rows: a table on a terminal, CSV in a pipe.
 
     [bold]lamina predict income.lamina new.csv --out predictions.csv[/bold]
+
+    [bold]lamina predict income.lamina new.csv --trust --coverage 0.95[/bold]
     """
     _check_order("predict", model, data)
     if out is not None:
@@ -46,8 +54,8 @@ def predict(
         from lamina.api import load
 
         estimator = load(model)
-        checked, notes = _checked(estimator.model_, table)
-        answers = estimator.answers(checked)
+        _, notes = _checked(estimator.model_, table)
+        answers = estimator.answers(table, trust=trust, coverage=coverage, because=because)
     if sys.stdout.isatty() and out is None and not as_json:
         from lamina.cli.render import show_predictions
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamina.cli.shared import plain
+from lamina.data.split import OUT_OF_BAG
 
 if TYPE_CHECKING:
     from lamina.data.schema import Schema
@@ -59,7 +60,7 @@ def console() -> Console:
     return _Console(highlight=False, markup=False, emoji=False)
 
 
-def _table(*heads: str, right: Iterable[int] = ()) -> Table:
+def small_table(*heads: str, right: Iterable[int] = ()) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for place, head in enumerate(heads):
         table.add_column(head, justify="right" if place in set(right) else "left", overflow="fold")
@@ -73,7 +74,7 @@ def _name(name: str) -> Text:
     return shown
 
 
-def _title(text: str) -> Text:
+def title(text: str) -> Text:
     return Text(text, style="bold")
 
 
@@ -108,18 +109,18 @@ def show_columns(schema: Schema, task: Task) -> None:
     """What each column was taken for and why; what was left aside."""
     out = console()
     used = [column for column in schema.columns if column.role not in ("ignored", "target")]
-    out.print(_title(f"To tell: {plain(', '.join(task.targets))}"), Text(f"({_what(task)})"))
+    out.print(title(f"To tell: {plain(', '.join(task.targets))}"), Text(f"({_what(task)})"))
     out.print()
     roles = any(column.role != "feature" for column in used)
-    table = _table("column", "taken for", *(["role"] if roles else []), "why")
+    table = small_table("column", "taken for", *(["role"] if roles else []), "why")
     for column in used[:MOST_COLUMNS]:
         table.add_row(_name(column.name), column.kind, *([column.role] if roles else []), plain(column.reason))
     out.print(table)
     _print_rest(out, used)
     if schema.ignored:
         out.print()
-        out.print(_title("Left aside"))
-        table = _table("column", "taken for", "why")
+        out.print(title("Left aside"))
+        table = small_table("column", "taken for", "why")
         for column in schema.ignored[:MOST_COLUMNS]:
             table.add_row(_name(column.name), column.kind, plain(column.reason))
         out.print(table)
@@ -151,24 +152,33 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     out, card = console(), model.card
     if columns:
         show_columns(model.schema, model.task)
-    if plan:
+    if plan and model.is_network:
         _show_plan(out, model.net.plan)
     for note in card["notes"]:
         out.print(Text(f"Note: {plain(note)}"))
     if card["notes"]:
         out.print()
     split = card["split"]
-    out.print(f"Learnt from {split['train']:,} rows; {split['validation']:,} others validate ({plain(split['how'])}).")
+    if split["how"] == OUT_OF_BAG:
+        out.print(f"Learnt from {split['train']:,} rows; each is validated {OUT_OF_BAG}.")
+    else:
+        out.print(f"Learnt from {split['train']:,} rows; {split['validation']:,} others validate ({plain(split['how'])}).")
     if sizes := "; ".join(f"{block.name} to {block.extent}" for block in model.encoder.blocks):
         out.print(Text(f"Brought to size: {plain(sizes)}."))
-    out.print(f"Network: {model.family}, {card['parameters']:,} parameters. {_family(model.family)}")
+    what = "Network" if model.is_network else "Family"
+    out.print(f"{what}: {model.family}, {card['parameters']:,} {model.predictor.counted}. {_family(model.family)}")
     if why := card.get("why"):  # a file of lamina 0.1 does not say
         out.print(Text(f"Why: {plain(why)}."))
+    if model.trust is not None:
+        out.print(Text(f"Trust: {model.trust.words()}."))
     out.print()
     show_scores(
         model.task, {"rows": split["validation"], "scores": card["validation"], **card}, "rows that it did not learn from"
     )
     out.print()
+    if importance := getattr(model.predictor, "importance", None):
+        most = sorted(importance.items(), key=lambda pair: -pair[1])[:5]
+        out.print(Text(f"Asked for most: {', '.join(f'{plain(name)} ({share:.0%})' for name, share in most)}."))
     _show_history(out, card)
 
 
@@ -176,16 +186,16 @@ def show_scores(task: Task, found: Mapping[str, Any], rows: str) -> None:
     """Scores in words, then beside the always-the-same answer, then which class was taken for which."""
     out = console()
     for sentence in _verdict(task, found, rows):
-        out.print(_title(sentence))
+        out.print(title(sentence))
     out.print()
-    table = _table("", "this model", "always the same", right=(1, 2))
+    table = small_table("", "this model", "always the same", right=(1, 2))
     for name, value in found["scores"].items():
         table.add_row(_METRICS.get(name, name), *(_figure(figure) for figure in (value, found["baseline"][name])))
     out.print(table)
     confusion = found.get("confusion")
     if confusion and len(confusion) <= MOST_CONFUSED:
         labels = [_name(label) for label in task.classes or ()]
-        table = _table("truly", *(f"said {label}" for label in labels), right=range(1, len(labels) + 1))
+        table = small_table("truly", *(f"said {label}" for label in labels), right=range(1, len(labels) + 1))
         for label, counts in zip(labels, confusion, strict=True):
             table.add_row(label, *(f"{count:,}" for count in counts))
         out.print()
@@ -223,8 +233,8 @@ def _first_line(cls: type) -> str:
 def _show_plan(out: Console, plan: Plan) -> None:
     from lamina.graph.layer import size_text
 
-    out.print(_title("The network"))
-    table = _table("layer", "kind", "reads", "shape", "parameters", right=(3, 4))
+    out.print(title("The network"))
+    table = small_table("layer", "kind", "reads", "shape", "parameters", right=(3, 4))
     for name, shape in plan.inputs.items():
         table.add_row(name, "Input", "", size_text(shape), "")
     for name in plan.order[:MOST_LAYERS]:
@@ -240,6 +250,9 @@ def _show_plan(out: Console, plan: Plan) -> None:
 
 def _show_history(out: Console, card: Mapping[str, Any]) -> None:
     losses = [epoch["validation_loss"] for epoch in card["history"]]
+    if not losses:
+        out.print(f"Fitted in {duration(card['seconds'])}.")
+        return
     best = card["best_epoch"]
     curve = sparkline(losses)
     if curve:
@@ -253,7 +266,7 @@ def show_card(model: Model, path: Path) -> None:
     """A model as it is kept in a file."""
     out, made = console(), model.card
     data, versions = made["data"], ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    out.print(_title(f"{plain(path)} ({size(path.stat().st_size)})"))
+    out.print(title(f"{plain(path)} ({size(path.stat().st_size)})"))
     out.print(
         f"Made {made['made']} by lamina {made['lamina']} ({versions}) from {data['rows']:,} rows ({data['fingerprint']})."
     )
@@ -264,8 +277,8 @@ def show_card(model: Model, path: Path) -> None:
 def show_run(about: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> None:
     """How a run stands."""
     out = console()
-    out.print(_title(plain(about["run"])), Text(f"({about['state']})"))
-    table = _table("", "")
+    out.print(title(plain(about["run"])), Text(f"({about['state']})"))
+    table = small_table("", "")
     table.show_header = False
     table.add_row("to tell", plain(", ".join(about["targets"])))
     table.add_row("data", plain(about["data"]))
@@ -316,7 +329,7 @@ def duration(seconds: float) -> str:
 def show_end(model: Path, run: Path, interrupted: bool) -> None:
     """Where everything is, and what to type next."""
     out = console()
-    table = _table("", "")
+    table = small_table("", "")
     table.show_header = False
     table.add_row("model", f"{plain(model)} ({size(model.stat().st_size)})")
     table.add_row("run", plain(run))
@@ -350,16 +363,32 @@ def show_predictions(answers: pl.DataFrame, table: pl.DataFrame | None = None) -
     """The first answers, beside the first columns of their rows when these are to be kept."""
     out, chances = console(), pl.selectors.starts_with("probability ")
     shown = answers.head(MOST_ROWS)
-    if len(shown.select(chances).columns) > 3:
-        shown = shown.select(~chances, shown.select(chances).max_horizontal().alias("its probability"))
+    trust = "unlike training" in shown.columns
+    if len(shown.select(chances).columns) > (1 if trust else 3):
+        place = shown.columns.index(shown.select(chances).columns[0])
+        likeliest = shown.select(chances).max_horizontal().alias("probability" if trust else "its probability")
+        shown = shown.insert_column(place, likeliest).select(~chances)
+    if trust:
+        shown = shown.drop("unlike training").with_columns(unlike=_unlike(shown))
     if table is not None:
         shown = table[:, :4].head(MOST_ROWS).hstack(shown.select(pl.all().name.prefix("predicted ")))
-    lines = _table("row", *(_name(name).plain for name in shown.columns), right=range(shown.width + 1))
+    words = [place for place, name in enumerate(shown.columns, 1) if trust and name.split()[0] in ("set", "because")]
+    heads = (_name(name).plain for name in shown.columns)
+    lines = small_table("row", *heads, right=set(range(shown.width + 1)).difference(words))
     for row, values in enumerate(shown.iter_rows(), 1):
         lines.add_row(str(row), *(_figure(value) if isinstance(value, float) else plain(value) for value in values))
     out.print(lines)
+    if trust and answers["unlike training"].any():
+        count = int(answers["unlike training"].sum())
+        out.print(f"!: unlike training, {count:,} of {len(answers):,} rows; of rows like those of training, 5 % are.")
     if len(answers) > MOST_ROWS:
         out.print(f"and {len(answers) - MOST_ROWS:,} more rows; --out predictions.csv keeps them all")
+
+
+def _unlike(answers: pl.DataFrame) -> pl.Series:
+    """The p-value of novelty, with a mark where it is an alarm."""
+    pairs = zip(answers["unlike"], answers["unlike training"], strict=True)
+    return pl.Series([f"{p_value:.2g}{' !' * alarm}" for p_value, alarm in pairs], dtype=pl.String)
 
 
 # Options
@@ -373,8 +402,8 @@ def options_tables() -> None:
 
     out = console()
     for owner, name, cls in (("recipe", "", Recipe), *(("family", f" --family {name}", cls) for name, cls in FAMILIES.items())):
-        out.print(_title(f"{owner}.NAME=VALUE{name}"), Text(_first_line(cls), style="dim"))
-        table = _table("name", "default", "meaning")
+        out.print(title(f"{owner}.NAME=VALUE{name}"), Text(_first_line(cls), style="dim"))
+        table = small_table("name", "default", "meaning")
         for field in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
             default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default).lower()
             table.add_row(field.name, default, Text.assemble(field.metadata["help"], (f": {bounds(field)}", "dim")))
@@ -389,5 +418,8 @@ def card(model: Model) -> dict[str, Any]:
     """Everything that is known about a model, as plain values."""
     columns = [dataclasses.asdict(column) for column in model.schema.columns]
     task = model.task
-    about = {"targets": task.targets, "task": task.kind, "classes": task.classes, "loss": model.loss, "columns": columns}
+    about = {"targets": task.targets, "task": task.kind, "classes": task.classes, "columns": columns}
+    about["trust"] = None if model.trust is None else model.trust.words()
+    if model.is_network:
+        about["loss"] = model.network.loss
     return about | model.card | {"family": {"name": model.family, **model.card["family"]}}

@@ -20,7 +20,10 @@ VALIDATION_WORDS = ("valid", "validation", "val", "dev", "true", "1", "1.0")
 TEST_WORDS = ("test", "testing", "holdout", "eval", "evaluation")
 """Words of a split column, in any case: true and 1 mean "this row validates". Test rows validate when no other rows do."""
 
-_ROLES = ("split", "group", "time")
+ROLES = ("split", "group", "time")
+"""The roles of a column that says how to split."""
+OUT_OF_BAG = "out of bag: by the trees that did not learn from it"
+"""How rows validate where nothing is held back."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         raise DataError(
             f"{count_rows(len(table))} cannot be split into training and validation; give at least 2, and many more to learn"
         )
-    by = [column for column in schema.columns if column.role in _ROLES]
+    by = [column for column in schema.columns if column.role in ROLES]
     if len(by) > 1:
         given = ", ".join(f"{column.name} ({column.role})" for column in by)
         raise DataError(f"{len(by)} columns say how to split: {given}; keep one of them and give the others the role 'ignored'")
@@ -82,7 +85,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         if column.null_count() == len(column):
             raise DataError(f"the {by[0].role} column {column.name!r} has no value in any row; name another column or none")
         if by[0].role == "split":
-            held, unused = _fixed(column, notes)
+            held, unused = fixed(column, notes)
             how = f"as the column {column.name} says"
         elif by[0].role == "group":
             held = _groups(column, validation, generator, notes)
@@ -186,7 +189,7 @@ def _latest(column: pl.Series, share: float, notes: list[str]) -> np.ndarray:
     return times >= first
 
 
-def _fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Read a split column: rows that validate, and rows that are for neither."""
     words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
     known = pl.Series([*TRAIN_WORDS, *VALIDATION_WORDS, *TEST_WORDS])

@@ -184,7 +184,9 @@ class Task:
         """
         if self.classes is not None:
             return self.labels[np.asarray(outputs).argmax(axis=1)]
-        values = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1) * np.array(self.scale) + np.array(self.center)
+        values = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), len(self.targets)) * np.array(
+            self.scale
+        ) + np.array(self.center)
         return values[:, 0] if len(self.targets) == 1 else values
 
     @cached_property

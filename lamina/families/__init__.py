@@ -6,15 +6,33 @@ from lamina.data.schema import Schema
 from lamina.errors import OptionError
 from lamina.families.attention import Attention
 from lamina.families.branches import BRANCHES, BranchFamily
+from lamina.families.classical.boosting import Boosting, Grove
+from lamina.families.classical.constant import Constant, Same
+from lamina.families.classical.family import ClassicalFamily
+from lamina.families.classical.foreign import CatBoost, CatBoostTrees, LightGBM, LightGBMTrees, XGBoost, XGBoostTrees
+from lamina.families.classical.forest import Forest, Grown
+from lamina.families.classical.linear import Linear, Weights
+from lamina.families.classical.neighbours import Neighbours, Remembered
 from lamina.families.convolutional import Convolutional
-from lamina.families.family import TABLE, Family, TableFamily
+from lamina.families.family import TABLE, Family, NetworkFamily, TableFamily
 from lamina.families.feedforward import FeedForward
 from lamina.families.hierarchical import Hierarchical
+from lamina.families.predictor import Predictor
 from lamina.families.recurrent import Recurrent
 from lamina.families.shortcut import Shortcut
 
-FAMILIES: dict[str, type[Family]] = {
+NETWORKS: dict[str, type[NetworkFamily]] = {
     family.name: family for family in (FeedForward, Shortcut, Convolutional, Recurrent, Attention, Hierarchical)
+}
+CLASSICAL: dict[str, type[ClassicalFamily]] = {
+    family.name: family for family in (Forest, Boosting, Linear, Neighbours, Constant, LightGBM, XGBoost, CatBoost)
+}
+FAMILIES: dict[str, type[Family]] = {**NETWORKS, **CLASSICAL}
+
+#: The predictors of the classical families, by their word in files.
+CLASSICAL_PREDICTORS: dict[str, type[Predictor]] = {
+    predictor.kind: predictor
+    for predictor in (Grown, Grove, Weights, Remembered, Same, LightGBMTrees, XGBoostTrees, CatBoostTrees)
 }
 
 #: The family for a table with such a column, the richest kind first, and why.
@@ -27,16 +45,29 @@ PLURALS = {"image": "images", "text": "texts", "series": "series", "table": "pla
 BRANCHES.update({kind: family for kind, (family, _) in AUTO.items()})
 
 __all__ = [
+    "CLASSICAL",
+    "CLASSICAL_PREDICTORS",
     "FAMILIES",
+    "NETWORKS",
     "Attention",
+    "Boosting",
     "BranchFamily",
+    "CatBoost",
+    "ClassicalFamily",
+    "Constant",
     "Convolutional",
     "Family",
     "FeedForward",
+    "Forest",
     "Hierarchical",
+    "LightGBM",
+    "Linear",
+    "Neighbours",
+    "NetworkFamily",
     "Recurrent",
     "Shortcut",
     "TableFamily",
+    "XGBoost",
     "choose_family",
     "make_family",
     "works_with",

@@ -12,7 +12,7 @@ from lamina.data.encoding import Encoding, Input
 from lamina.data.task import Task
 from lamina.data.text import words_of
 from lamina.errors import DataError, OptionError
-from lamina.families.family import LEARNING_RATES, Family, TableFamily
+from lamina.families.family import LEARNING_RATES, NetworkFamily, TableFamily
 from lamina.families.vectors import WordVectors
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Dense, TokenEmbedding
@@ -35,7 +35,7 @@ FINE_TUNED = {"epochs": 15}
 
 
 @dataclass
-class BranchFamily(Family):
+class BranchFamily(NetworkFamily):
     """What the families share that read more than plain columns: how branches begin and where they join."""
 
     token_size: int = option(64, "length of the learnt vector of a token", low=1, high=4096)

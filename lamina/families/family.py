@@ -1,4 +1,4 @@
-"""What every family is: a recipe for graphs, ``(inputs, options) -> Graph``, and the recipe for training that suits it."""
+"""What every family is: its name, what it reads and asks of the encoder; networks are recipes for graphs beside it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ class Family(Options):
     name: ClassVar[str]
     #: The kinds of columns that it has a way of its own to read.
     reads: ClassVar[tuple[str, ...]] = TABLE
+
+    def encoding(self) -> Encoding:
+        """What it asks of the encoder."""
+        raise TypeError(f"{type(self).__name__} asks nothing of the encoder; take a family such as FeedForward")
+
+
+@dataclass
+class NetworkFamily(Family):
+    """A recipe for graphs, ``(inputs, options) -> Graph``, and the recipe for training that suits it."""
 
     scaling: str = option(
         "robust", "how numbers are brought to size: outliers squeezed, or plain z-scores", choices=("robust", "standard")
@@ -114,7 +123,7 @@ class Family(Options):
 
 
 @dataclass
-class TableFamily(Family):
+class TableFamily(NetworkFamily):
     """What the families for tables share: how numbers, flags and categories enter the network."""
 
     number_embedding: str | None = option(

@@ -22,6 +22,31 @@ def test_answers_are_csv_in_a_pipe(model, table):
     assert found.columns == ["income", "probability <=50K", "probability >50K"]
 
 
+def test_trust_says_how_far_each_answer_goes(model, table):
+    said = lamina("predict", model, table, "--trust", "--coverage", "0.8", "--out", "answers.parquet")
+    assert said.code == 0
+    found = pl.read_parquet("answers.parquet")
+    assert found.columns[3:] == ["set", "unlike", "unlike training", "because"]
+    assert found.equals(load(model).predict(people(), trust=True, coverage=0.8))
+    said = lamina("predict", model, table, "--trust", "--no-because")
+    assert pl.read_csv(io.StringIO(said.out)).columns[3:] == ["set", "unlike", "unlike training"]
+    said = lamina("predict", model, table, "--trust", "--coverage", "90")
+    assert (said.code, said.out) == (1, "")
+    assert "coverage is 90.0, expected a share of the rows between 0 and 1, such as 0.9" in said.err
+
+
+def test_trust_fits_into_80_columns(model, monkeypatch, capsys):
+    from lamina.cli.render import show_predictions
+
+    monkeypatch.setenv("COLUMNS", "80")
+    answers = load(model).answers(people(30), trust=True)
+    show_predictions(answers.with_columns(pl.lit(True).alias("unlike training")))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["row", "income", "probability", "set", "unlike", "because"]
+    assert max(map(len, lines)) <= 80
+    assert lines[-2] == "!: unlike training, 30 of 30 rows; of rows like those of training, 5 % are."
+
+
 @pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "arrow", "jsonl"])
 def test_the_ending_of_out_says_the_format(model, table, ending):
     from lamina.data.read import read_table

@@ -171,7 +171,7 @@ def table():
 def fit(run=None, monitor=None, edit=None, part="vector", data=None, **recipe):
     family = Convolutional(image_part=part, dropout=0.0)
     recipe = Recipe(**{"epochs": 6, "patience": None, **recipe})
-    settings = Settings(("label",), family=family, recipe=recipe)
+    settings = Settings(("label",), family=family, recipe=recipe, trust=False)
     Vector.rows = 0
     return learn(read_table(data or table()), settings, run=run, monitor=monitor, edit=edit), Vector.rows
 

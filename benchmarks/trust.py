@@ -1,0 +1,159 @@
+"""How far answers can be trusted: coverage, calibration and novelty on rows held out.
+
+A fifth of the rows, drawn at random, is held out and asked about with coverage 0.9. *Held*: the share of these rows whose truth
+is in the set or interval. *Size*: labels in a set, or the width of an interval in standard deviations of the target. *Error*:
+expected calibration error in 15 bins, before and after calibration. *AUROC*: area under the ROC curve of the novelty p-value,
+rows held out against the same rows with each column shuffled by itself; for images against letters drawn by Pillow, and noise.
+*Alarms*: the share of held-out rows that are called unlike training; the stated rate is 0.05.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from benchmarks import measure
+
+TITLE = f"# Trust\n\n{(__doc__ or '').split(chr(10), 2)[2].strip()}"
+TABLES = ("letter", "magic", "adult", "otto", "digits", "casp", "california", "diabetes")
+FAMILIES = ("feedforward", "forest", "boosting", "linear")
+COVERAGE = 0.9
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sets", nargs="+", default=[*TABLES, "mnist"], help=f"which ({' '.join(TABLES)} mnist)")
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), help="of tables; mnist is for convolutional alone")
+    parser.add_argument("--seeds", type=int, default=1, help="how many splits (1)")
+    parser.add_argument("--rows", type=int, help="most rows to learn from")
+    parser.add_argument("--asked", type=int, default=10_000, help="most rows to ask about (10000)")
+    parser.add_argument("--threads", type=int, help="cores to use")
+    parser.add_argument("--out", default="trust", help="stem of the files under benchmarks/results")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    report = measure.Report(arguments.out, TITLE, render)
+    for name in arguments.sets:
+        for family in ["convolutional"] if name == "mnist" else arguments.families:
+            for seed in range(arguments.seeds):
+                asked = {"name": name, "family": family, "seed": seed, "rows": arguments.rows, "asked": arguments.asked}
+                found = measure.run("benchmarks.trust:trust", threads=arguments.threads, timeout=7200, **asked)
+                report.add(set=name, family=family, seed=seed, **found)
+
+
+def trust(name: str, family: str, seed: int, rows: int | None, asked: int) -> dict[str, Any]:
+    """One set, one family, one split."""
+    return _images(family, seed, rows, asked) if name == "mnist" else _table(name, family, seed, rows, asked)
+
+
+def _table(name: str, family: str, seed: int, rows: int | None, asked: int) -> dict[str, Any]:
+    import lamina
+
+    table, target, task = _load(name)
+    order = np.random.default_rng(seed).permutation(len(table))
+    held, learnt = order[: min(len(order) // 5, asked)], order[len(order) // 5 :][:rows]
+    model = lamina.fit(table[learnt], target, task=task, family=family, seed=seed, monitor=None)
+    new = table[held]
+    strange = new.with_columns(
+        new[column].sample(fraction=1, shuffle=True, seed=seed + place)
+        for place, column in enumerate(new.columns)
+        if column != target
+    )
+    answers, odd = (model.predict(some, trust=True, coverage=COVERAGE, because=False) for some in (new, strange))
+    novelty = {"auroc_shuffled": _auroc(answers, odd), "alarms": float(answers["unlike training"].mean())}
+    return _judged(model, new, answers, new[target]) | novelty
+
+
+def _images(family: str, seed: int, rows: int | None, asked: int) -> dict[str, Any]:
+    import polars as pl
+
+    import lamina
+    from benchmarks.datasets import load_rows
+
+    learnt, new = load_rows("mnist")
+    learnt, new = learnt.some(rows, seed), new.some(asked, seed)
+    images = np.asarray(new.values)
+    model = lamina.Classifier(family, random_state=seed).fit(np.asarray(learnt.values), learnt.labels)
+    answers = model.predict(images, trust=True, coverage=COVERAGE)
+    found = _judged(model, model._table(images), answers, pl.Series(new.labels))
+    noise = np.random.default_rng(seed).integers(0, 256, (1000, *images.shape[1:]), dtype=np.uint8)
+    for word, some in (("letters", _letters(images.shape[1])), ("noise", noise)):
+        found[f"auroc_{word}"] = _auroc(answers, model.predict(some, trust=True))
+    return found | {"alarms": float(answers["unlike training"].mean())}
+
+
+def _judged(model: Any, asked: Any, answers: Any, truth: Any) -> dict[str, Any]:
+    from lamina.trust.calibration import expected_calibration_error
+
+    kept, said = model.model_.trust, model.model_.said(asked)
+    if kept.sets is None:
+        values = truth.to_numpy().astype(np.float64)
+        low, high = answers["low"].to_numpy(), answers["high"].to_numpy()
+        return {
+            "validation": len(kept.intervals.scores),
+            "held": float(((low <= values) & (values <= high)).mean()),
+            "size": float((high - low).mean() / values.std()),
+        }
+    codes = model.model_.task.encode(truth)
+    ties = None if kept.view is None else kept.ties(model.model_.schema.check(asked, notes=False)[0])
+    inside = kept.sets.sets(said, COVERAGE, ties=ties)
+    return {
+        "validation": len(kept.sets.scores),
+        "held": float(inside[np.arange(len(codes)), codes].mean()),
+        "size": float(inside.sum(axis=1).mean()),
+        "error_before": expected_calibration_error(said, codes),
+        "error_after": expected_calibration_error(kept.probabilities(said), codes),
+        "method": kept.calibration.method,
+    }
+
+
+def _auroc(usual: Any, strange: Any) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    if "unlike" not in usual.columns:
+        return None
+    scores = -np.concatenate([usual["unlike"].to_numpy(), strange["unlike"].to_numpy()])
+    return float(roc_auc_score(np.repeat([0, 1], [len(usual), len(strange)]), scores))
+
+
+def _load(name: str) -> tuple[Any, str, str]:
+    import polars as pl
+    from sklearn import datasets as sklearn_sets
+
+    from benchmarks import datasets
+
+    if name in ("digits", "diabetes"):
+        frame = getattr(sklearn_sets, f"load_{name}")(as_frame=True).frame
+        return pl.from_pandas(frame), "target", "classification" if name == "digits" else "regression"
+    source = datasets.SETS[name]
+    return pl.from_pandas(datasets.load(name)), source.target, source.task
+
+
+def _letters(size: int) -> np.ndarray:
+    """Letters in white on black, as digits of MNIST are, in a few sizes and places."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    drawn = []
+    for letter in "ABCDEFGHJKMNPQRTUVWXYabdefhkmnrt":
+        for height in (18, 20, 22):
+            for shift in (-2, 0, 2):
+                image = Image.new("L", (size, size))
+                place, font = (size / 2 + shift, size / 2), ImageFont.load_default(height)
+                ImageDraw.Draw(image).text(place, letter, fill=255, font=font, anchor="mm", stroke_width=1)
+                drawn.append(np.asarray(image))
+    return np.stack(drawn)
+
+
+def render(results: list[dict[str, Any]]) -> str:
+    names = ("validation", "held", "size", "error_before", "error_after", "method")
+    names += ("auroc_shuffled", "auroc_letters", "auroc_noise", "alarms")
+    rows = [
+        [one["set"], one["family"], one["seed"], *(_figure(one.get(name)) for name in names), one.get("error", "")]
+        for one in results
+    ]
+    return measure.table(["set", "family", "seed", *(name.replace("_", " ") for name in names), "failed"], rows)
+
+
+def _figure(value: Any) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,157 @@
+"""Answers as a table: predictions, probabilities and, where that is asked for, how far each can be trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lamina.errors import OptionError
+from lamina.model import Model
+from lamina.trust.conformal import rows_needed
+from lamina.trust.reasons import reasons
+from lamina.trust.trust import Trust
+
+NOVEL = 0.05
+"""A row with a p-value up to this is told of as unlike training: so is one in twenty that is not."""
+UNSURE = "unsure"
+MOST_LABELS = 10
+ASKED, ASKED_RICH = 240, 24
+"""Changed rows that are asked about for the reasons of one row, if it has no more columns; fewer beside images and texts."""
+MOST_DRAWS = 16
+_ROWS = 8192
+_WIDEST = 30
+
+
+def answers(
+    model: Model, table: pl.DataFrame, *, trust: bool = False, coverage: float = 0.9, because: bool = True
+) -> pl.DataFrame:
+    """The target's columns and, for classes, the probability of each; with ``trust`` also what to think of each row's answer.
+
+    ====================  ==========================================================================================
+    column                is
+    ====================  ==========================================================================================
+    ``probability LABEL`` calibrated
+    ``set``               the labels that may be true, the most probable first; "unsure" where none is probable enough
+    ``low``, ``high``     for values: the interval that holds the truth; for several targets ``low TARGET``, ...
+    ``unlike``            p-value of novelty: how often a row like those of training is as unlike them as this one
+    ``unlike training``   is that at most 0.05?
+    ``because``           up to three columns that matter most, and what each one adds; for several targets one for each
+    ====================  ==========================================================================================
+
+    Args:
+        model: What answers.
+        table: Rows with the feature columns; others are left aside.
+        trust: Say how far each answer can be trusted.
+        coverage: Share of rows whose truth shall be in their set or interval.
+        because: Look for reasons: up to some hundred changed rows are asked about for each row.
+
+    Raises:
+        OptionError: The coverage is no share, or the model keeps nothing to judge its answers by.
+        SchemaError: A column is missing or of another kind.
+    """
+    if not trust:
+        said = model.said(table)
+        return pl.DataFrame(_plain(model, said, said))
+    rows_needed(coverage)  # raises where it is no share
+    if model.trust is None:
+        raise OptionError(
+            "this model keeps nothing to judge its answers by: it was fitted with trust=False, or by lamina 0.1; "
+            "fit it again, or predict without trust"
+        )
+    if table.is_empty():  # the same columns
+        return answers(model, table.clear(1), trust=True, coverage=coverage, because=because).clear()
+    checked, _ = model.schema.check(table, notes=False)
+    starts = range(0, len(checked), _ROWS)
+    pieces = ((table[start : start + _ROWS], checked[start : start + _ROWS]) for start in starts)
+    return pl.concat([_judged(model, model.trust, *piece, coverage=coverage, because=because) for piece in pieces])
+
+
+def _plain(model: Model, said: np.ndarray, chances: np.ndarray) -> dict[str, Any]:
+    task, answer = model.task, model.answer(said)
+    if task.classes is None:
+        return dict(zip(task.targets, answer.reshape(len(answer), len(task.targets)).T, strict=True))
+    return {task.targets[0]: answer} | {f"probability {label}": chances[:, i] for i, label in enumerate(task.classes)}
+
+
+def _judged(
+    model: Model, trust: Trust, given: pl.DataFrame, table: pl.DataFrame, *, coverage: float, because: bool
+) -> pl.DataFrame:
+    """For rows as they were given, and as ``schema.check`` returns them."""
+    task, said = model.task, model.said(table, checked=True)
+    chances = trust.probabilities(said)
+    found, added = _plain(model, said, chances), {}
+    if trust.sets is not None:
+        inside = trust.sets.sets(said, coverage, ties=trust.ties(table))
+        added["set"] = pl.Series(_sets(inside, chances, [str(label) for label in task.classes or ()]), dtype=pl.String)
+    if trust.intervals is not None:
+        spread = model.spread(table) if trust.intervals.with_spread else None
+        for name, end in zip(("low", "high"), trust.intervals.intervals(said, coverage, spread=spread), strict=True):
+            added |= _by_target(name, task.targets, task.decode(end).reshape(len(said), len(task.targets)).T)
+    if trust.novelty is not None:
+        seen = model.seen(table, trust.view)
+        assert seen is not None  # what it was fitted to
+        p_value = trust.novelty.p_value(seen)
+        added |= {"unlike": p_value, "unlike training": p_value <= NOVEL}
+    if because and trust.background is not None:
+        added |= _by_target("because", task.targets, _sentences(model, trust, trust.background, given, table))
+    for name, values in added.items():
+        while name in found:
+            name += "_"
+        found[name] = values
+    return pl.DataFrame(found)
+
+
+def _by_target(name: str, targets: tuple[str, ...], columns: Any) -> dict[str, Any]:
+    names = [name] if len(targets) == 1 else [f"{name} {target}" for target in targets]
+    return dict(zip(names, columns, strict=True))
+
+
+def _sets(inside: np.ndarray, chances: np.ndarray, labels: list[str]) -> list[str]:
+    order, count = np.argsort(-chances, axis=1, kind="stable"), inside.sum(axis=1)
+    words = []
+    for row, some in enumerate(count):
+        most = order[row][inside[row, order[row]]][:MOST_LABELS].tolist()
+        more = [f"{some - MOST_LABELS:,} more"] if some > MOST_LABELS else []
+        words.append(" or ".join([labels[place] for place in most] + more) or UNSURE)
+    return words
+
+
+def _sentences(
+    model: Model, trust: Trust, background: pl.DataFrame, given: pl.DataFrame, table: pl.DataFrame
+) -> list[pl.Series]:
+    """For each target a series with the reasons for each row, in words."""
+    names = background.columns
+    asked = ASKED if table.width == len(names) else ASKED_RICH
+
+    def say(row: np.ndarray, column: np.ndarray, donor: np.ndarray) -> np.ndarray:
+        mixed, other = table[row], background[donor]
+        swapped = [
+            pl.select(pl.when(pl.Series(column == j)).then(other[name]).otherwise(mixed[name]).alias(name)).to_series()
+            for j, name in enumerate(names)
+        ]
+        said = model.said(mixed.with_columns(swapped), checked=True)
+        return trust.probabilities(said) if model.task.classes else model.task.decode(said).reshape(len(said), -1)
+
+    found = []
+    for output in [None] if model.task.classes else range(len(model.task.targets)):
+        draws = min(MOST_DRAWS, max(1, asked // len(names)))
+        told = reasons(say, names, rows=len(table), background=len(background), output=output, draws=draws)
+        words = [
+            ", ".join(f"{one.column} {_value(row[one.column])} ({_effect(one.effect)})" for one in some)
+            for row, some in zip(given.select(names).iter_rows(named=True), told, strict=True)
+        ]
+        found.append(pl.Series(words, dtype=pl.String))
+    return found
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "missing"
+    text = f"{value:.4g}" if isinstance(value, float) and not 1e4 <= abs(value) < 1e15 else str(value).removesuffix(".0")
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+
+
+def _effect(effect: float) -> str:
+    return f"{effect:+,.0f}" if 100 <= abs(effect) < 1e15 else f"{effect:+.2g}"

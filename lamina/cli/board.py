@@ -1,0 +1,70 @@
+"""A board as a person reads it: what may be wrong with the rows, the candidates, the verdict."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from lamina.cli.render import console, duration, number, quoted, size, small_table, title
+from lamina.cli.shared import plain
+
+if TYPE_CHECKING:
+    from lamina.comparison.board import Board
+
+
+def show_board(board: Board, *, model: Path | None, run: Path, picture: Path | None) -> None:
+    """Leaks and notes, a line for each candidate, the verdict, and what to type next."""
+    out = console()
+    for leak in board.leaks:
+        out.print(Text(f"Mind {plain(leak.kind)}: {plain(leak.evidence)}; {plain(_typed(leak.remedy))} deals with it."))
+    for note in board.notes:
+        out.print(Text(f"Note: {plain(note)}."))
+    if board.leaks or board.notes:
+        out.print()
+    out.print(title(f"{board.metric.said} on {board.rows:,} rows, {plain(board.how)}"))
+    table = small_table("", "score", "95 % interval", "learns in", "answers a row in", "file", right=(1, 2, 3, 4, 5))
+    for line in board.lines:
+        if not line.folds:
+            continue
+        span = f"{number(line.low)} to {number(line.high)}" if math.isfinite(line.low) else ""
+        name = plain(line.name) + (f" ({line.folds} of {board.folds} folds)" if line.folds < board.folds else "")
+        table.add_row(
+            Text(name, style="bold" if line.name == board.verdict.take else ""),
+            number(line.score),
+            span,
+            duration(line.candidate.fit_seconds),
+            _micros(line.candidate.predict_micros),
+            size(line.candidate.bytes),
+        )
+    out.print(table)
+    for line in board.lines:
+        if line.candidate.failed:
+            out.print(Text(f"{plain(line.name)}: {plain(line.candidate.failed)}"))
+    out.print()
+    out.print(Text(plain(board.verdict.words)))
+    out.print()
+    ending = small_table("", "")
+    ending.show_header = False
+    if model is not None:
+        ending.add_row(
+            "model", f"{plain(model)} ({size(model.stat().st_size)}), {plain(board.verdict.take)} learnt from all rows"
+        )
+    if picture is not None:
+        ending.add_row("picture", plain(picture))
+    ending.add_row("run", plain(run))
+    if model is not None:
+        ending.add_row("next", f"lamina predict {quoted(model)} new.csv")
+    out.print(ending, soft_wrap=True)
+
+
+def _typed(remedy: str) -> str:
+    """An option of Python as it is typed in a shell: group="who" is --group who."""
+    name, _, value = remedy.partition("=")
+    return f"--{name}" if value == "True" else f"--{name} {quoted(Path(value.strip(chr(34))))}"
+
+
+def _micros(value: float) -> str:
+    return f"{value / 1000:.3g} ms" if value >= 1000 else f"{value:.3g} µs"

@@ -1,0 +1,145 @@
+"""``lamina compare``: deep and classical families on the same folds, a board and a verdict."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lamina.cli.fit import file_name, kinds_of
+from lamina.cli.options import (
+    OUTPUT,
+    Data,
+    Device,
+    Drop,
+    Group,
+    Kind,
+    Seed,
+    Set,
+    SplitColumn,
+    Target,
+    Task,
+    Time,
+    Unique,
+    Weight,
+)
+from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, print_json, waiting
+from lamina.errors import OptionError
+
+_FOLDS = "About the comparison"
+
+
+def compare(  # typer reads the options of the command from these arguments, so there are as many
+    data: Data,
+    target: Target = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A candidate, a family by name; can be given again. Else all classical ones that are there, and the network "
+            "that suits the columns.",
+            rich_help_panel=_FOLDS,
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(help="Parts that the rows are dealt into.", rich_help_panel=_FOLDS)] = 5,
+    repeats: Annotated[
+        int | None, typer.Option(help="Times that they are dealt anew; else the more, the fewer rows.", rich_help_panel=_FOLDS)
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="auto, accuracy, balanced_accuracy, auc, log_loss, r2, rmse, mae.", rich_help_panel=_FOLDS)
+    ] = "auto",
+    rope: Annotated[
+        float | None, typer.Option(help="The smallest difference that matters, in the metric's units.", rich_help_panel=_FOLDS)
+    ] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds that one fit may take.", rich_help_panel=_FOLDS)] = None,
+    memory_limit: Annotated[
+        float | None, typer.Option(help="Gigabytes that one process may take.", rich_help_panel=_FOLDS)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes side by side; else one for each core.", rich_help_panel=_FOLDS)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the model to take goes; else TARGET.lamina.", rich_help_panel=OUTPUT)
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw scores against seconds into this .svg file.", rich_help_panel=OUTPUT)
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what is done; one that was begun is gone on with.", rich_help_panel=OUTPUT),
+    ] = None,
+    task: Task = None,
+    kind: Kind = None,
+    drop: Drop = None,
+    unique: Unique = False,
+    group: Group = None,
+    time: Time = None,
+    split: SplitColumn = None,
+    weight: Weight = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say whether deep learning is worth it on a table: every candidate on the same folds, and a verdict in words.
+
+    [bold]lamina compare adult.parquet --target income[/bold]
+    """
+    from lamina.train.run import Run
+
+    if not target and not Path(data).is_dir():
+        raise typer.BadParameter("say which column is to be told, such as --target income", param_hint="--target")
+    target = target or ["label"]
+    path = check_output(out or Path(file_name(target) + ".lamina"), data)
+    if picture is not None:
+        if picture.suffix.lower() != ".svg":
+            raise OptionError(f"--picture {picture}: the picture is an SVG file, give a name that ends in .svg")
+        check_output(picture, data)
+    folder = run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem + "-compare")
+    with waiting(f"reading {data}"):
+        from lamina import api
+        from lamina.cli.fit import chosen_options
+        from lamina.progress import progress
+
+        _, recipe = chosen_options("auto", set_ or [])
+    asked: dict[str, Any] = {
+        "folds": folds,
+        "repeats": repeats or "auto",
+        "metric": metric,
+        "rope": rope,
+        "time_limit": time_limit,
+    }
+    asked |= {
+        "memory_limit": memory_limit,
+        "workers": workers,
+        "task": task,
+        "kinds": kinds_of(kind or []),
+        "drop": drop,
+        "unique": unique,
+    }
+    asked |= {"group": group, "time": time, "split": split, "weight": weight, "seed": seed, "device": device}
+    with progress(transient=True) as bar:
+        board = api.compare(
+            data,
+            target if len(target) > 1 else target[0],
+            families=family or "auto",
+            recipe=recipe,
+            run=folder,
+            monitor=bar,
+            **asked,
+        )
+    if board.model is not None:
+        shutil.copyfile(folder / "model.lamina", path)
+    if picture is not None:
+        board.picture(picture)
+    if as_json:
+        print_json({**board.to_json(), "run": str(folder), "model": str(path) if board.model is not None else None})
+    else:
+        from lamina.cli.board import show_board
+
+        show_board(board, model=path if board.model is not None else None, run=folder, picture=picture)
+    if not board.complete:
+        complain(f"stopped before all was done; go on with the same command and --run {folder}")
+        raise typer.Exit(INTERRUPTED)

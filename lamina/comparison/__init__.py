@@ -1,0 +1,1 @@
+"""Deep beside classical: candidates on the same folds, and a verdict."""

@@ -1,0 +1,214 @@
+"""The board: what became of each candidate, and the verdict over all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lamina.comparison.folds import Folds
+from lamina.comparison.statistics import METRICS, Metric, interval
+from lamina.comparison.verdict import Candidate, Verdict, decide
+from lamina.data.leaks import Leak
+
+
+@dataclass(frozen=True)
+class Line:
+    """One candidate on the board.
+
+    Attributes:
+        candidate: Its scores fold by fold, and its costs.
+        family: Its family as JSON, with its name; enough to fit it again.
+        score: The mean over its folds; nan where it has none.
+        low: The 95 % credible interval of its mean score, corrected for training sets that overlap.
+        high: The same.
+        others: The means of the other metrics.
+    """
+
+    candidate: Candidate
+    family: Mapping[str, Any]
+    score: float
+    low: float
+    high: float
+    others: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        return self.candidate.name
+
+    @property
+    def folds(self) -> int:
+        """How many it finished."""
+        return int(self.candidate.finished.sum())
+
+
+@dataclass(frozen=True)
+class Board:
+    """What a comparison found.
+
+    Attributes:
+        verdict: What wins, how sure that is, and what to take; ``verdict.words`` says it.
+        lines: The candidates, the best first, then those without a score.
+        metric: What they are compared by.
+        rows: Rows with a known target.
+        folds: How many there are.
+        how: How they were drawn.
+        leaks: What may make all scores look better than they are.
+        notes: What else a person should know.
+        complete: Whether all candidates were asked on all folds, but for those that failed.
+        model: What was taken, learnt from all rows: a fitted estimator; None where there is none.
+
+    Example:
+        >>> import lamina
+        >>> table = {"x": [i / 100 for i in range(200)], "y": ["low"] * 100 + ["high"] * 100}
+        >>> board = lamina.compare(table, "y", families=["constant", "linear"], folds=3, monitor=None)
+        >>> board.verdict.take, [line.name for line in board.lines]
+        ('linear', ['linear', 'always the same'])
+    """
+
+    verdict: Verdict
+    lines: tuple[Line, ...]
+    metric: Metric
+    rows: int
+    folds: int
+    how: str
+    leaks: tuple[Leak, ...] = ()
+    notes: tuple[str, ...] = ()
+    complete: bool = True
+    model: Any = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        frame = self.to_frame().select("candidate", self.metric.name, "low", "high", "fit_seconds", "predict_micros", "bytes")
+        with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=-1, tbl_cols=-1):
+            return f"{self.verdict.words}\n{frame}"
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row for each candidate: mean score and interval, the other metrics, costs, folds, why it failed."""
+        rows = [
+            {
+                "candidate": line.name,
+                self.metric.name: line.score,
+                "low": line.low,
+                "high": line.high,
+                **line.others,
+                "fit_seconds": line.candidate.fit_seconds,
+                "predict_micros": line.candidate.predict_micros,
+                "bytes": line.candidate.bytes,
+                "folds": line.folds,
+                "taken": line.name == self.verdict.take,
+                "failed": line.candidate.failed,
+            }
+            for line in self.lines
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it but the model, as plain values; numbers that are none are None."""
+        content = {
+            "verdict": self.verdict.to_json(),
+            "candidates": [dataclasses.asdict(line) for line in self.lines],
+            "metric": self.metric.name,
+            "rows": self.rows,
+            "folds": self.folds,
+            "how": self.how,
+            "leaks": [leak.to_json() for leak in self.leaks],
+            "notes": list(self.notes),
+            "complete": self.complete,
+        }
+        return _plain(content)
+
+    def picture(self, path: str | Path) -> Path:
+        """Draw scores against seconds to learn, with the front of those that nothing beats in both, as an SVG file."""
+        from lamina.comparison.picture import draw
+
+        return draw(self, Path(path))
+
+
+def make_board(
+    candidates: Mapping[str, Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    *,
+    metric: Metric,
+    folds: Folds,
+    rows: int,
+    rope: float | None = None,
+    **rest: Any,
+) -> Board:
+    """From what is written down of each candidate and fold.
+
+    Args:
+        candidates: The family of each as JSON, by name.
+        results: Events with ``name``, ``fold`` and either ``scores`` and costs or ``failed``.
+        metric: What to compare by.
+        folds: What they were asked about.
+        rows: Rows with a known target.
+        rope: The smallest difference that matters; None for the metric's own.
+        rest: Fields of :class:`Board`.
+    """
+    by_name: dict[str, list[Mapping[str, Any]]] = {name: [] for name in candidates}
+    for result in results:
+        by_name[result["name"]].append(result)
+    lines = [_line(name, candidates[name], found, metric, folds) for name, found in by_name.items()]
+    sign = -1 if metric.greater else 1
+    lines.sort(key=lambda line: (not line.folds, sign * line.score if line.folds else 0.0))
+    verdict = decide(
+        [line.candidate for line in lines],
+        metric=metric,
+        rows=rows,
+        test_share=folds.test_share,
+        rope=rope,
+    )
+    notes = (*rest.pop("notes", ()), *_alike(by_name))
+    return Board(verdict, tuple(lines), metric, rows, len(folds), folds.how, notes=notes, **rest)
+
+
+def _line(name: str, family: Mapping[str, Any], found: Sequence[Mapping[str, Any]], metric: Metric, folds: Any) -> Line:
+    done = {result["fold"]: result for result in found if not result.get("failed")}
+    scores = tuple(
+        float(done[fold]["scores"].get(metric.name, np.nan)) if fold in done else np.nan for fold in range(len(folds))
+    )
+    failed = next((str(result["failed"]) for result in found if result.get("failed")), "")
+
+    def middle(cost: str) -> float:
+        return float(np.median([result[cost] for result in done.values()])) if done else float("nan")
+
+    candidate = Candidate(
+        name, scores, middle("fit_seconds"), middle("predict_micros"), int(middle("bytes")) if done else 0, failed
+    )
+    finite = np.array(scores)[candidate.finished]
+    low, high = float("nan"), float("nan")
+    if len(finite) > 1:
+        low, high = np.clip(interval(finite, test_share=folds.test_share), metric.lowest, metric.highest).tolist()
+    others = {
+        other: float(np.mean([result["scores"][other] for result in done.values()]))
+        for other in METRICS
+        if other != metric.name and done and all(other in result["scores"] for result in done.values())
+    }
+    return Line(candidate, dict(family), float(finite.mean()) if len(finite) else float("nan"), low, high, others)
+
+
+def _alike(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Candidates that say the same of every row of every fold that both finished."""
+    marks = {name: {r["fold"]: r["same"] for r in found if "same" in r} for name, found in results.items()}
+    notes, names = [], list(marks)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            shared = marks[one].keys() & marks[other].keys()
+            if shared and all(marks[one][fold] == marks[other][fold] for fold in shared):
+                notes.append(f"{one} and {other} say the same of every row: they count as one")
+    return notes
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

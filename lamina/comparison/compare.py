@@ -1,0 +1,208 @@
+"""Every candidate on the same folds: what to ask, asking it, and the board."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lamina.comparison.board import Board, make_board
+from lamina.comparison.folds import draw
+from lamina.comparison.runner import Job, Monitor, results, work
+from lamina.comparison.statistics import choose_metric
+from lamina.comparison.verdict import BASELINE
+from lamina.data.leaks import find_leaks
+from lamina.data.schema import Schema
+from lamina.data.task import Task, usable_rows
+from lamina.errors import OptionError, RunError
+from lamina.families import CLASSICAL, Family, choose_family, make_family
+from lamina.learn import Settings, first_of_doubles, learn
+from lamina.model import Model
+from lamina.options import Options, option
+from lamina.train.run import Run
+
+#: Libraries that a person may have, by the family that needs them.
+FOREIGN = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost"}
+
+
+@dataclass
+class Terms(Options):
+    """On what terms candidates are compared.
+
+    Example:
+        >>> Terms(folds=10, repeats=2).check().folds
+        10
+    """
+
+    folds: int = option(5, "parts that the rows are dealt into", low=2, high=100)
+    repeats: int | str = option(
+        "auto",
+        "times that the rows are dealt anew; auto is 3, 2 from 5,000 rows on, 1 from 20,000 rows on",
+        low=1,
+        high=100,
+        choices=("auto",),
+        kind=int,
+    )
+    metric: str = option("auto", "what candidates are compared by")
+    rope: float | None = option(None, "smallest difference that matters, in the metric's units", low=0, kind=float)
+    time_limit: float | None = option(None, "seconds that one fit may take", low=1, kind=float)
+    memory_limit: float | None = option(None, "gigabytes that one process may take", low=0.1, kind=float)
+    workers: int | None = option(None, "processes side by side; None is one for each core", low=1, high=1024, kind=int)
+
+    def dealt(self, rows: int) -> int:
+        """How often the rows are dealt."""
+        if self.repeats != "auto":
+            return int(self.repeats)
+        # Of 100 pairs of forests 0.02 of accuracy apart, dealing once, twice and three times finds 36, 58 and 69 at 5,000 rows,
+        # and 90, 100 and 100 at 20,000 (python -m benchmarks verdicts).
+        return 1 if rows >= 20_000 else 2 if rows >= 5_000 else 3
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are."""
+        return self.workers or _cores()
+
+    @property
+    def threads(self) -> int:
+        """How many cores each process may use."""
+        return max(1, _cores() // self.processes)
+
+
+def compare(
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    families: Any,
+    terms: Terms,
+    run: Run,
+    monitor: Monitor | None = None,
+) -> tuple[Board, Model | None]:
+    """Ask every candidate about the same folds, write down what comes of it, and judge.
+
+    A run that was begun on the same rows and terms is gone on with: what is written down is not asked again.
+
+    Args:
+        table: Features, target, and what the roles name.
+        settings: What is asked for, as for a fit; its family means nothing.
+        families: "auto", or names and families, or those by the name they are to have on the board.
+        terms: On what terms.
+        run: A folder with the data, see :func:`lamina.api.start_run`.
+        monitor: Called with events ``compare`` (once: candidates, folds, leaks, notes) and ``job``.
+
+    Returns:
+        The board, and the model of the candidate to take, learnt from all rows; None where there is none, or after Ctrl-C.
+    """
+    terms.check()
+    schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
+    known, missing_note = usable_rows(table, settings.targets)
+    if settings.unique:
+        known &= first_of_doubles(table).to_numpy()
+    rows = table if known.all() else table.filter(pl.Series(known))
+    task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=1).fit(rows)
+    metric = choose_metric(terms.metric, task.kind, frequencies=task.frequencies or ())
+    candidates = choose_candidates(families, schema)
+    folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.dealt(len(rows)), seed=settings.seed)
+    leaks = find_leaks(rows, schema, task, seed=settings.seed)
+    notes = tuple(note for note in (missing_note, *folds.notes) if note)
+
+    parts = {f"train{i}": part for i, part in enumerate(folds.train)} | {f"test{i}": part for i, part in enumerate(folds.test)}
+    np.savez(run.folder / "folds.npz", known=np.flatnonzero(known), **parts)  # pyright: ignore[reportArgumentType]
+    if monitor:
+        monitor(
+            {"event": "compare", "candidates": candidates, "folds": folds, "leaks": leaks, "notes": notes, "rows": len(rows)}
+        )
+    done = {(result["name"], result["fold"]) for result in results(run)}
+    jobs = [
+        Job(name, family, fold) for fold in range(len(folds)) for name, family in candidates.items() if (name, fold) not in done
+    ]
+    limits = {"time_limit": terms.time_limit, "memory_limit": terms.memory_limit}
+    complete = work(run, jobs, workers=terms.processes, limits=limits, monitor=monitor) if jobs else True
+    board = make_board(
+        candidates,
+        list(results(run)),
+        metric=metric,
+        folds=folds,
+        rows=len(rows),
+        rope=terms.rope,
+        leaks=leaks,
+        notes=notes,
+        complete=complete,
+    )
+    if not complete or not board.verdict.take:
+        return board, None
+    chosen = dict(candidates[board.verdict.take])
+    if monitor:
+        monitor({"event": "refit", "name": board.verdict.take})
+    family = make_family(chosen.pop("name")).from_json(chosen)
+    return board, learn(table, dataclasses.replace(settings, family=family), monitor=monitor)
+
+
+def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]]:
+    """The families as JSON, by the names they have on the board.
+
+    "auto" is always the same answer, then the classical families from the cheapest on, with those whose libraries are there,
+    and the network that :func:`lamina.families.choose_family` takes for such columns.
+
+    Raises:
+        OptionError: A family is unknown or reads none of the columns, or there are not enough, or two of one name.
+    """
+    if isinstance(families, str) and families == "auto":
+        there = [name for name in CLASSICAL if name not in FOREIGN or importlib.util.find_spec(FOREIGN[name])]
+        families = [*there, "auto"]
+    if isinstance(families, str | Family):
+        families = [families]
+    if isinstance(families, Mapping):
+        named = list(families.items())
+    elif isinstance(families, Sequence):
+        named = [(None, family) for family in families]
+    else:
+        raise OptionError(f"families is {families!r}, expected 'auto', a list of names and families, or a dict of them by name")
+    chosen: dict[str, dict[str, Any]] = {}
+    for name, given in named:
+        family, _ = choose_family(given, schema)
+        called = str(name or (BASELINE if family.name == "constant" else family.name))
+        number = 2
+        while name is None and called in chosen:
+            called, number = f"{family.name} {number}", number + 1
+        if called in chosen:
+            raise OptionError(f"two candidates are called {called!r}; give them different names")
+        chosen[called] = {"name": family.name, **family.to_json()}
+    if not chosen:
+        raise OptionError("there is no candidate; name at least one family")
+    return chosen
+
+
+def question(families: Any, table: pl.DataFrame, settings: Settings, terms: Terms) -> dict[str, Any]:
+    """What a run has to be about to be gone on with: candidates and folds. Limits and the metric may change."""
+    schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
+    return {"candidates": choose_candidates(families, schema), "folds": terms.folds, "repeats": terms.repeats}
+
+
+def check_same(run: Run, question: Mapping[str, Any], fingerprint: str) -> None:
+    """Going on is for the same question about the same rows only; candidates may be added.
+
+    Raises:
+        RunError: It is another one.
+    """
+    before = dict(run.settings.get("candidates") or {})
+    asked: Mapping[str, Any] = question["candidates"]
+    remedy = "give the same, or take another folder with run="
+    if "candidates" not in run.settings:
+        raise RunError(f"{run.folder} holds a run that is no comparison; take another folder with run=")
+    if run.settings["data"]["fingerprint"] != fingerprint:
+        raise RunError(f"the comparison in {run.folder} was begun on other rows; {remedy}")
+    changed = [name for name, family in before.items() if asked.get(name, family) != family]
+    others = [name for name in ("folds", "repeats", "asked") if run.settings.get(name) != question[name]]
+    if changed or others:
+        what = f"another {changed[0]!r}" if changed else "other settings" if others[0] == "asked" else f"other {others[0]}"
+        raise RunError(f"the comparison in {run.folder} was begun with {what}; {remedy}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

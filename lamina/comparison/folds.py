@@ -1,0 +1,152 @@
+"""Folds: which rows each candidate learns from and which it is asked about; the very same for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from lamina.data.schema import Schema
+from lamina.data.split import ROLES, fixed
+from lamina.data.task import Task, count_rows
+from lamina.errors import DataError, OptionError
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Train and test rows of each fold, how they were drawn, and what a person should know.
+
+    Attributes:
+        train: For each fold the positions of the rows to learn from, rising.
+        test: For each fold the positions of the rows to be asked about, rising.
+        how: In words.
+        notes: What a person should know.
+    """
+
+    train: tuple[np.ndarray, ...]
+    test: tuple[np.ndarray, ...]
+    how: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    @property
+    def test_share(self) -> float:
+        """Rows of a test part by the rows of its fold, the mean over folds: how much training sets overlap follows from it."""
+        return float(np.mean([len(test) / (len(test) + len(train)) for train, test in zip(self.train, self.test, strict=True)]))
+
+
+def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, repeats: int = 1, seed: int = 0) -> Folds:
+    """Draw folds as the roles of the columns say, by scikit-learn's splitters.
+
+    At random and class by class; with a column of groups each group wholly on one side; with a column of time always from the
+    past to the future (the first part only trains, and repeats would draw the same again, so there is one); with a split column
+    the one fold that it says.
+
+    Raises:
+        OptionError: A number is out of bounds.
+        DataError: There are fewer groups, times or rows than folds.
+
+    Example:
+        >>> table = pl.DataFrame({"x": range(10), "y": ["a", "b"] * 5})
+        >>> schema = Schema.infer(table, target="y")
+        >>> found = draw(table, schema, Task.infer(table, "y"), folds=5, repeats=2)
+        >>> len(found), found.how, len(found.test[0])
+        (10, '5 folds at random, class by class, 2 times', 2)
+    """
+    for name, value, low, high in (("folds", folds, 2, 100), ("repeats", repeats, 1, 100)):
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise OptionError(f"{name} is {value!r}, expected a whole number between {low} and {high}")
+    by = [column for column in schema.columns if column.role in ROLES]
+    if len(by) > 1:
+        given = ", ".join(f"{column.name} ({column.role})" for column in by)
+        raise DataError(f"{len(by)} columns say how to split: {given}; keep one of them and give the others the role 'ignored'")
+    codes = task.encode(table) if task.classes is not None else None
+    notes: list[str] = []
+    if by and by[0].role == "split":
+        pairs, how = [_said(table[by[0].name])], f"as the column {by[0].name} says, so there is one fold"
+    elif by and by[0].role == "time":
+        pairs, how = _by_time(table[by[0].name], folds), f"{folds} folds from the past to the future by {by[0].name}"
+    else:
+        column = table[by[0].name] if by else None
+        pairs = [pair for number in range(repeats) for pair in _drawn(codes, len(table), column, folds, seed + number)]
+        how = f"{folds} folds at random" + (
+            f", each {by[0].name} wholly on one side" if by else ", class by class" * (codes is not None)
+        )
+        how += f", {repeats} times" if repeats > 1 else ""
+    if codes is not None:
+        notes += _rare(codes, task, pairs)
+    train, test = zip(*((np.sort(train), np.sort(test)) for train, test in pairs), strict=True)
+    return Folds(train, test, how, tuple(notes))
+
+
+def _drawn(
+    codes: np.ndarray | None, rows: int, groups: pl.Series | None, folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold
+
+    if rows < folds:
+        raise DataError(f"{count_rows(rows)} cannot make {folds} folds; give more rows, or fewer folds")
+    nothing = np.zeros((rows, 1))
+    if groups is not None:
+        member = groups.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+        if (known := len(np.unique(member))) < folds:
+            raise DataError(
+                f"the group column {groups.name!r} has {known} groups, which cannot make {folds} folds; take fewer folds"
+            )
+        if codes is None:
+            return list(GroupKFold(folds, shuffle=True, random_state=seed).split(nothing, groups=member))
+        return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(nothing, codes, member))
+    if codes is None:
+        return list(KFold(folds, shuffle=True, random_state=seed).split(nothing))
+    # scikit-learn's StratifiedKFold refuses classes with fewer rows than folds; dealt out like cards, each fold gets its share.
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(rows)
+    order = order[np.argsort(codes[order], kind="stable")]
+    fold = np.empty(rows, dtype=np.int64)
+    fold[order] = np.arange(rows) % folds
+    return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(folds)]
+
+
+def _by_time(column: pl.Series, folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The times in folds + 1 parts of about as many rows; each part but the first is told from all before it."""
+    if column.dtype == pl.String:
+        column = column.str.to_datetime(time_zone="UTC", strict=False)
+    if not (column.dtype.is_numeric() or column.dtype.is_temporal()) or column.null_count() == len(column):
+        raise DataError(f"the time column {column.name!r} holds neither dates nor numbers; name another column or none")
+    rank = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)  # rows without a time only train
+    counts = np.bincount(rank)
+    part = (np.cumsum(counts) - counts) * (folds + 1) // len(rank)  # of each time
+    present = np.unique(part[1:])
+    if len(present) < folds + 1:
+        raise DataError(
+            f"the time column {column.name!r} has too few different times for {folds} folds from the past to the future; "
+            "take fewer folds"
+        )
+    of_row = part[rank]
+    of_row[rank == 0] = -1
+    return [(np.flatnonzero(of_row < number), np.flatnonzero(of_row == number)) for number in present[1:]]
+
+
+def _said(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    held, unused = fixed(column, [])
+    return np.flatnonzero(~held & ~unused), np.flatnonzero(held)
+
+
+def _rare(codes: np.ndarray, task: Task, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:
+    """Classes that some fold cannot learn, or none can be asked about."""
+    notes, classes = [], task.classes or ()
+    for name, parts in (("learnt from", [train for train, _ in pairs]), ("asked about", [test for _, test in pairs])):
+        absent = np.sum([np.bincount(codes[part], minlength=len(classes)) == 0 for part in parts], axis=0)
+        short = np.flatnonzero(absent)
+        if len(short):
+            shown = ", ".join(repr(classes[code]) for code in short[:3]) + (", ..." if len(short) > 3 else "")
+            which = f"class {shown} has" if len(short) == 1 else f"{len(short)} classes ({shown}) have"
+            most = int(absent[short].max())
+            notes.append(f"{which} no row to be {name} in up to {most} of {len(pairs)} folds: too few rows for so many folds")
+    for train, _ in pairs:
+        if len(np.unique(codes[train])) < 2:
+            raise DataError("a fold would have one class only to learn from; take fewer folds, or split another way")
+    return notes

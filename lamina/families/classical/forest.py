@@ -1,0 +1,257 @@
+"""Random forest: many deep trees, each grown on rows and columns drawn at random, answering together."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
+from lamina.families.classical.matrix import columns, ordered
+from lamina.families.classical.trees import Trees
+from lamina.options import option
+
+if TYPE_CHECKING:
+    import torch
+
+#: Trees that are grown between two words about how far it is.
+_AT_ONCE = 10
+_ROWS_AT_ONCE = 16_384
+_MIDDLE = (0.1, 0.9)
+
+
+@dataclass
+class Forest(ClassicalFamily):
+    """Bagged trees on random subsets of the columns (Breiman 2001, https://doi.org/10.1023/A:1010933404324).
+
+    scikit-learn grows the trees, or scikit-learn-intelex where it is installed. What is kept are plain arrays, so an answer
+    depends on neither. Each row is answered by the trees that did not learn from it: *out of bag*. So no rows are held
+    back, unless a column says which (group, time, split).
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from lamina import Classifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = Classifier(Forest(trees=50), random_state=0).fit(X, y)
+        >>> model.model_.card["validation"]["accuracy"] > 0.9
+        True
+    """
+
+    name: ClassVar[str] = "forest"
+    out_of_bag: ClassVar[bool] = True
+    scaling: ClassVar[str] = "none"
+
+    trees: int = option(100, "how many trees", low=1, high=100_000)
+    subset: str | float | None = option(
+        "auto",
+        "columns that each split may choose from: their square root, their binary logarithm, a share, or all (None); auto is "
+        "the square root for classes and all for values",
+        low=1e-6,
+        high=1,
+        choices=("auto", "sqrt", "log2", None),
+        kind=float,
+    )
+    leaf: int = option(1, "fewest rows in a leaf", low=1, high=1_000_000)
+    depth: int | None = option(None, "most questions from the root to a leaf", low=1, high=10_000, choices=(None,), kind=int)
+    vote: str = option(
+        "mean", "trees answer with the mean of their shares, or with the class most of them name", choices=("mean", "mode")
+    )
+    vocabulary: int = option(1_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
+
+    def fit(self, rows: Rows, held: Rows, how: Fitting) -> Grown:
+        X = ordered(rows.blocks)
+        grower = self._grower(X, how)
+        y = rows.target.reshape(-1) if rows.target.size == len(X) else rows.target
+        # scikit-learn-intelex grows all at once.
+        stops = [*range(_AT_ONCE, self.trees, _AT_ONCE), self.trees] if grower.warm_start else [self.trees]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # such rows are left out below
+            for stop in stops:
+                grower.set_params(n_estimators=stop, oob_score=stop == self.trees)
+                grower.fit(X, y, sample_weight=rows.weight)
+                how.tell(stop / self.trees)
+        return Grown.gather(grower, X, rows, how, mode=self.vote == "mode")
+
+    def _grower(self, X: np.ndarray, how: Fitting) -> Any:
+        classes = how.task.kind == "classification"
+        ensemble, fast = _ensemble(X)
+        maker = ensemble.RandomForestClassifier if classes else ensemble.RandomForestRegressor
+        return maker(
+            max_features=("sqrt" if classes else 1.0) if self.subset == "auto" else self.subset,
+            min_samples_leaf=self.leaf,
+            max_depth=self.depth,
+            warm_start=not fast,
+            n_jobs=how.threads,
+            random_state=how.seed % 2**32,
+        )
+
+
+def _ensemble(X: np.ndarray) -> tuple[Any, bool]:
+    """scikit-learn-intelex where it is installed and no value is missing, which it does not know; else scikit-learn."""
+    with contextlib.suppress(ImportError):
+        if np.isfinite(X).all():
+            from sklearnex import ensemble  # pyright: ignore[reportMissingImports]
+
+            return ensemble, True
+    from sklearn import ensemble
+
+    return ensemble, False
+
+
+@dataclass(frozen=True)
+class Grown:
+    """The predictor of a forest.
+
+    Attributes:
+        trees: Where each row comes to.
+        value: What each leaf says, leaves in the order of the nodes: shares of the classes or values; float32 (leaves, K).
+        drawn: The value of one training row of each leaf, drawn at random; float32 (leaves, K), empty for classes.
+        mode: Does each tree name one class?
+        importance: How much each column of the table lowers the impurity, summing to 1.
+        out_of_bag: What trees said of each training row that had not learnt from it, NaN where all had; not kept in files.
+        out_of_bag_spread: The same of :meth:`spread`.
+    """
+
+    trees: Trees
+    value: np.ndarray
+    drawn: np.ndarray
+    mode: bool
+    importance: Mapping[str, float]
+    out_of_bag: np.ndarray | None = field(default=None, compare=False)
+    out_of_bag_spread: np.ndarray | None = field(default=None, compare=False)
+    kind: ClassVar[str] = "forest"
+    counted: ClassVar[str] = "nodes"
+
+    @classmethod
+    def gather(cls, grower: Any, X: np.ndarray, rows: Rows, how: Fitting, *, mode: bool) -> Self:
+        """From what scikit-learn grew."""
+        classes = None if how.task.classes is None else len(how.task.classes)
+        grown = [estimator.tree_ for estimator in grower.estimators_]
+        trees = Trees.gather(grown, X.shape[1])
+        value = np.concatenate([tree.value.reshape(tree.node_count, -1)[tree.children_left < 0] for tree in grown])
+        if classes is None:
+            said = grower.oob_prediction_.reshape(len(X), -1)
+            said = np.where((said == 0).all(1, keepdims=True), np.nan, said)
+        else:
+            value = _all_classes(value, grower.classes_, classes)
+            value /= value.sum(1, keepdims=True)
+            said = _all_classes(grower.oob_decision_function_, grower.classes_, classes)
+            with np.errstate(invalid="ignore"):
+                said /= said.sum(1, keepdims=True)  # NaN for rows that all trees had
+        importance: dict[str, float] = {}
+        for name, share in zip(columns(rows.inputs), grower.feature_importances_, strict=True):
+            importance[name] = importance.get(name, 0.0) + float(share)
+        found = cls(trees, value.astype(np.float32), np.empty((0, 0), np.float32), mode, importance, said)
+        return found if classes is not None else found._with_drawn(grower, X, rows, how)
+
+    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+        X = ordered(blocks)
+        parts = [self._mean(self._values, self._leaves(X[start : start + _ROWS_AT_ONCE])) for start in _starts(rows)]
+        said = np.concatenate(parts)
+        return said / said.sum(1, keepdims=True) if not len(self.drawn) else said
+
+    def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
+        """How far apart the values are that training rows had where this row comes to: half of the middle 80 %; (N, K).
+
+        A quantile regression forest (Meinshausen 2006) that remembers one row of each leaf, as the R package quantregForest
+        does. None for classes.
+        """
+        if not len(self.drawn):
+            return None
+        low, high = self.quantiles(blocks, rows, _MIDDLE)
+        return (high - low) / 2
+
+    def quantiles(self, blocks: Mapping[str, Any], rows: int, levels: tuple[float, ...]) -> np.ndarray:
+        """Quantiles of the values that training rows had where each row comes to; (levels, N, K)."""
+        X = ordered(blocks)
+        parts = [self.drawn[self._leaves(X[start : start + _ROWS_AT_ONCE])] for start in _starts(rows)]
+        return np.concatenate([np.quantile(part, levels, axis=1) for part in parts], axis=1)
+
+    def size(self) -> int:
+        return len(self.trees.feature)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"columns": self.trees.columns, "mode": self.mode, "importance": dict(self.importance)}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        import torch
+
+        arrays = {**self.trees.to_arrays(), "value": self.value, "drawn": self.drawn}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    @classmethod
+    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        trees = Trees.from_arrays(arrays, content["columns"])
+        return cls(trees, arrays["value"], arrays["drawn"], content["mode"], content["importance"])
+
+    def _leaves(self, X: np.ndarray) -> np.ndarray:
+        """The number of the leaf, among leaves, that each row comes to in each tree (N, trees)."""
+        import torch
+
+        return self._rank[self.trees.leaves(X, torch.get_num_threads())]
+
+    @cached_property
+    def _rank(self) -> np.ndarray:
+        return (np.cumsum(self.trees.feature < 0) - 1).astype(np.int32)
+
+    @cached_property
+    def _values(self) -> torch.Tensor:
+        import torch
+
+        if self.mode:
+            named = np.zeros_like(self.value)
+            named[np.arange(len(named)), self.value.argmax(1)] = 1
+            return torch.from_numpy(named)
+        return torch.from_numpy(self.value)
+
+    @staticmethod
+    def _mean(values: torch.Tensor, leaves: np.ndarray) -> np.ndarray:
+        """The mean over trees, in float32 as the leaves are: much faster than in float64."""
+        import torch
+
+        leaves = np.ascontiguousarray(leaves)
+        return torch.nn.functional.embedding_bag(torch.from_numpy(leaves), values, mode="mean").double().numpy()
+
+    def _with_drawn(self, grower: Any, X: np.ndarray, rows: Rows, how: Fitting) -> Self:
+        """The same with a row drawn for each leaf, and the spread out of bag."""
+        target = rows.target.reshape(len(X), -1)
+        leaves = np.concatenate([self._leaves(X[start : start + _ROWS_AT_ONCE]) for start in _starts(len(X))])
+        drawn = np.zeros((len(self.value), target.shape[1]), dtype=np.float32)
+        learnt = np.ones(leaves.shape, dtype=bool)
+        # scikit-learn-intelex draws rows of its own, and does not say which
+        if samples := grower.estimators_samples_ if grower.warm_start else None:
+            learnt[:] = False
+            for number, sample in enumerate(samples):
+                learnt[sample, number] = True
+        # All rows of a leaf are written, in random order, and the last one stays; the order is another for each tree, else the
+        # same few rows would stay in all of them.
+        random = np.random.default_rng(how.seed)
+        for number in range(leaves.shape[1]):
+            some = random.permutation(np.flatnonzero(learnt[:, number]))
+            drawn[leaves[some, number]] = target[some]
+        spread = None
+        if samples:
+            values = np.where(learnt[:, :, None], np.nan, drawn[leaves])
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="All-NaN slice")
+                low, high = np.nanquantile(values, _MIDDLE, axis=1)
+            spread = (high - low) / 2
+        return dataclasses.replace(self, drawn=drawn, out_of_bag_spread=spread)
+
+
+def _starts(rows: int) -> range:
+    return range(0, max(rows, 1), _ROWS_AT_ONCE)
+
+
+def _all_classes(shares: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:
+    """A column for each class, also for those that no training row had."""
+    out = np.zeros((len(shares), classes))
+    out[:, np.asarray(known, dtype=np.int64)] = shares
+    return out

@@ -1,0 +1,148 @@
+"""What a model keeps so that its answers can be judged one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from lamina.data.schema import Schema
+from lamina.trust.calibration import Calibration
+from lamina.trust.conformal import Intervals, Sets
+from lamina.trust.novelty import Novelty
+from lamina.trust.view import View, scatter
+
+MOST_ROWS = 10_000
+MOST_SAID = 1_000_000
+"""Calibration is fitted to so many rows at most, and so many probabilities."""
+BACKGROUND = 64
+"""Training rows that are kept, for the values that reasons try instead of a row's own."""
+MOST_REASONED = 1_000
+"""With more plain columns no reasons are given: each would be asked about for every row."""
+PLAIN = ("number", "flag", "category", "date")
+
+_METHODS = {"temperature": "temperature", "isotonic": "temperature and an isotonic curve"}
+_PARTS: dict[str, Any] = {"calibration": Calibration, "sets": Sets, "intervals": Intervals, "novelty": Novelty, "view": View}
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """Calibration, conformal sets or intervals, novelty, and rows to compare with; each None where there was nothing to fit.
+
+    Attributes:
+        calibration: Corrects class probabilities.
+        sets: The classes that may be true.
+        intervals: The values that may be true, in standard deviations of the target, as the model is trained.
+        novelty: How unlike a row is to training rows.
+        view: What novelty looks at; None where it looks at a layer of the network.
+        background: Training rows, their plain columns only.
+    """
+
+    calibration: Calibration | None = None
+    sets: Sets | None = None
+    intervals: Intervals | None = None
+    novelty: Novelty | None = None
+    view: View | None = None
+    background: pl.DataFrame | None = None
+
+    def with_answers(
+        self, said: np.ndarray, truth: np.ndarray, *, spread: np.ndarray | None = None, ties: np.ndarray | None = None
+    ) -> Self:
+        """The same with calibration and sets fitted to classes, or intervals to values.
+
+        Args:
+            said: Class probabilities, or standardised values, of rows that were not learnt from; rows with one that is not
+                finite are passed over.
+            truth: Class codes, or standardised values.
+            spread: How unsure the model is of each value.
+            ties: What decides between rows of equal probability.
+
+        Shape:
+            said (N, classes) and truth (N,), or both (N, targets); spread (N, targets), ties (N,).
+        """
+        known = np.isfinite(said).all(axis=1)
+        if spread is not None:
+            known &= np.isfinite(spread).all(axis=1)
+        if not known.any():
+            return self
+        said, truth = said[known], truth[known]
+        if truth.ndim == 2:
+            intervals = Intervals.fit(said, truth, spread=None if spread is None else spread[known])
+            return dataclasses.replace(self, intervals=intervals)
+        most = min(MOST_ROWS, max(MOST_SAID // said.shape[1], 1))
+        some = np.random.default_rng(0).permutation(len(said))[:most]
+        sets = Sets.fit(said, truth, ties=None if ties is None else ties[known])
+        return dataclasses.replace(self, calibration=Calibration.fit(said[some], truth[some]), sets=sets)
+
+    def probabilities(self, said: np.ndarray) -> np.ndarray:
+        """What is said, with class probabilities corrected."""
+        return said if self.calibration is None else self.calibration.apply(said)
+
+    def ties(self, table: pl.DataFrame) -> np.ndarray | None:
+        """What decides between rows of equal probability: chance, drawn from the row itself, so that it stays the same."""
+        return None if self.view is None else scatter(self.view.rows(table))
+
+    def words(self) -> str:
+        """What is kept, as a person says it."""
+        found = []
+        if self.calibration is not None:
+            one = self.calibration
+            errors = (
+                f"error {one.error_before:.3f} -> {one.error_after:.3f}, log-loss {one.loss_before:.3f} -> {one.loss_after:.3f}"
+            )
+            plain = f"probabilities as they are (calibration error {one.error_before:.3f})"
+            found.append(plain if one.method == "none" else f"probabilities calibrated by {_METHODS[one.method]} ({errors})")
+        if self.sets is not None:
+            found.append(f"sets from {len(self.sets.scores):,} rows")
+        if self.intervals is not None:
+            found.append(f"intervals from {len(self.intervals.scores):,} rows")
+        if self.novelty is not None:
+            found.append("novelty by the columns" if self.view is not None else "novelty by the last layer")
+        if self.background is not None:
+            found.append(f"reasons by {len(self.background):,} training rows")
+        return ", ".join(found) or "nothing, as no rows were left to validate"
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: part.to_json() for name in _PARTS if (part := getattr(self, name)) is not None}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is large, by name."""
+        parts = ((name, getattr(self, name)) for name in ("sets", "intervals", "novelty"))
+        found = {f"{name}/{inner}": array for name, part in parts if part is not None for inner, array in part.arrays().items()}
+        if self.background is not None:
+            found["background"] = np.frombuffer(_packed(self.background), dtype=np.uint8)
+        return found
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        found: dict[str, Any] = {}
+        for name, content in values.items():
+            if name in ("sets", "intervals", "novelty"):
+                start = f"{name}/"
+                own = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
+                found[name] = _PARTS[name].from_json(content, own)
+            else:
+                found[name] = _PARTS[name].from_json(content)
+        if "background" in arrays:
+            found["background"] = pl.read_ipc(io.BytesIO(arrays["background"].tobytes()))
+        return cls(**found)
+
+
+def background(table: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
+    """The plain columns of a few training rows; None where there are none, or too many of them."""
+    names = [column.name for column in schema.features if column.kind in PLAIN]
+    if not names or len(names) > MOST_REASONED:
+        return None
+    some = np.sort(np.random.default_rng(0).permutation(len(table))[:BACKGROUND])
+    return table.select(names)[some]
+
+
+def _packed(table: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.write_ipc(buffer, compression="zstd")
+    return buffer.getvalue()

@@ -1,0 +1,104 @@
+"""Folds: every row is asked about once a deal, classes in proportion, groups whole, time forwards; and what is refused."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamina.comparison.folds import draw
+from lamina.data.schema import Schema
+from lamina.data.task import Task
+from lamina.errors import DataError, OptionError
+
+
+def drawn(table, target="y", roles=None, **asked):
+    schema = Schema.infer(table, target=target, roles=roles or {})
+    return draw(table, schema, Task.infer(table, target, min_class_rows=1), **asked)
+
+
+def classes(*counts):
+    labels = [label for label, count in zip("abcdef", counts, strict=False) for _ in range(count)]
+    return pl.DataFrame({"x": np.arange(len(labels)) / 7, "y": labels})
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    counts=st.lists(st.integers(3, 30), min_size=2, max_size=4),
+    folds=st.integers(2, 6),
+    repeats=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_every_row_is_asked_about_once_a_deal_and_each_class_in_proportion(counts, folds, repeats, seed):
+    table = classes(*counts)
+    found = drawn(table, folds=folds, repeats=repeats, seed=seed)
+    assert len(found) == folds * repeats
+    for start in range(0, len(found), folds):
+        asked = np.concatenate(found.test[start : start + folds])
+        assert sorted(asked) == list(range(len(table)))
+    codes = table["y"].rank("dense").to_numpy() - 1
+    for train, test in zip(found.train, found.test, strict=True):
+        assert sorted(np.concatenate([train, test])) == list(range(len(table)))
+        exact = np.bincount(codes, minlength=len(counts)) / folds
+        assert (np.abs(np.bincount(codes[test], minlength=len(exact)) - exact) < 1).all()
+    again = drawn(table, folds=folds, repeats=repeats, seed=seed)
+    assert all(np.array_equal(one, other) for one, other in zip(found.test, again.test, strict=True))
+
+
+def test_a_class_with_fewer_rows_than_folds_is_dealt_out_and_said():
+    found = drawn(classes(40, 2), folds=5)
+    assert found.notes == ("class 'b' has no row to be asked about in up to 3 of 5 folds: too few rows for so many folds",)
+    found = drawn(classes(40, 20, 1), folds=5)
+    assert found.notes == (
+        "class 'c' has no row to be learnt from in up to 1 of 5 folds: too few rows for so many folds",
+        "class 'c' has no row to be asked about in up to 4 of 5 folds: too few rows for so many folds",
+    )
+    with pytest.raises(DataError, match="a fold would have one class only to learn from; take fewer folds"):
+        drawn(classes(40, 1), folds=5)
+
+
+def test_a_group_is_wholly_on_one_side():
+    random = np.random.default_rng(0)
+    table = classes(60, 60).with_columns(pl.Series("who", random.integers(0, 12, 120)).cast(pl.String))
+    for target, kind in (("y", "class"), ("x", "value")):
+        found = drawn(table, target, roles={"who": "group"}, folds=4, repeats=2)
+        for train, test in zip(found.train, found.test, strict=True):
+            assert not set(table["who"].gather(train)) & set(table["who"].gather(test)), kind
+    assert found.how == "4 folds at random, each who wholly on one side, 2 times"
+    with pytest.raises(DataError, match="the group column 'who' has 12 groups, which cannot make 13 folds; take fewer folds"):
+        drawn(table, roles={"who": "group"}, folds=13)
+
+
+def test_time_runs_forwards():
+    days = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 4, 9), interval="1d", eager=True)
+    table = pl.DataFrame({"day": days, "x": np.arange(100) / 7, "y": ["a", "b"] * 50}).sample(fraction=1, shuffle=True, seed=1)
+    found = drawn(table, roles={"day": "time"}, folds=4)
+    assert (len(found), found.how) == (4, "4 folds from the past to the future by day")
+    for train, test in zip(found.train, found.test, strict=True):
+        assert table["day"].gather(train).max() < table["day"].gather(test).min()
+        assert 18 <= len(test) <= 22
+    assert [len(train) for train in found.train] == sorted(len(train) for train in found.train)
+    with pytest.raises(DataError, match="has too few different times for 4 folds"):
+        drawn(table.with_columns(pl.lit(1).alias("day")), roles={"day": "time"}, folds=4)
+    with pytest.raises(DataError, match="holds neither dates nor numbers"):
+        drawn(table.with_columns(pl.lit("soon").alias("day")), roles={"day": "time"}, folds=4)
+
+
+def test_a_split_column_is_one_fold():
+    table = classes(10, 10).with_columns(pl.Series("part", ["train", "test"] * 10))
+    found = drawn(table, roles={"part": "split"})
+    assert found.how == "as the column part says, so there is one fold"
+    assert found.test[0].tolist() == list(range(1, 20, 2))
+    assert found.test_share == 0.5
+
+
+def test_what_cannot_be_dealt_is_refused():
+    with pytest.raises(DataError, match="3 rows cannot make 5 folds; give more rows, or fewer folds"):
+        drawn(pl.DataFrame({"x": [1.5, 2.5, 3.5], "y": ["a", "b", "a"]}), folds=5)
+    with pytest.raises(OptionError, match="folds is 1, expected a whole number between 2 and 100"):
+        drawn(classes(9, 9), folds=1)
+    with pytest.raises(OptionError, match="repeats is 0, expected a whole number between 1 and 100"):
+        drawn(classes(9, 9), repeats=0)
+    table = classes(9, 9).with_columns(pl.lit("a").alias("g"), pl.int_range(18).alias("t"))
+    with pytest.raises(DataError, match=r"2 columns say how to split: g \(group\), t \(time\); keep one"):
+        drawn(table, roles={"g": "group", "t": "time"})

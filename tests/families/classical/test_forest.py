@@ -1,0 +1,120 @@
+"""The forest is scikit-learn's, read out of plain arrays; and what it says besides is right."""
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from lamina.families import Forest
+from lamina.families.classical.forest import Grown
+from lamina.families.classical.matrix import ordered
+from tests.families.classical.helpers import KINDS, blocks, how, make
+
+pytestmark = pytest.mark.filterwarnings("ignore:Some inputs do not have OOB")  # of scikit-learn's own forests of 20 trees
+
+
+def peer(kind: str, rows, **more):
+    maker = RandomForestClassifier if kind in ("binary", "classes") else RandomForestRegressor
+    target = rows.target[:, 0] if kind == "value" else rows.target
+    features = "sqrt" if kind in ("binary", "classes") else 1.0
+    found = maker(20, max_features=features, random_state=3, oob_score=True, **more)
+    return found.fit(ordered(rows.blocks), target, rows.weight)
+
+
+def grow(kind: str, rows, **options) -> Grown:
+    return Forest(**{"trees": 20, **options}).fit(rows, rows, how(kind, seed=3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_it_answers_as_scikit_learns_does_also_out_of_bag(kind, weighted):
+    weight = np.random.default_rng(9).random(300) + 0.1 if weighted else None
+    rows = make(kind, missing=True, weight=weight)
+    found, theirs = grow(kind, rows), peer(kind, rows)
+    new = blocks(70, 5, missing=True)
+    said = found.said(new, 70)
+    if kind in ("binary", "classes"):
+        known = theirs.classes_
+        expected, out_of_bag = theirs.predict_proba(ordered(new)), theirs.oob_decision_function_
+        np.testing.assert_allclose(said.sum(1), 1, atol=1e-12)
+        assert not np.delete(said, known, axis=1).any()
+        said, ours = said[:, known], found.out_of_bag[:, known]
+    else:
+        expected = theirs.predict(ordered(new)).reshape(70, -1)
+        out_of_bag, ours = theirs.oob_prediction_.reshape(300, -1), found.out_of_bag
+    np.testing.assert_allclose(said, expected, atol=1e-6)
+    seen = ~np.isnan(ours).any(1)
+    assert seen.mean() > 0.99
+    np.testing.assert_allclose(ours[seen], out_of_bag[seen], atol=1e-12)
+
+
+def test_each_tree_names_one_class_by_majority():
+    rows = make("classes")
+    found, theirs = grow("classes", rows, vote="mode", leaf=7), peer("classes", rows, min_samples_leaf=7)
+    new = blocks(50, 6)
+    named = np.stack([tree.predict_proba(ordered(new)).argmax(1) for tree in theirs.estimators_])
+    shares = np.stack([(named == place).mean(0) for place in range(len(theirs.classes_))], axis=1)
+    np.testing.assert_allclose(found.said(new, 50)[:, theirs.classes_], shares, atol=1e-6)
+
+
+def test_quantiles_are_those_of_a_quantile_regression_forest():
+    """Meinshausen 2006, computed by hand: every training row weighs its share of the leaves that the row to answer comes to."""
+    rows = make("value", 400)
+    trees = 150
+    found = Forest(trees=trees, leaf=5).fit(rows, rows, how("value", seed=3))
+    new = blocks(40, 8)
+    ours = found.quantiles(new, 40, (0.1, 0.5, 0.9))[:, :, 0]
+    y = rows.target[:, 0]
+    theirs = RandomForestRegressor(trees, max_features=1.0, min_samples_leaf=5, random_state=3)
+    theirs.fit(ordered(rows.blocks), y)
+    weight = np.zeros((40, len(y)))
+    for tree, sample in zip(theirs.estimators_, theirs.estimators_samples_, strict=True):
+        learnt, asked = tree.apply(ordered(rows.blocks)), tree.apply(ordered(new))
+        drawn = np.zeros(len(y))
+        drawn[sample] = 1
+        same = (learnt[None, :] == asked[:, None]) * drawn
+        weight += same / same.sum(1, keepdims=True) / trees
+    order = np.argsort(y)
+    reached = np.cumsum(weight[:, order], axis=1)
+    for place, (level, far) in enumerate(((0.1, 0.12), (0.5, 0.15), (0.9, 0.35))):  # one row of each leaf is drawn
+        exact = y[order][(reached < level).sum(1).clip(max=len(y) - 1)]
+        assert np.abs(ours[place] - exact).mean() < far
+    np.testing.assert_allclose(found.spread(new, 40)[:, 0], (ours[2] - ours[0]) / 2, atol=1e-6)
+
+
+def test_the_spread_out_of_bag_is_that_of_trees_that_had_not_learnt_from_the_row():
+    rows = make("value", 200)
+    found = grow("value", rows, trees=60)
+    error = np.abs(found.out_of_bag - rows.target)[:, 0]
+    within = error <= found.out_of_bag_spread[:, 0]
+    assert 0.6 < within.mean() < 0.95  # half of the middle 80 %
+    assert found.out_of_bag_spread.shape == (200, 1)
+    assert grow("binary", make("binary")).spread(blocks(3), 3) is None
+
+
+def test_importance_sums_to_one_and_finds_what_counts():
+    rows = make("value", 500)
+    importance = grow("value", rows).importance
+    assert sum(importance.values()) == pytest.approx(1)
+    assert set(importance) == {"a", "b", "c", "d", "level0", "level1"}  # "a is missing" belongs to a
+    assert min(importance["a"], importance["b"], importance["level1"]) > max(importance["c"], importance["level0"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_alone_in_company_and_from_a_file_has_the_same_bits(kind):
+    found = grow(kind, make(kind, missing=True))
+    new = blocks(60, 5, missing=True)
+    together = found.said(new, 60)
+    alone = np.concatenate([found.said({name: block[i : i + 1] for name, block in new.items()}, 1) for i in range(60)])
+    assert np.array_equal(alone, together)
+    again = Grown.from_file(found.to_json(), found.tensors())
+    assert np.array_equal(again.said(new, 60), together)
+    if kind == "values":
+        assert np.array_equal(again.quantiles(new, 60, (0.3,)), found.quantiles(new, 60, (0.3,)))
+    assert found.said({name: block[:0] for name, block in new.items()}, 0).shape == (0, together.shape[1])
+
+
+def test_rows_in_the_bag_of_all_trees_have_no_answer_out_of_bag():
+    found = grow("binary", make("binary", 40), trees=2)
+    unseen = np.isnan(found.out_of_bag).all(1)
+    assert 0 < unseen.sum() < 40
+    assert not np.isnan(found.out_of_bag[~unseen]).any()

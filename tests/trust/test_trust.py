@@ -1,0 +1,248 @@
+"""What a fitted model says of its own answers, from the fit through the file to the table."""
+
+import re
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import lamina
+from lamina.data.schema import Schema
+from lamina.errors import OptionError
+from lamina.trust.trust import BACKGROUND, Trust, background
+from lamina.trust.view import FEWEST_LEVELS, MOST_NUMBERS, View, scatter
+
+QUICK = lamina.Recipe(epochs=8, batch_size=64, patience=None, learning_rate=5e-3, threads=1)
+NETWORK = lamina.FeedForward(hidden=(16,), members=4, bins=8, dropout=0.0)
+
+
+def table(rows: int, seed: int = 0) -> pl.DataFrame:
+    """Two numbers of which the second follows the first, a town, and a class that is right in nine of ten rows."""
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=rows)
+    town = draw.choice(["Bern", "Rome", "Oslo"], rows)
+    score = x + (town == "Rome")
+    flipped = draw.random(rows) < 0.1
+    return pl.DataFrame(
+        {
+            "x": x,
+            "twin": x + 0.05 * draw.normal(size=rows),
+            "town": town,
+            "class": np.where((score > 0.3) ^ flipped, "high", "low"),
+            "value": 10 * score + draw.normal(size=rows),
+        }
+    )
+
+
+def fit(target: str, family: Any, rows: int = 1200, **asked):
+    other = "value" if target == "class" else "class"
+    return lamina.fit(table(rows), target, family=family, drop=[other], recipe=QUICK, seed=0, monitor=None, **asked)
+
+
+@pytest.fixture(scope="module", params=[NETWORK, "forest", "linear"], ids=["network", "forest", "linear"])
+def classifier(request):
+    return fit("class", request.param)
+
+
+@pytest.fixture(scope="module", params=[NETWORK, "forest"], ids=["network", "forest"])
+def regressor(request):
+    return fit("value", request.param)
+
+
+def test_sets_hold_the_truth_as_often_as_asked(classifier):
+    new = table(3000, seed=1)
+    for coverage in (0.8, 0.9):
+        answers = classifier.predict(new, trust=True, coverage=coverage, because=False)
+        inside = [truth in said.split(" or ") for truth, said in zip(new["class"], answers["set"], strict=True)]
+        assert abs(np.mean(inside) - coverage) < 0.045  # 180 rows say so, with a standard deviation of 0.03 at 0.8
+
+
+def test_intervals_hold_the_truth_as_often_as_asked(regressor):
+    new = table(3000, seed=1)
+    answers = regressor.predict(new, trust=True, because=False)
+    inside = (answers["low"] <= new["value"]) & (new["value"] <= answers["high"])
+    assert abs(inside.mean() - 0.9) < 0.045
+    assert regressor.model_.trust.intervals.with_spread
+    width = (answers["high"] - answers["low"]).mean()
+    assert 3 < width < 8  # the noise alone asks for 3.3
+
+
+def test_calibrated_probabilities_come_with_the_same_label(classifier):
+    new = table(500, seed=1)
+    answers = classifier.predict(new, trust=True, because=False)
+    chances = answers.select("probability high", "probability low").to_numpy()
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+    assert (answers["class"].to_numpy() == classifier.predict(new).to_numpy()).all()
+    expected = classifier.model_.trust.calibration.apply(classifier.predict_proba(new))
+    np.testing.assert_allclose(chances, expected, atol=1e-6)
+
+
+def test_a_row_in_which_the_twins_part_is_unlike_training(classifier):
+    new = table(2000, seed=1)
+    assert abs(classifier.predict(new, trust=True, because=False)["unlike training"].mean() - 0.05) < 0.03
+    parted = new.with_columns(twin=-pl.col("x")).filter(pl.col("x").abs() > 1)
+    assert classifier.predict(parted, trust=True, because=False)["unlike training"].mean() > 0.9
+
+
+def test_reasons_name_the_columns_that_matter(regressor):
+    rows = pl.DataFrame({"x": [2.0, None], "twin": [2.0, None], "town": ["Rome", "Oslo"]})
+    first, second = regressor.predict(rows, trust=True)["because"]
+    assert "town Rome (+" in first
+    assert re.search(r"(x|twin) 2 \(\+", first)
+    assert "town Oslo (-" in second
+
+
+def test_what_was_given_is_shown_not_what_it_became():
+    rows = table(300).with_columns(sex=pl.Series(["man", "woman"] * 150), **{"class": pl.Series(["low", "high"] * 150)})
+    model = lamina.fit(rows, "class", family="linear", drop=["value"], seed=0, monitor=None)
+    assert "sex man (+" in model.predict(rows, trust=True)["because"][0]
+
+
+def test_several_targets_have_an_interval_and_reasons_each():
+    rows = table(300).with_columns(other=pl.col("value") * -2).drop("class")
+    model = lamina.fit(rows, ["value", "other"], family="forest", seed=0, monitor=None)
+    answers = model.predict(rows[:3], trust=True)
+    names = [
+        "low value",
+        "low other",
+        "high value",
+        "high other",
+        "unlike",
+        "unlike training",
+        "because value",
+        "because other",
+    ]
+    assert answers.columns == ["value", "other", *names]
+
+
+@pytest.mark.parametrize("family", [NETWORK, "forest"])
+def test_a_file_says_the_same_bit_by_bit(family, tmp_path):
+    model = fit("class", family, rows=200)
+    loaded = lamina.load(model.save(tmp_path / "m.lamina"))
+    new = table(50, seed=1)
+    assert loaded.predict(new, trust=True).equals(model.predict(new, trust=True))
+    kept, read = model.model_.trust, loaded.model_.trust
+    assert read.to_json() == kept.to_json()
+    assert {name: array.dtype for name, array in read.arrays().items()} == {n: a.dtype for n, a in kept.arrays().items()}
+
+
+def test_an_array_gets_a_polars_frame_and_pandas_gets_pandas():
+    pandas = pytest.importorskip("pandas")
+    rows = table(200)
+    X, y = rows.select("x", "twin").to_numpy(), rows["class"].to_numpy()
+    model = lamina.Classifier("linear", random_state=0).fit(X, y)
+    assert isinstance(model.predict(X[:3], trust=True), pl.DataFrame)
+    assert isinstance(model.predict(X[:3]), np.ndarray)
+    frame = pandas.DataFrame(X, columns=["x", "twin"], index=range(7, 207))
+    answers = lamina.Classifier("linear", random_state=0).fit(frame, y).predict(frame[:3], trust=True)
+    assert isinstance(answers, pandas.DataFrame)
+    assert answers.index.tolist() == [7, 8, 9]
+
+
+def test_a_model_without_trust_says_so(tmp_path):
+    rows = table(100)
+    model = fit("class", "linear", rows=100, trust=False)
+    assert model.model_.trust is None
+    with pytest.raises(OptionError, match=r"keeps nothing to judge its answers by.*fit it again"):
+        lamina.load(model.save(tmp_path / "m.lamina")).predict(rows, trust=True)
+    assert lamina.Classifier("linear", trust=False).fit(rows.select("x"), rows["class"]).model_.trust is None
+
+
+@pytest.mark.parametrize("coverage", [0, 1, 90, True, "much"])
+def test_a_coverage_that_is_no_share_is_refused(classifier, coverage):
+    with pytest.raises(OptionError, match=r"coverage is .*between 0 and 1, such as 0\.9"):
+        classifier.predict(table(3), trust=True, coverage=coverage)
+
+
+@pytest.mark.parametrize("target", ["class", "value"])
+def test_a_handful_of_rows_is_judged_with_all_caution(target):
+    model = fit(target, "linear", rows=8, **({"task": "classification"} if target == "class" else {}))
+    answers = model.predict(table(5), trust=True)
+    assert (answers["set"].str.contains(" or ").all()) if target == "class" else answers["low"].is_infinite().all()
+    assert answers["unlike"].min() >= 0.5  # one held row tells nothing rarer than one in two
+
+
+@pytest.mark.parametrize("family", [NETWORK, "forest"])
+@pytest.mark.parametrize("target", ["class", "value"])
+def test_no_rows_are_answered_with_the_same_columns(family, target):
+    model = fit(target, family, rows=60)
+    none, one = (model.predict(table(1)[:rows], trust=True) for rows in (0, 1))
+    assert none.schema == one.schema
+    assert len(none) == 0
+
+
+def test_names_that_are_taken_make_way():
+    rows = table(100).rename({"class": "set"})
+    model = lamina.fit(rows, "set", family="linear", drop=["value"], seed=0, monitor=None)
+    assert {"set", "set_"} < set(model.predict(rows, trust=True).columns)
+
+
+def test_many_labels_of_a_set_are_counted():
+    rows = pl.DataFrame({"x": range(60), "y": [f"c{i % 20:02}" for i in range(60)]})
+    model = lamina.fit(rows, "y", family="constant", seed=0, monitor=None)
+    said = model.predict(rows[:1], trust=True, coverage=0.99)["set"][0]
+    assert said.endswith(" or 10 more")
+    assert said.count(" or ") == 10
+
+
+def test_images_have_novelty_by_the_last_layer_or_by_pixels():
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 80, (120, 8, 8), dtype=np.uint8)
+    images[:60, :, :4] += 120
+    y = np.repeat(["left", "right"], 60)
+    noise = draw.integers(0, 255, (20, 8, 8), dtype=np.uint8)
+    for family, by in ((lamina.Convolutional(channels=8, features=16), "last layer"), ("forest", "columns")):
+        model = lamina.Classifier(family, lamina.Recipe(epochs=3, threads=1), random_state=0).fit(images, y)
+        answers = model.predict(noise, trust=True)
+        assert "because" not in answers.columns
+        assert by in model.model_.trust.words()
+        assert answers["unlike"].mean() < model.predict(images, trust=True)["unlike"].mean()
+        alone = model.predict(noise[:1], trust=True)
+        assert alone["unlike"][0] == answers["unlike"][0]
+
+
+def test_texts_of_a_classical_family_have_no_novelty():
+    words = ["good fun " * 3 + str(i) for i in range(40)] + ["bad luck " * 3 + str(i) for i in range(40)]
+    model = lamina.Classifier("linear", random_state=0).fit(words, ["yes"] * 40 + ["no"] * 40)
+    answers = model.predict(words[:2], trust=True)
+    assert answers.columns == ["target", "probability no", "probability yes", "set"]
+
+
+def test_rare_levels_are_taken_together():
+    rows = pl.DataFrame({f"c{i}": [f"level {j % (30 * (i + 1))}" for j in range(400)] for i in range(4)} | {"n": range(400)})
+    kinds = {f"c{i}": "category" for i in range(4)}
+    view = View.fit(rows, Schema.infer(rows, kinds=kinds))
+    assert view is not None
+    assert view.rows(rows).shape[1] <= MOST_NUMBERS
+    assert all(len(category.levels) >= FEWEST_LEVELS for category in view.encoder.categories)
+    assert View.from_json(view.to_json()) == view
+
+
+def test_scatter_is_even_and_the_same_for_equal_rows():
+    rows = np.random.default_rng(0).normal(size=(20_000, 7)).astype(np.float32)
+    found = scatter(rows)
+    assert np.array_equal(found[3:4], scatter(rows[3:4]))
+    assert np.abs(np.histogram(found, 10, (0, 1))[0] / 2000 - 1).max() < 0.1
+    counted = scatter(np.arange(1000, dtype=np.float32)[:, None])
+    assert len(np.unique(counted)) == 1000
+    assert abs(counted.mean() - 0.5) < 0.03
+    assert scatter(np.array([[-0.0]])) == scatter(np.array([[0.0]]))
+
+
+def test_the_background_is_a_few_rows_of_plain_columns():
+    rows = table(500)
+    schema = Schema.infer(rows, target="class")
+    kept = background(rows, schema)
+    assert kept is not None
+    assert kept.shape == (BACKGROUND, 4)
+    wide = pl.DataFrame({f"x{i}": [0.5, 1.5] for i in range(1001)})
+    assert background(wide, Schema.infer(wide)) is None
+
+
+def test_rows_without_an_answer_are_passed_over():
+    said = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
+    sets = Trust().with_answers(said, np.array([0, 0, 1])).sets
+    assert sets is not None
+    assert len(sets.scores) == 2
+    assert Trust().with_answers(said[1:2], np.array([0])).words() == "nothing, as no rows were left to validate"
