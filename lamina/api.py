@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import polars as pl
 from lamina import store
 from lamina.data.folder import SPLIT
 from lamina.data.read import read_table
-from lamina.errors import OptionError, RunError
+from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor
 from lamina.learn import Settings, fingerprint, learn
 from lamina.model import Model
@@ -142,7 +143,12 @@ def compare(
         comparison.check_same(folder, {**question, "asked": settings.to_json()}, fingerprint(table))
     else:
         folder = start_run(run, data, table, settings, **question, threads=terms.threads)
-    board, model = comparison.compare(table, settings, families=families, terms=terms, run=folder, monitor=monitor)  # pyright: ignore[reportArgumentType]
+    try:
+        board, model = comparison.compare(table, settings, families=families, terms=terms, run=folder, monitor=monitor)  # pyright: ignore[reportArgumentType]
+    except LaminaError:
+        if not folder.events():  # refused before anything was asked: there is nothing to go on with
+            shutil.rmtree(folder.folder)
+        raise
     if model is None:
         return board
     store.save(model, folder.model_path)

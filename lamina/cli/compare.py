@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lamina.cli.fit import file_name, kinds_of
+from lamina.cli.fit import file_name, kinds_of, nothing_left
 from lamina.cli.options import (
     OUTPUT,
     Data,
@@ -120,7 +120,7 @@ def compare(  # typer reads the options of the command from these arguments, so 
         "unique": unique,
     }
     asked |= {"group": group, "time": time, "split": split, "weight": weight, "seed": seed, "device": device}
-    with progress(transient=True) as bar:
+    with nothing_left(folder), progress(transient=True) as bar:
         board = api.compare(
             data,
             target if len(target) > 1 else target[0],

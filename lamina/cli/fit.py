@@ -106,7 +106,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
     target = target or ["label"]
     model_path = check_output(out or Path(file_name(target) + ".lamina"), data)
     folder = run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem)
-    with _nothing_left(folder):
+    with nothing_left(folder):
         with waiting(f"reading {data}"):
             from lamina.data.read import read_table
 
@@ -196,7 +196,7 @@ def file_name(target: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _nothing_left(folder: Path) -> Iterator[None]:
+def nothing_left(folder: Path) -> Iterator[None]:
     """A run that ends before it learnt anything leaves no files behind; one that ends later can be gone on with."""
     parent_was_there, was_there = folder.parent.exists(), folder.exists()
     foreign = was_there and (not folder.is_dir() or any(folder.iterdir()))
@@ -207,7 +207,7 @@ def _nothing_left(folder: Path) -> Iterator[None]:
             for path in folder.glob("*"):
                 path.unlink()
             with contextlib.suppress(OSError):
-                if not was_there:
+                if folder.exists() and not was_there:
                     folder.rmdir()
                 if not parent_was_there:
                     folder.parent.rmdir()
@@ -217,7 +217,7 @@ def _nothing_left(folder: Path) -> Iterator[None]:
 def _begun(folder: Path) -> bool:
     from lamina.train.run import Run
 
-    return (folder / "run.json").exists() and any(event["event"] == "start" for event in Run.open(folder).events())
+    return (folder / "run.json").exists() and bool(Run.open(folder).events())
 
 
 def _watched(learn: Callable[[Monitor], Estimator], folder: Path, as_json: bool) -> tuple[Estimator, bool]:

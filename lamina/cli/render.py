@@ -227,7 +227,7 @@ def _family(name: str) -> str:
 
 
 def _first_line(cls: type) -> str:
-    return (cls.__doc__ or "").partition("\n")[0].replace("``", "")
+    return re.sub(r" \([^()]*\b(18|19|20)\d\d\b[^()]*\)", "", (cls.__doc__ or "").partition("\n")[0]).replace("``", "")
 
 
 def _show_plan(out: Console, plan: Plan) -> None:

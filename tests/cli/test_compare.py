@@ -1,0 +1,67 @@
+"""``lamina compare``: the board, the verdict, and what leaks, as a person and as a machine reads them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lamina.api import load
+from tests.cli.helpers import lamina, leftovers
+
+FEW = ("--family", "constant", "--family", "linear", "--folds", "3", "--repeats", "1", "--workers", "1")
+
+
+@pytest.fixture
+def rows() -> str:
+    random = np.random.default_rng(0)
+    a = random.normal(size=150)
+    table = pl.DataFrame(
+        {"a b": a, "c": random.normal(size=150), "y": np.where(a + random.normal(0, 0.3, 150) > 0, "up", "down")}
+    )
+    pl.concat([table, table[:30]]).write_csv("rows.csv")
+    return "rows.csv"
+
+
+def test_a_person_reads_the_board_and_the_verdict(rows):
+    said = lamina("compare", rows, "--target", "y", *FEW, "--picture", "b.svg")
+    assert said.code == 0, said.err
+    assert re.search(r"^Mind duplicates: 30 of 180 rows .* --unique deals with it", said.out.replace("\n", " "))
+    assert re.search(r"^accuracy on 180 rows, 3 folds at random, class by class$", said.out, re.M)
+    assert re.search(r"^linear +0\.\d+ +0\.\d+ to ", said.out, re.M)
+    assert re.search(r"^always the same +0\.5", said.out, re.M)
+    assert "take linear" in said.out.replace("\n", " ").lower()
+    assert re.search(r"^model +y\.lamina \(.*linear learnt from all rows", said.out, re.M)
+    assert max(map(len, said.out.splitlines())) <= 80
+    assert load("y.lamina").model_.family == "linear"
+    assert Path("b.svg").read_text().startswith("<svg")
+
+
+def test_a_machine_reads_json_and_doubles_are_left_out(rows):
+    said = lamina("compare", rows, "--target", "y", *FEW, "--unique", "--json", "--out", "m.lamina", "--run", "here")
+    found = json.loads(said.out)
+    assert (found["rows"], found["leaks"], found["complete"]) == (150, [], True)
+    assert (found["verdict"]["take"], found["model"], found["run"]) == ("linear", "m.lamina", "here")
+    again = json.loads(
+        lamina("compare", rows, "--target", "y", *FEW, "--unique", "--json", "--out", "m.lamina", "--run", "here").out
+    )
+    assert again["candidates"] == found["candidates"]  # not asked again, so that the seconds are the same, too
+
+
+def test_what_is_refused(rows):
+    for arguments, said in (
+        (("--picture", "b.png"), "--picture b.png: the picture is an SVG file, give a name that ends in .svg"),
+        (("--metric", "r2"), "the metric 'r2' does not fit a classification"),
+        (("--family", "woods"), "there is no family 'woods'"),
+        (("--group", "nobody"), "nobody"),
+    ):
+        found = lamina("compare", rows, "--target", "y", *FEW, *arguments)
+        assert (found.code, found.out) == (1, "")
+        assert said in found.err
+        assert found.err.count("\n") == 1
+    assert lamina("compare", rows).code == 2
+    assert leftovers(Path(".")) == {"rows.csv"}
