@@ -19,7 +19,7 @@ from lamina.data.encode import Encoder
 from lamina.data.feed import Feed, as_tensor
 from lamina.data.image import told_of
 from lamina.data.schema import Schema
-from lamina.data.split import OUT_OF_BAG, Split, split
+from lamina.data.split import OUT_OF_BAG, Split, out_of_bag, split
 from lamina.data.split import ROLES as SPLIT_ROLES
 from lamina.data.task import Task, usable_rows
 from lamina.errors import DataError, OptionError
@@ -101,7 +101,7 @@ class Settings:
 def learn(
     table: pl.DataFrame, settings: Settings, *, run: Run | None = None, monitor: Monitor | None = None, edit: Edit | None = None
 ) -> Model:
-    """Fit a network to a table, validated on rows that it never learns from.
+    """Fit a family to a table, validated on rows that it never learns from.
 
     The same rows in another order, with the same seed, give the same model.
 
@@ -124,12 +124,12 @@ def learn(
     known, missing_note = usable_rows(table, settings.targets)
     given, table = table, _in_order(table if known.all() else table.filter(pl.Series(known)))
     task = Task.infer(table, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
-    parts = split(table, schema, task, validation=settings.validation, seed=settings.seed)
     family, why = choose_family(settings.family, schema)
     device = choose_device(settings.device)
     if isinstance(family, ClassicalFamily) and family.out_of_bag and not any(c.role in SPLIT_ROLES for c in schema.columns):
-        everything = np.arange(len(table))
-        parts = Split(everything, everything, OUT_OF_BAG)
+        parts = out_of_bag(table, schema)
+    else:
+        parts = split(table, schema, task, validation=settings.validation, seed=settings.seed)
 
     task = task.fit(table[parts.train])
     with told_of(given, schema):
@@ -137,10 +137,13 @@ def learn(
         train_features = features[parts.train]
         encoder = Encoder.fit(train_features, schema, family.encoding())
         weights = row_weights(table, schema, task, settings.class_weight)
-        rows, held = (
-            Rows(encoder.transform(part), encoder.inputs, task.encode(table[side]), None if weights is None else weights[side])
-            for part, side in ((train_features, parts.train), (features[parts.validation], parts.validation))
-        )
+
+        def encoded(part: pl.DataFrame, side: np.ndarray) -> Rows:
+            weight = None if weights is None else weights[side]
+            return Rows(encoder.transform(part), encoder.inputs, task.encode(table[side]), weight)
+
+        rows = encoded(train_features, parts.train)
+        held = rows if parts.how == OUT_OF_BAG else encoded(features[parts.validation], parts.validation)
     del features, train_features
     recipe, net, laid = settings.recipe, None, ()
     if isinstance(family, NetworkFamily):
@@ -264,9 +267,9 @@ def row_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: A
 def _trust(model: Model, table: pl.DataFrame, parts: Split, said: np.ndarray) -> Trust:
     """What answers are judged by, from rows that the model has not learnt from."""
     generator = np.random.default_rng(0)
-    out_of_bag = parts.how == OUT_OF_BAG
+    from_bag = parts.how == OUT_OF_BAG
     rows, held = generator.permutation(parts.train), generator.permutation(parts.validation)
-    if out_of_bag:  # novelty asks no model, so some rows that it does not compare with are enough for it
+    if from_bag:  # novelty asks no model, so some rows that it does not compare with are enough for it
         rows, held = np.split(rows, [len(rows) - len(rows) // 3])
 
     def checked(some: np.ndarray) -> pl.DataFrame:
@@ -282,7 +285,7 @@ def _trust(model: Model, table: pl.DataFrame, parts: Split, said: np.ndarray) ->
 
     told = table[parts.validation]
     features, truth = checked(parts.validation), model.task.encode(told)
-    spread = cast(Grown, model.predictor).out_of_bag_spread if out_of_bag else model.spread(features)
+    spread = cast(Grown, model.predictor).out_of_bag_spread if from_bag else model.spread(features)
     ties = trust.ties(features) if model.task.classes else None
     return trust.with_answers(said, truth, spread=spread, ties=ties)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lamina.cli.fit import file_name, kinds_of, nothing_left
+from lamina.cli.fit import chosen_options, kinds_of, nothing_left, places
 from lamina.cli.options import (
     OUTPUT,
     Data,
@@ -87,20 +87,13 @@ def compare(  # typer reads the options of the command from these arguments, so 
 
     [bold]lamina compare adult.parquet --target income[/bold]
     """
-    from lamina.train.run import Run
-
-    if not target and not Path(data).is_dir():
-        raise typer.BadParameter("say which column is to be told, such as --target income", param_hint="--target")
-    target = target or ["label"]
-    path = check_output(out or Path(file_name(target) + ".lamina"), data)
+    target, path, folder = places(data, target, out, run, what="-compare")
     if picture is not None:
         if picture.suffix.lower() != ".svg":
             raise OptionError(f"--picture {picture}: the picture is an SVG file, give a name that ends in .svg")
         check_output(picture, data)
-    folder = run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem + "-compare")
     with waiting(f"reading {data}"):
         from lamina import api
-        from lamina.cli.fit import chosen_options
         from lamina.progress import progress
 
         _, recipe = chosen_options("auto", set_ or [])

@@ -99,13 +99,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
 
     [bold]lamina fit adult.parquet --target income[/bold]
     """
-    from lamina.train.run import Run
-
-    if not target and not Path(data).is_dir():
-        raise typer.BadParameter("say which column is to be told, such as --target income", param_hint="--target")
-    target = target or ["label"]
-    model_path = check_output(out or Path(file_name(target) + ".lamina"), data)
-    folder = run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem)
+    target, model_path, folder = places(data, target, out, run)
     with nothing_left(folder):
         with waiting(f"reading {data}"):
             from lamina.data.read import read_table
@@ -191,7 +185,20 @@ def kinds_of(texts: list[str]) -> dict[str, str]:
     return kinds
 
 
-def file_name(target: list[str]) -> str:
+def places(
+    data: str, target: list[str] | None, out: Path | None, run: Path | None, *, what: str = ""
+) -> tuple[list[str], Path, Path]:
+    """What is to be told, where the model goes, and the folder of the run."""
+    from lamina.train.run import Run
+
+    if not target and not Path(data).is_dir():
+        raise typer.BadParameter("say which column is to be told, such as --target income", param_hint="--target")
+    target = target or ["label"]
+    path = check_output(out or Path(_file_name(target) + ".lamina"), data)
+    return target, path, run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem + what)
+
+
+def _file_name(target: list[str]) -> str:
     return re.sub(r"[^\w.-]+", "-", "-".join(target)[:80]).strip("-.") or "model"
 
 

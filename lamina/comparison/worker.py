@@ -7,6 +7,7 @@ lines of JSON on stdin and stdout.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import sys
 import tempfile
@@ -50,9 +51,6 @@ class Work:
 
     def __init__(self, folder: Path) -> None:
         import numpy as np
-        import sklearn.ensemble
-        import sklearn.linear_model
-        import sklearn.neighbors  # noqa: F401  loaded before any fit is timed
         import torch
 
         from lamina.data.read import read_table
@@ -60,6 +58,8 @@ class Work:
         from lamina.learn import Settings
         from lamina.train.run import Run
 
+        for module in ("ensemble", "linear_model", "feature_extraction.text"):
+            importlib.import_module(f"sklearn.{module}")  # before any fit is timed
         asked = Run.open(folder).settings
         torch.set_num_threads(asked["threads"])
         self.settings = Settings.from_json(asked["asked"])

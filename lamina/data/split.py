@@ -103,6 +103,19 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     return Split(*rows, how, tuple(notes))
 
 
+def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
+    """All rows train, and all validate: each by what did not learn from it.
+
+    Of rows with an exact double one may be in the bag and the other out of it, so these are counted in the notes.
+    """
+    rows = np.arange(len(table))
+    features = table.select([column.name for column in schema.features])
+    doubles = len(table) - features.hash_rows(seed=0).n_unique() if features.width else 0
+    have = "has" if doubles == 1 else "have"
+    note = f"{count_rows(doubles)} {have} an exact double: the result may look better than it is on new rows"
+    return Split(rows, rows, OUT_OF_BAG, (note,) if doubles else ())
+
+
 def count_doubles(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:
     """How many validation rows equal a training row in every feature (the target is not looked at).
 

@@ -238,12 +238,19 @@ class Grown:
             drawn[leaves[some, number]] = target[some]
         spread = None
         if samples:
-            values = np.where(learnt[:, :, None], np.nan, drawn[leaves])
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="All-NaN slice")
-                low, high = np.nanquantile(values, _MIDDLE, axis=1)
+            values = np.sort(np.where(learnt[:, :, None], np.nan, drawn[leaves]), axis=1)
+            low, high = (_quantile(values, level) for level in _MIDDLE)
             spread = (high - low) / 2
         return dataclasses.replace(self, drawn=drawn, out_of_bag_spread=spread)
+
+
+def _quantile(values: np.ndarray, level: float) -> np.ndarray:
+    """``np.nanquantile(values, level, axis=1)``, which goes through rows one by one; values sorted, NaN last, (N, trees, K)."""
+    last = np.maximum(np.isfinite(values).sum(axis=1, keepdims=True) - 1, 0)
+    place = level * last
+    low = np.floor(place).astype(np.int64)
+    below, above = (np.take_along_axis(values, at, axis=1) for at in (low, np.minimum(low + 1, last)))
+    return (below + (place - low) * (above - below))[:, 0]
 
 
 def _starts(rows: int) -> range:

@@ -1,11 +1,13 @@
 """The forest is scikit-learn's, read out of plain arrays; and what it says besides is right."""
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
+import lamina
 from lamina.families import Forest
-from lamina.families.classical.forest import Grown
+from lamina.families.classical.forest import Grown, _quantile
 from lamina.families.classical.matrix import ordered
 from tests.families.classical.helpers import KINDS, blocks, how, make
 
@@ -118,3 +120,22 @@ def test_rows_in_the_bag_of_all_trees_have_no_answer_out_of_bag():
     unseen = np.isnan(found.out_of_bag).all(1)
     assert 0 < unseen.sum() < 40
     assert not np.isnan(found.out_of_bag[~unseen]).any()
+
+
+def test_quantiles_are_numpys_also_where_trees_had_the_row():
+    values = np.random.default_rng(0).normal(size=(60, 20, 2))
+    values[np.random.default_rng(1).random(values.shape) < 0.6] = np.nan
+    values[0, 1:] = np.nan
+    values[0, 0] = 3.0
+    for level in (0.1, 0.5, 0.9):
+        theirs = np.nanquantile(values, level, axis=1)
+        np.testing.assert_allclose(_quantile(np.sort(values, axis=1), level), theirs, rtol=1e-12)
+
+
+def test_doubles_among_rows_that_all_validate_are_said():
+    table = pl.DataFrame({"x": [float(i) for i in range(50)] * 2, "y": ["a", "b"] * 50})
+    assert lamina.fit(table, "y", family=lamina.Forest(trees=5), seed=0, monitor=None).model_.card["notes"] == [
+        "50 rows have an exact double: the result may look better than it is on new rows"
+    ]
+    alone = table[:50]
+    assert lamina.fit(alone, "y", family=lamina.Forest(trees=5), seed=0, monitor=None).model_.card["notes"] == []
