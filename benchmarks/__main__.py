@@ -1,4 +1,4 @@
-"""``python -m benchmarks speed | accuracy | images | adding | needle | verdicts | leaks | trust | memory | resume``."""
+"""``python -m benchmarks COMMAND``: lamina beside its peers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 from benchmarks import measure
 
-COMMANDS = ("speed", "accuracy", "images", "adding", "needle", "verdicts", "leaks", "trust", "memory", "resume")
+COMMANDS = ("speed", "accuracy", "images", "adding", "needle", "verdicts", "leaks", "trust", "forest", "memory", "resume")
 
 
 def main(arguments: list[str]) -> None:
