@@ -14,7 +14,7 @@ from lamina.errors import TrainingError
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.classical.matrix import all_classes, cardinalities, coded
-from lamina.families.classical.trees import Trees
+from lamina.families.classical.trees import Trees, as_float32
 from lamina.families.predictor import Predictor
 from lamina.options import option
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _MOST_CODES = 255
 #: Most rounds where no rows can tell when to stop.
 UNWATCHED = 100
-_ROWS_AT_ONCE = 16_384
 _PROBED = 500
 
 
@@ -127,7 +126,7 @@ class Grove:
 
     Attributes:
         trees: Where each row comes to.
-        value: What each leaf adds, by the number of the node; float64 (nodes,).
+        value: What each leaf adds; float64 (leaves, 1).
         output: The output that each tree adds to; int64 (trees,).
         base: What outputs begin with; float64 (outputs,).
         cardinalities: How many codes each category has.
@@ -167,13 +166,13 @@ class Grove:
                 grown += [_read(tree, order, present, sizes) for tree in grown_at_once]
                 output += range(first, first + len(grown_at_once))
         arrays = {name: np.concatenate([tree[name] for tree in grown]) for name in grown[0]}
-        value = arrays.pop("value").astype(np.float64)
+        value = arrays["value"].astype(np.float64)[arrays["feature"] < 0, None]
         roots = np.cumsum([0, *(len(tree["feature"]) for tree in grown)])
         known = tuple(growers[0].classes_.tolist()) if classes else ()
         trees = Trees(
             roots=roots,
             feature=arrays["feature"].astype(np.int32),
-            threshold=arrays["threshold"].astype(np.float64),
+            threshold=as_float32(arrays["threshold"]),
             left=arrays["left"].astype(np.int32),
             right=arrays["right"].astype(np.int32),
             missing_left=arrays["missing_left"].astype(bool),
@@ -191,13 +190,10 @@ class Grove:
         return found
 
     def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
-        X = coded(blocks)
-        return np.concatenate(
-            [self._answer(X[start : start + _ROWS_AT_ONCE]) for start in range(0, max(rows, 1), _ROWS_AT_ONCE)]
-        )
+        return self._answer(coded(blocks))
 
     def size(self) -> int:
-        return len(self.value)
+        return len(self.trees.feature)
 
     def to_json(self) -> dict[str, Any]:
         sizes, known = list(self.cardinalities), list(self.known)
@@ -219,11 +215,7 @@ class Grove:
     def _answer(self, X: np.ndarray) -> np.ndarray:
         import torch
 
-        said = np.empty((len(X), len(self.base)))
-        leaves = self.trees.leaves(X, torch.get_num_threads())
-        for place, base in enumerate(self.base):
-            # Laid out row by row, so that a row is added up in the same order alone as in company.
-            said[:, place] = self.value[np.ascontiguousarray(leaves[:, self.output == place])].sum(1) + base
+        said = self.base + self.trees.sums(X, self.value, output=self.output, threads=torch.get_num_threads())
         if not self.classes:
             return said
         shares = expit(np.hstack([-said, said])) if len(self.known) == 2 else softmax(said, axis=1)

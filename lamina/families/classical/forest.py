@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
-from lamina.families.classical.matrix import columns, ordered
+from lamina.families.classical.matrix import all_classes, columns, ordered
 from lamina.families.classical.trees import Trees
 from lamina.options import option
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 #: Trees that are grown between two words about how far it is.
 _AT_ONCE = 10
-_ROWS_AT_ONCE = 16_384
+#: Leaves of rows and trees that are found at once, and values of such that are sorted at once.
+_LEAVES_AT_ONCE, _VALUES_AT_ONCE = 2**26, 2**21
 _MIDDLE = (0.1, 0.9)
 
 
@@ -139,9 +140,9 @@ class Grown:
             said = grower.oob_prediction_.reshape(len(X), -1)
             said = np.where((said == 0).all(1, keepdims=True), np.nan, said)
         else:
-            value = _all_classes(value, grower.classes_, classes)
+            value = all_classes(value, grower.classes_, classes)
             value /= value.sum(1, keepdims=True)
-            said = _all_classes(grower.oob_decision_function_, grower.classes_, classes)
+            said = all_classes(grower.oob_decision_function_, grower.classes_, classes)
             with np.errstate(invalid="ignore"):
                 said /= said.sum(1, keepdims=True)  # NaN for rows that all trees had
         importance: dict[str, float] = {}
@@ -151,10 +152,10 @@ class Grown:
         return found if classes is not None else found._with_drawn(grower, X, rows, how)
 
     def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
-        X = ordered(blocks)
-        parts = [self._mean(self._values, self._leaves(X[start : start + _ROWS_AT_ONCE])) for start in _starts(rows)]
-        said = np.concatenate(parts)
-        return said / said.sum(1, keepdims=True) if not len(self.drawn) else said
+        import torch
+
+        said = self.trees.sums(ordered(blocks), self._values, threads=torch.get_num_threads()).astype(np.float64)
+        return said / (len(self.trees) if len(self.drawn) else said.sum(1, keepdims=True))
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
         """How far apart the values are that training rows had where this row comes to: half of the middle 80 %; (N, K).
@@ -170,8 +171,8 @@ class Grown:
     def quantiles(self, blocks: Mapping[str, Any], rows: int, levels: tuple[float, ...]) -> np.ndarray:
         """Quantiles of the values that training rows had where each row comes to; (levels, N, K)."""
         X = ordered(blocks)
-        parts = [self.drawn[self._leaves(X[start : start + _ROWS_AT_ONCE])] for start in _starts(rows)]
-        return np.concatenate([np.quantile(part, levels, axis=1) for part in parts], axis=1)
+        parts = [np.quantile(self.drawn[leaves], levels, axis=1) for leaves in self._leaves(X, _VALUES_AT_ONCE)]
+        return np.concatenate(parts, axis=1)
 
     def size(self) -> int:
         return len(self.trees.feature)
@@ -191,38 +192,25 @@ class Grown:
         trees = Trees.from_arrays(arrays, content["columns"])
         return cls(trees, arrays["value"], arrays["drawn"], content["mode"], content["importance"])
 
-    def _leaves(self, X: np.ndarray) -> np.ndarray:
-        """The number of the leaf, among leaves, that each row comes to in each tree (N, trees)."""
+    def _leaves(self, X: np.ndarray, at_once: int) -> Iterator[np.ndarray]:
+        """The leaf that each row comes to in each tree (rows, trees), so many at once."""
         import torch
 
-        return self._rank[self.trees.leaves(X, torch.get_num_threads())]
+        size = max(at_once // len(self.trees), 1)
+        for start in range(0, max(len(X), 1), size):
+            yield self.trees.leaves(X[start : start + size], torch.get_num_threads())
 
     @cached_property
-    def _rank(self) -> np.ndarray:
-        return (np.cumsum(self.trees.feature < 0) - 1).astype(np.int32)
-
-    @cached_property
-    def _values(self) -> torch.Tensor:
-        import torch
-
-        if self.mode:
-            named = np.zeros_like(self.value)
-            named[np.arange(len(named)), self.value.argmax(1)] = 1
-            return torch.from_numpy(named)
-        return torch.from_numpy(self.value)
-
-    @staticmethod
-    def _mean(values: torch.Tensor, leaves: np.ndarray) -> np.ndarray:
-        """The mean over trees, in float32 as the leaves are: much faster than in float64."""
-        import torch
-
-        leaves = np.ascontiguousarray(leaves)
-        return torch.nn.functional.embedding_bag(torch.from_numpy(leaves), values, mode="mean").double().numpy()
+    def _values(self) -> np.ndarray:
+        """What each leaf says of each answer."""
+        if not self.mode:
+            return self.value
+        return np.eye(self.value.shape[1], dtype=np.float32)[self.value.argmax(1)]
 
     def _with_drawn(self, grower: Any, X: np.ndarray, rows: Rows, how: Fitting) -> Self:
         """The same with a row drawn for each leaf, and the spread out of bag."""
         target = rows.target.reshape(len(X), -1)
-        leaves = np.concatenate([self._leaves(X[start : start + _ROWS_AT_ONCE]) for start in _starts(len(X))])
+        leaves = np.concatenate(list(self._leaves(X, _LEAVES_AT_ONCE)))
         drawn = np.zeros((len(self.value), target.shape[1]), dtype=np.float32)
         learnt = np.ones(leaves.shape, dtype=bool)
         # scikit-learn-intelex draws rows of its own, and does not say which
@@ -251,14 +239,3 @@ def _quantile(values: np.ndarray, level: float) -> np.ndarray:
     low = np.floor(place).astype(np.int64)
     below, above = (np.take_along_axis(values, at, axis=1) for at in (low, np.minimum(low + 1, last)))
     return (below + (place - low) * (above - below))[:, 0]
-
-
-def _starts(rows: int) -> range:
-    return range(0, max(rows, 1), _ROWS_AT_ONCE)
-
-
-def _all_classes(shares: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:
-    """A column for each class, also for those that no training row had."""
-    out = np.zeros((len(shares), classes))
-    out[:, np.asarray(known, dtype=np.int64)] = shares
-    return out

@@ -81,6 +81,8 @@ def cardinalities(inputs: Mapping[str, Input]) -> tuple[int, ...]:
 
 def all_classes(shares: np.ndarray, known: Any, classes: int) -> np.ndarray:
     """A column for each class, also for those that no training row had."""
+    if shares.shape[1] == classes:
+        return shares
     out = np.zeros((len(shares), classes))
     out[:, np.asarray(known, dtype=np.int64)] = shares
     return out

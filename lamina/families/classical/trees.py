@@ -6,7 +6,7 @@ walk only compares, it adds nothing up, so both come to the same leaf.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,8 @@ import numpy as np
 
 #: From so many rows on it pays to lay rows that take the same way side by side: the processor guesses its way then.
 SORTED_FROM = 2_000
+#: How many of these trees say which way a row takes.
+_SORTED_BY = 2
 #: Up to so many rows all trees are walked at once; more are walked tree by tree.
 FEW_ROWS = 16
 _LEAF = -1
@@ -28,7 +30,7 @@ class Trees:
     Attributes:
         roots: First node of each tree, and the number of all nodes behind the last, int64 (trees + 1,).
         feature: Column that a node asks for, -1 for a leaf; int32 (nodes,).
-        threshold: What it compares with; float64 (nodes,).
+        threshold: What it compares with; float32 (nodes,), as rows are.
         left: Node on the left, counted from the root of its tree; int32 (nodes,).
         right: The same on the right.
         missing_left: Whether a missing value goes left; bool (nodes,).
@@ -38,14 +40,17 @@ class Trees:
         >>> stump = Trees(
         ...     roots=np.array([0, 3]),
         ...     feature=np.array([0, -1, -1], np.int32),
-        ...     threshold=np.array([0.5, 0.0, 0.0]),
+        ...     threshold=np.array([0.5, 0.0, 0.0], np.float32),
         ...     left=np.array([1, -1, -1], np.int32),
         ...     right=np.array([2, -1, -1], np.int32),
         ...     missing_left=np.array([True, False, False]),
         ...     columns=1,
         ... )
-        >>> stump.leaves(np.array([[0.5], [0.6], [np.nan]], np.float32)).tolist()
-        [[1], [2], [1]]
+        >>> rows = np.array([[0.5], [0.6], [np.nan]], np.float32)
+        >>> stump.leaves(rows).tolist()
+        [[0], [1], [0]]
+        >>> stump.sums(rows, np.array([[10.0], [20.0]])).tolist()
+        [[10.0], [20.0], [10.0]]
     """
 
     roots: np.ndarray
@@ -63,7 +68,7 @@ class Trees:
         return cls(
             roots=np.cumsum([0, *counts]),
             feature=np.concatenate([np.where(tree.children_left < 0, _LEAF, tree.feature) for tree in trees]).astype(np.int32),
-            threshold=np.concatenate([tree.threshold for tree in trees]),
+            threshold=as_float32(np.concatenate([tree.threshold for tree in trees])),
             left=np.concatenate([tree.children_left for tree in trees]).astype(np.int32),
             right=np.concatenate([tree.children_right for tree in trees]).astype(np.int32),
             missing_left=np.concatenate([np.asarray(tree.missing_go_to_left, dtype=bool) for tree in trees]),
@@ -73,17 +78,55 @@ class Trees:
     def __len__(self) -> int:
         return len(self.roots) - 1
 
+    @cached_property
+    def is_leaf(self) -> np.ndarray:
+        """Which nodes are leaves; bool (nodes,)."""
+        return self.feature < 0
+
     def leaves(self, rows: np.ndarray, threads: int = 1) -> np.ndarray:
-        """The leaf that each row comes to in each tree, as the number of the node; int32 (N, trees).
+        """The leaf that each row comes to in each tree, as its number among all leaves; int32 (N, trees).
 
         Args:
             rows: float32 (N, columns); NaN is missing.
             threads: Cores to use.
         """
         rows = np.ascontiguousarray(rows, dtype=np.float32)
-        if len(rows) <= FEW_ROWS:
-            return self._walk(rows) if self._together is None else self._walk_together(self._together, rows)
-        return self._walk(rows) if self._compiled is None else self._walk_compiled(self._compiled, rows, threads)
+        if (found := self._of_few(rows)) is not None:
+            return found
+        out = np.empty((len(self), len(rows)), dtype=np.int32)
+
+        def keep(part: slice, tree: int, leaf: np.ndarray) -> None:
+            out[tree, part] = leaf
+
+        return out[:, self._back(self._each(rows, keep, threads))].T
+
+    def sums(self, rows: np.ndarray, value: np.ndarray, output: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
+        """What the leaves say that each row comes to, added up in the order of the trees: alike alone and in company.
+
+        Args:
+            rows: As for :meth:`leaves`.
+            value: What each leaf says, (leaves, K).
+            output: Where each tree says one thing only, which of the sums it adds to, (trees,).
+            threads: Cores to use.
+
+        Shape:
+            (N, K), or (N, outputs), of the type of the values.
+        """
+        rows = np.ascontiguousarray(rows, dtype=np.float32)
+        width = value.shape[1] if output is None else int(output.max()) + 1
+        total = np.zeros((len(rows), width), dtype=value.dtype)
+        if (found := self._of_few(rows)) is not None:
+            for place in range(width) if output is not None else [slice(None)]:
+                some = found if output is None else found[:, output == place]
+                said = np.add.accumulate(value[some], axis=1)[:, -1]  # a plain sum takes another order for a single number
+                total[:, place] = said if output is None else said[:, 0]
+            return total
+        sides = [slice(None)] * len(self) if output is None else [slice(place, place + 1) for place in output.tolist()]
+
+        def add(part: slice, tree: int, leaf: np.ndarray) -> None:
+            total[part, sides[tree]] += value.take(leaf, axis=0)
+
+        return total[self._back(self._each(rows, add, threads))]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What a file keeps."""
@@ -97,6 +140,53 @@ class Trees:
 
     # -- walking -------------------------------------------------------------------------------------------------------
 
+    def _each(self, rows: np.ndarray, see: Callable[[slice, int, np.ndarray], None], threads: int) -> np.ndarray | None:
+        """Walk each tree with each part of the rows, laid in the order that is returned (None: as they are)."""
+        trees, starts = self._compiled, self.roots.tolist()
+        if trees is None:
+            for number, node in enumerate(self._walk(rows).T):
+                see(slice(None), number, self._rank[node])
+            return None
+        order = None
+        with ThreadPoolExecutor(threads) as pool:
+            if len(rows) >= SORTED_FROM:
+                # Rows that are neighbours in a few trees mostly are neighbours in the others, too.
+                first, *more = pool.map(lambda tree: tree.apply(rows), trees[:_SORTED_BY])
+                for other in more:
+                    first = (first << 32) | other
+                order = np.argsort(first)
+                rows = rows[order]
+            size = max(-(-len(rows) // threads), SORTED_FROM)
+
+            def walk(start: int) -> None:
+                part = slice(start, start + size)
+                some = rows[part]
+                for number, tree in enumerate(trees):
+                    see(part, number, self._rank[starts[number] : starts[number + 1]].take(tree.apply(some)))
+
+            list(pool.map(walk, range(0, len(rows), size)))
+        return order
+
+    @staticmethod
+    def _back(order: np.ndarray | None) -> Any:
+        """Where each row of before lies in the order."""
+        if order is None:
+            return slice(None)
+        back = np.empty(len(order), dtype=np.int64)
+        back[order] = np.arange(len(order))
+        return back
+
+    def _of_few(self, rows: np.ndarray) -> np.ndarray | None:
+        """The same as :meth:`leaves` for a few rows."""
+        if len(rows) > FEW_ROWS:
+            return None
+        return self._rank[self._walk(rows) if self._together is None else self._walk_together(self._together, rows)]
+
+    @cached_property
+    def _rank(self) -> np.ndarray:
+        """The number of each leaf among all leaves, by its node."""
+        return (np.cumsum(self.is_leaf) - 1).astype(np.int32)
+
     def _walk(self, rows: np.ndarray) -> np.ndarray:
         """All trees at once, a level at a time."""
         root = self.roots[:-1]
@@ -108,34 +198,18 @@ class Trees:
             feature = self.feature[node]
             inner = feature >= 0
             if not inner.any():
-                return node.astype(np.int32)
+                return node
             value = rows[row, np.maximum(feature, 0)]
             missing = np.isnan(value)
             goes_left = np.where(missing, self.missing_left[node], value <= self.threshold[node])
             node = np.where(inner, base + np.where(goes_left, self.left[node], self.right[node]), node)
 
-    def _walk_compiled(self, compiled: list[Any], rows: np.ndarray, threads: int) -> np.ndarray:
-        out = np.empty((len(rows), len(self)), dtype=np.int32, order="F")
-        order: Any = slice(None)
-        if len(rows) >= SORTED_FROM:
-            # Rows that are neighbours in a few trees mostly are neighbours in the others, too.
-            order = np.lexsort([tree.apply(rows) // 32 for tree in compiled[2::-1]])
-            rows = rows[order]
-
-        def walk(trees: range) -> None:
-            for number in trees:
-                out[order, number] = compiled[number].apply(rows) + self.roots[number]
-
-        parts = [range(start, len(self), threads) for start in range(min(threads, len(self)))]
-        with ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(walk, parts))
-        return out
-
     def _walk_together(self, together: Any, rows: np.ndarray) -> np.ndarray:
         """One call for all trees: each row stands there once for each tree, and says in a column of its own which."""
-        which = np.tile(np.arange(len(self), dtype=np.float32), len(rows))
-        leaf = together.apply(np.column_stack([np.repeat(rows, len(self), axis=0), which]))
-        return (leaf - (len(self) - 1)).astype(np.int32).reshape(len(rows), len(self))
+        asked = np.empty((len(rows), len(self), self.columns + 1), dtype=np.float32)
+        asked[:, :, :-1] = rows[:, None]
+        asked[:, :, -1] = np.arange(len(self))
+        return together.apply(asked.reshape(-1, self.columns + 1)).reshape(asked.shape[:2]) - (len(self) - 1)
 
     @cached_property
     def _compiled(self) -> list[Any] | None:
@@ -188,6 +262,18 @@ class Trees:
         rows = generator.choice(self.threshold, (32, self.columns)) + generator.normal(size=(32, self.columns))
         rows[generator.random(rows.shape) < 0.1] = np.nan
         return rows.astype(np.float32)
+
+
+def as_float32(threshold: np.ndarray) -> np.ndarray:
+    """The largest float32 up to each threshold: numbers that are float32 are on the same side of it.
+
+    Example:
+        >>> as_float32(np.array([0.1])) < 0.1
+        array([ True])
+    """
+    with np.errstate(over="ignore"):
+        near = threshold.astype(np.float32)
+    return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
 
 
 def _compile(
