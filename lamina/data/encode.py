@@ -28,6 +28,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.encoding import Encoding, Input
+from lamina.data.frames import FEW_ROWS
 from lamina.data.image import ImageBlock
 from lamina.data.scaling import robust, scale
 from lamina.data.schema import Schema
@@ -247,12 +248,16 @@ class Encoder:
             return
         cycles = []
         centers, scales = self._scales
-        for start in range(0, len(self.numbers), _COLUMNS):
-            group = slice(start, start + _COLUMNS)
+        few = len(table) <= FEW_ROWS and table.columns == [number.name for number in self.numbers if not number.is_date]
+        at_once = len(self.numbers) if few else _COLUMNS
+        for start in range(0, len(self.numbers), at_once):
+            group = slice(start, start + at_once)
             numbers = self.numbers[group]
-            values = np.empty((len(numbers), len(table)))
+            if few:  # one by one takes longer than predicting such rows
+                values = np.array(table.rows(), dtype=np.float64).T.copy()
+            else:
+                values = np.stack([_floats(table.get_column(number.name)) for number in numbers])
             for j, number in enumerate(numbers):
-                values[j] = _floats(table.get_column(number.name))
                 if number.is_date:
                     values[j] /= _DAY
                     cycles += [wave for cycle in number.cycles for wave in _waves(values[j], cycle)]

@@ -22,6 +22,9 @@ from narwhals import dependencies as held
 from lamina.data.arrays import as_array, from_array, from_rows, has_axes, is_missing, is_nested, is_numeric, png
 from lamina.errors import ReadError
 
+FEW_ROWS = 16
+"""Of so few rows each takes less time than each column."""
+
 
 def from_memory(source: Any) -> pl.DataFrame:
     """A table from whatever a person holds; see :func:`lamina.data.read.read_table`."""
@@ -34,7 +37,10 @@ def from_memory(source: Any) -> pl.DataFrame:
     if isinstance(source, nw.DataFrame | nw.LazyFrame | nw.Series):
         return from_memory(source.to_native())
     if held.is_pandas_dataframe(source):
-        names = column_names(list(source.columns), "the pandas DataFrame")
+        names = column_names(source.columns.tolist(), "the pandas DataFrame")
+        dtypes = source.dtypes.tolist()
+        if dtypes and isinstance(dtypes[0], np.dtype) and dtypes[0].kind in "biuf" and dtypes.count(dtypes[0]) == len(dtypes):
+            return matrix(names, source.to_numpy())
         return pl.DataFrame([_pandas(name, values) for name, (_, values) in zip(names, source.items(), strict=True)])
     if held.is_pandas_series(source):
         return _pandas("x0" if source.name is None else str(source.name), source).to_frame()
@@ -144,8 +150,15 @@ def _array(array: np.ndarray) -> pl.DataFrame:
     if array.dtype.names:
         return pl.DataFrame([_vector(name, array[name]) for name in array.dtype.names])
     if array.ndim == 2:
-        return pl.DataFrame([_vector(f"x{place}", array[:, place]) for place in range(array.shape[1])])
+        return matrix([f"x{place}" for place in range(array.shape[1])], array)
     return _one_column("x0", array).to_frame()
+
+
+def matrix(names: Sequence[str], values: np.ndarray) -> pl.DataFrame:
+    """A table from a row of numbers for each of its rows, (N, columns)."""
+    if 0 < len(values) <= FEW_ROWS and values.dtype in (np.int64, np.float64) and names:
+        return pl.DataFrame(values.tolist(), schema=list(names), orient="row")  # takes a fifth of the time
+    return pl.DataFrame([_vector(name, values[:, place]) for place, name in enumerate(names)])
 
 
 def _one_column(name: str, array: np.ndarray) -> pl.Series:

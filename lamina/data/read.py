@@ -90,8 +90,9 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
     """
     named = isinstance(source, str | os.PathLike)
     table = _read_file(Path(os.path.expanduser(source))) if named else from_memory(source)
-    paths = [_paths(column) for column in table if column.dtype == pl.Object]
-    holes = [column.fill_nan(None) for column in table if column.dtype.is_float() and (total := column.sum()) != total]
+    columns_of = list(zip(table.get_columns(), table.dtypes, strict=True))
+    paths = [_paths(column) for column, dtype in columns_of if dtype == pl.Object]
+    holes = [column.fill_nan(None) for column, dtype in columns_of if dtype.is_float() and (total := column.sum()) != total]
     # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
     table = table.with_columns(*holes, *paths) if holes or paths else table
     if columns is None:

@@ -29,9 +29,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from lamina.data import image, series, text
+from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.kinds import Guess, dates, guess, numbers, regard, texts, unparsed
 from lamina.data.read import nearest, read_table
 from lamina.errors import SchemaError
@@ -166,6 +168,8 @@ class Schema:
         known = set(present)
         if missing := [column.name for column in self.features if column.name not in known]:
             raise SchemaError(self._missing(missing, present))
+        if not notes and (few := self._few_numbers(table)) is not None:
+            return few, []
         remarks: list[str] = []
         if notes and (extra := [name for name in present if name not in self._by_name]):
             remarks.append(f"{_names(extra)} {'was' if len(extra) == 1 else 'were'} not there in training and left out")
@@ -176,6 +180,24 @@ class Schema:
             if notes and column.kind in ("number", "date"):
                 _note_span(column, values, remarks)
         return pl.DataFrame(checked), remarks if notes else []
+
+    def _few_numbers(self, table: pl.DataFrame) -> pl.DataFrame | None:
+        """A few rows of nothing but finite numbers, as a check leaves them; one column after another takes much longer."""
+        if len(table) > FEW_ROWS or tuple(table.columns) != self._numbers:
+            return None
+        dtypes = table.dtypes
+        if not all(dtype.is_float() or dtype.is_integer() for dtype in dtypes):
+            return None
+        values = np.array(table.rows(), dtype=np.float64)  # missing is NaN
+        if not np.isfinite(values).all():
+            return None
+        return table if dtypes.count(pl.Float64()) == len(dtypes) else matrix(self._numbers, values)
+
+    @cached_property
+    def _numbers(self) -> tuple[str, ...]:
+        """The names of the features where all are numbers, else none."""
+        names = tuple(column.name for column in self.features)
+        return names if all(column.kind == "number" for column in self.features) else ()
 
     def _missing(self, missing: list[str], present: list[str]) -> str:
         learnt = {column.name for column in self.columns}

@@ -567,3 +567,16 @@ def test_paths_are_text(paths):
     for source in (paths, {"x0": paths}, pd.DataFrame({"x0": paths}), pd.Series(paths), [{"x0": path} for path in paths]):
         assert_frame_equal(read_table(source), pl.DataFrame({"x0": texts}))
     assert read_table({"x": [Path("a"), object()]})["x"].dtype == pl.Object
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.float32, np.uint8, bool])
+def test_few_rows_of_one_type_become_the_columns_that_many_do(dtype):
+    values = np.random.default_rng(0).integers(0, 2, (40, 3)).astype(dtype)
+    if dtype == np.float64:
+        values[1, 2] = np.nan
+    for source in (values, pd.DataFrame(values, columns=["a", "b", "c"])):
+        many = read_table(source)
+        few = read_table(source[:3])
+        assert few.schema == many.schema
+        assert few.equals(many[:3])
+        assert read_table(source[:0]).schema == many.schema

@@ -474,3 +474,13 @@ def test_no_table_crashes(data):
     assert_frame_equal(again, checked)
     assert not [note for note in notes if "outside" in note]
     assert more == []
+
+
+@pytest.mark.parametrize("value", [1.5, None, float("inf"), "2.5", 7])
+def test_few_rows_of_numbers_are_checked_as_many_are(value):
+    table = pl.DataFrame({"a": [0.5, 1.5, 2.5] * 10, "b": [1, 2, 3] * 10, "c": [1.25, None, 3.5] * 10})
+    schema = Schema.infer(table, kinds=dict.fromkeys("abc", "number"))
+    few = pl.DataFrame({"a": [value], "b": [2], "c": [1.0]})
+    many = pl.concat([few] * 40)
+    assert schema.check(few, notes=False)[0].equals(schema.check(many, notes=False)[0][:1])
+    assert schema.check(few, notes=False)[0].equals(schema.check(few)[0])
