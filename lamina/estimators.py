@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,13 +24,17 @@ from sklearn.utils.validation import (
 from lamina.answers import answers
 from lamina.data.arrays import has_axes, is_missing, is_nested
 from lamina.data.image import guess as guess_image
+from lamina.data.image import told_of
 from lamina.data.read import like, read_table
-from lamina.errors import OptionError
+from lamina.data.task import usable_rows
+from lamina.errors import DataError, OptionError
 from lamina.families import make_family
 from lamina.learn import Settings, learn
 from lamina.model import Model
 from lamina.store import save
+from lamina.train.metrics import scores
 from lamina.train.recipe import Recipe
+from lamina.trust.importance import importances, main_score, most_rows
 
 WEIGHT = "sample_weight"
 # Whole-number weights are lived through as repeated rows, exactly, up to this many times the rows that were given.
@@ -170,6 +174,64 @@ class _Estimator(BaseEstimator):
         check_is_fitted(self)
         return self.model_.scores(read_table(data))
 
+    def importance(
+        self, data: Any, *, repeats: int = 5, seed: int = 0, monitor: Callable[[dict[str, Any]], None] | None = None
+    ) -> pl.DataFrame:
+        """How much the model relies on each column: how far its score falls when the column's values are shuffled.
+
+        The score is R² for values and accuracy for classes, or where one class is very common the AUC or the balanced accuracy.
+        What the numbers say, and what they do not, of columns that are copies for instance, is told in
+        :func:`lamina.trust.importance.importances`. Give rows that the model has not learnt from: on others it also relies on
+        what it merely remembers, and the numbers flatter.
+
+        Args:
+            data: A path or frame that holds the target too. At most 5,000 of its rows are used, drawn at random, and 1,000
+                where the model reads images, texts or series.
+            repeats: Shuffles of each column.
+            seed: What the shuffles follow from.
+            monitor: Called with an event after each shuffle.
+
+        Returns:
+            A row for each column, the strongest first: ``column``, ``importance`` (the mean over the shuffles) and its standard
+            ``error``; for a forest also ``impurity``, the column's share in what its trees gained while they learnt.
+
+        Raises:
+            SchemaError: A column, or the target, is missing.
+            DataError: Fewer than 2 rows have a target, or all are of one class where the score is the AUC.
+            OptionError: repeats is below 1.
+
+        Example:
+            >>> from sklearn.datasets import load_diabetes
+            >>> from lamina import Regressor
+            >>> rows = load_diabetes(as_frame=True).frame
+            >>> model = Regressor("linear", random_state=0).fit(rows[:300].drop(columns="target"), rows["target"][:300])
+            >>> model.importance(rows[300:])["column"][:3].to_list()
+            ['s5', 'bmi', 'bp']
+        """
+        check_is_fitted(self)
+        model, given = self.model_, read_table(data)
+        task, name = model.task, main_score(model.task)
+        known = np.flatnonzero(usable_rows(given, task.targets)[0])
+        drawn = np.random.default_rng(seed).choice(known, min(len(known), most_rows(model.schema)), replace=False)
+        table = given[np.sort(drawn)]
+        truth = task.truth(table)
+        if name == "auc" and len(np.unique(truth)) < 2:
+            raise DataError(f"the {len(truth):,} rows used are all of one class and the AUC needs both; give more rows")
+
+        def score(rows: pl.DataFrame) -> float:
+            said = model.said(rows, checked=True)
+            return scores(task, truth, said if task.classes else task.decode(said))[name]
+
+        with told_of(given, model.schema):
+            checked, _ = model.schema.check(table, notes=False)
+            found = importances(score, checked, repeats=repeats, seed=seed, monitor=monitor)
+        rows = [(one.column, one.mean, one.error) for one in found]
+        frame = pl.DataFrame(rows, {"column": pl.String, "importance": pl.Float64, "error": pl.Float64}, orient="row")
+        impurity = getattr(model.predictor, "importance", None)
+        if impurity is None:
+            return frame
+        return frame.with_columns(impurity=pl.Series([impurity.get(name, 0.0) for name in frame["column"]]))
+
     def save(self, path: str | Path) -> Path:
         """Write schema, encoding, network and card to one ``.lamina`` file."""
         check_is_fitted(self)
@@ -206,7 +268,7 @@ class _Estimator(BaseEstimator):
             return read_table(X)
         framed = hasattr(X, "columns") or hasattr(X, "column_names")
         if framed:
-            if strict and hasattr(X, "shape"):
+            if strict and hasattr(X, "shape") and (reset or not self._has_names_of(X)):
                 validate_data(self, X, reset=reset, skip_check_array=True)
             table = read_table(X)
             return _rows(table) if strict else table
@@ -216,6 +278,10 @@ class _Estimator(BaseEstimator):
         if strict:
             validate_data(self, X, reset=reset, skip_check_array=True)
         return read_table(X)
+
+    def _has_names_of(self, X: Any) -> bool:
+        """Whether a frame has the very columns that were learnt: else scikit-learn says in which way they differ."""
+        return list(X.columns) == getattr(self, "feature_names_in_", np.empty(0)).tolist()
 
     def _answers(self, y: Any) -> dict[str, Any]:
         raise TypeError("an estimator says how it reads its answers")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.model import Model
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
+PATIENCE_SECONDS = 2  # what takes no longer needs no bar
 _FORMATS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".ndjson")
 
 
@@ -80,12 +83,17 @@ def predict(
 def evaluate(
     model: ModelFile,
     data: Annotated[str, typer.Argument(help="Rows whose answer is known: they hold the target too.")],
+    importance: Annotated[
+        bool, typer.Option("--importance", help="Also which columns matter: how far the score falls without each.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Hold a model against rows whose answer is known.
 
     [bold]lamina evaluate income.lamina held_out.csv[/bold]
+
+    [bold]lamina evaluate income.lamina held_out.csv --importance[/bold]
     """
     _check_order("evaluate", model, data)
     with waiting(f"answering {data}"):
@@ -94,20 +102,46 @@ def evaluate(
         table = read_table(data)
 
         from lamina.api import load
-        from lamina.cli.render import show_scores
+        from lamina.cli.render import show_importance, show_scores
         from lamina.learn import fingerprint
+        from lamina.trust.importance import main_score
 
         estimator = load(model)
         _, handled = _checked(estimator.model_, table)
         found = estimator.evaluate(table)
+    matter = None
+    if importance:
+        with _shuffling() as bar:
+            matter = estimator.importance(table, monitor=bar)
     learnt = fingerprint(table) == estimator.model_.card["data"]["fingerprint"]
     notes = ["these are the rows that it learnt from; how it does on new ones, only new ones can tell"] if learnt else []
     notes += handled
     if as_json:
+        if matter is not None:
+            found["importance"] = {"score": main_score(estimator.model_.task), "columns": matter.to_dicts()}
         print_json({**found, "notes": notes})
     else:
         show_scores(estimator.model_.task, found, "rows")
+        if matter is not None:
+            show_importance(estimator.model_, matter, rows=found["rows"])
         _say(notes)
+
+
+@contextmanager
+def _shuffling() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A monitor that shows a bar on stderr, where a person is looking and it takes a while."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda event: None
+        return
+    began = time.monotonic()
+    columns = (TextColumn("shuffling"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1, visible=False)
+        yield lambda event: bar.update(task, completed=event["done"], visible=time.monotonic() - began > PATIENCE_SECONDS)
 
 
 def _checked(model: Model, table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,6 +31,7 @@ MOST_ROWS = 20
 MOST_CLASSES = 8
 MOST_CONFUSED = 5
 MOST_LAYERS = 30
+MOST_IMPORTANT = 15
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _METRICS = {
     "auc": "AUC",
@@ -200,6 +202,35 @@ def show_scores(task: Task, found: Mapping[str, Any], rows: str) -> None:
             table.add_row(label, *(f"{count:,}" for count in counts))
         out.print()
         out.print(table)
+
+
+def show_importance(model: Model, matter: pl.DataFrame, *, rows: int) -> None:
+    """The columns that the score relies on most, with a bar for each.
+
+    Args:
+        model: What was asked.
+        matter: As ``Estimator.importance`` gives it.
+        rows: How many rows there were to shuffle.
+    """
+    from lamina.trust.importance import main_score, most_rows
+
+    out, score, most = console(), main_score(model.task), most_rows(model.schema)
+    drawn = f"{most:,} of {rows:,} rows, drawn at random" if rows > most else f"{rows:,} rows"
+    out.print()
+    out.print(title("Which columns matter"))
+    out.print(Text(f"How far the {_METRICS.get(score, score)} falls when a column's values are shuffled, in {drawn}."))
+    out.print()
+    impurity = "impurity" in matter.columns
+    table = small_table("column", "", "falls by", "error", *(["impurity"] if impurity else []), right=(2, 3, 4))
+    longest = max(matter["importance"].max(), 0.0)  # pyright: ignore[reportArgumentType]
+    for name, fall, error, *share in matter.head(MOST_IMPORTANT).iter_rows():
+        bar = Bar(longest, 0, max(fall, 0.0), width=20)
+        table.add_row(_name(name), bar, f"{fall:.4f}", f"{error:.4f}", *map(percent, share))
+    out.print(table)
+    if len(matter) > MOST_IMPORTANT:
+        out.print(f"and {len(matter) - MOST_IMPORTANT:,} more")
+    if impurity:
+        out.print("impurity: the column's share in what the trees gained while they learnt")
 
 
 def _verdict(task: Task, found: Mapping[str, Any], rows: str) -> Iterator[str]:

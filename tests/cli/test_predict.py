@@ -148,3 +148,54 @@ def test_evaluate_shows_which_class_was_taken_for_which(model, table):
 def test_the_model_comes_first(model, table, verb):
     said = lamina(verb, table, model)
     assert (said.code, said.err) == (1, f"lamina: the model comes first: lamina {verb} {model} {table}\n")
+
+
+def test_importance_shows_which_columns_matter(model, table):
+    plain, said = lamina("evaluate", model, table), lamina("evaluate", model, table, "--importance")
+    assert (said.code, said.err) == (0, plain.err)
+    assert said.out.startswith(plain.out)
+    more = said.out[len(plain.out) :]
+    assert "How far the accuracy falls when a column's values are shuffled, in 240 rows." in more
+    matter = load(model).importance(people())
+    assert matter["column"][0] == "age"
+    shown = re.findall(r"^(\w+) +(█*[▏▎▍▌▋▊▉]?) +(-?\d\.\d{4}) +(\d\.\d{4})$", more, re.M)
+    assert [(name, fall, error) for name, _, fall, error in shown] == [
+        (name, f"{fall:.4f}", f"{error:.4f}") for name, fall, error in matter.iter_rows()
+    ]
+    assert [len(bar) for _, bar, _, _ in shown] == sorted((len(bar) for _, bar, _, _ in shown), reverse=True)
+    assert shown[0][1] == "█" * 20
+    found = json.loads(lamina("evaluate", model, table, "--importance", "--json").out)
+    assert found["importance"] == {"score": "accuracy", "columns": matter.to_dicts()}
+    assert "importance" not in json.loads(lamina("evaluate", model, table, "--json").out)
+
+
+def test_importance_of_many_columns_and_rows(model, monkeypatch, capsys):
+    from lamina.cli.render import show_importance
+
+    monkeypatch.setenv("COLUMNS", "80")
+    falls = [0.5, *[-0.01] * 19]
+    matter = pl.DataFrame({"column": [f"column {i} " * 5 for i in range(20)], "importance": falls, "error": 0.0025})
+    show_importance(load(model).model_, matter.with_columns(impurity=0.05), rows=7000)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines[2:4]).endswith("in 5,000 of 7,000 rows, drawn at random.")
+    assert lines[5].split() == ["column", "falls", "by", "error", "impurity"]
+    assert lines[6].endswith("█" * 20 + "    0.5000  0.0025     5.0 %")
+    assert lines[7].endswith(" " * 20 + "   -0.0100  0.0025     5.0 %")
+    assert lines[-2:] == ["and 5 more", "impurity: the column's share in what the trees gained while they learnt"]
+    show_importance(load(model).model_, matter[1:], rows=7000)  # none that matters
+    assert "█" not in capsys.readouterr().out
+
+
+def test_a_bar_only_where_a_person_waits(monkeypatch, capsys):
+    from lamina.cli import predict
+
+    with predict._shuffling() as bar:
+        bar({"done": 0.5})
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for patience, shown in ((2, False), (-1, True)):
+        monkeypatch.setattr(predict, "PATIENCE_SECONDS", patience)
+        with predict._shuffling() as bar:
+            bar({"done": 0.5})
+        assert ("shuffling" in capsys.readouterr().err) == shown
