@@ -5,7 +5,7 @@ rows were asked about, and figures are means over these splits. *Held*: the shar
 interval, and the standard error of the mean of several splits. *Size*: labels in a set, or the width of an interval in standard
 deviations of the target. *Error*: expected calibration error in 15 bins, before and after calibration. *AUROC*: area under the
 ROC curve of the novelty p-value, rows held out against the same rows with each column shuffled by itself; for images against
-letters drawn by Pillow, and noise. *Alarms*: the share of held-out rows that are called unlike training; the stated rate is 0.05.
+letters drawn by Pillow, and noise. *Alarms*: the share of held-out rows called unlike training; the stated rate is 0.05.
 """
 
 from __future__ import annotations
