@@ -9,7 +9,20 @@ import sys
 
 from benchmarks import measure
 
-COMMANDS = ("speed", "accuracy", "images", "adding", "needle", "verdicts", "leaks", "trust", "forest", "memory", "resume")
+COMMANDS = (
+    "speed",
+    "accuracy",
+    "images",
+    "adding",
+    "needle",
+    "verdicts",
+    "again",
+    "leaks",
+    "trust",
+    "forest",
+    "memory",
+    "resume",
+)
 
 
 def main(arguments: list[str]) -> None:
