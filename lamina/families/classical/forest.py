@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +21,8 @@ from lamina.options import option
 if TYPE_CHECKING:
     import torch
 
-#: Trees that are grown between two words about how far it is.
-_AT_ONCE = 10
+#: Fewest trees between two words about how far it is, and seconds that are aimed at: threads wait for each other at each word.
+_FIRST, _SECONDS = 10, 2.0
 #: Leaves of rows and trees that are found at once, and values of such that are sorted at once.
 _LEAVES_AT_ONCE, _VALUES_AT_ONCE = 2**26, 2**21
 _MIDDLE = (0.1, 0.9)
@@ -69,14 +70,16 @@ class Forest(ClassicalFamily):
         X = ordered(rows.blocks)
         grower = self._grower(X, how)
         y = rows.target.reshape(-1) if rows.target.size == len(X) else rows.target
-        # scikit-learn-intelex grows all at once.
-        stops = [*range(_AT_ONCE, self.trees, _AT_ONCE), self.trees] if grower.warm_start else [self.trees]
+        grown, began = 0, time.monotonic()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # such rows are left out below
-            for stop in stops:
-                grower.set_params(n_estimators=stop, oob_score=stop == self.trees)
+            while grown < self.trees:
+                # scikit-learn-intelex grows all at once.
+                more = self.trees if not grower.warm_start else _more_trees(grown, time.monotonic() - began, how.threads)
+                grown = min(grown + more, self.trees)
+                grower.set_params(n_estimators=grown, oob_score=grown == self.trees)
                 grower.fit(X, y, sample_weight=rows.weight)
-                how.tell(stop / self.trees)
+                how.tell(grown / self.trees)
         return Grown.gather(grower, X, rows, how, mode=self.vote == "mode")
 
     def _grower(self, X: np.ndarray, how: Fitting) -> Any:
@@ -91,6 +94,17 @@ class Forest(ClassicalFamily):
             n_jobs=how.threads,
             random_state=how.seed % 2**32,
         )
+
+
+def _more_trees(grown: int, seconds: float, threads: int) -> int:
+    """How many trees to grow until the next word about how far it is.
+
+    Example:
+        >>> _more_trees(0, 0.0, 16), _more_trees(10, 0.1, 2), _more_trees(10, 60.0, 2)
+        (16, 200, 10)
+    """
+    least = max(_FIRST, threads)
+    return max(least, int(_SECONDS * grown / max(seconds, 1e-3))) if grown else least
 
 
 def _ensemble(X: np.ndarray) -> tuple[Any, bool]:
