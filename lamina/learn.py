@@ -41,6 +41,7 @@ from lamina.trust.view import View
 
 NOVELTY_LEARNT, NOVELTY_HELD = 4000, 1000
 """So many rows that were learnt from, and that were not, novelty is measured on; with more it would be slower, not better."""
+_TIMES = 10  # parts of the time that are told from the others
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,17 @@ def learn(
         train_features = features[parts.train]
         encoder = Encoder.fit(train_features, schema, family.encoding())
         weights = row_weights(table, schema, task, settings.class_weight)
+        group = row_groups(table, schema, parts.train)
 
         def encoded(part: pl.DataFrame, side: np.ndarray) -> Rows:
             weight = None if weights is None else weights[side]
-            return Rows(encoder.transform(part), encoder.inputs, task.encode(table[side]), weight)
+            together = None if group is None else group[side]
+            return Rows(encoder.transform(part), encoder.inputs, task.encode(table[side]), weight, together)
 
         rows = encoded(train_features, parts.train)
         held = rows if parts.how == OUT_OF_BAG else encoded(features[parts.validation], parts.validation)
     del features, train_features
-    recipe, net, laid = settings.recipe, None, ()
+    recipe, net, laid, feeds = settings.recipe, None, (), None
     if isinstance(family, NetworkFamily):
         recipe = family.complete(recipe, rows=len(rows), inputs=encoder.inputs, task=task)
         net = Net(Plan(family.graph(encoder.inputs, task.output_size(recipe.loss))), seed=settings.seed)
@@ -179,14 +182,17 @@ def learn(
         if not recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
             feed, validation = compute_frozen(net, feed), compute_frozen(net, validation)
         net, history = train(net, feed, validation, recipe=recipe, seed=settings.seed, run=run, monitor=monitor, edit=edit)
-        predictor = Network(net, recipe.loss)
+        predictor, feeds = Network(net, recipe.loss), (feed, validation)
     model = Model(schema, task, encoder, predictor, family.name)
     told = table[parts.validation]
-    said = cast(np.ndarray, cast(Grown, predictor).out_of_bag) if parts.how == OUT_OF_BAG else model.said(told)
+    if feeds:  # asked what it was given already: nothing is encoded again, and what is frozen is not computed again
+        said = cast(Network, predictor).said(feeds[1].inputs, len(feeds[1]))
+    else:
+        said = cast(np.ndarray, cast(Grown, predictor).out_of_bag) if parts.how == OUT_OF_BAG else model.said(told)
     known = ~np.isnan(said).any(axis=1)  # with few trees, some rows are in the bag of all of them
     found = model.figures(task.truth(told)[known], said[known])
     if settings.trust:
-        model.trust = _trust(model, table, parts, said)
+        model.trust = _trust(model, table, parts, said, feeds)
     model.card = _card(model, table, parts, family=family, history=history, notes=notes, found=found) | {"why": why}
     return model
 
@@ -264,30 +270,55 @@ def row_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: A
     return by_class[codes] if weights is None else weights * by_class[codes]
 
 
-def _trust(model: Model, table: pl.DataFrame, parts: Split, said: np.ndarray) -> Trust:
+def row_groups(table: pl.DataFrame, schema: Schema, train: np.ndarray) -> np.ndarray | None:
+    """Which rows belong together (N,): those of a group, or of a tenth of the time; None where no two parts train."""
+    for column in schema.columns:
+        if column.role in ("group", "time"):
+            values = table[column.name]
+            if column.role == "time" and values.dtype == pl.String:
+                values = values.str.to_datetime(time_zone="UTC", strict=False)
+            group = values.rank("min").fill_null(0).to_numpy().astype(np.int64)
+            group = group * _TIMES // (len(table) + 1) if column.role == "time" else group
+            return group if np.ptp(group[train]) else None
+    return None
+
+
+def _trust(model: Model, table: pl.DataFrame, parts: Split, said: np.ndarray, feeds: tuple[Feed, Feed] | None) -> Trust:
     """What answers are judged by, from rows that the model has not learnt from."""
     generator = np.random.default_rng(0)
     from_bag = parts.how == OUT_OF_BAG
-    rows, held = generator.permutation(parts.train), generator.permutation(parts.validation)
+    rows, held = (generator.permutation(len(part)) for part in (parts.train, parts.validation))
     if from_bag:  # novelty asks no model, so some rows that it does not compare with are enough for it
         rows, held = np.split(rows, [len(rows) - len(rows) // 3])
+    rows, held = np.sort(rows[:NOVELTY_LEARNT]), np.sort(held[:NOVELTY_HELD])
 
     def checked(some: np.ndarray) -> pl.DataFrame:
-        return model.schema.check(table[np.sort(some)], notes=False)[0]
+        return model.schema.check(table[some], notes=False)[0]
 
-    learnt, others = checked(rows[:NOVELTY_LEARNT]), checked(held[:NOVELTY_HELD])
-    plain = not model.is_network or all(column.kind in PLAIN for column in model.schema.features)
-    view = View.fit(learnt, model.schema) if plain else None
-    seen, seen_held = (model.seen(some, view) for some in (learnt, others))
-    trust = Trust(view=view, background=background(learnt, model.schema))
+    learnt = checked(parts.train[rows])
+    trust = Trust(background=background(learnt, model.schema))
+    if feeds and not all(column.kind in PLAIN for column in model.schema.features):
+        seen, seen_held = (_layer(model, feed, some) for feed, some in zip(feeds, (rows, held), strict=True))
+    else:
+        trust = dataclasses.replace(trust, view=View.fit(learnt, model.schema))
+        seen, seen_held = (model.seen(some, trust.view) for some in (learnt, checked(parts.validation[held])))
     if seen is not None and seen_held is not None and len(seen) > 1 and len(seen_held):
-        trust = dataclasses.replace(trust, novelty=Novelty.fit(seen, seen_held, layer=not plain))
+        trust = dataclasses.replace(trust, novelty=Novelty.fit(seen, seen_held, layer=trust.view is None))
 
-    told = table[parts.validation]
-    features, truth = checked(parts.validation), model.task.encode(told)
-    spread = cast(Grown, model.predictor).out_of_bag_spread if from_bag else model.spread(features)
-    ties = trust.ties(features) if model.task.classes else None
-    return trust.with_answers(said, truth, spread=spread, ties=ties)
+    features, truth = checked(parts.validation), model.task.encode(table[parts.validation])
+    if model.task.classes:
+        return trust.with_answers(said, truth, ties=trust.ties(features))
+    if feeds:
+        spread = model.network.spread(feeds[1].inputs, len(feeds[1]))
+    else:
+        spread = cast(Grown, model.predictor).out_of_bag_spread if from_bag else model.spread(features)
+    return trust.with_answers(said, truth, spread=spread)
+
+
+def _layer(model: Model, feed: Feed, rows: np.ndarray) -> np.ndarray | None:
+    """What novelty looks at in a network, for some rows of a feed."""
+    some = feed.rows(torch.from_numpy(rows).to(feed.target.device))
+    return model.network.layer(some.inputs, len(some))
 
 
 def _card(

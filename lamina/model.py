@@ -26,7 +26,7 @@ from lamina.train.metrics import chunk_rows, combine, forward, scores
 from lamina.trust.trust import Trust
 from lamina.trust.view import View
 
-ROWS_AT_ONCE = 65_536
+ROWS_AT_ONCE = 131_072
 BYTES_AT_ONCE = 2**28
 """Rows that are encoded at once: at most so many, and so many bytes."""
 FEWEST_ROWS = 32

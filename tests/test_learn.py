@@ -13,7 +13,7 @@ from lamina.data.schema import Schema
 from lamina.data.task import Task
 from lamina.errors import DataError, OptionError, SchemaError
 from lamina.families import FeedForward
-from lamina.learn import Settings, choose_device, fingerprint, row_weights
+from lamina.learn import Settings, choose_device, fingerprint, row_groups, row_weights
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
 
@@ -80,6 +80,36 @@ def test_roles_decide_what_validates_and_what_is_learnt_from():
     assert "day" in by_time.card["split"]["how"]
     with pytest.raises(SchemaError, match="'tonw'.*'town'"):
         lamina.fit(frame, target, drop=["tonw"], **QUICK)
+
+
+def test_rows_of_a_group_and_of_a_tenth_of_the_time_belong_together():
+    days = [f"2024-{month:02}-{day:02}" for month in range(1, 11) for day in (1, 1, 15)]
+    frame = pl.DataFrame({"x": range(30), "y": [1.0, 2.0] * 15, "who": ["b", "a", None] * 10, "day": days})
+    rows = np.arange(30)
+
+    def groups(train=rows, **roles):
+        return row_groups(frame, Schema.infer(frame, target="y", roles=roles), train)
+
+    who = groups(who="group")
+    assert [len(np.unique(who[i::3])) for i in range(3)] == [1, 1, 1]
+    assert len(np.unique(who)) == 3
+    assert groups(day="time").tolist() == np.repeat(np.arange(10), 3).tolist()
+    assert groups(x="time").tolist() == np.repeat(np.arange(10), 3).tolist()
+    assert groups() is None
+    assert groups(rows[::3], who="group") is None  # only one of them trains
+
+
+def test_the_family_is_told_of_groups_and_a_choice_heeds_them():
+    """The nearest rows are of the same person, and no rows of a new person."""
+    draw = np.random.default_rng(0)
+    who = np.repeat(np.arange(40), 10)
+    frame = pl.DataFrame({"near": who + 0.01 * draw.normal(size=400), "y": draw.normal(size=40)[who], "who": who})
+    asked = {"family": "neighbours", "seed": 0, "monitor": None, "trust": False}
+    ways = {"group": {"group": "who"}, "time": {"time": "who"}, "neither": {"drop": ["who"]}}
+    k = {name: lamina.fit(frame, "y", **way, **asked).model_.predictor.k for name, way in ways.items()}
+    assert k["neither"] < 9
+    assert k["group"] > 9
+    assert k["time"] > 9
 
 
 def test_rows_without_an_answer_are_left_out_and_said():

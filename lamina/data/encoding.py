@@ -46,7 +46,6 @@ class Encoding:
             0 for running text. The number of tokens or steps is a multiple of it.
         chunk: The number of tokens or steps is a multiple of this, so that levels above the lowest come out even.
         plain: Texts as TF-IDF vectors and series as summary statistics, for learners that read rows of numbers.
-        plain: Texts as TF-IDF vectors and series as summary statistics, for learners that read rows of numbers.
     """
 
     scaling: str = "robust"
@@ -56,5 +55,4 @@ class Encoding:
     length: int = 0
     sentence: int = 0
     chunk: int = 1
-    plain: bool = False
     plain: bool = False

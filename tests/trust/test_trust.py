@@ -1,5 +1,6 @@
 """What a fitted model says of its own answers, from the fit through the file to the table."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -202,18 +203,61 @@ def test_images_have_novelty_by_the_last_layer_or_by_pixels():
         assert alone["unlike"][0] == answers["unlike"][0]
 
 
-def test_texts_of_a_classical_family_have_no_novelty():
-    words = ["good fun " * 3 + str(i) for i in range(40)] + ["bad luck " * 3 + str(i) for i in range(40)]
-    model = lamina.Classifier("linear", random_state=0).fit(words, ["yes"] * 40 + ["no"] * 40)
-    answers = model.predict(words[:2], trust=True)
-    assert answers.columns == ["target", "probability no", "probability yes", "set"]
+def sentences(rows: int, seed: int, words: str = "abcdefghij", least: int = 8) -> list[str]:
+    """Sentences of 8 to 15 words of two letters, some far more frequent than others."""
+    draw = np.random.default_rng(seed)
+    known = [first + second for first in words for second in words]
+    share = 1 / np.arange(1, len(known) + 1)
+    return [" ".join(draw.choice(known, draw.integers(least, 2 * least), p=share / share.sum())) for _ in range(rows)]
+
+
+def test_of_a_text_novelty_sees_length_unknown_words_and_rarity():
+    learnt = pl.DataFrame({"text": ["a a a b b", "a b c c a", None]})
+    schema = Schema.infer(learnt, kinds={"text": "text"})
+    view = View.fit(learnt, schema)
+    asked = pl.DataFrame({"text": ["c x a y", "x", "", None, "b"]})
+    a, b, c = np.log([2, 3, 4])  # the codes, as a is the most frequent word
+    expected = [[np.log(5), 0.5, (a + c) / 2], [np.log(2), 1, 0], [0, 0, 0], [0, 0, 0], [np.log(2), 0, b]]
+    np.testing.assert_allclose(view.rows(asked), expected, rtol=1e-6)
+    assert np.array_equal(view.rows(asked[:1]), view.rows(asked)[:1])
+    assert View.from_json(view.to_json()) == view
+    two = asked.with_columns(other="text", age=pl.lit(3.0))
+    both = View.fit(two, Schema.infer(two, kinds={"text": "text", "other": "text", "age": "number"}))
+    assert both.rows(two).shape == (5, 7)
+
+
+def test_texts_of_another_kind_are_unlike_and_those_of_the_same_kind_are_not(tmp_path):
+    texts = sentences(1500, 0)
+    model = lamina.Classifier("linear", random_state=0).fit(texts, ["yes" if "aa" in text else "no" for text in texts])
+    model.save(tmp_path / "m.lamina")
+    model = lamina.load(tmp_path / "m.lamina")
+    alarms = {
+        name: model.predict(some, trust=True)["unlike training"].mean()
+        for name, some in {
+            "same": sentences(1000, 1),
+            "other words": sentences(100, 1, "uvwxyz"),
+            "longer": sentences(100, 1, least=40),
+            "rarer": sentences(100, 1, "jihgfedcba"),
+        }.items()
+    }
+    assert 0.02 < alarms.pop("same") < 0.1
+    assert min(alarms.values()) > 0.8, alarms
+    name = model.model_.schema.features[0].name
+    ties = model.model_.trust.ties(pl.DataFrame({name: sentences(1000, 1)}))
+    assert len(np.unique(ties)) > 990
+
+
+def test_a_file_without_a_view_of_its_texts_answers_without_novelty():
+    texts = sentences(60, 0)
+    model = lamina.Classifier("linear", random_state=0).fit(texts, ["yes", "no"] * 30)
+    model.model_.trust = dataclasses.replace(model.model_.trust, view=None, novelty=None)
+    assert model.predict(texts[:2], trust=True).columns == ["target", "probability no", "probability yes", "set"]
 
 
 def test_rare_levels_are_taken_together():
     rows = pl.DataFrame({f"c{i}": [f"level {j % (30 * (i + 1))}" for j in range(400)] for i in range(4)} | {"n": range(400)})
     kinds = {f"c{i}": "category" for i in range(4)}
     view = View.fit(rows, Schema.infer(rows, kinds=kinds))
-    assert view is not None
     assert view.rows(rows).shape[1] <= MOST_NUMBERS
     assert all(len(category.levels) >= FEWEST_LEVELS for category in view.encoder.categories)
     assert View.from_json(view.to_json()) == view

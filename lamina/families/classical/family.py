@@ -24,12 +24,15 @@ class Rows:
         inputs: What the blocks are.
         target: Class codes int64 (N,), or standardised values float32 (N, K).
         weight: How much each row counts (N,); None when all count the same.
+        group: Rows of one number are alike in more than their columns say: where a choice is tried on rows that were not learnt
+            from, none of these may have been (N,). None where each row stands for itself.
     """
 
     blocks: Mapping[str, Any]
     inputs: Mapping[str, Input]
     target: np.ndarray
     weight: np.ndarray | None = None
+    group: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)

@@ -51,7 +51,7 @@ class Linear(ClassicalFamily):
 
     penalty: str | float = option(
         "auto",
-        "how strongly weights are held small; auto tries a few values by cross-validation on training rows",
+        "how strongly weights are held small; auto tries a few values by cross-validation on training rows, groups kept whole",
         low=1e-10,
         high=1e10,
         choices=("auto",),
@@ -90,7 +90,7 @@ def _choose(X: Any, rows: Rows, how: Fitting) -> float:
     target, weight = rows.target, np.ones(len(rows)) if rows.weight is None else rows.weight
     losses = np.zeros(len(PENALTIES))
     thin = sparse.issparse(X)
-    folds = list(_folds(target, _TRIED_ON_THIN if thin else _TRIED_ON, how.seed))
+    folds = list(_folds(rows, _TRIED_ON_THIN if thin else _TRIED_ON, how.seed))
     folds = folds[:1] if thin and len(rows) > _TRIED_ON_THIN else folds
     for number, (learn, test) in enumerate(folds):
         learner = _learner(X, target[learn], 1.0)
@@ -104,15 +104,20 @@ def _choose(X: Any, rows: Rows, how: Fitting) -> float:
     return PENALTIES[int(losses.argmin())] if folds else 1.0
 
 
-def _folds(target: np.ndarray, most: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows to learn from and to test on, each class shared out evenly."""
-    chance = np.random.default_rng(seed).random(len(target))
+def _folds(rows: Rows, most: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows to learn from and to test on: each class shared out evenly, or each group wholly on one side."""
+    target, random = rows.target, np.random.default_rng(seed)
+    chance = random.random(len(target))
     order = np.lexsort((chance, target) if target.ndim == 1 else (chance,))
     order = order[np.linspace(0, len(order) - 1, min(len(order), most)).astype(np.int64)]
-    fold = np.arange(len(order)) % _FOLDS
+    fold = np.arange(len(order))
+    if rows.group is not None:
+        _, member = np.unique(rows.group[order], return_inverse=True)
+        fold = random.permutation(member.max() + 1)[member]
+    fold %= _FOLDS
     for number in range(_FOLDS):
         learn, test = order[fold != number], order[fold == number]
-        if len(test) and (target.ndim == 2 or len(np.unique(target[learn])) > 1):
+        if len(test) and len(learn) and (target.ndim == 2 or len(np.unique(target[learn])) > 1):
             yield learn, test
 
 

@@ -49,7 +49,7 @@ class Neighbours(ClassicalFamily):
 
     k: str | int = option(
         "auto",
-        "how many neighbours answer; auto tries a few numbers, each training row answered by the others",
+        "how many neighbours answer; auto tries a few numbers, each training row answered by the others, or by other groups",
         low=1,
         high=100_000,
         choices=("auto",),
@@ -67,7 +67,8 @@ class Neighbours(ClassicalFamily):
         weight = np.ones(len(kept)) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)[kept]
         X = _rows(rows.blocks, levels)[kept]
         found = Remembered(X, rows.target[kept], weight, 1, levels, len(how.task.classes or ()))
-        k = found.choose(random, how) if self.k == "auto" else int(self.k)
+        group = kept if rows.group is None else rows.group[kept]
+        k = found.choose(group, random, how) if self.k == "auto" else int(self.k)
         how.tell(1.0)
         return Remembered(X, found.target, weight, min(k, len(kept)), levels, found.classes)
 
@@ -102,14 +103,15 @@ class Remembered:
         parts = [self._mean(distances, self.k) for _, distances in self._distances(_rows(blocks, self.cardinalities))]
         return np.concatenate(parts) if parts else np.empty((0, self._answers.shape[1]))
 
-    def choose(self, random: np.random.Generator, how: Fitting) -> int:
-        """The number of neighbours with the least squared error where each row is answered by the others."""
-        counts = [count for count in COUNTS if count < len(self.target)] or [1]
+    def choose(self, group: np.ndarray, random: np.random.Generator, how: Fitting) -> int:
+        """The number of neighbours with the least squared error where each row is answered by those of other groups."""
+        others = len(group) - np.unique(group, return_counts=True)[1].max()
+        counts = [count for count in COUNTS if count <= others] or [1]
         tried = np.sort(random.permutation(len(self.target))[:_TRIED_ON])
         losses = np.zeros(len(counts))
         for start, distances in self._distances(self.rows[tried]):
             own = tried[start : start + len(distances)]
-            distances[np.arange(len(own)), own] = np.inf
+            distances[group[own, None] == group] = np.inf
             for place, count in enumerate(counts):
                 error = (self._mean(distances, count) - self._answers[own]) ** 2
                 losses[place] += (self.weight[own] * error.sum(1)).sum()

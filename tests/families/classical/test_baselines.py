@@ -1,5 +1,6 @@
 """The classical baselines answer as scikit-learn does, and keep what every predictor keeps."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -158,6 +159,46 @@ def test_the_penalty_is_the_one_that_answers_other_rows_best():
     assert Linear().fit(line, line, how("values")).penalty == min(PENALTIES)
 
 
+def grouped(groups: int, seed: int, kind: str) -> Rows:
+    """Twenty rows of each group: three numbers that tell, and twenty that only say which group it is; it has its own offset."""
+    random = np.random.default_rng(seed)
+    group = np.repeat(np.arange(groups), 20)
+    telling, own = random.normal(size=(len(group), 3)), random.normal(size=(groups, 20))[group]
+    numbers = np.concatenate([telling, own + random.normal(0, 0.1, own.shape)], axis=1).astype(np.float32)
+    values = telling @ [1, 0.5, -0.5] + random.normal(size=groups)[group] + random.normal(0, 0.3, len(group))
+    target = (values > 0).astype(np.int64) if kind == "binary" else values[:, None].astype(np.float32)
+    return Rows({"numbers": numbers}, {"numbers": Input((23,), tuple(map(str, range(23))))}, target, group=group)
+
+
+@pytest.mark.parametrize("kind", ["binary", "value"])
+@pytest.mark.parametrize("name", ["linear", "neighbours"])
+def test_what_is_chosen_among_groups_is_right_for_new_groups(name, kind):
+    """Chosen without groups it is not: what tells the groups apart seems to tell the answers."""
+    tried = [Linear(penalty=one) for one in PENALTIES] if name == "linear" else [Neighbours(k=one) for one in COUNTS]
+    regrets = []
+    for seed in range(3):
+        rows, new = grouped(40, seed, kind), grouped(100, 100 + seed, kind)
+        truth = np.eye(2)[new.target] if kind == "binary" else new.target
+
+        def error(family, rows=rows, new=new, truth=truth):
+            return ((family.fit(rows, rows, how(kind)).said(new.blocks, len(new)) - truth) ** 2).mean()
+
+        best = min(map(error, tried))
+        ways = (rows, dataclasses.replace(rows, group=None))
+        regrets.append([error(FAMILIES[name], rows=way) / best - 1 for way in ways])
+    with_groups, without = np.mean(regrets, axis=0)
+    assert with_groups < 0.1 < without
+
+
+@pytest.mark.parametrize("kind", ["binary", "value"])
+@pytest.mark.parametrize("family", [Linear(), Neighbours(), Neighbours(memory=7)])
+def test_few_groups_and_groups_of_most_rows_are_no_trouble(family, kind):
+    rows = grouped(3, 0, kind)
+    for group in (rows.group % 2, np.minimum(rows.group, 1), np.arange(60) > 0, np.zeros(60)):
+        found = family.fit(dataclasses.replace(rows, group=group), rows, how(kind))
+        assert np.isfinite(found.said(rows.blocks, 60)).all()
+
+
 # -- neighbours --------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +230,8 @@ def test_the_number_of_neighbours_is_chosen_and_rows_are_forgotten():
         {key: np.repeat(block[:50], 2, axis=0) for key, block in rows.blocks.items()}, rows.inputs, noise.target[:50].repeat(2)
     )
     assert Neighbours().fit(twice, twice, how("binary")).k == 1  # each row's double knows
+    together = dataclasses.replace(twice, group=np.arange(50).repeat(2))
+    assert Neighbours().fit(together, together, how("binary")).k > 1  # and is not asked
     assert len(Neighbours(memory=40).fit(rows, rows, how("binary")).target) == 40
     assert Neighbours(k=1000).fit(rows, rows, how("binary")).k == 300
     nothing = Rows(rows.blocks, rows.inputs, rows.target, np.zeros(300))
