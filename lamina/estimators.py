@@ -26,7 +26,7 @@ from lamina.data.arrays import has_axes, is_missing, is_nested
 from lamina.data.image import guess as guess_image
 from lamina.data.image import told_of
 from lamina.data.read import like, read_table
-from lamina.data.task import usable_rows
+from lamina.data.task import main_score, usable_rows
 from lamina.errors import DataError, OptionError
 from lamina.families import make_family
 from lamina.learn import Settings, learn
@@ -34,7 +34,7 @@ from lamina.model import Model
 from lamina.store import save
 from lamina.train.metrics import scores
 from lamina.train.recipe import Recipe
-from lamina.trust.importance import importances, main_score, most_rows
+from lamina.trust.importance import importances, most_rows
 
 WEIGHT = "sample_weight"
 # Whole-number weights are lived through as repeated rows, exactly, up to this many times the rows that were given.
@@ -210,7 +210,7 @@ class _Estimator(BaseEstimator):
         """
         check_is_fitted(self)
         model, given = self.model_, read_table(data)
-        task, name = model.task, main_score(model.task)
+        task, name = model.task, main_score(model.task.frequencies)
         known = np.flatnonzero(usable_rows(given, task.targets)[0])
         drawn = np.random.default_rng(seed).choice(known, min(len(known), most_rows(model.schema)), replace=False)
         table = given[np.sort(drawn)]

@@ -39,10 +39,8 @@ def show_board(board: Board, *, model: Path | None, run: Path, picture: Path | N
             _micros(line.candidate.predict_micros),
             size(line.candidate.bytes),
         )
-    out.print(table)
-    for line in board.lines:
-        if line.candidate.failed:
-            out.print(Text(f"{plain(line.name)}: {plain(line.candidate.failed)}"))
+    if table.row_count:
+        out.print(table)
     out.print()
     out.print(Text(plain(board.verdict.words)))
     out.print()

@@ -22,10 +22,11 @@ from lamina.cli.options import (
     Target,
     Task,
     Time,
+    Trust,
     Unique,
     Weight,
 )
-from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, print_json, waiting
+from lamina.cli.shared import INTERRUPTED, REFUSED, Debug, Json, check_output, complain, print_json, waiting
 from lamina.errors import OptionError
 
 _FOLDS = "About the comparison"
@@ -47,7 +48,11 @@ def compare(  # typer reads the options of the command from these arguments, so 
         int | None, typer.Option(help="Times that they are dealt anew; else the more, the fewer rows.", rich_help_panel=_FOLDS)
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="auto, accuracy, balanced_accuracy, auc, log_loss, r2, rmse, mae.", rich_help_panel=_FOLDS)
+        str,
+        typer.Option(
+            help="auto, accuracy, balanced_accuracy, f1, f1_macro, auc, average_precision, log_loss; r2, rmse, mae.",
+            rich_help_panel=_FOLDS,
+        ),
     ] = "auto",
     rope: Annotated[
         float | None, typer.Option(help="The smallest difference that matters, in the metric's units.", rich_help_panel=_FOLDS)
@@ -78,6 +83,7 @@ def compare(  # typer reads the options of the command from these arguments, so 
     split: SplitColumn = None,
     weight: Weight = None,
     set_: Set = None,
+    trust: Trust = True,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -99,7 +105,7 @@ def compare(  # typer reads the options of the command from these arguments, so 
         _, recipe = chosen_options("auto", set_ or [])
     asked: dict[str, Any] = {
         "folds": folds,
-        "repeats": repeats or "auto",
+        "repeats": "auto" if repeats is None else repeats,
         "metric": metric,
         "rope": rope,
         "time_limit": time_limit,
@@ -112,7 +118,7 @@ def compare(  # typer reads the options of the command from these arguments, so 
         "drop": drop,
         "unique": unique,
     }
-    asked |= {"group": group, "time": time, "split": split, "weight": weight, "seed": seed, "device": device}
+    asked |= {"group": group, "time": time, "split": split, "weight": weight, "seed": seed, "device": device, "trust": trust}
     with nothing_left(folder), progress(transient=True) as bar:
         board = api.compare(
             data,
@@ -136,3 +142,6 @@ def compare(  # typer reads the options of the command from these arguments, so 
     if not board.complete:
         complain(f"stopped before all was done; go on with the same command and --run {folder}")
         raise typer.Exit(INTERRUPTED)
+    if board.model is None:
+        complain(f"no candidate has a score, so there is no model; the verdict says why, and {folder} keeps what was tried")
+        raise typer.Exit(REFUSED)

@@ -28,6 +28,7 @@ from lamina.cli.options import (
     Target,
     Task,
     Time,
+    Trust,
     Unique,
     Weight,
 )
@@ -90,6 +91,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
             rich_help_panel=TRAINING,
         ),
     ] = False,
+    trust: Trust = True,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -123,6 +125,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
                 class_weight=class_weight,
                 device=device,
                 seed=seed,
+                trust=trust,
             )
             begun = api.start_run(folder, data, table, settings, out=os.path.abspath(model_path))
         fitted = _watched(lambda monitor: api.finish(table, settings, run=begun, monitor=monitor), folder, as_json)

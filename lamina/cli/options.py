@@ -52,5 +52,13 @@ Set = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust/--no-trust",
+        help="Keep what `lamina predict --trust` needs in the model, some rows of the data among it.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.", rich_help_panel=TRAINING)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...", rich_help_panel=TRAINING)]

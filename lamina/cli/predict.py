@@ -103,8 +103,8 @@ def evaluate(
 
         from lamina.api import load
         from lamina.cli.render import show_importance, show_scores
+        from lamina.data.task import main_score
         from lamina.learn import fingerprint
-        from lamina.trust.importance import main_score
 
         estimator = load(model)
         _, handled = _checked(estimator.model_, table)
@@ -118,7 +118,7 @@ def evaluate(
     notes += handled
     if as_json:
         if matter is not None:
-            found["importance"] = {"score": main_score(estimator.model_.task), "columns": matter.to_dicts()}
+            found["importance"] = {"score": main_score(estimator.model_.task.frequencies), "columns": matter.to_dicts()}
         print_json({**found, "notes": notes})
     else:
         show_scores(estimator.model_.task, found, "rows")

@@ -212,9 +212,10 @@ def show_importance(model: Model, matter: pl.DataFrame, *, rows: int) -> None:
         matter: As ``Estimator.importance`` gives it.
         rows: How many rows there were to shuffle.
     """
-    from lamina.trust.importance import main_score, most_rows
+    from lamina.data.task import main_score
+    from lamina.trust.importance import most_rows
 
-    out, score, most = console(), main_score(model.task), most_rows(model.schema)
+    out, score, most = console(), main_score(model.task.frequencies), most_rows(model.schema)
     drawn = f"{most:,} of {rows:,} rows, drawn at random" if rows > most else f"{rows:,} rows"
     out.print()
     out.print(title("Which columns matter"))

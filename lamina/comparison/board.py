@@ -56,7 +56,7 @@ class Board:
         lines: The candidates, the best first, then those without a score.
         metric: What they are compared by.
         rows: Rows with a known target.
-        folds: How many there are.
+        folds: How many count.
         how: How they were drawn.
         leaks: What may make all scores look better than they are.
         notes: What else a person should know.
@@ -153,7 +153,9 @@ def make_board(
     by_name: dict[str, list[Mapping[str, Any]]] = {name: [] for name in candidates}
     for result in results:
         by_name[result["name"]].append(result)
-    lines = [_line(name, candidates[name], found, metric, folds) for name, found in by_name.items()]
+    silent = _silent(results, metric)
+    counted = [fold for fold in range(len(folds)) if fold not in silent]
+    lines = [_line(name, candidates[name], found, metric, counted, folds.test_share) for name, found in by_name.items()]
     sign = -1 if metric.greater else 1
     lines.sort(key=lambda line: (not line.folds, sign * line.score if line.folds else 0.0))
     verdict = decide(
@@ -163,15 +165,29 @@ def make_board(
         test_share=folds.test_share,
         rope=rope,
     )
-    notes = (*rest.pop("notes", ()), *_alike(by_name))
-    return Board(verdict, tuple(lines), metric, rows, len(folds), folds.how, notes=notes, **rest)
+    notes = [*rest.pop("notes", ()), *_alike(by_name), *_learnt_nothing(by_name, candidates)]
+    if silent:
+        asked = "all rows asked about are of one class" if metric.kind == "classification" else "a single row is asked about"
+        notes.append(f"in {len(silent)} of {len(folds)} folds {asked}, of which {metric.said} says nothing: not counted")
+    return Board(verdict, tuple(lines), metric, rows, len(counted), folds.how, notes=tuple(notes), **rest)
 
 
-def _line(name: str, family: Mapping[str, Any], found: Sequence[Mapping[str, Any]], metric: Metric, folds: Any) -> Line:
+def _silent(results: Sequence[Mapping[str, Any]], metric: Metric) -> set[int]:
+    """Folds on whose rows the metric says nothing, whoever is asked."""
+    done = [result for result in results if not result.get("failed")]
+    return {result["fold"] for result in done} - {result["fold"] for result in done if metric.name in result["scores"]}
+
+
+def _line(
+    name: str,
+    family: Mapping[str, Any],
+    found: Sequence[Mapping[str, Any]],
+    metric: Metric,
+    folds: Sequence[int],
+    test_share: float,
+) -> Line:
     done = {result["fold"]: result for result in found if not result.get("failed")}
-    scores = tuple(
-        float(done[fold]["scores"].get(metric.name, np.nan)) if fold in done else np.nan for fold in range(len(folds))
-    )
+    scores = tuple(float(done[fold]["scores"][metric.name]) if fold in done else np.nan for fold in folds)
     failed = next((str(result["failed"]) for result in found if result.get("failed")), "")
 
     def middle(cost: str) -> float:
@@ -183,7 +199,7 @@ def _line(name: str, family: Mapping[str, Any], found: Sequence[Mapping[str, Any
     finite = np.array(scores)[candidate.finished]
     low, high = float("nan"), float("nan")
     if len(finite) > 1:
-        low, high = np.clip(interval(finite, test_share=folds.test_share), metric.lowest, metric.highest).tolist()
+        low, high = np.clip(interval(finite, test_share=test_share), metric.lowest, metric.highest).tolist()
     others = {
         other: float(np.mean([result["scores"][other] for result in done.values()]))
         for other in METRICS
@@ -202,6 +218,17 @@ def _alike(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
             if shared and all(marks[one][fold] == marks[other][fold] for fold in shared):
                 notes.append(f"{one} and {other} say the same of every row: they count as one")
     return notes
+
+
+def _learnt_nothing(
+    results: Mapping[str, Sequence[Mapping[str, Any]]], candidates: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Candidates that give all rows of each fold one answer, though that is not what they are for."""
+    answers = {name: [result["alike"] for result in found if "alike" in result] for name, found in results.items()}
+    names = [name for name, alike in answers.items() if alike and all(alike) and candidates[name]["name"] != "constant"]
+    if not names:
+        return []
+    return [f"{' and '.join(names)} give{'s' * (len(names) == 1)} every row the same answer, whatever its columns hold"]
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ import polars as pl
 
 from lamina.comparison.board import Board, make_board
 from lamina.comparison.folds import draw
-from lamina.comparison.runner import Job, Monitor, results, work
+from lamina.comparison.runner import Job, Monitor, may_try_again, results, work
 from lamina.comparison.statistics import choose_metric
 from lamina.comparison.verdict import BASELINE
 from lamina.data.leaks import find_leaks
@@ -25,6 +25,7 @@ from lamina.families import CLASSICAL, Family, choose_family, make_family
 from lamina.learn import Settings, first_of_doubles, learn
 from lamina.model import Model
 from lamina.options import Options, option
+from lamina.train.metrics import positive
 from lamina.train.run import Run
 
 #: Libraries that a person may have, by the family that needs them.
@@ -104,12 +105,14 @@ def compare(
     if settings.unique:
         known &= first_of_doubles(table).to_numpy()
     rows = table if known.all() else table.filter(pl.Series(known))
-    task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=1).fit(rows)
+    task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest).fit(rows)
     metric = choose_metric(terms.metric, task.kind, frequencies=task.frequencies or ())
+    if metric.of_one and task.classes is not None:
+        metric = dataclasses.replace(metric, said=f"{metric.said} of {task.classes[positive(task)]!r}")
     candidates = choose_candidates(families, schema)
     folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.dealt(len(rows)), seed=settings.seed)
     leaks = find_leaks(rows, schema, task, seed=settings.seed)
-    notes = tuple(note for note in (missing_note, *folds.notes) if note)
+    notes = tuple(note for note in (missing_note, left_aside(schema, settings.roles), *folds.notes) if note)
 
     parts = {f"train{i}": part for i, part in enumerate(folds.train)} | {f"test{i}": part for i, part in enumerate(folds.test)}
     np.savez(run.folder / "folds.npz", known=np.flatnonzero(known), **parts)  # pyright: ignore[reportArgumentType]
@@ -117,11 +120,11 @@ def compare(
         monitor(
             {"event": "compare", "candidates": candidates, "folds": folds, "leaks": leaks, "notes": notes, "rows": len(rows)}
         )
-    done = {(result["name"], result["fold"]) for result in results(run)}
+    limits = {"time_limit": terms.time_limit, "memory_limit": terms.memory_limit}
+    done = {(result["name"], result["fold"]) for result in results(run) if not may_try_again(result, limits)}
     jobs = [
         Job(name, family, fold) for fold in range(len(folds)) for name, family in candidates.items() if (name, fold) not in done
     ]
-    limits = {"time_limit": terms.time_limit, "memory_limit": terms.memory_limit}
     complete = work(run, jobs, workers=terms.processes, limits=limits, monitor=monitor) if jobs else True
     board = make_board(
         candidates,
@@ -176,6 +179,13 @@ def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]
     if not chosen:
         raise OptionError("there is no candidate; name at least one family")
     return chosen
+
+
+def left_aside(schema: Schema, roles: Mapping[str, str]) -> str:
+    """Which columns nobody learns from, though nobody said so."""
+    aside = [f"{c.name} ({c.reason})" for c in schema.columns if c.role == "ignored" and c.name not in roles]
+    which = f"{len(aside)} column{'s are' if len(aside) > 1 else ' is'} left aside"
+    return f"{which}: {', '.join(aside[:3])}{', ...' * (len(aside) > 3)}" if aside else ""
 
 
 def question(families: Any, table: pl.DataFrame, settings: Settings, terms: Terms) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
 
     Raises:
         OptionError: A number is out of bounds.
-        DataError: There are fewer groups, times or rows than folds.
+        DataError: There are fewer groups, times or rows than folds, or in some fold there would be nothing to tell apart.
 
     Example:
         >>> table = pl.DataFrame({"x": range(10), "y": ["a", "b"] * 5})
@@ -68,14 +68,18 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
     if by and by[0].role == "split":
         pairs, how = [_said(table[by[0].name])], f"as the column {by[0].name} says, so there is one fold"
     elif by and by[0].role == "time":
-        pairs, how = _by_time(table[by[0].name], folds), f"{folds} folds from the past to the future by {by[0].name}"
+        pairs, how = _by_time(table[by[0].name], folds, notes), f"{folds} folds from the past to the future by {by[0].name}"
     else:
         column = table[by[0].name] if by else None
-        pairs = [pair for number in range(repeats) for pair in _drawn(codes, len(table), column, folds, seed + number)]
+        member = None if column is None else _groups(column, folds, notes)
+        pairs = [pair for number in range(repeats) for pair in _drawn(codes, len(table), member, folds, seed + number)]
+        if column is not None and member is not None:
+            _check_groups(column, member, pairs)
         how = f"{folds} folds at random" + (
             f", each {by[0].name} wholly on one side" if by else ", class by class" * (codes is not None)
         )
         how += f", {repeats} times" if repeats > 1 else ""
+    _check_targets(table, task, pairs)
     if codes is not None:
         notes += _rare(codes, task, pairs)
     train, test = zip(*((np.sort(train), np.sort(test)) for train, test in pairs), strict=True)
@@ -83,19 +87,14 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
 
 
 def _drawn(
-    codes: np.ndarray | None, rows: int, groups: pl.Series | None, folds: int, seed: int
+    codes: np.ndarray | None, rows: int, member: np.ndarray | None, folds: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold
 
     if rows < folds:
         raise DataError(f"{count_rows(rows)} cannot make {folds} folds; give more rows, or fewer folds")
     nothing = np.zeros((rows, 1))
-    if groups is not None:
-        member = groups.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-        if (known := len(np.unique(member))) < folds:
-            raise DataError(
-                f"the group column {groups.name!r} has {known} groups, which cannot make {folds} folds; take fewer folds"
-            )
+    if member is not None:
         if codes is None:
             return list(GroupKFold(folds, shuffle=True, random_state=seed).split(nothing, groups=member))
         return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(nothing, codes, member))
@@ -110,7 +109,48 @@ def _drawn(
     return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(folds)]
 
 
-def _by_time(column: pl.Series, folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _groups(column: pl.Series, folds: int, notes: list[str]) -> np.ndarray:
+    """The number of each row's group. Rows without one are kept together, as a split keeps them."""
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    name, missing = column.name, column.null_count()
+    if missing == len(column):
+        raise DataError(f"the group column {name!r} has no value in any row; name another column or none")
+    member = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    sizes = np.bincount(member)
+    known = int((sizes > 0).sum())
+    if known < 3:  # in each fold one to be asked about, one to train and one to validate
+        count = "a single group" if known == 1 else "2 groups"
+        raise DataError(f"the group column {name!r} holds {count}, expected at least 3; name another column or none")
+    if known < folds:
+        raise DataError(
+            f"the group column {name!r} has {known} groups, which cannot make {folds} folds; take at most {known} folds"
+        )
+    if missing:
+        notes.append(f"{count_rows(missing)} without a value in {name}: kept together as one group")
+    if 2 * sizes.max() > len(column):
+        largest = int(sizes.argmax())
+        which = (
+            f"{name} {column.gather(np.flatnonzero(member == largest)[:1])[0]!r} has" if largest else f"rows without {name} are"
+        )
+        left = len(column) - int(sizes.max())
+        notes.append(
+            f"{which} {sizes.max():,} of {len(column):,} rows: the fold that asks about them learns from "
+            f"{count_rows(left)} only, so scores differ much from fold to fold"
+        )
+    return member
+
+
+def _check_groups(column: pl.Series, member: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Who learns holds groups of its own back, so it needs two of them."""
+    if any(len(np.unique(member[train])) < 2 for train, _ in pairs):
+        raise DataError(
+            f"{len(np.unique(member))} groups of {column.name!r} leave one of {len(pairs)} folds with a single one to "
+            "learn from, but one has to train and one to validate; take more folds, or another column"
+        )
+
+
+def _by_time(column: pl.Series, folds: int, notes: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The times in folds + 1 parts of about as many rows; each part but the first is told from all before it."""
     if column.dtype == pl.String:
         column = column.str.to_datetime(time_zone="UTC", strict=False)
@@ -120,13 +160,16 @@ def _by_time(column: pl.Series, folds: int) -> list[tuple[np.ndarray, np.ndarray
     counts = np.bincount(rank)
     part = (np.cumsum(counts) - counts) * (folds + 1) // len(rank)  # of each time
     present = np.unique(part[1:])
-    if len(present) < folds + 1:
+    early = np.flatnonzero(part[1:] == present[0]) + 1
+    if len(present) < folds + 1 or len(early) < 2:  # who learns from the first part holds back the later times of it
         raise DataError(
             f"the time column {column.name!r} has too few different times for {folds} folds from the past to the future; "
-            "take fewer folds"
+            "take fewer folds, or another column"
         )
     of_row = part[rank]
     of_row[rank == 0] = -1
+    if counts[0]:
+        notes.append(f"{count_rows(int(counts[0]))} without a value in {column.name}: only learnt from")
     return [(np.flatnonzero(of_row < number), np.flatnonzero(of_row == number)) for number in present[1:]]
 
 
@@ -146,7 +189,19 @@ def _rare(codes: np.ndarray, task: Task, pairs: list[tuple[np.ndarray, np.ndarra
             which = f"class {shown} has" if len(short) == 1 else f"{len(short)} classes ({shown}) have"
             most = int(absent[short].max())
             notes.append(f"{which} no row to be {name} in up to {most} of {len(pairs)} folds: too few rows for so many folds")
-    for train, _ in pairs:
-        if len(np.unique(codes[train])) < 2:
-            raise DataError("a fold would have one class only to learn from; take fewer folds, or split another way")
     return notes
+
+
+def _check_targets(table: pl.DataFrame, task: Task, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """In each fold the rows to learn from must differ in the target."""
+    truth = task.truth(table).reshape(len(table), -1)
+    for name, values in zip(task.targets, truth.T, strict=True):
+        for number, (train, _) in enumerate(pairs, 1):
+            if (values[train] != values[train[0]]).any():
+                continue
+            others = int((values != values[train[0]]).sum())
+            raise DataError(
+                f"fold {number} of {len(pairs)} would learn only from rows where {name!r} is {table[name][int(train[0])]!r}: "
+                f"{count_rows(others)} of {len(table):,} {'has' if others == 1 else 'have'} another value; give more of these, "
+                "or split another way"
+            )

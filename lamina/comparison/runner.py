@@ -46,7 +46,7 @@ def work(run: Run, jobs: Sequence[Job], *, workers: int, limits: Mapping[str, An
     """Do the jobs and write each result into the run as an event ``result``.
 
     Fold by fold, so that whenever it ends, all candidates have been asked about the same rows, as far as they came. A candidate
-    that failed on a fold is not asked about others.
+    that failed on a fold is not asked about others, unless the limits have changed since.
 
     Args:
         run: Holds the data, what was asked, and the folds.
@@ -61,7 +61,7 @@ def work(run: Run, jobs: Sequence[Job], *, workers: int, limits: Mapping[str, An
     todo: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         todo.put(job)
-    failed = {event["name"] for event in run.events() if event["event"] == "result" and event.get("failed")}
+    failed = {result["name"] for result in results(run) if result.get("failed") and not may_try_again(result, limits)}
     lock, stop, done = threading.Lock(), threading.Event(), 0
 
     def follow() -> None:
@@ -77,7 +77,8 @@ def work(run: Run, jobs: Sequence[Job], *, workers: int, limits: Mapping[str, An
                 with lock:
                     done += 1
                     if answer and not stop.is_set():
-                        run.event("result", name=job.name, fold=job.fold, **answer)
+                        tried = {"limits": dict(limits)} if answer.get("failed") else {}
+                        run.event("result", name=job.name, fold=job.fold, **answer, **tried)
                         if answer.get("failed"):
                             failed.add(job.name)
                     if monitor:
@@ -133,7 +134,7 @@ class _Worker:
 
     def _may_take(self) -> str:
         memory = self.limits.get("memory_limit")
-        return f": one process may take {memory:g} GB" if memory else ""
+        return f": memory_limit lets a process have {memory:g} GB" if memory else "; fewer workers leave each of them more"
 
     def _answer(self, stop: threading.Event, limit: float | None) -> dict[str, Any]:
         """The next line that it says, as long as it may take; else it is ended."""
@@ -154,7 +155,7 @@ class _Worker:
                 return {}
             if last is not None and time.monotonic() > last:
                 self._end()
-                return {"failed": f"ran out of time: one fit may take {limit:g} s"}
+                return {"failed": f"ran out of time: time_limit lets a fit take {limit:g} s"}
         if line.endswith("\n"):
             return json.loads(line)
         self._end()
@@ -198,11 +199,15 @@ def _heard(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline() if process.stdout is not None else ""
 
 
+def may_try_again(result: Mapping[str, Any], limits: Mapping[str, Any]) -> bool:
+    """Whether a candidate failed under other limits than those of now."""
+    return bool(result.get("failed")) and result.get("limits") != dict(limits)
+
+
 def results(run: Run) -> Iterator[dict[str, Any]]:
-    """What is written down, the first answer for each candidate and fold."""
-    seen = set()
+    """What is written down: for each candidate and fold the first answer, or where it failed each time, why it last did."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
     for event in run.events():
-        key = event.get("name"), event.get("fold")
-        if event["event"] == "result" and key not in seen:
-            seen.add(key)
-            yield event
+        if event["event"] == "result" and found.get(key := (event["name"], event["fold"]), {"failed": True}).get("failed"):
+            found[key] = event
+    yield from found.values()

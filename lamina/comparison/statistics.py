@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
+from lamina.data.task import main_score
 from lamina.errors import DataError, OptionError
 
-COMMON = 0.8
-"""Share of the rows in one class from which on auto no longer takes accuracy, which always naming that class would win."""
 MIN_FOLDS = 3
 """Fewer folds in common say nothing about how much a difference varies."""
 SAME_COST = 1.5
@@ -39,6 +38,7 @@ class Metric:
         rope: Half the width of the region of practical equivalence: a smaller difference makes no difference in practice.
         relative: The rope is a share of the best score, because the metric is in the target's own units.
         few, many: The numbers of classes that it is computed for.
+        of_one: It is about one class of two, see :func:`lamina.train.metrics.positive`.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Metric:
     relative: bool = False
     few: int = 2
     many: float = math.inf
+    of_one: bool = False
 
     @property
     def lowest(self) -> float:
@@ -65,8 +66,11 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric("accuracy", "classification", "accuracy"),
-        Metric("balanced_accuracy", "classification", "balanced accuracy", few=3),
+        Metric("balanced_accuracy", "classification", "balanced accuracy"),
+        Metric("f1", "classification", "F1", many=2, of_one=True),
+        Metric("f1_macro", "classification", "macro F1"),
         Metric("auc", "classification", "AUC", many=2),
+        Metric("average_precision", "classification", "average precision", many=2, of_one=True),
         Metric("log_loss", "classification", "log-loss", greater=False),
         Metric("r2", "regression", "R²"),
         Metric("rmse", "regression", "RMSE", greater=False, rope=0.02, relative=True),
@@ -77,16 +81,17 @@ METRICS = {
 at a difference of 0.01 the probability given to the truth is, in the geometric mean, 1 % larger. RMSE and MAE have the unit of
 the target, so theirs is 2 % of the best score: for the RMSE that is 0.01 of R² where R² is 0.75, and needs no knowledge of the
 target's spread, which a few extreme values blow up."""
+SAME = {"roc_auc": "auc", "neg_log_loss": "log_loss", "neg_root_mean_squared_error": "rmse", "neg_mean_absolute_error": "mae"}
+"""What scikit-learn calls some of them."""
 
 
 def choose_metric(name: str, kind: str, *, frequencies: Sequence[float] = ()) -> Metric:
     """Look up a metric, or find the one that suits the task.
 
-    "auto" takes R² for a regression and accuracy for a classification, but where one class holds more than :data:`COMMON` of
-    the rows, the AUC for two classes and the balanced accuracy for more.
+    "auto" takes :func:`lamina.data.task.main_score`.
 
     Args:
-        name: One of :data:`METRICS`, or "auto".
+        name: One of :data:`METRICS`, also as scikit-learn calls it, or "auto".
         kind: "classification" or "regression".
         frequencies: The share of rows of each class, as a task knows them.
 
@@ -97,6 +102,7 @@ def choose_metric(name: str, kind: str, *, frequencies: Sequence[float] = ()) ->
         >>> choose_metric("auto", "classification", frequencies=(0.9, 0.1)).name
         'auc'
     """
+    name = SAME.get(name, name)
     classes = max(len(frequencies), 2)
     fit = {
         metric.name: metric
@@ -104,8 +110,7 @@ def choose_metric(name: str, kind: str, *, frequencies: Sequence[float] = ()) ->
         if metric.kind == kind and (kind == "regression" or metric.few <= classes <= metric.many)
     }
     if name == "auto":
-        skewed = max(frequencies, default=0.0) > COMMON
-        name = "r2" if kind == "regression" else "accuracy" if not skewed else "auc" if classes == 2 else "balanced_accuracy"
+        name = main_score(() if kind == "regression" else frequencies or (0.5, 0.5))
     if name not in fit:
         what = f"a classification into {classes} classes" if kind == "classification" else "a regression"
         trouble = "is unknown" if name not in METRICS else f"does not fit {what}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,8 @@ def paragraph(verdict: Verdict, candidates: Sequence[Candidate], *, metric: Metr
     """
     known = {candidate.name: candidate for candidate in candidates}
     if verdict.call == "failed":
-        reasons = "; ".join(f"{called(each.name)}: {each.failed or 'no scores'}" for each in candidates)
+        why = _together((each.name, each.failed or "no scores") for each in candidates)
+        reasons = "; ".join(f"{names}: {reason}" for reason, names in why.items())
         return f"Nothing can be said: no candidate has a score{f' ({reasons})' if reasons else ''}."
     if verdict.rival:
         said = _compared(verdict, known, metric, rows=rows, baseline=baseline)
@@ -31,8 +32,12 @@ def paragraph(verdict: Verdict, candidates: Sequence[Candidate], *, metric: Metr
         if verdict.call == "alone":
             said = [f"Only {it} has scores, so there is nothing to compare it with."]
         else:
+            folds = max(len(each.scores) for each in candidates)
+            few = "a single fold" if folds == 1 else f"{folds} folds"
             said = [
-                f"Nothing can be said yet: no two candidates finished {MIN_FOLDS} folds in common.",
+                f"Nothing can be said yet: no two candidates finished {MIN_FOLDS} folds in common."
+                if folds >= MIN_FOLDS
+                else f"Nothing can be said: {few} cannot show how much a difference varies, it takes {MIN_FOLDS} at least.",
                 f"So far {it} is ahead, which may be chance.",
             ]
     return " ".join([*said, *_missing(verdict, known)])
@@ -128,11 +133,22 @@ def _missing(verdict: Verdict, known: Mapping[str, Candidate]) -> list[str]:
         count = int(each.finished.sum())
         done = f"{count} of {folds} folds" + (f", {each.failed}" if each.failed else "")
         if each.name not in met and each.name != verdict.best:
-            out.append(f"{called(each.name)} ({done if count else each.failed or 'no scores'})")
+            out.append((each.name, done if count else each.failed or "no scores"))
         elif count < folds:
-            part.append(f"{called(each.name)} ({done})")
-    said = [f"Not compared: {', '.join(out)}."] if out else []
-    return said + ([f"Compared on what was finished: {', '.join(part)}."] if part else [])
+            part.append((each.name, done))
+    return [
+        f"{what}: {'; '.join(f'{names} ({why})' for why, names in _together(some).items())}."
+        for what, some in (("Not compared", out), ("Compared on what was finished", part))
+        if some
+    ]
+
+
+def _together(reasons: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The names that share a reason, by it."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(called(name))
+    return {reason: ", ".join(some) for reason, some in names.items()}
 
 
 # ---------------------------------------------------------------- numbers

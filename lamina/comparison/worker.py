@@ -35,15 +35,19 @@ def main() -> None:
     for line in sys.stdin:
         if work is None:
             return
-        job = json.loads(line)
-        try:
-            answer = work.do(job["family"], job["fold"], job.get("time_limit"))
-        except MemoryError:
-            answer = {"failed": OUT_OF_MEMORY}
-        except Exception as error:  # whatever goes wrong in a candidate is its result, and the others go on
-            short = "memory" in str(error).lower() and "alloc" in str(error).lower()
-            answer = {"failed": OUT_OF_MEMORY if short else f"{error}" or type(error).__name__}
-        print(json.dumps(answer), file=said, flush=True)
+        print(json.dumps(answer(work, json.loads(line))), file=said, flush=True)
+
+
+def answer(work: Work, job: dict[str, Any]) -> dict[str, Any]:
+    """What came of a job: scores and costs, or why it failed."""
+    try:
+        return work.do(job["family"], job["fold"], job.get("time_limit"))
+    except MemoryError:
+        return {"failed": OUT_OF_MEMORY}
+    except Exception as error:  # whatever goes wrong in a candidate is its result, and the others go on
+        short = "memory" in str(error).lower() and "alloc" in str(error).lower()
+        why = " ".join(str(error).split()) or type(error).__name__
+        return {"failed": OUT_OF_MEMORY if short else f"in fold {job['fold'] + 1}, {why}"}
 
 
 class Work:
@@ -75,7 +79,7 @@ class Work:
         from lamina import store
         from lamina.families import make_family
         from lamina.learn import learn
-        from lamina.train.metrics import scores
+        from lamina.train.metrics import every_score
 
         train, test = self.folds[fold]
         options = dict(family)
@@ -88,6 +92,8 @@ class Work:
             family=make_family(chosen).from_json(options),
             recipe=recipe,
             trust=False,
+            task=self.task.kind,  # the rows of a fold may look like another
+            fewest=1,  # of a class that is rare, a fold may have a single row to learn from
             seed=self.settings.seed + fold,
             # which rows are asked about is decided; who learns holds back rows of its own
             roles={name: "ignored" if role == "split" else role for name, role in self.settings.roles.items()},
@@ -102,11 +108,12 @@ class Work:
         with tempfile.TemporaryDirectory() as temporary:
             size = store.save(model, Path(temporary) / "m.lamina").stat().st_size
         return {
-            "scores": scores(self.task, self.task.truth(asked), said),
+            "scores": every_score(self.task, self.task.truth(asked), said),
             "fit_seconds": fit_seconds,
             "predict_micros": predict_seconds / len(test) * 1e6,
             "bytes": size,
             "same": self._mark(said),
+            "alike": self._alike(said),
         }
 
     def _in_order(self, model: Any, said: Any) -> Any:
@@ -120,6 +127,13 @@ class Work:
         out = np.zeros((len(said), len(self.task.classes)))
         out[:, [self.task.classes.index(label) for label in model.task.classes]] = said
         return out
+
+    def _alike(self, said: Any) -> bool:
+        """Whether every row gets the same answer."""
+        import numpy as np
+
+        answers = np.asarray(said) if self.task.classes is None else said.argmax(1)
+        return len(answers) > 1 and np.allclose(answers, answers[0], rtol=1e-9, atol=0)
 
     def _mark(self, said: Any) -> str:
         """A word for what was said, the same for two candidates that say the same."""

@@ -54,6 +54,10 @@ def usable_rows(table: pl.DataFrame, targets: str | Sequence[str]) -> tuple[np.n
     return mask, f"{lost:,} of {len(table):,} rows {verb} no value in the {_called(names)} and {leave} left out"
 
 
+COMMON = 0.8
+"""Share of the rows in one class from which on accuracy says little: always naming that class would win it."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What is asked: which class, or how much. Loss, output size and decoding follow from it.
@@ -385,3 +389,23 @@ def count_rows(count: int) -> str:
 
 def _some(values: Sequence[Any]) -> str:
     return ", ".join(map(repr, values[:6])) + (f" and {len(values) - 6:,} more" if len(values) > 6 else "")
+
+
+def main_score(frequencies: Sequence[float]) -> str:
+    """The score that a model is judged by where nobody says which; greater is better.
+
+    R² for values, accuracy for classes; where one class holds more than :data:`COMMON` of the rows, the AUC of two classes or
+    the balanced accuracy of more.
+
+    Args:
+        frequencies: The share of rows of each class, as a task knows them; none for values.
+
+    Example:
+        >>> main_score(()), main_score((0.5, 0.5)), main_score((0.9, 0.1)), main_score((0.9, 0.06, 0.04))
+        ('r2', 'accuracy', 'auc', 'balanced_accuracy')
+    """
+    if not len(frequencies):
+        return "r2"
+    if max(frequencies) <= COMMON:
+        return "accuracy"
+    return "auc" if len(frequencies) == 2 else "balanced_accuracy"

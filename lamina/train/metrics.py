@@ -93,9 +93,7 @@ def scores(task: Task, truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
         if said.shape[1] == 2 and len(np.unique(truth)) == 2:
             found["auc"] = metrics.roc_auc_score(truth, said[:, 1])
         elif said.shape[1] > 2:
-            found["balanced_accuracy"] = metrics.recall_score(
-                truth, said.argmax(1), average="macro", labels=np.unique(truth), zero_division=0
-            )
+            found["balanced_accuracy"] = _balanced_accuracy(truth, said.argmax(1))
     else:
         largest = float(np.abs(truth).max(initial=0.0))
         unit = largest if largest > 1e100 else 1.0  # the squares of such values are beyond float64
@@ -107,3 +105,53 @@ def scores(task: Task, truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
         if len(truth) > 1:
             found["r2"] = metrics.r2_score(truth, said)
     return {name: float(value) for name, value in found.items()}
+
+
+def every_score(task: Task, truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
+    """All that candidates can be compared by: :func:`scores`, and what people with unbalanced classes ask for.
+
+    As scikit-learn computes them. F1 and average precision are about one class, see :func:`positive`; like the AUC they say
+    nothing of rows that are all of one class, and are left out there.
+
+    Args:
+        task: What is asked.
+        truth: As for :func:`scores`.
+        said: As for :func:`scores`.
+    """
+    from sklearn import metrics
+
+    found = scores(task, truth, said)
+    if task.classes is None:
+        return found
+    chosen = said.argmax(1)
+    found["balanced_accuracy"] = _balanced_accuracy(truth, chosen)
+    found["f1_macro"] = metrics.f1_score(truth, chosen, average="macro", zero_division=0)
+    if "auc" in found:
+        one = positive(task)
+        found["f1"] = metrics.f1_score(truth == one, chosen == one, zero_division=0)
+        found["average_precision"] = metrics.average_precision_score(truth == one, said[:, one])
+    return {name: float(value) for name, value in found.items()}
+
+
+def positive(task: Task) -> int:
+    """The code of the class, of two, that F1 and average precision are about.
+
+    1 and True, as in scikit-learn. Of two words scikit-learn wants to be told; here it is the rarer, as whoever asks for these
+    figures asks about what is rare.
+
+    Example:
+        >>> import polars as pl
+        >>> from lamina.data.task import Task
+        >>> task = Task.infer(pl.DataFrame({"y": ["fraud", "legal", "legal", "fraud", "legal"]}), "y")
+        >>> task.classes[positive(task)]
+        'fraud'
+    """
+    words = isinstance((task.classes or ("",))[0], str)
+    return int(not words or task.frequencies[1] <= task.frequencies[0])
+
+
+def _balanced_accuracy(truth: np.ndarray, chosen: np.ndarray) -> float:
+    """The mean recall of the classes that are there; scikit-learn's own warns of others that were chosen."""
+    from sklearn.metrics import recall_score
+
+    return float(recall_score(truth, chosen, average="macro", labels=np.unique(truth), zero_division=0))

@@ -13,12 +13,9 @@ import numpy as np
 import polars as pl
 
 from lamina.data.schema import RICH, Schema
-from lamina.data.task import Task
 from lamina.errors import DataError, OptionError
 
 MOST_ROWS, MOST_ROWS_RICH = 5000, 1000
-COMMON = 0.8
-"""Share of the rows in one class from which on accuracy hardly falls, whatever is shuffled."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +93,6 @@ def importances(
         error = float(falls.std(ddof=1)) / repeats**0.5 if repeats > 1 else None
         found.append(Importance(column.name, float(falls.mean()), error))
     return sorted(found, key=lambda one: -one.mean)
-
-
-def main_score(task: Task) -> str:
-    """The score, of those in :func:`lamina.train.metrics.scores`, whose fall is told; greater is better.
-
-    The same that a comparison takes: R² for values, accuracy for classes, and where one class was learnt from more than
-    :data:`COMMON` of the rows, the AUC of two classes or the balanced accuracy of more.
-    """
-    if task.classes is None:
-        return "r2"
-    if max(task.frequencies) <= COMMON:
-        return "accuracy"
-    return "auc" if len(task.classes) == 2 else "balanced_accuracy"
 
 
 def most_rows(schema: Schema) -> int:

@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 
 from lamina.api import load
+from lamina.comparison import runner
+from lamina.comparison.statistics import METRICS
 from tests.cli.helpers import lamina, leftovers
 
 FEW = ("--family", "constant", "--family", "linear", "--folds", "3", "--repeats", "1", "--workers", "1")
@@ -52,12 +54,53 @@ def test_a_machine_reads_json_and_doubles_are_left_out(rows):
     assert again["candidates"] == found["candidates"]  # not asked again, so that the seconds are the same, too
 
 
+def test_every_metric_is_named_in_the_help():
+    said = re.sub(r"[\s│]+", " ", lamina("compare", "--help").out)
+    for name in METRICS:
+        assert re.search(rf"\b{name}\b", said), name
+
+
+def test_a_metric_about_one_class_names_it_and_trust_is_left_out(rows):
+    said = lamina("compare", rows, "--target", "y", *FEW, "--metric", "f1", "--no-trust")
+    assert said.code == 0, said.err
+    assert re.search(r"^F1 of '(up|down)' on 180 rows", said.out, re.M)
+    assert load("y.lamina").model_.trust is None
+
+
+class Failing:
+    """A worker to whom nothing succeeds."""
+
+    def __init__(self, *given):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def ask(self, job, stop):
+        return {"failed": "ran out of luck"}
+
+
+def test_where_nothing_has_a_score_there_is_no_model(rows, monkeypatch):
+    monkeypatch.setattr(runner, "_Worker", Failing)
+    Path("y.lamina").write_text("of before")
+    said = lamina("compare", rows, "--target", "y", *FEW, "--run", "here")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "no candidate has a score, so there is no model; the verdict says why, and here keeps what was tried" in said.err
+    assert '("always the same", linear: ran out of luck)' in said.out.replace("\n", " ")
+    assert Path("y.lamina").read_text() == "of before"
+
+
 def test_what_is_refused(rows):
     for arguments, said in (
         (("--picture", "b.png"), "--picture b.png: the picture is an SVG file, give a name that ends in .svg"),
         (("--metric", "r2"), "the metric 'r2' does not fit a classification"),
         (("--family", "woods"), "there is no family 'woods'"),
         (("--group", "nobody"), "nobody"),
+        (("--repeats", "0"), "repeats is 0, expected"),
+        (("--rope", "-1"), "rope is -1.0, expected a number of at least 0"),
     ):
         found = lamina("compare", rows, "--target", "y", *FEW, *arguments)
         assert (found.code, found.out) == (1, "")

@@ -78,6 +78,17 @@ def test_options_of_every_sort_reach_the_settings(table):
     assert load("m.lamina").model_.card["split"]["train"] == 80
 
 
+def test_what_trust_needs_can_be_left_out(table):
+    assert lamina("fit", table, "--target", "income", "--no-trust", *QUICK).code == 0
+    bare = Path("income.lamina").stat().st_size
+    assert load("income.lamina").model_.trust is None
+    said = lamina("predict", "income.lamina", table, "--trust")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert lamina("fit", table, "--target", "income", *QUICK).code == 0
+    assert load("income.lamina").model_.trust is not None
+    assert Path("income.lamina").stat().st_size > bare
+
+
 def test_several_targets_are_told_at_once(table):
     people().with_columns(height=pl.col("age") * 2.5, weight=pl.col("age") / 3).write_csv("people.csv")
     said = lamina("fit", "people.csv", "--target", "height", "--target", "weight", *QUICK)

@@ -53,8 +53,18 @@ def test_a_class_with_fewer_rows_than_folds_is_dealt_out_and_said():
         "class 'c' has no row to be learnt from in up to 1 of 5 folds: too few rows for so many folds",
         "class 'c' has no row to be asked about in up to 4 of 5 folds: too few rows for so many folds",
     )
-    with pytest.raises(DataError, match="a fold would have one class only to learn from; take fewer folds"):
+    said = r"fold \d of 5 would learn only from rows where 'y' is 'a': 1 row of 41 has another value; give more of these"
+    with pytest.raises(DataError, match=said):
         drawn(classes(40, 1), folds=5)
+
+
+def test_a_target_that_is_nearly_constant():
+    table = pl.DataFrame({"x": np.arange(40) / 7, "y": np.where(np.arange(40) == 3, 1.5, 0.0)})
+    with pytest.raises(DataError, match="would learn only from rows where 'y' is 0.0: 1 row of 40 has another value"):
+        drawn(table, folds=5)
+    several = table.with_columns(z=pl.col("x") * 2)
+    with pytest.raises(DataError, match="rows where 'y' is 0.0"):
+        drawn(several, ["z", "y"], folds=5)
 
 
 def test_a_group_is_wholly_on_one_side():
@@ -65,8 +75,46 @@ def test_a_group_is_wholly_on_one_side():
         for train, test in zip(found.train, found.test, strict=True):
             assert not set(table["who"].gather(train)) & set(table["who"].gather(test)), kind
     assert found.how == "4 folds at random, each who wholly on one side, 2 times"
-    with pytest.raises(DataError, match="the group column 'who' has 12 groups, which cannot make 13 folds; take fewer folds"):
+    with pytest.raises(DataError, match="'who' has 12 groups, which cannot make 13 folds; take at most 12 folds"):
         drawn(table, roles={"who": "group"}, folds=13)
+
+
+def grouped(*sizes):
+    who = [name for name, size in zip(["big", "p", "q", "r", "s", None], sizes, strict=False) for _ in range(size)]
+    return pl.DataFrame({"x": np.arange(len(who)) / 7, "y": ["a", "b"] * (len(who) // 2), "who": who})
+
+
+def test_groups_that_are_too_few_or_too_large():
+    drawn(grouped(10, 10, 10), roles={"who": "group"}, folds=3)
+    for table, folds, said in (
+        (grouped(20), 2, "the group column 'who' holds a single group, expected at least 3; name another column or none"),
+        (grouped(10, 10), 2, "the group column 'who' holds 2 groups, expected at least 3"),
+        (
+            grouped(10, 10, 10),
+            2,
+            "3 groups of 'who' leave one of 2 folds with a single one .*; take more folds, or another column",
+        ),
+        (grouped(10).with_columns(who=pl.lit(None, pl.String)), 2, "the group column 'who' has no value in any row"),
+    ):
+        with pytest.raises(DataError, match=said):
+            drawn(table, roles={"who": "group"}, folds=folds)
+    found = drawn(grouped(60, 5, 5, 5, 5), roles={"who": "group"}, folds=3)
+    assert found.notes == (
+        "who 'big' has 60 of 80 rows: the fold that asks about them learns from 20 rows only, so scores differ much "
+        "from fold to fold",
+    )
+
+
+def test_rows_without_a_group_or_a_time_are_said():
+    table = grouped(10, 10, 10, 10, 0, 10)
+    found = drawn(table, roles={"who": "group"}, folds=5)
+    assert found.notes == ("10 rows without a value in who: kept together as one group",)
+    lone = table["who"].is_null().to_numpy()
+    assert sorted(lone[test].sum() for test in found.test) == [0, 0, 0, 0, 10]
+    table = table.with_columns(day=pl.when(pl.int_range(50) >= 10).then(pl.int_range(50)))
+    found = drawn(table.drop("who"), roles={"day": "time"}, folds=3)
+    assert found.notes == ("10 rows without a value in day: only learnt from",)
+    assert all(set(range(10)) <= set(train) for train in found.train)
 
 
 def test_time_runs_forwards():
@@ -78,6 +126,8 @@ def test_time_runs_forwards():
         assert table["day"].gather(train).max() < table["day"].gather(test).min()
         assert 18 <= len(test) <= 22
     assert [len(train) for train in found.train] == sorted(len(train) for train in found.train)
+    with pytest.raises(DataError, match="has too few different times for 4 folds .*; take fewer folds, or another column"):
+        drawn(table.with_columns(day=pl.Series([2000 + i // 20 for i in range(100)])), roles={"day": "time"}, folds=4)
     with pytest.raises(DataError, match="has too few different times for 4 folds"):
         drawn(table.with_columns(pl.lit(1).alias("day")), roles={"day": "time"}, folds=4)
     with pytest.raises(DataError, match="holds neither dates nor numbers"):

@@ -226,6 +226,11 @@ def test_too_few_folds_in_common():
     found = verdict(candidate("a", 0.7, folds=2), candidate("b", 0.8, folds=5), rows=100)
     assert (found.call, found.take) == ("too few folds", "b")
     assert "no two candidates finished 3 folds in common" in found.words
+    found = verdict(candidate("a", 0.7, folds=2), candidate("b", 0.8, folds=2), rows=100)
+    assert found.words.startswith("Nothing can be said: 2 folds cannot show how much a difference varies, it takes 3 at least.")
+    assert (
+        "Nothing can be said: a single fold cannot" in verdict(candidate("a", 0.7, folds=1), candidate("b", 0.8, folds=1)).words
+    )
     gaps = Candidate("gaps", (math.nan, math.nan, 0.9, 0.9), 1, 1, 1)
     assert verdict(gaps, candidate("b", 0.8, folds=4)).call == "too few folds"
 
@@ -250,7 +255,10 @@ def test_one_that_met_nobody_is_not_the_best():
     met, base = Candidate("met", (0.8, 0.8, 0.81), 1.0, 1.0, 1), Candidate(BASELINE, (0.5, 0.5, 0.5), 0.0, 0.0, 1)
     found = verdict(alone, met, base)
     assert (found.best, found.call, found.take) == ("met", "wins", "met")
-    assert "Not compared: alone (4 of 7 folds). Compared on what was finished: met (3 of 7 folds)" in found.words
+    assert (
+        'Not compared: alone (4 of 7 folds). Compared on what was finished: met, "always the same" (3 of 7 folds)'
+        in found.words
+    )
 
 
 def test_one_that_did_not_finish_is_not_taken_in_place_of_one_that_did():

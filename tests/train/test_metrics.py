@@ -4,11 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from sklearn import metrics
 from sklearn.metrics import log_loss
 
 from lamina.data.feed import Feed
 from lamina.data.task import Task
-from lamina.train.metrics import combine, forward, scores, validation_scores
+from lamina.train.metrics import combine, every_score, forward, positive, scores, validation_scores
 
 
 def test_probabilities_are_exact_and_stable():
@@ -60,3 +61,39 @@ def test_scores_are_those_of_scikit_learn():
     found = scores(regression, np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 3.0]))
     assert (found["rmse"], found["mae"]) == (pytest.approx((2 / 3) ** 0.5), pytest.approx(2 / 3))
     assert found["r2"] == pytest.approx(1 - 2 / (14 / 3))
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [False, True], ["healthy", "sick"], ["fraud", "legal"], ["a", "b", "c"]])
+def test_every_score_is_that_of_scikit_learn(labels):
+    random = np.random.default_rng(len(labels))
+    shares = {"healthy": 0.8, "fraud": 0.2}.get(labels[0], 1 / len(labels))
+    codes = np.append(random.choice(len(labels), 200, p=[shares, *[(1 - shares) / (len(labels) - 1)] * (len(labels) - 1)]), 0)
+    task = Task.infer(pl.DataFrame({"y": [labels[code] for code in codes]}), "y")
+    said = random.dirichlet(np.ones(len(labels)), len(codes))
+    truth, chosen = task.labels[codes], task.labels[said.argmax(1)]
+    found = every_score(task, codes, said)
+    assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, chosen))
+    assert found["f1_macro"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro"))
+    if len(labels) > 2:
+        assert not {"f1", "auc", "average_precision"} & set(found)
+        return
+    one = labels.index("fraud") if "fraud" in labels else 1
+    assert positive(task) == one
+    assert found["f1"] == pytest.approx(metrics.f1_score(truth, chosen, pos_label=labels[one]))
+    assert found["average_precision"] == pytest.approx(
+        metrics.average_precision_score(truth, said[:, one], pos_label=labels[one])
+    )
+    assert found["auc"] == pytest.approx(metrics.roc_auc_score(codes, said[:, 1]))
+
+
+def test_rows_of_one_class_have_no_score_that_sets_two_apart():
+    task = Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y")
+    found = every_score(task, np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    assert set(found) == {"accuracy", "balanced_accuracy", "log_loss", "f1_macro"}
+    assert found["f1_macro"] == pytest.approx(1 / 3)  # as scikit-learn's: a class that was only said counts as 0
+
+
+def test_values_have_no_other_scores():
+    task = Task.infer(pl.DataFrame({"y": [0.5, 1.5, 2.5]}), "y")
+    truth, said = np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 3.0])
+    assert every_score(task, truth, said) == scores(task, truth, said)

@@ -8,10 +8,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from lamina import Classifier, FeedForward, Recipe, Regressor
-from lamina.comparison.statistics import choose_metric
-from lamina.data.task import Task
 from lamina.errors import DataError, OptionError, SchemaError
-from lamina.trust.importance import COMMON, importances, main_score
+from lamina.trust.importance import importances
 
 GENERATOR = np.random.default_rng(0)
 NAMES = ["a", "b", "c", "d"]
@@ -114,18 +112,6 @@ def test_wrong_input():
         importances(lambda table: 0.0, ROWS, repeats=0)
     with pytest.raises(DataError, match="needs at least 2 rows whose target is known, these are 1; give more rows"):
         importances(lambda table: 0.0, ROWS[:1])
-
-
-@pytest.mark.parametrize(
-    "frequencies",
-    [(), (0.5, 0.5), (COMMON, 1 - COMMON), (0.19, 0.81), (0.5, 0.3, 0.2), (0.9, 0.06, 0.04), (0.05, COMMON, 0.15)],
-)
-def test_the_score_is_what_a_comparison_takes(frequencies):
-    kind = "classification" if frequencies else "regression"
-    task = Task(kind, ("y",), classes=tuple(range(len(frequencies))) or None, frequencies=frequencies)
-    metric = choose_metric("auto", kind, frequencies=frequencies)
-    assert main_score(task) == metric.name
-    assert metric.greater
 
 
 # Of estimators
