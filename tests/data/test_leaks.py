@@ -323,6 +323,16 @@ def test_a_group_without_a_telling_name_is_told_by_what_it_pins_down():
     assert found(patients(name="nummer")) == [("group", 'group="nummer"')]
 
 
+def test_columns_that_hardly_vary_pin_nothing_down():
+    draw = np.random.default_rng(0)
+    who = draw.permutation(np.repeat(np.arange(200), 5))
+    rare = {name: draw.random(1000) < 0.03 for name in ("flooded", "burnt")}
+    answer = draw.normal(size=200)[who] + 0.5 * draw.normal(size=1000)
+    table = pl.DataFrame({"nummer": draw.permutation(10_000)[:200][who], **rare, "x": draw.normal(size=1000), "y": answer})
+    rows = Rows.of(table, Schema.infer(table, target="y"), Task.infer(table, "y"), 0)
+    assert folds._group_columns(rows) == []
+
+
 def test_a_group_that_has_its_role_is_dealt_with():
     assert found(patients(), roles={"patient": "group"}) == []
     columns = patients()
