@@ -59,6 +59,14 @@ def test_sets_hold_the_truth_as_often_as_asked(classifier):
         assert abs(np.mean(inside) - coverage) < 0.045  # 180 rows say so, with a standard deviation of 0.03 at 0.8
 
 
+def test_where_a_few_trees_vote_alike_ties_are_broken():
+    model, new = fit("class", lamina.Forest(trees=10)), table(3000, seed=1)
+    assert len(np.unique(model.model_.trust.sets.ties)) > 1000
+    answers = model.predict(new, trust=True, coverage=0.9, because=False)
+    inside = [truth in said.split(" or ") for truth, said in zip(new["class"], answers["set"], strict=True)]
+    assert 0.88 < np.mean(inside) < 0.97  # 1.0, if all that tie were in
+
+
 def test_intervals_hold_the_truth_as_often_as_asked(regressor):
     new = table(3000, seed=1)
     answers = regressor.predict(new, trust=True, because=False)
