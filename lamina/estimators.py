@@ -281,7 +281,8 @@ class _Estimator(BaseEstimator):
 
     def _has_names_of(self, X: Any) -> bool:
         """Whether a frame has the very columns that were learnt: else scikit-learn says in which way they differ."""
-        return list(X.columns) == getattr(self, "feature_names_in_", np.empty(0)).tolist()
+        names = X.columns.tolist() if hasattr(X.columns, "tolist") else list(X.columns)  # pandas goes through them slowly
+        return names == getattr(self, "feature_names_in_", np.empty(0)).tolist()
 
     def _answers(self, y: Any) -> dict[str, Any]:
         raise TypeError("an estimator says how it reads its answers")

@@ -90,7 +90,8 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
     """
     named = isinstance(source, str | os.PathLike)
     table = _read_file(Path(os.path.expanduser(source))) if named else from_memory(source)
-    columns_of = list(zip(table.get_columns(), table.dtypes, strict=True))
+    some = any(dtype == pl.Object or dtype.is_float() for dtype in set(table.dtypes))
+    columns_of = list(zip(table.get_columns(), table.dtypes, strict=True)) if some else []
     paths = [_paths(column) for column, dtype in columns_of if dtype == pl.Object]
     holes = [column.fill_nan(None) for column, dtype in columns_of if dtype.is_float() and (total := column.sum()) != total]
     # An infinite plus a negative infinite value is NaN too; filling then changes nothing.

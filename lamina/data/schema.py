@@ -182,16 +182,19 @@ class Schema:
         return pl.DataFrame(checked), remarks if notes else []
 
     def _few_numbers(self, table: pl.DataFrame) -> pl.DataFrame | None:
-        """A few rows of nothing but finite numbers, as a check leaves them; one column after another takes much longer."""
+        """A few rows of nothing but finite numbers, as a check leaves them; one column after another takes much longer.
+
+        Only integers stay integers: whatever reads the table reads them alike.
+        """
         if len(table) > FEW_ROWS or tuple(table.columns) != self._numbers:
             return None
-        dtypes = table.dtypes
+        dtypes = set(table.dtypes)
         if not all(dtype.is_float() or dtype.is_integer() for dtype in dtypes):
             return None
         values = np.array(table.rows(), dtype=np.float64)  # missing is NaN
         if not np.isfinite(values).all():
             return None
-        return table if dtypes.count(pl.Float64()) == len(dtypes) else matrix(self._numbers, values)
+        return table if dtypes in ({pl.Float64()}, {pl.Int64()}) else matrix(self._numbers, values)
 
     @cached_property
     def _numbers(self) -> tuple[str, ...]:
