@@ -26,6 +26,9 @@ _FIRST, _SECONDS = 10, 2.0
 #: Leaves of rows and trees that are found at once, and values of such that are sorted at once.
 _LEAVES_AT_ONCE, _VALUES_AT_ONCE = 2**26, 2**21
 _MIDDLE = (0.1, 0.9)
+#: scikit-learn-intelex splits between bins of equally many rows, of which a column that is nearly always 0 fills most with its
+#: zeros: with its own 256 it loses 0.0015 of accuracy out of bag on Adult (capital gain). For values 256 are better (CASP).
+_BINS = 1_024
 
 
 @dataclass
@@ -87,6 +90,7 @@ class Forest(ClassicalFamily):
         ensemble, fast = _ensemble(X)
         maker = ensemble.RandomForestClassifier if classes else ensemble.RandomForestRegressor
         return maker(
+            **({"max_bins": _BINS} if fast and classes else {}),
             max_features=("sqrt" if classes else 1.0) if self.subset == "auto" else self.subset,
             min_samples_leaf=self.leaf,
             max_depth=self.depth,
