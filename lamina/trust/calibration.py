@@ -43,6 +43,7 @@ class Calibration:
         method: ``"none"``, ``"temperature"`` or ``"isotonic"``.
         rows: How many validation rows it was fitted on.
         temperature: Above 1 the model was too sure, below 1 not sure enough.
+        least: Smaller probabilities are taken for this one.
         curve: Corners of the isotonic curve: probabilities after the temperature, and how often they came true.
         error_before: Expected calibration error of what was said on these rows.
         error_after: The same after the correction, each row corrected by what the other folds say.
@@ -53,6 +54,7 @@ class Calibration:
     method: str
     rows: int
     temperature: float = 1.0
+    least: float = _TINY
     curve: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     error_before: float = 0.0
     error_after: float = 0.0
@@ -106,7 +108,7 @@ class Calibration:
         said, _ = check_probabilities(said)
         if self.method == "none":
             return said
-        said = softmax(np.log(np.maximum(said, _TINY)) / self.temperature, axis=1)
+        said = softmax(np.log(np.maximum(said, self.least)) / self.temperature, axis=1)
         if self.method == "temperature":
             return said
         trace = 1 / (self.rows + 1)
@@ -125,9 +127,13 @@ class Calibration:
     def _temperature(cls, said: np.ndarray, truth: np.ndarray) -> Self:
         from scipy.optimize import minimize_scalar
 
-        logs = np.log(np.maximum(said, _TINY))
+        rows, classes = said.shape
+        least, never = _TINY, said == 0
+        if never.any():
+            least = (never[np.arange(rows), truth].sum() + 1 / classes) / (never.sum() + 1)
+            least = min(float(least), 1 / (2 * classes))  # below the most probable class of any row
+        logs = np.log(np.maximum(said, least))
         logs -= logs.max(axis=1, keepdims=True)  # then no power of them overflows
-        rows = len(logs)
         # A row's loss is its normaliser less the logarithm of its class; the one row more is a mean row of a mean class.
         wanted = (logs[np.arange(rows), truth].sum() + logs.mean()) / (rows + 1)
 
@@ -136,7 +142,7 @@ class Calibration:
             return float(np.log(np.exp(logs * inverse).sum(axis=1)).mean() - wanted * inverse)
 
         found = minimize_scalar(loss, bounds=tuple(np.log(_TEMPERATURES)), method="bounded", options={"xatol": 1e-6})
-        return cls("temperature", rows, temperature=float(np.exp(found.x)))
+        return cls("temperature", rows, temperature=float(np.exp(found.x)), least=least)
 
     @classmethod
     def _isotonic(cls, said: np.ndarray, truth: np.ndarray) -> Self:

@@ -40,6 +40,16 @@ def test_a_constant_answer_becomes_the_share_that_came_true_with_half_a_row_more
     np.testing.assert_allclose(found.apply(said)[0], [20.5 / 61, 40.5 / 61], atol=1e-6)
 
 
+def test_the_temperature_is_not_about_zeros_only():
+    _, truth, true = draw(5000, classes=4)
+    said = np.random.default_rng(1).multinomial(10, true) / 10  # as ten neighbours, of which none may be of the true class
+    assert (said[np.arange(5000), truth] == 0).any()
+    found = Calibration.fit(said[:2500], truth[:2500])
+    assert found.temperature == pytest.approx(1, abs=0.3)
+    assert expected_calibration_error(found.apply(said[2500:]), truth[2500:]) < 0.03
+    assert (found.apply(said) > 0).all()
+
+
 def test_few_rows_that_are_all_right_do_not_make_it_certain():
     said = np.tile([0.1, 0.2, 0.7], (20, 1))
     top = Calibration.fit(said, np.full(20, 2)).apply(said)[0, 2]
