@@ -157,7 +157,7 @@ def learn(
         net.to(device)
     else:
         laid = _meaningless(recipe, family)
-    notes = [note for note in (missing_note, *parts.notes, *encoder.notes, *laid) if note]
+    notes = [note for note in (missing_note, task.doubt, *parts.notes, *encoder.notes, *laid) if note]
     if monitor:
         monitor(
             {

@@ -120,6 +120,12 @@ def test_rows_without_an_answer_are_left_out_and_said():
     assert any("7 of 120 rows have no value in the target" in note for note in card["notes"])
 
 
+def test_classes_that_differ_in_case_are_said():
+    table = pl.DataFrame({"x": np.arange(90.0), "left": ["yes", "no", "No "] * 30})
+    card = lamina.fit(table, "left", family="constant", trust=False, seed=0, monitor=None).model_.card
+    assert "the classes 'No ' and 'no' differ in nothing but case or spaces; if they are one, write them alike" in card["notes"]
+
+
 def test_a_model_scores_beside_always_saying_the_same():
     frame, target = table("regression")
     recipe = Recipe(epochs=60, batch_size=16)

@@ -112,7 +112,7 @@ def compare(
     candidates = choose_candidates(families, schema)
     folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.dealt(len(rows)), seed=settings.seed)
     leaks = find_leaks(rows, schema, task, seed=settings.seed)
-    notes = tuple(note for note in (missing_note, left_aside(schema, settings.roles), *folds.notes) if note)
+    notes = tuple(note for note in (missing_note, task.doubt, left_aside(schema, settings.roles), *folds.notes) if note)
 
     parts = {f"train{i}": part for i, part in enumerate(folds.train)} | {f"test{i}": part for i, part in enumerate(folds.test)}
     np.savez(run.folder / "folds.npz", known=np.flatnonzero(known), **parts)  # pyright: ignore[reportArgumentType]

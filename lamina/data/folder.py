@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import zipfile
 import zlib
 from pathlib import Path
@@ -138,10 +139,13 @@ def _read_text(path: Path) -> str:
         raise ReadError(f"cannot read {path}: {error.strerror}; check its permissions") from None
     except UnicodeDecodeError as error:
         line, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
-        raise ReadError(
-            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8, for example: "
-            f"iconv -f latin1 -t utf-8 {path.name} > utf8_{path.name}"
-        ) from None
+        raise ReadError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; {in_utf8(path)}") from None
+
+
+def in_utf8(path: Path) -> str:
+    """What to do about a file in another encoding."""
+    name, better = shlex.quote(path.name), shlex.quote(f"utf8_{path.name}")
+    return f"save the file as UTF-8, for example: iconv -f latin1 -t utf-8 {name} > {better}"
 
 
 # Archives

@@ -11,7 +11,7 @@ other      holds other lists, structs, bytes or Python objects (ignored)
 constant   has one value everywhere, or none at all (ignored)
 category   has one value, and is missing elsewhere: whether it is there is what can be learnt
 flag       is boolean, or whole numbers that are 0/1 or -1/1, or has two different texts (yes/no)
-date       is a date or date-time, or text of which more than 99 % parse as ISO dates
+date       is a date or date-time, or text of which more than 99 % parse as dates, ISO or as 31.5.2024
 id         is whole numbers, 95 % of them different, named like an identifier (``id key uuid index rownames ...``);
            or whole numbers that all differ and run through at least 20 rows without large gaps (unless named like a
            time); or text, different in 95 % of at least 20 rows (ignored).
@@ -47,6 +47,7 @@ _TIME_WORDS = frozenset("t time date day week month quarter year hour minute sec
 
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d+)?)?([ ]?(Z|[+-]\d{2}:?\d{2}))?)?$"
 _FULL = "%Y-%m-%dT%H:%M:%S%.f%#z"
+_POINTED = r"^(\d{1,2})[.](\d{1,2})[.](\d{4})"
 _ZERO_LED = r"^0\d"
 _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+([.]\d*)?$"
 
@@ -134,8 +135,16 @@ def iso_dates(column: pl.Series) -> pl.Series | None:
     return result.cast(pl.Date) if len(first.strip()) == 10 and (result.dt.truncate("1d") == result).all() else result
 
 
-def _parsed_dates(column: pl.Series) -> pl.Series:
+def _as_iso(column: pl.Series) -> pl.Series:
+    """Dates with points are put into ISO's order: the day always comes first in them."""
     text = column.str.strip_chars()
+    if not text.str.contains(_POINTED).any():
+        return text
+    return text.str.replace(r"^(\d)[.]", "0$1.").str.replace(r"^(\d\d)[.](\d)[.]", "$1.0$2.").str.replace(_POINTED, "$3-$2-$1")
+
+
+def _parsed_dates(column: pl.Series) -> pl.Series:
+    text = _as_iso(column)
     lengths = text.str.len_bytes()
     if lengths.min() == lengths.max() == 10:
         return text.str.to_datetime("%Y-%m-%d", strict=False, time_unit="us")
@@ -344,7 +353,7 @@ def _text_of_something(
             number = number.cast(pl.Int64)
         return _number(number, _lost(details, number, present - count), plain, "text that holds ")
     moments = _parsed_dates(values)
-    good = moments.is_not_null() & values.str.strip_chars().str.contains(_ISO)
+    good = moments.is_not_null() & _as_iso(values).str.contains(_ISO)
     count = int(counts.filter(good).sum())
     if count >= 0.99 * present:
         moments = dates(column)

@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from lamina.data.folder import read_arrays, read_folder
+from lamina.data.folder import in_utf8, read_arrays, read_folder
 from lamina.data.frames import column_names, from_memory, like, objects
 from lamina.data.kinds import NULLS, iso_dates
 from lamina.data.pictures import SUFFIXES
@@ -413,7 +413,7 @@ def _bad_bytes(path: Path, number: int, line: bytes, error: UnicodeDecodeError) 
     around = line[max(0, error.start - 12) : error.start + 12].decode("latin-1").strip()
     return (
         f"{path}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8 (as Latin-1 it would read {around!r}); "
-        f"save the file as UTF-8, for example: iconv -f latin1 -t utf-8 {path.name} > utf8_{path.name}"
+        f"{in_utf8(path)}"
     )
 
 

@@ -141,6 +141,22 @@ class Task:
         measured = [moments(values) for values in self._values(known)]
         return dataclasses.replace(self, center=tuple(m[0] for m in measured), scale=tuple(m[1] for m in measured))
 
+    @property
+    def doubt(self) -> str:
+        """A sentence about classes that may be one and the same, empty where there are none.
+
+        Example:
+            >>> Task.infer(pl.DataFrame({"left": ["No", "no", "No", "no"]}), "left").doubt
+            "the classes 'No' and 'no' differ in nothing but case or spaces; if they are one, write them alike"
+        """
+        seen: dict[str, list[Any]] = {}
+        for label in self.classes or ():
+            if isinstance(label, str):
+                seen.setdefault(" ".join(label.casefold().split()), []).append(label)
+        alike = [" and ".join(map(repr, labels)) for labels in seen.values() if len(labels) > 1]
+        what = "differ in nothing but case or spaces; if they are one, write them alike"
+        return f"the classes {', '.join(alike[:5])} {what}" if alike else ""
+
     def truth(self, table: pl.DataFrame | pl.Series) -> np.ndarray:
         """The target as scores compare it: class codes (N,), or values in their own units, (N,) or (N, K), float64."""
         if self.classes is not None:

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -580,3 +581,13 @@ def test_few_rows_of_one_type_become_the_columns_that_many_do(dtype):
         assert few.schema == many.schema
         assert few.equals(many[:3])
         assert read_table(source[:0]).schema == many.schema
+
+
+def test_the_remedy_for_another_encoding_can_be_pasted(tmp_path):
+    path = tmp_path / "Kunden (final) v2.csv"
+    path.write_bytes("a,b\n1,Größe\n".encode("latin-1"))
+    with pytest.raises(ReadError) as caught:
+        read_table(path)
+    command = str(caught.value).partition("for example: ")[2]
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    assert read_table(tmp_path / "utf8_Kunden (final) v2.csv")["b"].to_list() == ["Größe"]
