@@ -11,6 +11,7 @@ import typer
 from lamina.cli.fit import chosen_options, kinds_of, nothing_left, places
 from lamina.cli.options import (
     OUTPUT,
+    ClassWeight,
     Data,
     Device,
     Drop,
@@ -24,6 +25,7 @@ from lamina.cli.options import (
     Time,
     Trust,
     Unique,
+    Validation,
     Weight,
 )
 from lamina.cli.shared import INTERRUPTED, REFUSED, Debug, Json, check_output, complain, print_json, waiting
@@ -82,6 +84,8 @@ def compare(  # typer reads the options of the command from these arguments, so 
     time: Time = None,
     split: SplitColumn = None,
     weight: Weight = None,
+    validation: Validation = 0.15,
+    class_weight: ClassWeight = None,
     set_: Set = None,
     trust: Trust = True,
     seed: Seed = 0,
@@ -109,16 +113,22 @@ def compare(  # typer reads the options of the command from these arguments, so 
         "metric": metric,
         "rope": rope,
         "time_limit": time_limit,
-    }
-    asked |= {
         "memory_limit": memory_limit,
         "workers": workers,
         "task": task,
         "kinds": kinds_of(kind or []),
         "drop": drop,
         "unique": unique,
+        "group": group,
+        "time": time,
+        "split": split,
+        "weight": weight,
+        "validation": validation,
+        "class_weight": class_weight,
+        "seed": seed,
+        "device": device,
+        "trust": trust,
     }
-    asked |= {"group": group, "time": time, "split": split, "weight": weight, "seed": seed, "device": device, "trust": trust}
     with nothing_left(folder), progress(transient=True) as bar:
         board = api.compare(
             data,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lamina.cli.options import (
-    DATA,
     OUTPUT,
     TRAINING,
+    ClassWeight,
     Data,
     Device,
     Drop,
@@ -30,6 +30,7 @@ from lamina.cli.options import (
     Time,
     Trust,
     Unique,
+    Validation,
     Weight,
 )
 from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, print_json, waiting
@@ -68,10 +69,8 @@ def fit(  # typer reads the options of the command from these arguments, so ther
     time: Time = None,
     split: SplitColumn = None,
     weight: Weight = None,
-    validation: Annotated[float, typer.Option(help="Share of rows that are never learnt from.", rich_help_panel=DATA)] = 0.15,
-    class_weight: Annotated[
-        str | None, typer.Option(help="'balanced': rare classes count as much as frequent ones.", rich_help_panel=DATA)
-    ] = None,
+    validation: Validation = 0.15,
+    class_weight: ClassWeight = None,
     family: Annotated[
         str,
         typer.Option(

@@ -43,6 +43,10 @@ SplitColumn = Annotated[
     typer.Option(metavar="COLUMN", help="The column that says which rows are validation rows.", rich_help_panel=DATA),
 ]
 Weight = Annotated[str | None, typer.Option(metavar="COLUMN", help="How much each row counts.", rich_help_panel=DATA)]
+Validation = Annotated[float, typer.Option(help="Share of rows that are never learnt from.", rich_help_panel=DATA)]
+ClassWeight = Annotated[
+    str | None, typer.Option(help="'balanced': rare classes count as much as frequent ones.", rich_help_panel=DATA)
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(

@@ -67,6 +67,16 @@ def test_a_metric_about_one_class_names_it_and_trust_is_left_out(rows):
     assert load("y.lamina").model_.trust is None
 
 
+def test_rare_classes_may_count_as_much_as_frequent_ones(tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=400)
+    pl.DataFrame({"x": x, "y": np.where(x + draw.normal(size=400) > 1.8, "rare", "often")}).write_csv("rare.csv")
+    asked = ("compare", "rare.csv", "--target", "y", *FEW, "--metric", "balanced_accuracy", "--no-trust", "--json")
+    plain, balanced = (json.loads(lamina(*asked, *more).out)["candidates"] for more in ((), ("--class-weight", "balanced")))
+    score = [next(one["score"] for one in found if one["candidate"]["name"] == "linear") for found in (plain, balanced)]
+    assert score[0] < 0.65 < 0.75 < score[1]
+
+
 class Failing:
     """A worker to whom nothing succeeds."""
 
