@@ -19,8 +19,8 @@ id         is whole numbers, 95 % of them different, named like an identifier (`
 category   is whole numbers named like a code (``zip postcode code id type sku ...``), is of a categorical dtype, or is
            text of digits with leading zeros
 number     is any other number, a duration or a time of day (in seconds), or text of which more than 99 % parse as
-           numbers ("12.5", "1,234"). Few distinct whole numbers (a month, a grade, a count) stay numbers: their order is
-           worth keeping, and an embedding of numbers can take each of them apart
+           numbers ("12.5", "1,234", "3 %", "$5" with one currency). Few distinct whole numbers (a month, a grade, a
+           count) stay numbers: their order is worth keeping, and an embedding of numbers can take each of them apart
 text       is text that mostly differs from row to row and has at least 6 words on average; see :mod:`lamina.data.text`
 category   is any other text, however many distinct values there are
 =========  ===============================================================================================================
@@ -49,6 +49,7 @@ _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d+)?)?([ ]?(Z|[+-]\d{2}:?
 _FULL = "%Y-%m-%dT%H:%M:%S%.f%#z"
 _POINTED = r"^(\d{1,2})[.](\d{1,2})[.](\d{4})"
 _ZERO_LED = r"^0\d"
+_UNITS = r"^([+-]?)([$€£¥₹]?)\s*([\d.,]*\d)\s*([$€£¥₹%]?)$"
 _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+([.]\d*)?$"
 
 
@@ -90,6 +91,9 @@ def _seconds(micro: pl.Series) -> pl.Series:
 def _parsed_numbers(column: pl.Series) -> pl.Series:
     column = column.str.strip_chars()
     result = column.cast(pl.Float64, strict=False)
+    if result.null_count() > column.null_count() and column.str.contains(_UNITS).any():
+        column = column.str.replace(_UNITS, "$1$3")
+        result = column.cast(pl.Float64, strict=False)
     if result.null_count() > column.null_count() and (grouped := column.str.contains(_THOUSANDS)).any():
         column = column.zip_with(~grouped, column.str.replace_all(",", "", literal=True))
         result = column.cast(pl.Float64, strict=False)
@@ -347,7 +351,7 @@ def _text_of_something(
     parsed = _parsed_numbers(values)
     good = parsed.is_not_null() & known
     count = int(counts.filter(good).sum())
-    if count >= 0.99 * present and not values.filter(good).str.contains(_ZERO_LED).any():
+    if count >= 0.99 * present and not values.filter(good).str.contains(_ZERO_LED).any() and _in_one_unit(values):
         number = _parsed_numbers(column).fill_nan(None)  # the word NaN is a number to polars
         if (number.floor() == number).all() and number.abs().max() < 2**53:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
             number = number.cast(pl.Int64)
@@ -360,6 +364,10 @@ def _text_of_something(
         if moments is not None:
             return _date(moments, _lost(details, moments, present - count), plain, "text that holds dates")
     return None
+
+
+def _in_one_unit(values: pl.Series) -> bool:
+    return values.str.extract_all(r"[$€£¥₹%]").explode().drop_nulls().n_unique() <= 1
 
 
 def _lost(details: dict[str, Any], values: pl.Series, count: int) -> dict[str, Any]:
