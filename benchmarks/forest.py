@@ -89,7 +89,7 @@ def _forest(peer: str, classes: bool, frame: Any, seed: int) -> Any:
         import lamina
 
         if peer == "lamina, on scikit-learn":
-            sys.modules["sklearnex"] = None  # type: ignore[assignment]  # importing it fails from now on
+            sys.modules["sklearnex"] = None  # importing it fails from now on
         maker = lamina.Classifier if classes else lamina.Regressor
         return maker(lamina.Forest(trees=TREES), random_state=seed, trust=peer != "lamina, without trust")
     from sklearn.compose import ColumnTransformer, make_column_selector

@@ -19,7 +19,7 @@ from lamina.data.encode import Encoder
 from lamina.data.feed import Feed, as_tensor
 from lamina.data.image import told_of
 from lamina.data.schema import Schema
-from lamina.data.split import OUT_OF_BAG, Split, out_of_bag, split
+from lamina.data.split import OUT_OF_BAG, Split, out_of_bag, split, times
 from lamina.data.split import ROLES as SPLIT_ROLES
 from lamina.data.task import Task, usable_rows
 from lamina.errors import DataError, OptionError
@@ -274,9 +274,7 @@ def row_groups(table: pl.DataFrame, schema: Schema, train: np.ndarray) -> np.nda
     """Which rows belong together (N,): those of a group, or of a tenth of the time; None where no two parts train."""
     for column in schema.columns:
         if column.role in ("group", "time"):
-            values = table[column.name]
-            if column.role == "time" and values.dtype == pl.String:
-                values = values.str.to_datetime(time_zone="UTC", strict=False)
+            values = times(table[column.name]) if column.role == "time" else table[column.name]
             group = values.rank("min").fill_null(0).to_numpy().astype(np.int64)
             group = group * _TIMES // (len(table) + 1) if column.role == "time" else group
             return group if np.ptp(group[train]) else None

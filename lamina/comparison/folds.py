@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.schema import Schema
-from lamina.data.split import ROLES, fixed
+from lamina.data.split import ROLES, fixed, group_numbers, times
 from lamina.data.task import Task, count_rows
 from lamina.errors import DataError, OptionError
 
@@ -113,10 +113,10 @@ def _groups(column: pl.Series, folds: int, notes: list[str]) -> np.ndarray:
     """The number of each row's group. Rows without one are kept together, as a split keeps them."""
     if column.dtype.is_float():
         column = column.fill_nan(None)
-    name, missing = column.name, column.null_count()
-    if missing == len(column):
+    name = column.name
+    if column.null_count() == len(column):
         raise DataError(f"the group column {name!r} has no value in any row; name another column or none")
-    member = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    member = group_numbers(column, notes)
     sizes = np.bincount(member)
     known = int((sizes > 0).sum())
     if known < 3:  # in each fold one to be asked about, one to train and one to validate
@@ -126,8 +126,6 @@ def _groups(column: pl.Series, folds: int, notes: list[str]) -> np.ndarray:
         raise DataError(
             f"the group column {name!r} has {known} groups, which cannot make {folds} folds; take at most {known} folds"
         )
-    if missing:
-        notes.append(f"{count_rows(missing)} without a value in {name}: kept together as one group")
     if 2 * sizes.max() > len(column):
         largest = int(sizes.argmax())
         which = (
@@ -152,11 +150,7 @@ def _check_groups(column: pl.Series, member: np.ndarray, pairs: list[tuple[np.nd
 
 def _by_time(column: pl.Series, folds: int, notes: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The times in folds + 1 parts of about as many rows; each part but the first is told from all before it."""
-    if column.dtype == pl.String:
-        column = column.str.to_datetime(time_zone="UTC", strict=False)
-    if not (column.dtype.is_numeric() or column.dtype.is_temporal()) or column.null_count() == len(column):
-        raise DataError(f"the time column {column.name!r} holds neither dates nor numbers; name another column or none")
-    rank = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)  # rows without a time only train
+    rank = times(column).rank("dense").fill_null(0).to_numpy().astype(np.int64)  # rows without a time only train
     counts = np.bincount(rank)
     part = (np.cumsum(counts) - counts) * (folds + 1) // len(rank)  # of each time
     present = np.unique(part[1:])

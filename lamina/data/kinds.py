@@ -49,7 +49,8 @@ _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d+)?)?([ ]?(Z|[+-]\d{2}:?
 _FULL = "%Y-%m-%dT%H:%M:%S%.f%#z"
 _POINTED = r"^(\d{1,2})[.](\d{1,2})[.](\d{4})"
 _ZERO_LED = r"^0\d"
-_UNITS = r"^([+-]?)([$€£¥₹]?)\s*([\d.,]*\d)\s*([$€£¥₹%]?)$"
+_UNIT = r"[$€£¥₹%]"
+_WITH_UNIT = r"^([+-]?)[$€£¥₹]?\s*([\d.,]*\d)\s*[$€£¥₹%]?$"
 _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+([.]\d*)?$"
 
 
@@ -91,13 +92,27 @@ def _seconds(micro: pl.Series) -> pl.Series:
 def _parsed_numbers(column: pl.Series) -> pl.Series:
     column = column.str.strip_chars()
     result = column.cast(pl.Float64, strict=False)
-    if result.null_count() > column.null_count() and column.str.contains(_UNITS).any():
-        column = column.str.replace(_UNITS, "$1$3")
+    if result.null_count() > column.null_count() and unit_of(column):
+        column = column.str.replace(_WITH_UNIT, "$1$2")
         result = column.cast(pl.Float64, strict=False)
     if result.null_count() > column.null_count() and (grouped := column.str.contains(_THOUSANDS)).any():
         column = column.zip_with(~grouped, column.str.replace_all(",", "", literal=True))
         result = column.cast(pl.Float64, strict=False)
     return result
+
+
+def unit_of(column: pl.Series) -> str:
+    """The currency, or the percent sign, that stands beside numbers in text; "" where there is none, or several.
+
+    Example:
+        >>> unit_of(pl.Series(["$5", "1,200", "for € 9"])), unit_of(pl.Series(["$5", "7 €"]))
+        ('$', '')
+    """
+    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return ""
+    text = column.cast(pl.String).str.strip_chars()
+    found = text.filter(text.str.contains(_WITH_UNIT)).str.extract(f"({_UNIT})").drop_nulls().unique()
+    return found[0] if len(found) == 1 else ""
 
 
 def texts(column: pl.Series) -> pl.Series | None:
@@ -234,7 +249,7 @@ def regard(column: pl.Series, kind: str) -> Guess | None:
     whole = max(abs(low), abs(high)) < 2**53 and bool((values.floor() == values).all())
     low, high = (int(low), int(high)) if whole else (low, high)
     reason = f"given; from {_show(low)} to {_show(high)}{taken}"
-    return Guess("number", reason, details | {"low": low, "high": high, "whole": whole})
+    return Guess("number", reason, details | {"low": low, "high": high, "whole": whole} | _in_unit(column))
 
 
 def _single(column: pl.Series, details: dict[str, Any], plain: bool) -> Guess:
@@ -351,13 +366,15 @@ def _text_of_something(
     parsed = _parsed_numbers(values)
     good = parsed.is_not_null() & known
     count = int(counts.filter(good).sum())
-    if count >= 0.99 * present and not values.filter(good).str.contains(_ZERO_LED).any() and _in_one_unit(values):
+    if count >= 0.99 * present and not values.filter(good).str.contains(_ZERO_LED).any():
         number = _parsed_numbers(column).fill_nan(None)  # the word NaN is a number to polars
         if (number.floor() == number).all() and number.abs().max() < 2**53:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
             number = number.cast(pl.Int64)
-        return _number(number, _lost(details, number, present - count), plain, "text that holds ")
-    moments = _parsed_dates(values)
-    good = moments.is_not_null() & _as_iso(values).str.contains(_ISO)
+        found = _number(number, _lost(details, number, present - count) | _in_unit(values), plain, "text that holds ")
+        # levels are compared as text, so "1.0" or "1 %" cannot become the flag or the code 1
+        return found if found.kind == "number" or (texts(number) == column).all() else None
+    iso = _as_iso(values)
+    good = _parsed_dates(iso).is_not_null() & iso.str.contains(_ISO)
     count = int(counts.filter(good).sum())
     if count >= 0.99 * present:
         moments = dates(column)
@@ -366,8 +383,8 @@ def _text_of_something(
     return None
 
 
-def _in_one_unit(values: pl.Series) -> bool:
-    return values.str.extract_all(r"[$€£¥₹%]").explode().drop_nulls().n_unique() <= 1
+def _in_unit(column: pl.Series) -> dict[str, str]:
+    return {"unit": unit} if (unit := unit_of(column)) else {}
 
 
 def _lost(details: dict[str, Any], values: pl.Series, count: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ import polars as pl
 
 from lamina.data import image, series, text
 from lamina.data.frames import FEW_ROWS, matrix
-from lamina.data.kinds import Guess, dates, guess, numbers, regard, texts, unparsed
+from lamina.data.kinds import Guess, dates, guess, numbers, regard, texts, unit_of, unparsed
 from lamina.data.read import nearest, read_table
 from lamina.errors import SchemaError
 
@@ -317,6 +317,10 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _check_number(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
+    unit, learnt = unit_of(values), column.details.get("unit", "")
+    if unit and unit != learnt:
+        what = f"numbers in {learnt}" if learnt else "numbers without a unit"
+        raise SchemaError(f"column {column.name!r} holds numbers in {unit}, but {what} were learnt; convert them")
     return _brought(column, values, numbers(values), remarks)
 
 

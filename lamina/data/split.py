@@ -159,10 +159,7 @@ def _random(codes: np.ndarray, share: float, generator: np.random.Generator) -> 
 
 def _groups(column: pl.Series, share: float, generator: np.random.Generator, notes: list[str]) -> np.ndarray:
     """Hold back whole groups in random order, each that still fits, until the share is reached."""
-    member = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    missing = int((member == 0).sum())
-    if missing:
-        notes.append(f"{count_rows(missing)} without a value in {column.name}: kept together as one group")
+    member = group_numbers(column, notes)
     sizes = np.bincount(member)
     groups = np.flatnonzero(sizes)
     if len(groups) < 2:
@@ -184,22 +181,37 @@ def _groups(column: pl.Series, share: float, generator: np.random.Generator, not
 
 def _latest(column: pl.Series, share: float, notes: list[str]) -> np.ndarray:
     """Hold back the latest rows; rows of the same time stay together, on the side that comes nearer to the share."""
-    name = column.name
-    if column.dtype == pl.String:
-        column = column.str.to_datetime(time_zone="UTC", strict=False)
-    if not (column.dtype.is_numeric() or column.dtype.is_temporal()) or column.null_count() == len(column):
-        raise DataError(f"the time column {name!r} holds neither dates nor numbers; name another column or none")
-    times = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)  # 0: no time
-    missing = int((times == 0).sum())
+    rank = times(column).rank("dense").fill_null(0).to_numpy().astype(np.int64)  # 0: no time
+    missing = int((rank == 0).sum())
     if missing:
         notes.append(f"{count_rows(missing)} without a value in {column.name}: used for training")
-    later = np.cumsum(np.bincount(times)[::-1])[::-1]  # rows at this time or after
+    later = np.cumsum(np.bincount(rank)[::-1])[::-1]  # rows at this time or after
     if len(later) < 3:
         raise DataError(
-            f"the time column {name!r} has the same time in all rows, expected at least 2 times; name another column or none"
+            f"the time column {column.name!r} has the same time in all rows, expected at least 2 times; "
+            "name another column or none"
         )
     first = 2 + int(np.abs(later[2:] - len(column) * share).argmin())
-    return times >= first
+    return rank >= first
+
+
+def group_numbers(column: pl.Series, notes: list[str]) -> np.ndarray:
+    """The number of each row's group, from 1 on. Rows without one are kept together, as group 0."""
+    if missing := column.null_count():
+        notes.append(f"{count_rows(missing)} without a value in {column.name}: kept together as one group")
+    return column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+
+
+def times(column: pl.Series) -> pl.Series:
+    """The values of a time column as dates or numbers.
+
+    Raises:
+        DataError: It holds neither.
+    """
+    found = column.str.to_datetime(time_zone="UTC", strict=False) if column.dtype == pl.String else column
+    if not (found.dtype.is_numeric() or found.dtype.is_temporal()) or found.null_count() == len(found):
+        raise DataError(f"the time column {column.name!r} holds neither dates nor numbers; name another column or none")
+    return found
 
 
 def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -53,6 +53,9 @@ GUESSES = [
     ("sign", [1.0, -1.0] * 100, "flag", "two values: '-1' and '1'"),
     ("trend", [1, 0, -1, 0] * 50, "number", "whole numbers from -1 to 1"),
     ("bits", ["0", "1"] * 100, "flag", "two values: '0' and '1'"),
+    ("bits_as_floats", ["0.0", "1.0"] * 100, "flag", "two values: '0.0' and '1.0'"),
+    ("bits_in_percent", ["0 %", "1 %"] * 100, "flag", "two values: '0 %' and '1 %'"),
+    ("shop_code", ["7.0", "8.0", "9.0"] * 66 + [None] * 2, "category", "3 distinct texts"),
     ("city", ["Bern", "Oslo", "Rome", "Riga"] * 50, "category", "4 distinct texts in 200 rows"),
     ("many", [f"k{i % 150}" for i in range(ROWS)], "category", "150 distinct texts"),
     ("zip", [94100 + i % 30 for i in range(ROWS)], "category", "30 distinct whole numbers in 200 rows, named like a code"),
@@ -102,6 +105,8 @@ def test_guesses(name, values, kind, reason):
     schema = Schema.infer(pl.DataFrame([values, other, target]), target="y")
     assert schema[name].kind == kind
     assert reason in schema[name].reason
+    if kind in ("flag", "category") and values.dtype == pl.String:
+        assert schema.check(pl.DataFrame([values, other]))[0][name].null_count() == values.null_count()
     learnt = kind in LEARNT
     assert schema[name].role == ("feature" if learnt else "ignored")
     assert schema["y"].role == "target"
@@ -345,6 +350,7 @@ ROW = {"age": 40, "smoker": "no", "member": True, "bit": 1.0, "city": "Oslo", "d
         ({"age": float("inf")}, "age", None, []),
         ({"age": "?"}, "age", None, []),
         ({"age": True}, "age", 1.0, ["age: 1 value outside 17..90 learnt"]),
+        ({"age": " 44 "}, "age", 44.0, []),
         ({"day": "5.5.2021"}, "day", dt.datetime(2021, 5, 5), ["day: 1 value outside 2020-01-01..2020-01-31 learnt"]),
         ({"day": "2021-05-05"}, "day", dt.datetime(2021, 5, 5), ["day: 1 value outside 2020-01-01..2020-01-31 learnt"]),
         ({"day": dt.date(2020, 1, 2)}, "day", dt.datetime(2020, 1, 2), []),
@@ -492,3 +498,19 @@ def test_few_rows_of_numbers_are_checked_as_many_are(value):
     many = pl.concat([few] * 40)
     assert schema.check(few, notes=False)[0].equals(schema.check(many, notes=False)[0][:1])
     assert schema.check(few, notes=False)[0].equals(schema.check(few)[0])
+
+
+def test_numbers_in_another_unit_are_refused():
+    amounts = pl.DataFrame({"paid": ["$5", "$7.50", "1,200", "$9"] * 5, "plain": ["5", "7", "9", "8"] * 5})
+    amounts = amounts.with_columns(y=pl.Series(np.arange(20) / 7))
+    for kinds in ({}, {"paid": "number", "plain": "number"}):
+        schema = Schema.infer(amounts, target="y", kinds=kinds)
+        kept, _ = schema.check(amounts[:3])
+        assert kept["paid"].to_list() == [5, 7.5, 1200]
+        assert schema.check({"paid": ["12"], "plain": [1]})[0]["paid"].to_list() == [12]
+        with pytest.raises(SchemaError, match="column 'paid' holds numbers in €, but numbers in \\$ were learnt; convert them"):
+            schema.check({"paid": ["12 €"], "plain": ["5"]})
+        with pytest.raises(SchemaError, match="column 'plain' holds numbers in %, but numbers without a unit were learnt"):
+            schema.check({"paid": ["$12"], "plain": ["5 %"]})
+    with pytest.raises(SchemaError, match="column 'paid' cannot be a number"):
+        Schema.infer(pl.DataFrame({"paid": ["$5", "7 €"] * 9, "y": np.arange(18)}), target="y", kinds={"paid": "number"})

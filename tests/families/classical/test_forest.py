@@ -1,5 +1,7 @@
 """The forest is scikit-learn's, read out of plain arrays; and what it says besides is right."""
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 import lamina
 from lamina.families import Forest
-from lamina.families.classical.forest import Grown, _quantile
+from lamina.families.classical.forest import Grown, _ensemble, _quantile
 from lamina.families.classical.matrix import ordered
 from tests.families.classical.helpers import KINDS, blocks, how, make
 
@@ -139,3 +141,26 @@ def test_doubles_among_rows_that_all_validate_are_said():
     ]
     alone = table[:50]
     assert lamina.fit(alone, "y", family=lamina.Forest(trees=5), seed=0, monitor=None).model_.card["notes"] == []
+
+
+@pytest.mark.parametrize("kind", ["class", "value"])
+def test_what_scikit_learn_intelex_grew_needs_it_no_more(kind, monkeypatch, tmp_path):
+    pytest.importorskip("sklearnex")
+    assert _ensemble(np.zeros((2, 1)))[1]
+    frame = pl.DataFrame({"a": np.arange(300.0) % 17, "b": np.arange(300.0) % 23})
+    target = frame["a"] * frame["b"] if kind == "value" else (frame["a"] > frame["b"]).cast(pl.String)
+    model = lamina.fit(frame.with_columns(y=target), "y", family=Forest(trees=20), seed=0, monitor=None)
+    path, said = model.save(tmp_path / "m.lamina"), model.model_.said(frame)
+    monkeypatch.setitem(sys.modules, "sklearnex", None)
+    assert not _ensemble(np.zeros((2, 1)))[1]
+    np.testing.assert_array_equal(lamina.load(path).model_.said(frame), said)
+
+
+def test_scikit_learn_intelex_splits_what_lies_beside_many_zeros():
+    pytest.importorskip("sklearnex")
+    draw = np.random.default_rng(0)
+    gain = np.where(draw.random(20_000) < 0.03, draw.random(20_000), 0.0)
+    frame = pl.DataFrame({"gain": gain, "noise": draw.normal(size=20_000), "y": np.where(gain > 0.5, "more", "less")})
+    model = lamina.fit(frame, "y", family=Forest(trees=30, subset=None), trust=False, seed=0, monitor=None)
+    near = pl.DataFrame({"gain": np.r_[np.linspace(0.41, 0.45, 50), np.linspace(0.55, 0.59, 50)], "noise": np.zeros(100)})
+    assert model.predict(near).to_list() == ["less"] * 50 + ["more"] * 50
