@@ -148,16 +148,17 @@ def learn(
         rows = encoded(train_features, parts.train)
         held = rows if parts.how == OUT_OF_BAG else encoded(features[parts.validation], parts.validation)
     del features, train_features
-    recipe, net, laid, feeds = settings.recipe, None, (), None
+    recipe, net, laid, feeds, device_note = settings.recipe, None, (), None, ""
     if isinstance(family, NetworkFamily):
-        recipe = family.complete(recipe, rows=len(rows), inputs=encoder.inputs, task=task)
+        family, device_note = family.suited(encoder.inputs, device.type)
+        recipe = family.complete(recipe, rows=len(rows), inputs=encoder.inputs, task=task, device=device.type)
         net = Net(Plan(family.graph(encoder.inputs, task.output_size(recipe.loss))), seed=settings.seed)
         net.prepare({name: as_tensor(block) for name, block in rows.blocks.items()})
         laid = family.lay_in(net, encoder)
         net.to(device)
     else:
         laid = _meaningless(recipe, family)
-    notes = [note for note in (missing_note, task.doubt, *parts.notes, *encoder.notes, *laid) if note]
+    notes = [note for note in (missing_note, task.doubt, *parts.notes, *encoder.notes, device_note, *laid) if note]
     if monitor:
         monitor(
             {

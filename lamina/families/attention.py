@@ -149,7 +149,7 @@ class Attention(BranchFamily):
         graph.layer(f"{name}_end", Dropout(self.dropout), after=[*(beside or []), f"{name}_pool"])
         return f"{name}_end"
 
-    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
         kinds = {block.kind for block in inputs.values()}
         steps = max([block.shape[0] for block in inputs.values() if block.kind in ("text", "series")], default=1)
         epochs, batch = max(10, min(100, 1_000_000 // rows)), min(256, self.batch_size(rows))
@@ -157,7 +157,7 @@ class Attention(BranchFamily):
             epochs = max(12, min(100, 300_000 // rows))
         elif "text" in kinds:
             epochs = max(4, min(20, 50_000 // rows))  # they are known by heart soon
-        return super().prefers(rows=rows, inputs=inputs, task=task) | {
+        return super().prefers(rows=rows, inputs=inputs, task=task, device=device) | {
             "batch_size": max(1, min(batch, MOST_TOKENS // steps)),
             "learning_rate": 3e-3 if "text" in kinds else 1e-3,
             "schedule": "one_cycle",

@@ -67,14 +67,14 @@ class BranchFamily(NetworkFamily):
             return encoding
         return dataclasses.replace(encoding, image_size=part_maker(self.image_part).size)
 
-    def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task) -> Recipe:
+    def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> Recipe:
         """With a pretrained part few epochs are enough, whatever the family prefers for networks that begin from nothing."""
         decided: dict[str, Any] = {}
         if self.image_part and any(block.kind == "image" for block in inputs.values()):
             rate = round(LEARNING_RATES[recipe.optimizer] / 10, 6)
             decided = FROZEN if self.frozen else {**FINE_TUNED, "learning_rate": rate}
         decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
-        return super().complete(dataclasses.replace(recipe, **decided), rows=rows, inputs=inputs, task=task)
+        return super().complete(dataclasses.replace(recipe, **decided), rows=rows, inputs=inputs, task=task, device=device)
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
         """Add the branch of a column, whose input is there already; return the node that ends it, of one axis."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Input
 from lamina.data.task import Task
@@ -25,6 +26,7 @@ LENET_TABLE = (
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
     *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
 )
+CHANNELS, GPU_CHANNELS = 32, 128  # of the first stage
 SMALLEST_SIDE = 7  # of an image: what is this small is not pooled on, but read as a whole
 LARGEST_SIDE = 48  # a larger image is halved before anything else, as each pixel of it says little
 
@@ -62,7 +64,14 @@ class Convolutional(BranchFamily):
     reads: ClassVar[tuple[str, ...]] = ("image", "series", "text")
 
     design: str = option("auto", "architecture for images; auto is plain for gray ones and resnet for colour", choices=DESIGNS)
-    channels: int = option(32, "channels of the first stage; later ones have up to four times as many", low=1, high=4096)
+    channels: int | str = option(
+        "auto",
+        "channels of the first stage, later ones have up to four times as many; auto is 32, for colour images on a GPU 128",
+        low=1,
+        high=4096,
+        choices=("auto",),
+        kind=int,
+    )
     windows: tuple[int, ...] = option((2, 3, 4), "tokens that a neuron sees in a text", low=1, high=100, items=int)
     features: int = option(64, "neurons for each place of a series, and for each width of windows in a text", low=1, high=4096)
 
@@ -120,7 +129,7 @@ class Convolutional(BranchFamily):
         side, halved = min(block.shape[:2]), 0
         while side > LARGEST_SIDE:
             side, halved = -(-side // 2), halved + 1
-            chain.normed(f"halved{halved}", Convolution(self.channels, stride=2, bias=False))
+            chain.normed(f"halved{halved}", Convolution(self._width(1), stride=2, bias=False))
         return side
 
     def _end(self, chain: _Chain) -> str:
@@ -128,7 +137,7 @@ class Convolutional(BranchFamily):
         return chain.add("dropout", Dropout(self.dropout)) if self.dropout else chain.last
 
     def _width(self, stage: int) -> int:
-        return self.channels * min(2 ** (stage - 1), 4)
+        return (CHANNELS if self.channels == "auto" else int(self.channels)) * min(2 ** (stage - 1), 4)
 
     def _lenet5(self, chain: _Chain, block: Input) -> str:
         chain.add("pixels", Pixels(LENET_SIZE))
@@ -185,8 +194,8 @@ class Convolutional(BranchFamily):
 
     # -- training ------------------------------------------------------------------------------------------------------
 
-    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
-        preferred = super().prefers(rows=rows, inputs=inputs, task=task)
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
+        preferred = super().prefers(rows=rows, inputs=inputs, task=task, device=device)
         changes = image_changes(inputs)
         if changes is None:
             return preferred
@@ -199,8 +208,15 @@ class Convolutional(BranchFamily):
             "patience": None,
             "learning_rate": 5e-3,
             "augment": changes,
-            "precision": "bfloat16" if has_bfloat16() else "float32",
+            "precision": "bfloat16" if has_bfloat16(device) else "float32",
         }
+        if self._is_wide_on(device, inputs):  # a network of this width learns for longer before it knows the images by heart
+            preferred |= {
+                "epochs": max(10, min(100, 2_000_000 // rows)),
+                "batch_size": min(512, self.batch_size(rows)),
+                "weight_decay": 0.1,
+                "augment": (*changes, "erase"),
+            }
         if self.design.startswith("lenet5"):  # small: it learns for longer, and has no neurons to spare for images that move
             preferred |= {"epochs": max(30, preferred["epochs"]), "augment": ("rotate",), "precision": "float32"}
         if self._prints(inputs):
@@ -209,6 +225,20 @@ class Convolutional(BranchFamily):
             elif len(task.targets) > 1:
                 raise OptionError("design 'lenet5_1998' ends in distances to classes, not in several values; take 'lenet5'")
         return preferred
+
+    def suited(self, inputs: Mapping[str, Input], device: str) -> tuple[Self, str]:
+        """Colour images are worth a wider network where the arithmetic costs little."""
+        if self.channels != "auto" or not self._is_wide_on(device, inputs):
+            return self, ""
+        note = f"On a GPU the network begins with {GPU_CHANNELS} channels, not {CHANNELS}, and learns for longer, "
+        note += f"as arithmetic costs little there; channels={CHANNELS} keeps it small."
+        return dataclasses.replace(self, channels=GPU_CHANNELS), note
+
+    def _is_wide_on(self, device: str, inputs: Mapping[str, Input]) -> bool:
+        if device != "cuda" or self.design not in ("auto", "resnet") or self.image_part:
+            return False
+        wide = self.channels == "auto" or int(self.channels) >= GPU_CHANNELS
+        return wide and any(block.kind == "image" and block.shape[2] > 1 for block in inputs.values())
 
     def _prints(self, inputs: Mapping[str, Input]) -> bool:
         """Whether it is the printed LeNet-5 to its last layer, which can join no other branch."""

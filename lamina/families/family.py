@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from lamina.data.encoding import Encoding, Input
 from lamina.data.task import Task
@@ -76,7 +76,14 @@ class NetworkFamily(Family):
         """Draw the network for what the encoder gives and the task asks."""
         raise TypeError(f"{type(self).__name__} draws no graph; take a family such as FeedForward")
 
-    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
+    def suited(self, inputs: Mapping[str, Input], device: str) -> tuple[Self, str]:
+        """The family with "auto" options chosen for a type of device, and a note that says what was chosen and why.
+
+        Most choose nothing: the same network on every device.
+        """
+        return self, ""
+
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
         """What stands for "auto" in a recipe with this family, by field."""
         return {
             "batch_size": self.batch_size(rows),
@@ -88,8 +95,8 @@ class NetworkFamily(Family):
             "precision": "float32",
         }
 
-    def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task) -> Recipe:
-        """The recipe with every "auto" decided from the number of rows, the inputs and the task.
+    def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> Recipe:
+        """The recipe with every "auto" decided from the number of rows, the inputs, the task and the type of device.
 
         Raises:
             OptionError: The loss does not fit the task.
@@ -101,7 +108,7 @@ class NetworkFamily(Family):
             "learning_rate": LEARNING_RATES[recipe.optimizer],
             "weight_decay": 0.03 if recipe.optimizer == "adamw" else 0.0,
         }
-        preferred = self.prefers(rows=rows, inputs=inputs, task=task)
+        preferred = self.prefers(rows=rows, inputs=inputs, task=task, device=device)
         if recipe.optimizer not in ("adam", "adamw"):  # the size of its steps is what a family knows about Adam's kin
             preferred = {name: value for name, value in preferred.items() if name not in ("learning_rate", "weight_decay")}
         decided |= preferred

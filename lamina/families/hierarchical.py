@@ -108,10 +108,10 @@ class Hierarchical(BranchFamily):
         graph.layer(attention, AttentionPool(heads=self.heads), after=read, mask=present)
         return attention
 
-    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
         steps = max([block.shape[0] for block in inputs.values() if block.kind in self.reads], default=1)
         most = 2 ** max(2, int(math.log2(MOST_STEPS / steps)))  # memory: a batch of long documents has few of them
-        return super().prefers(rows=rows, inputs=inputs, task=task) | {
+        return super().prefers(rows=rows, inputs=inputs, task=task, device=device) | {
             "batch_size": min(32, most, rows),
             "learning_rate": 5e-3,
             "schedule": "cosine",

@@ -59,9 +59,9 @@ class Recurrent(BranchFamily):
             )
         return self
 
-    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task) -> dict[str, Any]:
+    def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
         return {
-            **super().prefers(rows=rows, inputs=inputs, task=task),
+            **super().prefers(rows=rows, inputs=inputs, task=task, device=device),
             "batch_size": min(rows, 16 if rows < 1_000 else 32 if rows < 10_000 else 64),
             "epochs": max(5, min(MOST_EPOCHS, VISITS // rows)),
             "schedule": "cosine",

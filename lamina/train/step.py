@@ -9,6 +9,7 @@ Three ways to execute it give the same numbers:
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -167,14 +168,13 @@ class _GraphStep(_Step):
         super().__init__(trainer, rows)
         self.places = torch.arange(rows, device=trainer.total.device)  # of the batch in the order of the epoch
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.given_up = False
 
     def begin(self, first: int) -> None:
         """Let the next step take the rows from this place of the order on."""
         torch.arange(first, first + self.batch.rows, out=self.places)
 
     def run(self, rows: Tensor, learning_rate: float) -> None:
-        if self.graph is None and not self.given_up:
+        if self.graph is None and not self.trainer.why_eager:
             self.capture()
         if self.graph is None:
             self.body()
@@ -193,33 +193,46 @@ class _GraphStep(_Step):
     def capture(self) -> None:
         """Capture the step; the steps that warm it up leave no trace.
 
-        As https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs asks: a few steps on a side stream first.
+        As https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs asks: a few steps on a side stream first. Other
+        threads may go on using the GPU meanwhile, hence "thread_local".
         """
         device = self.places.device
-        tensors = [self.places, self.trainer.step, self.trainer.total, self.flat.value, self.flat.gradient]
-        tensors += [*self.trainer.optimizer.state_dict().values(), *self.trainer.net.buffers()]
-        before, random = [tensor.clone() for tensor in tensors], torch.cuda.get_rng_state(device)
-        graph = torch.cuda.CUDAGraph()
-        try:
-            side = torch.cuda.Stream(device)
-            side.wait_stream(torch.cuda.current_stream(device))
-            with torch.cuda.stream(side):
-                for _ in range(3):
+        graph, random = torch.cuda.CUDAGraph(), torch.cuda.get_rng_state(device)
+        gc.collect()  # an older graph that is freed in the middle of a capture could end it
+        # Out of inference mode: what PyTorch makes in a capture (the generator's seed and offset) outlives it.
+        with torch.inference_mode(False), torch.no_grad(), torch.cuda.device(device):
+            tensors = [self.places, self.trainer.step, self.trainer.total, self.flat.value, self.flat.gradient]
+            tensors += [*self.trainer.optimizer.state_dict().values(), *self.trainer.net.buffers()]
+            before, current = [tensor.clone() for tensor in tensors], torch.cuda.current_stream(device)
+            try:
+                side = torch.cuda.Stream(device)
+                side.wait_stream(current)
+                with torch.cuda.stream(side):
+                    for _ in range(3):
+                        self.body()
+                        for tensor, value in zip(tensors, before, strict=True):
+                            tensor.copy_(value)
+                current.wait_stream(side)
+                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                     self.body()
-                    for tensor, value in zip(tensors, before, strict=True):
-                        tensor.copy_(value)
-            torch.cuda.current_stream(device).wait_stream(side)
-            with torch.cuda.graph(graph):
-                self.body()
-            self.graph = graph
-        except RuntimeError as error:
-            if self.trainer.mode == "cuda_graph":
-                raise TrainingError(f"the step cannot be a CUDA graph ({error}); set recipe.step_mode='eager'") from error
-            self.given_up, self.trainer.why_eager = True, f"the step cannot be a CUDA graph: {error}"
-        finally:
-            for tensor, value in zip(tensors, before, strict=True):
-                tensor.copy_(value)
-            torch.cuda.set_rng_state(random, device)
+                self.graph = graph
+            except RuntimeError as error:
+                _after_failed_capture(device, current)
+                if self.trainer.mode == "cuda_graph":
+                    raise TrainingError(f"the step cannot be a CUDA graph ({error}); set recipe.step_mode='eager'") from error
+                self.trainer.stay_eager(f"the step cannot be a CUDA graph: {error}")
+            finally:
+                for tensor, value in zip(tensors, before, strict=True):
+                    tensor.copy_(value)
+                torch.cuda.set_rng_state(random, device)
+
+
+def _after_failed_capture(device: torch.device, stream: torch.cuda.Stream) -> None:
+    """Make the GPU usable again: a capture that fails leaves its stream current and the generator refusing to draw."""
+    torch.cuda.set_stream(stream)
+    torch.cuda.synchronize(device)
+    generator = torch.cuda.default_generators[device.index or 0]
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 class Trainer:
@@ -308,6 +321,13 @@ class Trainer:
         for rows, step in self._steps.items():
             if isinstance(step, _GraphStep):
                 step.begin(0 if rows == self.batch_size else len(order) - rows)
+
+    def stay_eager(self, reason: str) -> None:
+        """Capture nothing more, and let go of what was captured: those graphs draw from a generator that is replaced."""
+        self.why_eager = reason
+        for step in self._steps.values():
+            if isinstance(step, _GraphStep):
+                step.graph = None
 
     def _step(self, rows: int) -> _CPUStep | _GraphStep:
         if rows not in self._steps:

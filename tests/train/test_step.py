@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lamina.data.encoding import Input
 from lamina.data.feed import Feed
-from lamina.errors import OptionError, TrainingError
+from lamina.errors import OptionError
 from lamina.families import FeedForward, Shortcut
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Dense
@@ -476,33 +476,3 @@ def test_images_are_changed_to_learn_from_never_to_validate():
     assert len(seen[False]) >= 3
     assert all(torch.equal(images, before[1]) for images in seen[False][-3:])
     assert not any((images == 0).any() for images in seen[False])
-
-
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-
-
-@needs_gpu
-@pytest.mark.parametrize("name", ["plain", "dropout and layer norm", "feed-forward", "batch norm"])
-def test_cuda_graphs_are_eager_steps(name):
-    def trained(mode):
-        feed = _feed()
-        feed = Feed(feed.inputs, feed.target, device="cuda")
-        recipe = Recipe(loss="cross_entropy", batch_size=BATCH, step_mode=mode, weight_decay=0.1)
-        trainer = make_step(_make(name).cuda(), feed, recipe)
-        torch.manual_seed(2)
-        order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3)).cuda()
-        return trainer, [trainer.run_epoch(order, [1e-2, 9e-3, 8e-3, 7e-3, 6e-3, 5e-3]) for _ in range(5)]
-
-    (graph, losses), (eager, expected) = trained("cuda_graph"), trained("eager")
-    assert losses == pytest.approx(expected, rel=1e-5)
-    torch.testing.assert_close(graph.optimizer.value, eager.optimizer.value, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(list(graph.net.buffers()), list(eager.net.buffers()))
-
-
-@needs_gpu
-def test_a_step_that_cannot_be_captured_is_named():
-    feed = _feed()
-    feed = Feed(feed.inputs, feed.target, device="cuda")
-    trainer = make_step(Deciding().cuda(), feed, Recipe(loss="cross_entropy", batch_size=BATCH, step_mode="cuda_graph"))
-    with pytest.raises(TrainingError, match="the step cannot be a CUDA graph"):
-        trainer.run_epoch(torch.arange(ROWS, device="cuda"), [1e-3] * 6)

@@ -54,6 +54,7 @@ class Recurrent(Part):
 
     def _run(self, x: Tensor, way: str, state: State) -> tuple[Tensor, State]:
         weights = [tensor.flatten(0, 1) for tensor in self._tensors(way)]
+        weights = _in_one_piece(weights) if x.is_cuda else weights
         options = (weights, True, 1, 0.0, self.training, False, True)
         if self.layer.cell == "lstm":
             y, *after = torch._VF.lstm(x, state, *options)  # pyright: ignore[reportAttributeAccessIssue]
@@ -64,6 +65,12 @@ class Recurrent(Part):
 
     def _tensors(self, way: str) -> list[Tensor]:
         return [getattr(self, name + way) for name in ("weight", "weight_state", "bias", "bias_state")]
+
+
+def _in_one_piece(tensors: list[Tensor]) -> list[Tensor]:
+    """Copies that lie one behind the other, as cuDNN wants weights: it would copy them itself, and warn each time."""
+    whole = torch.cat([tensor.flatten() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(whole.split([t.numel() for t in tensors]), tensors, strict=True)]
 
 
 def _backwards(x: Tensor, mask: Tensor | None) -> Tensor:
