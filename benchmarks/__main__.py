@@ -22,6 +22,7 @@ COMMANDS = (
     "forest",
     "memory",
     "resume",
+    "gpu",
 )
 
 

@@ -27,7 +27,15 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 # ---------------------------------------------------------------- one measurement
-def run(job: str, *, threads: int | None = None, pin: bool = False, timeout: float = 900.0, **arguments: Any) -> dict[str, Any]:
+def run(
+    job: str,
+    *,
+    threads: int | None = None,
+    pin: bool = False,
+    timeout: float = 900.0,
+    log: Path | None = None,
+    **arguments: Any,
+) -> dict[str, Any]:
     """Call ``job`` ("module:function") with ``arguments`` in a fresh process and return its dict.
 
     Args:
@@ -35,6 +43,7 @@ def run(job: str, *, threads: int | None = None, pin: bool = False, timeout: flo
         threads: For OpenMP and BLAS through their variables; ``None`` leaves every library as it is when nothing is said.
         pin: Bind the process to ``threads`` cores as well: the only way to limit XLA, which counts the cores it may use.
         timeout: Seconds; beyond it the result is ``{"error": ...}``, as for any failure, so that a failure is a row.
+        log: A file to which the end of what the process wrote to standard error is added.
     """
     environment = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
     environment |= {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
@@ -45,12 +54,22 @@ def run(job: str, *, threads: int | None = None, pin: bool = False, timeout: flo
         command = ["taskset", "-c", ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads])), *command]
     try:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as late:
+        _add_to(log, job, late.stderr)
         return {"error": f"more than {timeout:g} s"}
+    _add_to(log, job, done.stderr)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
         return {"error": lines[-1][:200] if lines else f"exit code {done.returncode}"}
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _add_to(log: Path | None, job: str, said: str | bytes | None) -> None:
+    if log is not None and said:
+        text = said if isinstance(said, str) else said.decode(errors="replace")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            file.write(f"== {job}\n{text[-20_000:]}\n")
 
 
 def prepare(job: str, **arguments: Any) -> None:
@@ -180,10 +199,13 @@ class Report:
         name: File stem under ``benchmarks/results``.
         title: Heading and the paragraph that says what was measured.
         render: ``results -> markdown``, called at each save.
+        folder: Another folder.
     """
 
-    def __init__(self, name: str, title: str, render: Callable[[list[dict[str, Any]]], str]):
-        self.path, self.title, self.render = RESULTS / name, title, render
+    def __init__(
+        self, name: str, title: str, render: Callable[[list[dict[str, Any]]], str], *, folder: Path | None = None
+    ) -> None:
+        self.path, self.title, self.render = (folder or RESULTS) / name, title, render
         self.machine, self.results = machine(), []
 
     def add(self, **result: Any) -> None:
@@ -193,7 +215,7 @@ class Report:
             "  ".join(f"{key}={value:.5g}" if isinstance(value, float) else f"{key}={value}" for key, value in shown.items()),
             flush=True,
         )
-        RESULTS.mkdir(exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.with_suffix(".json").write_text(
             json.dumps({"machine": self.machine, "results": self.results}, indent=1) + "\n"
         )
@@ -204,7 +226,8 @@ class Report:
         versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items())
         return (
             f"{self.title}\n\n{self.render(self.results)}\n\n"
-            f"Machine: {where['cpu']}, {where['cores']} cores, {where['system']}; "
+            + (f"GPU: {where['gpu']}.  \n" if "gpu" in where else "")
+            + f"Machine: {where['cpu']}, {where['cores']} cores, {where['system']}; "
             f"load before the run {where['load_before']}.  \n"
             f"Versions: {versions}.  \nDate: {where['date']}. Command: `{where['command']}`. "
             f"Every single measurement: [{self.path.stem}.json]({self.path.stem}.json).\n"

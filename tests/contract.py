@@ -198,9 +198,8 @@ class TestRichNetworkContract:
         model = fitted_to(name, kind, epochs=1)
         there = copy.deepcopy(model)
         there.model_.net.to("cuda")
-        with torch.backends.cudnn.flags(
-            enabled=True, allow_tf32=False, fp32_precision="ieee"
-        ):  # else convolutions and recurrences round to 10 bits
+        exact = {"enabled": True, "allow_tf32": False, "fp32_precision": "ieee"}  # else convolutions round to 10 bits
+        with torch.backends.cudnn.flags(**exact):
             np.testing.assert_allclose(model.predict_proba(frame), there.predict_proba(frame), atol=1e-3)
 
     def test_a_run_that_was_stopped_goes_on_to_the_same_weights(self, name, kind, tmp_path, monkeypatch):

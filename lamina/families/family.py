@@ -110,7 +110,9 @@ class NetworkFamily(Family):
         }
         preferred = self.prefers(rows=rows, inputs=inputs, task=task, device=device)
         if recipe.optimizer not in ("adam", "adamw"):  # the size of its steps is what a family knows about Adam's kin
-            preferred = {name: value for name, value in preferred.items() if name not in ("learning_rate", "weight_decay")}
+            preferred.pop("learning_rate", None)
+        if recipe.optimizer != "adamw":  # of the others decay is another thing: part of the gradient
+            preferred.pop("weight_decay", None)
         decided |= preferred
         decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
         if recipe.batch_size == "full" or (recipe.batch_size != "auto" and int(recipe.batch_size) > rows):

@@ -192,7 +192,7 @@ def test_the_size_of_steps_that_a_family_prefers_is_for_adam_and_its_kin(name, k
     kin = optimizer in ("adam", "adamw")
     assert recipe.learning_rate == (preferred.get("learning_rate", 3e-3) if kin else LEARNING_RATES[optimizer])
     decay = 0.03 if optimizer == "adamw" else 0.0
-    assert recipe.weight_decay == (preferred.get("weight_decay", decay) if kin else decay)
+    assert recipe.weight_decay == (preferred.get("weight_decay", decay) if optimizer == "adamw" else decay)
     others = {key: value for key, value in preferred.items() if key not in ("learning_rate", "weight_decay")}
     assert {key: getattr(recipe, key) for key in others} == others
 

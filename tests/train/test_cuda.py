@@ -85,10 +85,7 @@ def _fake_step(net, blocks, recipe, *, weight=False):
     step.begin(0)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode(False), torch.no_grad():
         patch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())  # knows no such device
-        for name in (
-            "_fused_sgd",
-            "_fused_adam",
-        ):  # nor do these; on a GPU they read a rate and counts of float32 that lie there
+        for name in ("_fused_sgd", "_fused_adam"):  # nor do these; on a GPU they read a rate and counts that lie there
             patch.setattr(f"lamina.train.optimizers.{name}", _fused)
         step.body()
     return trainer
@@ -98,9 +95,8 @@ def _fitted_blocks(name, kind):
     frame, target = (rich(kind), "target") if kind else table("classes")
     recipe = Recipe(epochs=1, batch_size=BATCH, augment=None, precision="float32")
     options = {"members": 1} if name == "feedforward" and kind else {}
-    model = lamina.fit(
-        frame[:ROWS], target, family=small(name, dropout=0.1, **options), recipe=recipe, monitor=None, trust=False
-    )
+    family = small(name, dropout=0.1, **options)
+    model = lamina.fit(frame[:ROWS], target, family=family, recipe=recipe, monitor=None, trust=False)
     encoded = model.model_.encoder.transform(model.model_.schema.check(frame[:ROWS], notes=False)[0])
     return model.model_.net, {n: (tuple(b.shape[1:]), as_tensor(b).dtype) for n, b in encoded.items()}
 
@@ -289,6 +285,9 @@ def test_and_learns_for_longer(monkeypatch):
     found = family.prefers(rows=42_500, inputs=inputs, task=task, device="cuda")
     assert (found["epochs"], found["batch_size"], found["weight_decay"]) == (47, 512, 0.1)
     assert (found["augment"], found["precision"]) == (("shift", "flip", "erase"), "bfloat16")
+    given = {"rows": 42_500, "inputs": inputs, "task": task, "device": "cuda"}
+    decays = {name: family.complete(Recipe(optimizer=name), **given).weight_decay for name in ("adamw", "adam", "sgd")}
+    assert decays == {"adamw": 0.1, "adam": 0.0, "sgd": 0.0}
     here = Convolutional().prefers(rows=42_500, inputs=inputs, task=task)
     assert (here["epochs"], here["batch_size"], here["augment"]) == (16, 128, ("shift", "flip"))
     assert "weight_decay" not in here
@@ -357,7 +356,7 @@ def test_a_step_that_cannot_be_captured_is_named_or_eager():
 
 
 @needs_gpu
-def test_a_model_of_a_gpu_is_saved_loaded_and_gone_on_from(tmp_path):
+def test_a_model_of_a_gpu_is_saved_loaded_and_gone_on_from(tmp_path, monkeypatch):
     frame, target = table("classes")
     recipe = Recipe(epochs=4, batch_size=BATCH, patience=None)
     given = {"family": small("feedforward"), "recipe": recipe, "seed": 0, "device": "cuda", "monitor": None}
@@ -374,8 +373,8 @@ def test_a_model_of_a_gpu_is_saved_loaded_and_gone_on_from(tmp_path):
         if event["event"] == "epoch" and event["epoch"] == 2:
             raise Killed
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(Killed):
         lamina.fit(frame, target, run=tmp_path / "cut", **{**given, "monitor": kill})
     resumed = lamina.resume(tmp_path / "cut", monitor=None)
     np.testing.assert_allclose(resumed.predict_proba(frame), model.predict_proba(frame), atol=1e-3)
