@@ -10,7 +10,7 @@ Each part is a process of its own with a time limit, and its row is written at o
   the first. Once every kernel is launched by itself (eager), once the whole step is one CUDA graph.
 
 For a machine without network: ``python -m benchmarks gpu --pack DIR``, where there is one, gathers wheels and data in numbered
-folders (``DIR/1``, ``DIR/2``, ...) of at most 60 MiB each. Copy what is in them into one folder on that machine and run
+folders (``DIR/1``, ``DIR/2``, ...) of at most 56 MiB each. Copy what is in them into one folder on that machine and run
 ``python -m benchmarks gpu --packed FOLDER``. ``--device cpu --quick`` runs every part with tiny sizes, to try the script out.
 """
 
