@@ -94,7 +94,7 @@ def compare(
 
     Each candidate learns from the training rows of a fold, preprocessing included, in a process of its own, and is asked about
     the others. The verdict weighs the differences fold by fold, corrected for training sets that overlap (Nadeau & Bengio 2003;
-    Benavoli et al. 2017); a tie goes to the cheaper model. What is taken then learns from all rows.
+    Benavoli et al. 2017); a tie goes to the simpler model. What is taken then learns from all rows.
 
     Args:
         data: As for :func:`fit`.

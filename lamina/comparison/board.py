@@ -15,6 +15,7 @@ from lamina.comparison.folds import Folds
 from lamina.comparison.statistics import METRICS, Metric, interval
 from lamina.comparison.verdict import Candidate, Verdict, decide
 from lamina.data.leaks import Leak
+from lamina.families import SIMPLEST_FIRST
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,14 @@ def _line(
         return float(np.median([result[cost] for result in done.values()])) if done else float("nan")
 
     candidate = Candidate(
-        name, scores, middle("fit_seconds"), middle("predict_micros"), int(middle("bytes")) if done else 0, failed
+        name,
+        scores,
+        middle("fit_seconds"),
+        middle("predict_micros"),
+        int(middle("bytes")) if done else 0,
+        failed,
+        rank=(*SIMPLEST_FIRST, family["name"]).index(family["name"]),
+        parameters=int(np.median([result.get("parameters", 0) for result in done.values()])) if done else 0,
     )
     finite = np.array(scores)[candidate.finished]
     low, high = float("nan"), float("nan")

@@ -149,8 +149,7 @@ def compare(
 def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]]:
     """The families as JSON, by the names they have on the board.
 
-    "auto" is always the same answer, then the classical families from the cheapest on, with those whose libraries are there,
-    and the network that :func:`lamina.families.choose_family` takes for such columns.
+    "auto" is all classical families whose libraries are there, the baseline among them, and the network that :func:`lamina.families.choose_family` takes for such columns.
 
     Raises:
         OptionError: A family is unknown or reads none of the columns, or there are not enough, or two of one name.

@@ -22,6 +22,8 @@ MIN_FOLDS = 3
 """Fewer folds in common say nothing about how much a difference varies."""
 SAME_COST = 1.5
 """Times on a busy machine differ by so much from one run to the next, so a smaller ratio is no difference in cost."""
+SAME_SIZE = 1.5
+"""Models of one family whose numbers of parameters differ by a smaller ratio count as equally complex."""
 TOO_MANY = 100
 """More than so many times the rows is no advice."""
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from lamina.comparison.statistics import MIN_FOLDS, SAME_COST, Comparison, Metric, correlated_t_test, rows_needed
+from lamina.comparison.statistics import MIN_FOLDS, SAME_SIZE, Comparison, Metric, correlated_t_test, rows_needed
 from lamina.comparison.words import paragraph
 from lamina.errors import OptionError
 
@@ -29,6 +29,8 @@ class Candidate:
         predict_micros: The median over folds of the time to answer a row, in microseconds.
         bytes: Size of the model.
         failed: Why scores are missing.
+        rank: Place of its family among all, from the simplest on.
+        parameters: The median over folds of the number of parameters, nodes or rows that the model keeps.
     """
 
     name: str
@@ -37,6 +39,17 @@ class Candidate:
     predict_micros: float
     bytes: int
     failed: str = ""
+    rank: int = 0
+    parameters: int = 0
+
+    @property
+    def complexity(self) -> tuple[int, int]:
+        """The family counts first, then the size of the model within it."""
+        return self.rank, self.parameters
+
+    def simpler_than(self, other: Candidate) -> bool:
+        """Whether its family is simpler, or it is a clearly smaller model of the same family."""
+        return self.rank < other.rank or (self.rank == other.rank and self.parameters * SAME_SIZE < other.parameters)
 
     @property
     def finished(self) -> np.ndarray:
@@ -120,15 +133,16 @@ def decide(
 ) -> Verdict:
     """Say which candidate is best, how sure that is, and which to take.
 
-    One rule: the dearer candidate has to prove itself. The best is the one with the best mean score. Taken is the cheapest of
-    those that are not known to be worse, that is, against which the best has not reached the probability ``sure`` of being
-    better by more than the rope. So a tie goes to the cheaper model, and so does a doubt: a gain in score is a hope as long as
-    it is not proven, while the cost is certain. The words name the risk, and what to take for who would rather not bear it. Of
-    candidates that cost about the same (``SAME_COST``) the one with the best score is taken, then the one that costs less, that
-    is smaller, that was named first.
+    One rule: the more complex candidate has to prove itself. The best is the one with the best mean score. Taken is the simplest
+    of those that are not known to be worse, that is, against which the best has not reached the probability ``sure`` of being
+    better by more than the rope. So a tie goes to the simpler model, and so does a doubt: a gain in score is a hope as long as
+    it is not proven, while the complexity is certain. The words name the risk, and what to take for who would rather not bear
+    it.
 
-    Cost is the time to learn from a fold's training rows and then to answer as many rows as there are in all: one number,
-    without weights to argue about. A model that is slow to answer pays for it.
+    Simpler is the candidate whose family comes first in :data:`lamina.families.SIMPLEST_FIRST`; within a family, the one with
+    fewer parameters, nodes or rows. Of those that are about equally complex (one family, sizes within ``SAME_SIZE``) the one
+    with the best score is taken, then the smaller one, then the one that was named first. Measured times are shown and have no
+    part in this: they vary with the load of the machine, and the same rows, seed and scores give the same answer every time.
 
     The baseline takes no part in this: where a candidate beats it for sure, it is out; where none does, nothing was learnt, and
     the baseline is what to take. Candidates are compared on the folds that both finished, and one with fewer folds than the
@@ -148,16 +162,16 @@ def decide(
 
     Example:
         >>> from lamina.comparison.statistics import METRICS
-        >>> forest = Candidate("forest", (0.871, 0.868, 0.874, 0.866, 0.872), 0.8, 21.0, 9_000_000)
-        >>> ridge = Candidate("ridge", (0.841, 0.835, 0.846, 0.838, 0.840), 0.1, 0.4, 2_000)
+        >>> forest = Candidate("forest", (0.871, 0.868, 0.874, 0.866, 0.872), 0.8, 21.0, 9_000_000, rank=6)
+        >>> ridge = Candidate("ridge", (0.841, 0.835, 0.846, 0.838, 0.840), 0.1, 0.4, 2_000, rank=1)
         >>> verdict = decide([forest, ridge], metric=METRICS["accuracy"], rows=20_000, test_share=0.2)
         >>> verdict.call, verdict.take
         ('wins', 'forest')
         >>> print(verdict.words)
         forest wins: accuracy 0.870 against 0.840 for ridge. The chance that it is truly better, by more than the 0.01 that
         matters, is more than 99 in 100. forest learns in 0.8 s and answers a row in 21 µs; ridge takes 0.1 s and 0.4 µs;
-        learning and answering 20,000 rows takes forest 11 times as long. Take forest, unless the time is worth more to you than
-        0.030 of accuracy.
+        learning and answering 20,000 rows takes forest 11 times as long. Take forest, unless the simpler model is worth more to
+        you than 0.030 of accuracy.
     """
     names = [candidate.name for candidate in candidates]
     for name in names:
@@ -186,7 +200,7 @@ def decide(
     else:
         unbeaten = [name for name in others if found[best, name].better < sure]
         ahead = {name: found[best, name].mean for name in unbeaten if finished[name] >= finished[best]}
-        take = _cheapest(ahead | {best: 0.0}, {candidate.name: candidate for candidate in candidates}, rows)
+        take = _simplest(ahead | {best: 0.0}, candidates)
         rival = take if take != best else min(unbeaten or others or [baseline], key=lambda name: found[best, name].mean)
         one = found[best, rival]
         call = "wins" if one.better >= sure else "tie" if one.equal >= sure else "unclear"
@@ -227,8 +241,9 @@ def _best(names: Sequence[str], scores: Mapping[str, np.ndarray], differences: M
     return max((name for name in names if len(_finite(scores[name]))), key=place, default="")
 
 
-def _cheapest(behind: Mapping[str, float], candidates: Mapping[str, Candidate], rows: int) -> str:
-    """Of those that cost about as little as the cheapest, the one that is least behind the best."""
-    cost = {name: candidates[name].cost(rows) for name in behind}
-    near = [name for name in candidates if name in behind and cost[name] <= SAME_COST * min(cost.values())]
-    return min(near, key=lambda name: (behind[name], cost[name], candidates[name].bytes))
+def _simplest(behind: Mapping[str, float], candidates: Sequence[Candidate]) -> str:
+    """Of those that are about as simple as the simplest, the one that is least behind the best."""
+    known = [candidate for candidate in candidates if candidate.name in behind]
+    simplest = min(known, key=lambda candidate: candidate.complexity)
+    near = [candidate for candidate in known if not simplest.simpler_than(candidate)]
+    return min(near, key=lambda candidate: (behind[candidate.name], candidate.parameters)).name

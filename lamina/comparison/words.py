@@ -72,25 +72,27 @@ def _compared(verdict: Verdict, known: Mapping[str, Candidate], metric: Metric, 
             f"Take {b}, or find columns that say more about the target.",
         ]
     if verdict.call == "wins":
-        dearer = best.cost(rows) > SAME_COST * rival.cost(rows) and rival.name != baseline
+        simpler = rival.simpler_than(best) and rival.name != baseline
         return [
             f"{a} wins: {against} for {b}{', the next best' if len(met) > 1 else ''}. {truly}",
             cost if rival.name != baseline else f"{_alone(best)}.",
-            f"Take {a}{f', unless the time is worth more to you than {lead} of {metric.said}' if dearer else ''}.",
+            f"Take {a}{f', unless the simpler model is worth more to you than {lead} of {metric.said}' if simpler else ''}.",
         ]
 
     also = [
         called(name) for name in known if name in met - {rival.name} and verdict.between(best.name, name).better < verdict.sure
     ]
     too = [f"May be as good, too: {', '.join(also)}."] if also else []
-    if take is best and one.mean > 0 and best.cost(rows) * SAME_COST >= rival.cost(rows):
-        why = f"They cost about the same, so take {a}, which is ahead."
+    if take is best and rival.simpler_than(best):
+        why = f"{b} is simpler, but did not finish every fold: take {a}."
+    elif take is best and not best.simpler_than(rival):
+        why = f"They are about equally complex: take {a}, {'which is ahead' if one.mean > 0 else 'the first'}."
     elif verdict.call == "tie":
-        why = f"A tie goes to the cheaper one: take {called(take.name)}."
+        why = f"A tie goes to the simpler one: take {called(take.name)}."
     elif take is best:
-        why = f"Take {a}: it is ahead, and the cheaper one as well."
+        why = f"Take {a}: it is ahead, and the simpler one as well."
     else:
-        why = f"Until {a} is proven better take {b}, the cheaper one; if the risk matters more to you than the time, take {a}."
+        why = f"Until {a} is proven better take {b}, the simpler one; if the risk matters more to you, take {a}."
     if verdict.call == "unclear":
         doubt = (
             f"It is better, almost surely, but {rows:,} rows cannot tell whether by enough to matter: the chance that it is by "

@@ -112,6 +112,7 @@ class Work:
             "fit_seconds": fit_seconds,
             "predict_micros": predict_seconds / len(test) * 1e6,
             "bytes": size,
+            "parameters": model.predictor.size(),
             "same": self._mark(said),
             "alike": self._alike(said),
         }

@@ -19,6 +19,7 @@ from lamina.comparison.picture import front
 from lamina.comparison.statistics import METRICS
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, RunError
+from lamina.families import FAMILIES, SIMPLEST_FIRST
 
 SMALL = {"families": {"always the same": "constant", "linear": "linear", "forest": lamina.Forest(trees=5)}, "monitor": None}
 
@@ -59,6 +60,22 @@ def test_scores_are_those_of_a_fit_on_the_very_same_fold(compared):
     line = next(line for line in board.lines if line.name == "forest")
     model = lamina.fit(table[train], "y", family=lamina.Forest(trees=5), seed=1, monitor=None)
     assert line.candidate.scores[1] == model.evaluate(table[test])["scores"]["accuracy"]
+
+
+def test_the_complexity_of_a_candidate_is_its_family_and_the_size_of_its_model(compared):
+    board, run, _ = compared
+    found = {line.name: line.candidate.complexity for line in board.lines}
+    assert [SIMPLEST_FIRST[rank] for rank, _ in found.values()] == [line.family["name"] for line in board.lines]
+    assert (found["always the same"], found["linear"]) == ((0, 2), (1, 3))  # two shares; two weights and an offset
+    with np.load(run / "folds.npz") as folds:
+        train = folds["train1"]
+    model = lamina.fit(waves()[train], "y", family=lamina.Forest(trees=5), seed=1, monitor=None).model_
+    sizes = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    assert model.predictor.size() in [each["parameters"] for each in sizes if each.get("name") == "forest"]
+
+
+def test_every_family_has_a_place_from_simple_to_complex():
+    assert sorted(SIMPLEST_FIRST) == sorted(FAMILIES)
 
 
 def test_what_is_taken_learns_from_all_rows(compared):
