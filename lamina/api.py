@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,10 @@ from lamina.estimators import Classifier, Regressor
 from lamina.learn import Settings, fingerprint, learn
 from lamina.model import Model
 from lamina.train.recipe import Recipe
-from lamina.train.run import Run, replacing
+from lamina.train.run import DATA, Run, replacing
 
 if TYPE_CHECKING:
+    from lamina.comparison import compare as comparison
     from lamina.comparison.board import Board
 
 ROLES = ("group", "time", "weight", "split")
@@ -102,7 +104,7 @@ def compare(
         families: "auto" for all classical families that are there and the network that suits the columns; or names and
             families in a list; or a dict of them by the name they are to have on the board.
         recipe: How networks train.
-        run: A folder for what is done; the same call goes on with it after whatever ended it. None keeps nothing.
+        run: A folder for what is done; :func:`resume` or the same call goes on with it. None keeps nothing.
         monitor: As for :func:`fit`.
         **asked: ``folds`` (5), ``repeats`` (1), ``metric``, ``rope`` (the smallest difference that matters), ``time_limit``
             (seconds for one fit), ``memory_limit`` (gigabytes for one process), ``workers``; and all that :func:`fit` takes.
@@ -124,11 +126,6 @@ def compare(
     """
     from lamina.comparison import compare as comparison
 
-    if monitor == "auto":
-        from lamina.progress import progress
-
-        with progress() as bar:
-            return compare(data, target, families=families, recipe=recipe, run=run, monitor=bar, **asked)
     if run is None:
         with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
             return compare(data, target, families=families, recipe=recipe, run=folder, monitor=monitor, **asked)
@@ -141,18 +138,14 @@ def compare(
     if (Path(run) / "run.json").exists():
         folder = Run.open(run)
         comparison.check_same(folder, {**question, "asked": settings.to_json()}, fingerprint(table))
-    else:
-        folder = start_run(run, data, table, settings, **question, threads=terms.threads)
+        return finish_comparison(table, settings, families=families, terms=terms, run=folder, monitor=monitor)
+    folder = start_run(run, data, table, settings, verb="compare", **{**terms.to_json(), **question}, threads=terms.threads)
     try:
-        board, model = comparison.compare(table, settings, families=families, terms=terms, run=folder, monitor=monitor)  # pyright: ignore[reportArgumentType]
+        return finish_comparison(table, settings, families=families, terms=terms, run=folder, monitor=monitor)
     except LaminaError:
         if not folder.events():  # refused before anything was asked: there is nothing to go on with
             shutil.rmtree(folder.folder)
         raise
-    if model is None:
-        return board
-    store.save(model, folder.model_path)
-    return dataclasses.replace(board, model=estimator(model))
 
 
 def target_of(data: Any, target: str | list[str] | None) -> str | list[str]:
@@ -212,38 +205,69 @@ def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:
     return estimator(store.load(path, device))
 
 
-def resume(run: str | Path, *, monitor: Callable[[dict[str, Any]], None] | str | None = "auto") -> Classifier | Regressor:
-    """Go on with a run that was ended by Ctrl-C, a crash, a full disk or a lost machine.
+def resume(
+    run: str | Path, *, monitor: Callable[[dict[str, Any]], None] | str | None = "auto"
+) -> Classifier | Regressor | Board:
+    """Resume a fit or a comparison that was ended by Ctrl-C, a crash, a full disk or a lost machine.
 
-    On a CPU it ends with the very weights that it would have ended with undisturbed. A finished run is loaded.
+    On a CPU it ends with the very weights that it would have ended with undisturbed. A finished run is loaded. Everything is
+    written in the folder that is given here, wherever it was when the run began.
+
+    Args:
+        run: The folder of the run.
+        monitor: As for :func:`fit`.
+
+    Returns:
+        The fitted estimator of a fit; the board of a comparison, with the model that it recommends.
 
     Raises:
-        RunError: There is no run in the folder, or its data are gone or changed.
+        RunError: There is no run in the folder, it is damaged, or its data are gone or changed.
+
+    Example:
+        >>> import lamina
+        >>> table = {"x": [i / 100 for i in range(200)], "y": ["low"] * 100 + ["high"] * 100}
+        >>> folder = getfixture("tmp_path") / "run"
+        >>> board = lamina.compare(table, "y", families=["constant", "linear"], folds=3, run=folder, monitor=None)
+        >>> lamina.resume(folder).verdict.take
+        'linear'
     """
     folder = Run.open(run)
     if folder.finished:
-        return estimator(store.load(folder.model_path))
-    source = folder.settings["data"]
-    path = folder.folder / source["copy"] if "copy" in source else Path(source["path"])
+        fitted = estimator(store.load(folder.model_path))
+        if folder.verb == "fit":
+            return fitted
+        from lamina.comparison.board import load_board
+
+        return dataclasses.replace(load_board(folder), model=fitted)
+    path = folder.data_path
     if not path.exists():
-        raise RunError(f"the data of this run are gone: {path}; put the file back, or fit again")
+        raise RunError(f"the data of this run are gone: {path}; put the file back, or {folder.verb} again")
     table = read_table(path)
-    if fingerprint(table) != source["fingerprint"]:
-        raise RunError(f"{path} has changed since the run began; put the old file back, or fit again")
-    return finish(table, Settings.from_json(folder.settings["asked"]), run=folder, monitor=monitor)
+    if fingerprint(table) != folder.settings["data"].get("fingerprint"):
+        raise RunError(f"{path} has changed since the run began; put the old file back, or {folder.verb} again")
+    try:
+        settings = Settings.from_json(folder.settings["asked"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise folder.damaged(f"its settings: {error}") from error
+    if folder.verb == "fit":
+        return finish(table, settings, run=folder, monitor=monitor)
+    from lamina.comparison import compare as comparison
+
+    families, terms = comparison.candidates_of(folder), comparison.terms_of(folder)
+    return finish_comparison(table, settings, families=families, terms=terms, run=folder, monitor=monitor)
 
 
-def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Settings, **more: Any) -> Run:
+def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Settings, *, verb: str = "fit", **more: Any) -> Run:
     """Begin a run, with all that is needed to go on with it: a path to the data, or a copy of them."""
     source: dict[str, Any] = {"fingerprint": fingerprint(table)}
     if path := _path(data):
         source["path"] = os.fspath(path)
     else:
-        source["copy"] = "data.arrow"
-    run = Run.create(folder, {"data": source, "asked": settings.to_json(), **more})
+        source["copy"] = DATA
+    run = Run.create(folder, {"verb": verb, "data": source, "asked": settings.to_json(), **more})
     if "copy" in source:
         try:
-            with replacing(run.folder / source["copy"]) as path:
+            with replacing(run.data_path) as path:
                 table.write_ipc(path, compression="zstd")
         except OSError as error:
             raise RunError(
@@ -254,21 +278,48 @@ def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Sett
 
 def finish(table: pl.DataFrame, settings: Settings, *, run: Run | None = None, monitor: Any = None) -> Classifier | Regressor:
     """Learn, and leave the model in the run's folder."""
-    if monitor == "auto":
-        from lamina.progress import progress
-
-        with progress() as bar:
-            model = learn(table, settings, run=run, monitor=bar)
-    else:
-        model = learn(table, settings, run=run, monitor=monitor)
+    with watching(monitor) as watch:
+        model = learn(table, settings, run=run, monitor=watch)
     if run:
         store.save(model, run.model_path)
         run.event(
             "stopped" if model.card["stopped"] == "interrupted" else "done",
             reason=model.card["stopped"],
-            model=str(run.model_path),
+            scores=model.card["validation"],
         )
     return estimator(model)
+
+
+def finish_comparison(
+    table: pl.DataFrame, settings: Settings, *, families: Any, terms: comparison.Terms, run: Run, monitor: Any = None
+) -> Board:
+    """Compare, and leave the board and the recommended model in the run's folder."""
+    from lamina.comparison import board as boards
+    from lamina.comparison import compare as comparison
+
+    with watching(monitor) as watch:
+        board, model = comparison.compare(table, settings, families=families, terms=terms, run=run, monitor=watch)
+    boards.save_board(board, run)
+    interrupted = not board.complete or (model is not None and model.card["stopped"] == "interrupted")
+    if model is None or interrupted:
+        if interrupted:
+            run.event("stopped", reason="interrupted")
+        return board
+    store.save(model, run.model_path)
+    run.event("done", take=board.verdict.take)
+    return dataclasses.replace(board, model=estimator(model))
+
+
+@contextlib.contextmanager
+def watching(monitor: Any) -> Iterator[Any]:
+    """What is called with each event: a progress bar for "auto", else what was given."""
+    if monitor != "auto":
+        yield monitor
+        return
+    from lamina.progress import progress
+
+    with progress() as bar:
+        yield bar
 
 
 def estimator(model: Model) -> Classifier | Regressor:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import lamina
-from lamina.cli import compare, fit, info, predict
+from lamina.cli import compare, fit, info, predict, resume
 from lamina.cli.shared import Verbs
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     epilog="Ends with 0 when all went well, 1 when lamina refuses (the data, an option, a file: one line on stderr says why), "
     "2 when the command is not understood, 70 on a mistake in lamina, 130 after Ctrl-C.",
 )
-for verb in (fit.fit, compare.compare, predict.predict, predict.evaluate, info.info, fit.resume):
+for verb in (fit.fit, compare.compare, predict.predict, predict.evaluate, info.info, resume.resume):
     app.command()(verb)
 
 

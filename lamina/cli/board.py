@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lamina.comparison.board import Board
 
 
-def show_board(board: Board, *, model: Path | None, run: Path, picture: Path | None) -> None:
-    """Leaks and notes, a line for each candidate, the verdict, and what to type next."""
+def show_findings(board: Board) -> None:
+    """Leaks and notes, a line for each candidate, and the verdict."""
     out = console()
     for leak in board.leaks:
         out.print(Text(f"Mind {plain(leak.kind)}: {plain(leak.evidence)}; {plain(_typed(leak.remedy))} deals with it."))
@@ -44,6 +44,12 @@ def show_board(board: Board, *, model: Path | None, run: Path, picture: Path | N
     out.print()
     out.print(Text(plain(board.verdict.words)))
     out.print()
+
+
+def show_board(board: Board, *, model: Path | None, run: Path, picture: Path | None) -> None:
+    """What was found, where everything is, and what to type next."""
+    show_findings(board)
+    out = console()
     ending = small_table("", "")
     ending.show_header = False
     if model is not None:

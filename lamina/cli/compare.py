@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,8 +27,23 @@ from lamina.cli.options import (
     Validation,
     Weight,
 )
-from lamina.cli.shared import INTERRUPTED, REFUSED, Debug, Json, check_output, complain, print_json, waiting
+from lamina.cli.shared import (
+    INTERRUPTED,
+    REFUSED,
+    Debug,
+    Json,
+    check_output,
+    complain,
+    copy_model,
+    print_json,
+    resume_command,
+    waiting,
+)
 from lamina.errors import OptionError
+
+if TYPE_CHECKING:
+    from lamina.comparison.board import Board
+    from lamina.train.run import Run
 
 _FOLDS = "About the comparison"
 
@@ -139,19 +153,27 @@ def compare(  # typer reads the options of the command from these arguments, so 
             monitor=bar,
             **asked,
         )
-    if board.model is not None:
-        shutil.copyfile(folder / "model.lamina", path)
+    from lamina.train.run import Run
+
+    conclude(board, Run.open(folder), path, as_json, picture=picture)
+
+
+def conclude(board: Board, run: Run, path: Path, as_json: bool, *, picture: Path | None = None) -> None:
+    """Put the recommended model where it was asked for, and show the board."""
+    model = path if board.model is not None else None
+    if model is not None:
+        copy_model(run, model)
     if picture is not None:
         board.picture(picture)
     if as_json:
-        print_json({**board.to_json(), "run": str(folder), "model": str(path) if board.model is not None else None})
+        print_json({**board.to_json(), "run": str(run.folder), "model": None if model is None else str(model)})
     else:
         from lamina.cli.board import show_board
 
-        show_board(board, model=path if board.model is not None else None, run=folder, picture=picture)
-    if not board.complete:
-        complain(f"stopped before all was done; go on with the same command and --run {folder}")
+        show_board(board, model=model, run=run.folder, picture=picture)
+    if not board.complete or (model is None and board.verdict.take):
+        complain(f"stopped before all was done; go on with: {resume_command(run, path)}")
         raise typer.Exit(INTERRUPTED)
-    if board.model is None:
-        complain(f"no candidate has a score, so there is no model; the verdict says why, and {folder} keeps what was tried")
+    if model is None:
+        complain(f"no candidate has a score, so there is no model; the verdict says why, and {run.folder} keeps what was tried")
         raise typer.Exit(REFUSED)

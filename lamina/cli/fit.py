@@ -1,11 +1,9 @@
-"""``lamina fit`` and ``lamina resume``: from a table to a model in one file."""
+"""``lamina fit``: from a table to a model in one file."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,8 +31,8 @@ from lamina.cli.options import (
     Validation,
     Weight,
 )
-from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, print_json, waiting
-from lamina.errors import ModelFileError, OptionError
+from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, copy_model, print_json, resume_command, waiting
+from lamina.errors import OptionError
 
 if TYPE_CHECKING:
     from lamina.estimators import Classifier, Regressor
@@ -126,32 +124,9 @@ def fit(  # typer reads the options of the command from these arguments, so ther
                 seed=seed,
                 trust=trust,
             )
-            begun = api.start_run(folder, data, table, settings, out=os.path.abspath(model_path))
-        fitted = _watched(lambda monitor: api.finish(table, settings, run=begun, monitor=monitor), folder, as_json)
-    _conclude(fitted, begun, model_path, as_json)
-
-
-def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of the run, such as runs/adult-1.")],
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Go on with a run that was ended by Ctrl-C, a crash, a full disk or a lost machine.
-
-    [bold]lamina resume runs/adult-1[/bold]
-    """
-    from lamina.train.run import Run
-
-    begun = Run.open(run)
-    out = check_output(Path(begun.settings.get("out") or begun.model_path))
-    if begun.finished and out.exists():
-        out = begun.model_path  # a later fit may have put its own model there
-    if out.is_relative_to(Path.cwd()):
-        out = out.relative_to(Path.cwd())
-    with waiting(f"opening {run}"):
-        from lamina import api
-    fitted = _watched(lambda monitor: api.resume(run, monitor=monitor), run, as_json)
-    _conclude(fitted, begun, out, as_json)
+            begun = api.start_run(folder, data, table, settings)
+        fitted = watched(lambda monitor: api.finish(table, settings, run=begun, monitor=monitor), begun, model_path, as_json)
+    conclude(fitted, begun, model_path, as_json)
 
 
 def chosen_options(family: str, sets: list[str]) -> tuple[Family | str, Recipe]:
@@ -229,7 +204,7 @@ def _begun(folder: Path) -> bool:
     return (folder / "run.json").exists() and bool(Run.open(folder).events())
 
 
-def _watched(learn: Callable[[Monitor], Estimator], folder: Path, as_json: bool) -> tuple[Estimator, bool]:
+def watched(learn: Callable[[Monitor], Estimator], run: Run, path: Path, as_json: bool) -> tuple[Estimator, bool]:
     """Learn with a progress bar; a person sees what each column was taken for while there is time to stop.
 
     Returns:
@@ -249,31 +224,27 @@ def _watched(learn: Callable[[Monitor], Estimator], folder: Path, as_json: bool)
         try:
             return learn(monitor), person
         except KeyboardInterrupt:
-            if not _begun(folder):
+            if not _begun(run.folder):
                 raise
-            complain(f"stopped before there was a model to keep; go on with: lamina resume {folder}")
+            complain(f"stopped before there was a model to keep; go on with: {resume_command(run, path)}")
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _conclude(fitted: tuple[Estimator, bool], run: Run, path: Path, as_json: bool) -> None:
+def conclude(fitted: tuple[Estimator, bool], run: Run, path: Path, as_json: bool) -> None:
     """Put the model where it was asked for, and say how it went."""
     from lamina.cli.render import card, show_end, show_model
-    from lamina.train.run import replacing
 
     model, columns_shown = fitted[0].model_, fitted[1]
     interrupted = model.card["stopped"] == "interrupted"
+    go_on = resume_command(run, path) if interrupted else ""
     if interrupted:
         path = run.model_path  # what was at `path` is whole, and this is not
-    elif path != run.model_path:
-        try:
-            with replacing(path) as temporary:
-                shutil.copyfile(run.model_path, temporary)
-        except OSError as error:
-            raise ModelFileError(f"cannot write {path}: {error.strerror}; the model is safe in {run.model_path}") from error
+    else:
+        copy_model(run, path)
     if as_json:
         print_json({"model": str(path), "run": str(run.folder), **card(model)})
     else:
         show_model(model, columns=not columns_shown)
-        show_end(path, run.folder, interrupted)
+        show_end(path, run.folder, go_on)
     if interrupted:
         raise typer.Exit(INTERRUPTED)

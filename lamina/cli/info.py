@@ -34,23 +34,44 @@ def info(
 
 
 def _run(folder: Path, as_json: bool) -> None:
+    """How a fit or a comparison stands, and what it found; nothing is computed for it."""
     from lamina.cli.render import show_run
-    from lamina.train.run import Run
+    from lamina.train.run import BOARD, Run
 
     run = Run.open(folder)
-    events = run.events()
+    events, source = run.events(), run.data_path
+    state = "finished" if run.finished else "ended by Ctrl-C" if run.state == "stopped" else "not finished"
     epochs = [event for event in events if event["event"] == "epoch"]
-    ended = bool(events) and events[-1]["event"] == "stopped"
-    state = "finished" if run.finished else "ended by Ctrl-C" if ended else "not finished"
+    done = next((event for event in reversed(events) if event["event"] == "done"), {})
+    comparison = run.verb == "compare"
     about: dict[str, Any] = {
         "run": str(folder),
+        "verb": run.verb,
         "state": state,
-        "targets": run.settings["asked"]["targets"],
-        "data": run.settings["data"].get("path", "a copy in the run folder"),
-        "epochs": len(epochs),
-        "model": str(run.model_path) if run.model_path.exists() else None,
+        "targets": run.targets,
+        "data": "a copy in the run folder" if source.parent == run.folder else str(source),
+        "model": str(run.model_path) if run.model_path.exists() and (run.finished or not comparison) else None,
+        "scores": done.get("scores") or {},
     }
-    if as_json:
-        print_json({**about, "asked": run.settings["asked"], "history": epochs})
+    board = None
+    if comparison:
+        from lamina.comparison.board import load_board
+        from lamina.comparison.compare import candidates_of
+        from lamina.comparison.runner import results
+
+        names = list(candidates_of(run))
+        folds = next((event["folds"] for event in reversed(events) if event["event"] == "start" and "folds" in event), None)
+        finished = [result for result in results(run) if result["name"] in names]
+        about |= {"candidates": names, "done": len(finished), "fits": None if folds is None else folds * len(names)}
+        board = load_board(run) if (folder / BOARD).exists() else None
     else:
-        show_run(about, epochs)
+        about["epochs"] = len(epochs)
+    if as_json:
+        more = {"board": None if board is None else board.to_json()} if comparison else {"history": epochs}
+        print_json({**about, "asked": run.settings["asked"], **more})
+        return
+    show_run(about, [] if comparison else epochs)
+    if board is not None:
+        from lamina.cli.board import show_findings
+
+        show_findings(board)

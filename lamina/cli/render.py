@@ -312,9 +312,17 @@ def show_run(about: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> N
     out.print(title(plain(about["run"])), Text(f"({about['state']})"))
     table = small_table("", "")
     table.show_header = False
+    table.add_row("verb", about["verb"])
     table.add_row("to tell", plain(", ".join(about["targets"])))
     table.add_row("data", plain(about["data"]))
-    table.add_row("epochs", f"{about['epochs']:,}")
+    if about["verb"] == "compare":
+        of = f" of {about['fits']:,}" if about["fits"] is not None else ""
+        table.add_row("candidates", plain(", ".join(about["candidates"])))
+        table.add_row("fits", f"{about['done']:,}{of}")
+    else:
+        table.add_row("epochs", f"{about['epochs']:,}")
+    for name, score in about["scores"].items():
+        table.add_row(f"validation {name}", number(score))
     if epochs:
         losses = [epoch["validation_loss"] for epoch in epochs]
         table.add_row("validation loss", f"{sparkline(losses)} lowest {number(min(losses))}, last {number(losses[-1])}")
@@ -358,15 +366,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {second} s" if minutes else f"{second} s"
 
 
-def show_end(model: Path, run: Path, interrupted: bool) -> None:
-    """Where everything is, and what to type next."""
+def show_end(model: Path, run: Path, go_on: str) -> None:
+    """Where everything is, and what to type next; ``go_on`` is the command that resumes, "" for a run that is finished."""
     out = console()
     table = small_table("", "")
     table.show_header = False
     table.add_row("model", f"{plain(model)} ({size(model.stat().st_size)})")
     table.add_row("run", plain(run))
-    if interrupted:
-        table.add_row("go on", f"lamina resume {quoted(run)}")
+    if go_on:
+        table.add_row("go on", go_on)
     table.add_row("next", f"lamina predict {quoted(model)} new.csv")
     out.print()
     out.print(table, soft_wrap=True)

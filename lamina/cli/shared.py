@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from lamina.errors import LaminaError, OptionError
+from lamina.errors import LaminaError, ModelFileError, OptionError
+
+if TYPE_CHECKING:
+    from lamina.train.run import Run
 
 REFUSED, MISTAKE, INTERRUPTED = 1, 70, 130
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
@@ -116,6 +121,29 @@ def check_output(path: Path, *inputs: str | Path) -> Path:
     except OSError as error:
         raise OptionError(f"cannot write in the folder {folder}: {error.strerror}; choose another place with --out") from error
     return path
+
+
+def copy_model(run: Run, path: Path) -> None:
+    """Put the model of a run where it was asked for, whole or not at all.
+
+    Raises:
+        ModelFileError: It cannot be written there.
+    """
+    from lamina.train.run import replacing
+
+    if path == run.model_path:
+        return
+    try:
+        with replacing(path) as temporary:
+            shutil.copyfile(run.model_path, temporary)
+    except OSError as error:
+        raise ModelFileError(f"cannot write {path}: {error.strerror}; the model is safe in {run.model_path}") from error
+
+
+def resume_command(run: Run, path: Path) -> str:
+    """What to type to resume a run whose model was asked for at ``path``: the run itself does not know that place."""
+    words = ["lamina", "resume", plain(run.folder)]
+    return shlex.join(words if path == run.model_path else [*words, "--out", plain(path)])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,9 @@ from lamina.comparison.folds import Folds
 from lamina.comparison.statistics import METRICS, Metric, interval
 from lamina.comparison.verdict import Candidate, Verdict, decide
 from lamina.data.leaks import Leak
+from lamina.errors import RunError
 from lamina.families import SIMPLEST_FIRST
+from lamina.train.run import BOARD, Run
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class Board:
             "verdict": self.verdict.to_json(),
             "candidates": [dataclasses.asdict(line) for line in self.lines],
             "metric": self.metric.name,
+            "metric_title": self.metric.said,
             "rows": self.rows,
             "folds": self.folds,
             "how": self.how,
@@ -123,11 +127,55 @@ class Board:
         }
         return _plain(content)
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Board:
+        """The board that :meth:`to_json` wrote, without its model."""
+        lines = []
+        for line in content["candidates"]:
+            candidate = line["candidate"]
+            seconds = {name: _number(candidate[name]) for name in ("fit_seconds", "predict_micros")}
+            scores = tuple(_number(score) for score in candidate["scores"])
+            figures = {name: _number(line[name]) for name in ("score", "low", "high")}
+            others = {name: _number(value) for name, value in line["others"].items()}
+            lines.append(
+                Line(Candidate(**{**candidate, **seconds, "scores": scores}), dict(line["family"]), others=others, **figures)
+            )
+        return cls(
+            verdict=Verdict.from_json(content["verdict"]),
+            lines=tuple(lines),
+            metric=dataclasses.replace(METRICS[content["metric"]], said=content["metric_title"]),
+            rows=content["rows"],
+            folds=content["folds"],
+            how=content["how"],
+            leaks=tuple(Leak(**{**leak, "columns": tuple(leak["columns"])}) for leak in content["leaks"]),
+            notes=tuple(content["notes"]),
+            complete=content["complete"],
+        )
+
     def picture(self, path: str | Path) -> Path:
         """Draw scores against seconds to learn, with the front of those that nothing beats in both, as an SVG file."""
         from lamina.comparison.picture import draw
 
         return draw(self, Path(path))
+
+
+def save_board(board: Board, run: Run) -> None:
+    """Write a board into the folder of its run."""
+    with run.replacing(BOARD) as path:
+        path.write_text(json.dumps(board.to_json(), allow_nan=False))
+
+
+def load_board(run: Run) -> Board:
+    """The board in the folder of a run.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    path = run.folder / BOARD
+    try:
+        return Board.from_json(json.loads(path.read_text()))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is damaged ({error}); delete it, and lamina resume {run.folder} makes it again") from error
 
 
 def make_board(
@@ -237,6 +285,10 @@ def _learnt_nothing(
     if not names:
         return []
     return [f"{' and '.join(names)} give{'s' * (len(names) == 1)} every row the same answer, whatever its columns hold"]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _plain(value: Any) -> Any:

@@ -26,7 +26,7 @@ from lamina.learn import Settings, first_of_doubles, learn
 from lamina.model import Model
 from lamina.options import Options, option
 from lamina.train.metrics import positive
-from lamina.train.run import Run
+from lamina.train.run import BOARD, Run
 
 #: Libraries that a person may have, by the family that needs them.
 FOREIGN = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost"}
@@ -115,7 +115,14 @@ def compare(
     notes = tuple(note for note in (missing_note, task.doubt, left_aside(schema, settings.roles), *folds.notes) if note)
 
     parts = {f"train{i}": part for i, part in enumerate(folds.train)} | {f"test{i}": part for i, part in enumerate(folds.test)}
-    np.savez(run.folder / "folds.npz", known=np.flatnonzero(known), **parts)  # pyright: ignore[reportArgumentType]
+    with run.replacing("folds.npz") as path, path.open("wb") as file:
+        np.savez(file, known=np.flatnonzero(known), **parts)  # pyright: ignore[reportArgumentType]
+    run.rewind(lambda event: True)  # drops a last line that was cut off
+    run.event("start", rows=len(rows), folds=len(folds))
+    (run.folder / BOARD).unlink(missing_ok=True)  # of an earlier call
+    run.change(
+        **terms.to_json(), threads=terms.threads, candidates=candidates, dropped=_without(earlier_candidates(run), candidates)
+    )
     if monitor:
         monitor(
             {"event": "compare", "candidates": candidates, "folds": folds, "leaks": leaks, "notes": notes, "rows": len(rows)}
@@ -128,7 +135,7 @@ def compare(
     complete = work(run, jobs, workers=terms.processes, limits=limits, monitor=monitor) if jobs else True
     board = make_board(
         candidates,
-        list(results(run)),
+        [result for result in results(run) if result["name"] in candidates],
         metric=metric,
         folds=folds,
         rows=len(rows),
@@ -149,7 +156,8 @@ def compare(
 def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]]:
     """The families as JSON, by the names they have on the board.
 
-    "auto" is all classical families whose libraries are there, the baseline among them, and the network that :func:`lamina.families.choose_family` takes for such columns.
+    "auto" is all classical families whose libraries are there, the baseline among them, and the network that
+    :func:`lamina.families.choose_family` takes for such columns.
 
     Raises:
         OptionError: A family is unknown or reads none of the columns, or there are not enough, or two of one name.
@@ -193,16 +201,49 @@ def question(families: Any, table: pl.DataFrame, settings: Settings, terms: Term
     return {"candidates": choose_candidates(families, schema), "folds": terms.folds, "repeats": terms.repeats}
 
 
+def candidates_of(run: Run) -> dict[str, Family]:
+    """The candidates of a comparison that was begun, by the names that they have on the board.
+
+    Raises:
+        RunError: ``run.json`` does not name them.
+        OptionError: One of them is no family of this lamina.
+    """
+    try:
+        given = {str(name): dict(family) for name, family in run.settings["candidates"].items()}
+        return {name: make_family(family.pop("name")).from_json(family) for name, family in given.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise run.damaged(f"its candidates: {error}") from error
+
+
+def terms_of(run: Run) -> Terms:
+    """The terms of a comparison that was begun; the default for what an earlier lamina did not write down.
+
+    Raises:
+        OptionError: One of them is out of bounds.
+    """
+    fields = [field.name for field in dataclasses.fields(Terms)]
+    return Terms(**{name: run.settings[name] for name in fields if name in run.settings}).check()
+
+
+def earlier_candidates(run: Run) -> dict[str, Any]:
+    """Every candidate that the run was ever asked about, as JSON by name: the events may hold results of each."""
+    return {**(run.settings.get("dropped") or {}), **(run.settings.get("candidates") or {})}
+
+
+def _without(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in some.items() if name not in others}
+
+
 def check_same(run: Run, question: Mapping[str, Any], fingerprint: str) -> None:
     """Going on is for the same question about the same rows only; candidates may be added.
 
     Raises:
         RunError: It is another one.
     """
-    before = dict(run.settings.get("candidates") or {})
+    before = earlier_candidates(run)
     asked: Mapping[str, Any] = question["candidates"]
     remedy = "give the same, or take another folder with run="
-    if "candidates" not in run.settings:
+    if run.verb != "compare":
         raise RunError(f"{run.folder} holds a run that is no comparison; take another folder with run=")
     if run.settings["data"]["fingerprint"] != fingerprint:
         raise RunError(f"the comparison in {run.folder} was begun on other rows; {remedy}")

@@ -133,11 +133,11 @@ def decide(
 ) -> Verdict:
     """Say which candidate is best, how sure that is, and which to take.
 
-    One rule: the more complex candidate has to prove itself. The best is the one with the best mean score. Taken is the simplest
-    of those that are not known to be worse, that is, against which the best has not reached the probability ``sure`` of being
-    better by more than the rope. So a tie goes to the simpler model, and so does a doubt: a gain in score is a hope as long as
-    it is not proven, while the complexity is certain. The words name the risk, and what to take for who would rather not bear
-    it.
+    One rule: the more complex candidate has to prove itself. The best is the one with the best mean score. Taken is the
+    simplest of those that are not known to be worse, that is, against which the best has not reached the probability ``sure``
+    of being better by more than the rope. So a tie goes to the simpler model, and so does a doubt: a gain in score is a hope as
+    long as it is not proven, while the complexity is certain. The words name the risk, and what to take for who would rather
+    not bear it.
 
     Simpler is the candidate whose family comes first in :data:`lamina.families.SIMPLEST_FIRST`; within a family, the one with
     fewer parameters, nodes or rows. Of those that are about equally complex (one family, sizes within ``SAME_SIZE``) the one

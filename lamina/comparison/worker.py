@@ -64,14 +64,14 @@ class Work:
 
         for module in ("ensemble", "linear_model", "feature_extraction.text"):
             importlib.import_module(f"sklearn.{module}")  # before any fit is timed
-        asked = Run.open(folder).settings
+        run = Run.open(folder)
+        asked = run.settings
         torch.set_num_threads(asked["threads"])
         self.settings = Settings.from_json(asked["asked"])
         with np.load(folder / "folds.npz") as folds:
             known = folds["known"]
             self.folds = [(folds[f"train{i}"], folds[f"test{i}"]) for i in range((len(folds.files) - 1) // 2)]
-        source = asked["data"]
-        self.table = read_table(folder / source["copy"] if "copy" in source else source["path"])[known]
+        self.table = read_table(run.data_path)[known]
         self.task = Task.infer(self.table, self.settings.targets, kind=self.settings.task, min_class_rows=1).fit(self.table)
 
     def do(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:

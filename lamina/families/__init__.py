@@ -30,8 +30,8 @@ CLASSICAL: dict[str, type[ClassicalFamily]] = {
 FAMILIES: dict[str, type[Family]] = {**NETWORKS, **CLASSICAL}
 
 #: Families from the simplest to the most complex, by what a model of theirs keeps and computes for a prediction: a number, a
-#: weight for each column, a few hundred small trees, full-grown trees, all training rows, layers. It depends on nothing measured,
-#: so where a comparison prefers the simpler of two models it does so every time.
+#: weight for each column, some hundred small trees, full-grown trees, all training rows, layers. Nothing in it is measured, so
+#: where a comparison prefers the simpler of two models it does so every time.
 SIMPLEST_FIRST = (
     *("constant", "linear", "boosting", "lightgbm", "xgboost", "catboost", "forest", "neighbours"),
     *("feedforward", "shortcut", "convolutional", "recurrent", "attention", "hierarchical"),

@@ -1,12 +1,17 @@
-"""A run: the folder of one training, made to survive whatever ends the process.
+"""A run: the folder of one fit or comparison, made to survive whatever ends the process.
 
 ::
 
     runs/adult-1/
-      run.json                 what was asked for: data, target, options, seed
-      events.jsonl             one line per event: start, epoch, stop, done
+      run.json                 the verb (fit or compare) and its settings: data, target, options, seed
+      events.jsonl             one line per event: start, epoch, result, stopped, done
+      data.arrow               a copy of the data where they were in memory
       checkpoint.safetensors   where training stood at the end of an epoch
+      folds.npz, board.json    of a comparison: the rows of each fold, and the board
       model.lamina             the finished model, or the best so far after Ctrl-C
+
+All of a run is in its folder under these names, whatever ``run.json`` says: a folder can be moved or copied, and one that
+somebody else made leads to no file outside it. Only the data may be elsewhere, and they are only read.
 
 Every file but ``events.jsonl`` is written beside its place, flushed to the disk and renamed, so at each moment the old or the
 new one is there, whole. Events are appended; a line cut off by the end of the process is dropped on resuming.
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
+VERBS = ("fit", "compare")
+DATA, BOARD = "data.arrow", "board.json"
+FILES = ("run.json", "events.jsonl", DATA, "checkpoint.safetensors", "folds.npz", BOARD, "model.lamina")
 
 
 @contextmanager
@@ -60,7 +68,7 @@ def _umask() -> int:
 
 
 class Run:
-    """The folder of one training.
+    """The folder of one fit or comparison.
 
     Example:
         >>> folder = getfixture("tmp_path") / "adult-1"
@@ -100,9 +108,12 @@ class Run:
         """Open the folder of an earlier run.
 
         Raises:
-            RunError: There is no run in it, or it is of a newer lamina.
+            RunError: There is no run in it, it is of a newer lamina, or one of its files is a link.
         """
         folder = Path(folder)
+        for name in FILES:
+            if (folder / name).is_symlink():
+                raise RunError(f"{folder / name} is a link; a run keeps its own files, so put the file itself there")
         try:
             settings = json.loads((folder / "run.json").read_text())
         except FileNotFoundError as error:
@@ -111,7 +122,12 @@ class Run:
             raise RunError(f"cannot read {folder / 'run.json'}: {error}") from error
         if not isinstance(settings, dict) or settings.get("format", 0) > FORMAT:
             raise RunError(f"{folder} was begun by a newer lamina; upgrade lamina to go on with it")
-        return cls(folder, settings)
+        run = cls(folder, settings)
+        if run.verb not in VERBS:
+            raise RunError(
+                f"{folder} was begun with {run.verb!r}, and this lamina resumes {' and '.join(VERBS)} only; upgrade it"
+            )
+        return run
 
     @staticmethod
     def fresh_folder(stem: str, parent: str | Path = "runs") -> Path:
@@ -127,9 +143,62 @@ class Run:
         return self.folder / "model.lamina"
 
     @property
+    def verb(self) -> str:
+        """ "fit" or "compare"; a folder of an earlier lamina has no verb, but a comparison has candidates."""
+        return str(self.settings.get("verb", "compare" if "candidates" in self.settings else "fit"))
+
+    @property
+    def data_path(self) -> Path:
+        """Where the data are: the copy in the folder, or the file that was named.
+
+        Raises:
+            RunError: ``run.json`` names none.
+        """
+        match self.settings.get("data"):
+            case {"copy": _}:
+                return self.folder / DATA
+            case {"path": str(path)}:
+                return Path(path)
+        raise self.damaged("it names no data")
+
+    @property
+    def targets(self) -> list[str]:
+        """The columns to predict."""
+        match self.settings.get("asked"):
+            case {"targets": list(names)}:
+                return [str(name) for name in names]
+        raise self.damaged("it names no target")
+
+    @property
     def finished(self) -> bool:
-        """Whether training came to its own end (Ctrl-C is none)."""
-        return self.model_path.exists() and any(event["event"] == "done" for event in self.events())
+        """Whether it came to its own end (Ctrl-C is none), and nothing was begun since."""
+        needed = (self.model_path, self.folder / BOARD) if self.verb == "compare" else (self.model_path,)
+        return self.state == "done" and all(path.exists() for path in needed)
+
+    @property
+    def state(self) -> str:
+        """The last of "start", "stopped" and "done" among the events; "" before any."""
+        return next((event["event"] for event in reversed(self.events()) if event["event"] in ("start", "stopped", "done")), "")
+
+    def damaged(self, why: object) -> RunError:
+        """The error for settings that cannot be read."""
+        return RunError(f"{self.folder / 'run.json'} is damaged ({why}); begin again in another folder")
+
+    def change(self, **settings: Any) -> None:
+        """Replace some of the settings."""
+        self.settings = {**self.settings, **settings}
+        with self.replacing("run.json") as path:
+            path.write_text(json.dumps(self.settings, indent=1))
+
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """Write a file of the run, see :func:`replacing`.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        with self._writing(), replacing(self.folder / name) as path:
+            yield path
 
     def event(self, event: str, **details: Any) -> None:
         """Append one event, whole or not at all as far as a reader can see."""
@@ -143,19 +212,25 @@ class Run:
             text = (self.folder / "events.jsonl").read_text()
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        try:
+            found = [json.loads(line) for line in text.split("\n")[:-1]]
+            if all(isinstance(event.get("event"), str) for event in found):
+                return found
+        except (ValueError, AttributeError):
+            pass
+        raise RunError(f"{self.folder / 'events.jsonl'} is damaged: a line in it is no event; begin again in another folder")
 
     def rewind(self, keep: Callable[[dict[str, Any]], bool]) -> None:
         """Drop the events that resuming will live through again."""
         kept = [event for event in self.events() if keep(event)]
-        with self._writing(), replacing(self.folder / "events.jsonl") as path:
+        with self.replacing("events.jsonl") as path:
             path.write_text("".join(json.dumps(event) + "\n" for event in kept))
 
     def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Write where training stands: tensors, and what is not a tensor as JSON."""
         from safetensors.torch import save_file
 
-        with self._writing(), replacing(self.folder / "checkpoint.safetensors") as path:
+        with self.replacing("checkpoint.safetensors") as path:
             save_file(dict(tensors), path, metadata={"state": json.dumps(state)})
 
     def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

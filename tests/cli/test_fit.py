@@ -148,8 +148,11 @@ def test_resuming_a_finished_run_leaves_a_later_model_alone(table):
     assert json.loads(said.out)["model"] == "runs/people-1/model.lamina"
     assert Path("income.lamina").read_bytes() == later
     Path("income.lamina").unlink()
-    assert lamina("resume", "runs/people-1").code == 0
+    assert lamina("resume", "runs/people-1", "--out", "income.lamina").code == 0
     assert Path("income.lamina").read_bytes() == Path("runs/people-1/model.lamina").read_bytes()
+    assert str(Path.cwd()) not in Path("runs/people-1/run.json").read_text().replace(str(table.resolve()), "")
+    refused = lamina("resume", "runs/people-1", "--out", table)
+    assert (refused.code, refused.err) == (1, "lamina: --out people.csv is the file that is read; choose another name\n")
 
 
 def test_a_refused_fit_leaves_nothing_but_what_was_there(table, tmp_path):

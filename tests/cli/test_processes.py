@@ -99,11 +99,11 @@ def test_ctrl_c_keeps_the_best_so_far_and_resume_goes_on(table, undisturbed):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert "stopped by Ctrl-C" in out
-    assert "lamina resume run" in out
+    assert "lamina resume run --out income.lamina" in out
     assert Path("income.lamina").read_text() == "an older model"
     assert len(weights("run")) == len(undisturbed)
     assert json.loads(lamina("info", "run", "--json").out)["state"] == "ended by Ctrl-C"
-    assert lamina("resume", "run").code == 0
+    assert lamina("resume", "run", "--out", "income.lamina").code == 0
     assert_same(weights("run"), undisturbed)
     assert Path("income.lamina").read_bytes() == Path("run/model.lamina").read_bytes()
 
@@ -117,6 +117,33 @@ def test_kill_9_and_resume_ends_with_the_very_same_weights(table, undisturbed):
     said = lamina("resume", "run")
     assert (said.code, said.err) == (0, "")
     assert_same(weights("run"), undisturbed)
+
+
+def test_kill_9_and_resume_of_a_comparison_ends_with_its_board(table):
+    families = ("--family", "constant", "--family", "linear", "--family", "forest")
+    folds = ("--folds", "3", "--repeats", "2", "--workers", "1", "--metric", "balanced_accuracy")
+    process = start("compare", "people.csv", "--target", "income", *families, *folds, "--run", "run")
+    wait_for(lambda: events("run") > 4, process)
+    process.kill()
+    process.communicate(timeout=60)
+    before = Path("run/events.jsonl").read_text().rpartition("\n")[0]
+    about = json.loads(lamina("info", "run", "--json").out)
+    assert (about["verb"], about["state"], about["fits"], about["board"]) == ("compare", "not finished", 18, None)
+    assert 3 < about["done"] < 18
+    Path("run").rename("moved")  # the folder that is given now is the one that counts
+    said = lamina("resume", "moved", "--json", "--out", "best.lamina")
+    assert (said.code, said.err) == (0, "")
+    board = json.loads(said.out)
+    assert (board["complete"], board["metric"], board["folds"], board["run"]) == (True, "balanced_accuracy", 6, "moved")
+    after = Path("moved/events.jsonl").read_text()
+    assert after.startswith(before)
+    assert after.count('"result"') == 18
+    taken = store.load("best.lamina")
+    assert taken.family == next(
+        line["family"]["name"] for line in board["candidates"] if line["candidate"]["name"] == board["verdict"]["take"]
+    )
+    assert Path("best.lamina").read_bytes() == Path("moved/model.lamina").read_bytes()
+    assert sorted(os.listdir()) == ["best.lamina", "moved", "people.csv"]
 
 
 def test_a_full_disk_says_how_to_go_on_and_resume_does(table, undisturbed):
