@@ -36,7 +36,7 @@ def copied(finished, tmp_path):
     return shutil.copytree(finished[1], tmp_path / "copied")
 
 
-def change(folder, **settings):
+def change(folder, /, **settings):
     """Write other settings; None removes one."""
     content = {**json.loads((folder / "run.json").read_text()), **settings}
     (folder / "run.json").write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
@@ -151,7 +151,7 @@ def test_info_says_what_a_comparison_is_and_found(finished, copied):
     assert "9 of 9" in shown
     assert " ".join(board.verdict.words.split()) in " ".join(shown.split())
     cut(copied, results=5)
-    shown = command("info", copied).out
+    shown = " ".join(command("info", copied).out.split())
     assert "(not finished)" in shown
     assert "5 of 9" in shown
     assert f"lamina resume {copied}" in shown
@@ -160,6 +160,7 @@ def test_info_says_what_a_comparison_is_and_found(finished, copied):
 def test_info_says_what_a_fit_found(tmp_path):
     model = lamina.fit(waves(), "y", family="linear", run=tmp_path / "r", seed=0, monitor=None)
     found = json.loads(command("info", tmp_path / "r", "--json").out)
+    assert "board" not in found
     assert (found["verb"], found["state"]) == ("fit", "finished")
     assert found["scores"]["accuracy"] == model.model_.card["validation"]["accuracy"]
     assert "validation accuracy" in command("info", tmp_path / "r").out
