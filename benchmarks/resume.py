@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
             if not fit.kill_after(moment):
                 continue  # it was done before: no kill
             epochs = fit.epochs_done()
-            resumed = subprocess.run([*LAMINA, "resume", str(fit.run)], capture_output=True, text=True)
+            resumed = subprocess.run([*LAMINA, "resume", str(fit.run), "--out", str(fit.model)], capture_output=True, text=True)
             if resumed.returncode == 0:
                 same = weights(fit.model) == reference
                 report.add(kill=len(report.results) + 1, seconds=moment, epochs_done=epochs, identical=same)
