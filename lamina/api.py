@@ -18,6 +18,7 @@ import polars as pl
 from lamina import store
 from lamina.data.folder import SPLIT
 from lamina.data.read import read_table
+from lamina.data.rowhash import check_comparable
 from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor
 from lamina.learn import Settings, fingerprint, learn
@@ -243,7 +244,9 @@ def resume(
     if not path.exists():
         raise RunError(f"the data of this run are gone: {path}; put the file back, or {folder.verb} again")
     table = read_table(path)
-    if fingerprint(table) != folder.settings["data"].get("fingerprint"):
+    stored = str(folder.settings["data"].get("fingerprint"))
+    check_comparable(stored, folder.folder)
+    if fingerprint(table) != stored:
         raise RunError(f"{path} has changed since the run began; put the old file back, or {folder.verb} again")
     try:
         settings = Settings.from_json(folder.settings["asked"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import platform
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import lamina
 from lamina.data.encode import Encoder
 from lamina.data.feed import Feed, as_tensor
 from lamina.data.image import told_of
+from lamina.data.rowhash import fingerprint, first_of_doubles, in_order
 from lamina.data.schema import Schema
 from lamina.data.split import OUT_OF_BAG, Split, out_of_bag, split, times
 from lamina.data.split import ROLES as SPLIT_ROLES
@@ -123,7 +123,7 @@ def learn(
         table = table.filter(first_of_doubles(table))
     schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
     known, missing_note = usable_rows(table, settings.targets)
-    given, table = table, _in_order(table if known.all() else table.filter(pl.Series(known)))
+    given, table = table, in_order(table if known.all() else table.filter(pl.Series(known)))
     task = Task.infer(table, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     family, why = choose_family(settings.family, schema)
     device = choose_device(settings.device)
@@ -348,26 +348,3 @@ def _card(
         "baseline": found["baseline"],
         "confusion": found.get("confusion"),
     }
-
-
-def _in_order(table: pl.DataFrame) -> pl.DataFrame:
-    """The rows in an order of their own, so that the model does not depend on the order they were given in."""
-    return table[_hashes(table).arg_sort()]
-
-
-def _hashes(table: pl.DataFrame) -> pl.Series:
-    """A number for each row; columns of Python objects have none and are passed over."""
-    plain = table.select(column for column in table.get_columns() if column.dtype != pl.Object)
-    return plain.hash_rows(seed=0)
-
-
-def first_of_doubles(table: pl.DataFrame) -> pl.Series:
-    """Whether a row is the first of its content."""
-    return _hashes(table).is_first_distinct()
-
-
-def fingerprint(table: pl.DataFrame) -> str:
-    """A number for the content of a table, whatever the order of its rows."""
-    names = ",".join(f"{name}:{dtype}" for name, dtype in table.schema.items())
-    hashes = _hashes(table).sort().to_numpy().tobytes()
-    return hashlib.sha256(names.encode() + hashes).hexdigest()[:16]

@@ -18,6 +18,7 @@ from lamina.comparison.runner import Job, Monitor, may_try_again, results, work
 from lamina.comparison.statistics import choose_metric
 from lamina.comparison.verdict import BASELINE
 from lamina.data.leaks import find_leaks
+from lamina.data.rowhash import check_comparable
 from lamina.data.schema import Schema
 from lamina.data.task import Task, usable_rows
 from lamina.errors import OptionError, RunError
@@ -245,6 +246,7 @@ def check_same(run: Run, question: Mapping[str, Any], fingerprint: str) -> None:
     remedy = "give the same, or take another folder with run="
     if run.verb != "compare":
         raise RunError(f"{run.folder} holds a run that is no comparison; take another folder with run=")
+    check_comparable(run.settings["data"]["fingerprint"], run.folder)
     if run.settings["data"]["fingerprint"] != fingerprint:
         raise RunError(f"the comparison in {run.folder} was begun on other rows; {remedy}")
     changed = [name for name, family in before.items() if asked.get(name, family) != family]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from lamina.data.rowhash import hash_rows
 from lamina.data.schema import Schema
 from lamina.data.task import Task, count_rows
 from lamina.errors import DataError, OptionError
@@ -110,7 +111,7 @@ def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
     """
     rows = np.arange(len(table))
     features = table.select([column.name for column in schema.features])
-    doubles = len(table) - features.hash_rows(seed=0).n_unique() if features.width else 0
+    doubles = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
     have = "has" if doubles == 1 else "have"
     note = f"{count_rows(doubles)} {have} an exact double: the result may look better than it is on new rows"
     return Split(rows, rows, OUT_OF_BAG, (note,) if doubles else ())
@@ -125,9 +126,9 @@ def count_doubles(table: pl.DataFrame, schema: Schema, train: np.ndarray, valida
     features = table.select([column.name for column in schema.features])
     if not features.width:
         return 0
-    hashes = features.hash_rows(seed=0)
-    learnt = pl.DataFrame({"hash": hashes.gather(train), "train": train}).unique("hash", keep="any")
-    pairs = pl.DataFrame({"hash": hashes.gather(validation), "row": validation}).join(learnt, on="hash")
+    hashes = hash_rows(features)
+    learnt = pl.DataFrame({"hash": hashes[train], "train": train}).unique("hash", keep="any")
+    pairs = pl.DataFrame({"hash": hashes[validation], "row": validation}).join(learnt, on="hash")
     same = np.ones(len(pairs), dtype=bool)
     for column in features:
         if not column.dtype.is_nested():

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.leaks.rows import PLAIN, Rows
+from lamina.data.rowhash import hash_column
 
 LEAST_SHARE = 0.01
 """Fewer doubles change a score by less than the choice of the folds does."""
@@ -31,7 +32,7 @@ def find(rows: Rows) -> tuple[tuple[str, ...], str] | None:
     if len(features) == 1 and features[0].kind in PLAIN:
         return None  # values of a single column agree by chance, and nothing says how often
     table = _by_side(rows)
-    hashes = [table[name].hash(seed=place).to_numpy() for place, name in enumerate(names)]
+    hashes = [hash_column(table[name], place) for place, name in enumerate(names)]
     truth = rows.task.truth(table)
     found, freest = _copies(hashes, truth, LEAST_SHARE)
     if found or len(names) < _NEAR_COLUMNS:
@@ -51,7 +52,7 @@ def expected(hashes: list[np.ndarray]) -> tuple[float, int]:
 
     Example:
         >>> dice = np.random.default_rng(0).integers(0, 6, (4, 3000))
-        >>> chance, _ = expected([pl.Series(die).hash(seed=place).to_numpy() for place, die in enumerate(dice)])
+        >>> chance, _ = expected([hash_column(pl.Series(die), place) for place, die in enumerate(dice)])
         >>> round(chance / (3000 * 2999 / 2 / 6**4), 1)
         1.0
     """
