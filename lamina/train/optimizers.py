@@ -11,20 +11,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lamina.errors import OptionError, TrainingError
+from lamina.train.kernels import LearningRate, adam_kernel, sgd_kernel
 from lamina.train.parameters import FlatParameters
 from lamina.train.recipe import Recipe
-
-LearningRate = float | Tensor
-
-# The whole formula in one kernel, for a list of tensors; not public, but what torch.optim calls with fused=True.
-_fused_sgd: Any = torch._fused_sgd_  # pyright: ignore[reportPrivateImportUsage]
-_fused_adam: Any = torch._fused_adam_  # pyright: ignore[reportPrivateImportUsage]
 
 
 class Optimizer(ABC):
@@ -147,18 +143,10 @@ class SGD(Optimizer):
         self.momentum, self.nesterov = momentum, nesterov
         self._velocity = [self._new_state("velocity")] if momentum else []
         self._lists = [self.value], [self.gradient], self._velocity
+        self._kernel = partial(sgd_kernel(self.value.device.type), momentum=momentum, nesterov=nesterov)
 
     def _step(self, learning_rate: LearningRate) -> None:
-        _fused_sgd(
-            *self._lists,
-            weight_decay=0.0,
-            momentum=self.momentum,
-            lr=learning_rate,
-            dampening=0.0,
-            nesterov=self.nesterov,
-            maximize=False,
-            is_first_step=False,
-        )
+        self._kernel(*self._lists, lr=learning_rate)
 
 
 class Adagrad(Optimizer):
@@ -215,19 +203,11 @@ class Adam(Optimizer):
         mean, squares = self._new_state("mean"), self._new_state("squares")
         self._steps = self._new_count()
         self._lists = [self.value], [self.gradient], [mean], [squares], [], [self._steps]
+        self._kernel = adam_kernel(self.value.device.type)
 
     def _step(self, learning_rate: LearningRate) -> None:
         self._steps.add_(1.0)
-        _fused_adam(
-            *self._lists,
-            lr=learning_rate,
-            beta1=0.9,
-            beta2=0.999,
-            weight_decay=0.0,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
-        )
+        self._kernel(*self._lists, lr=learning_rate)
 
 
 class AdamW(Adam):

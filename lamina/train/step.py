@@ -25,7 +25,7 @@ from lamina.train.parameters import FlatParameters
 from lamina.train.recipe import Recipe
 from lamina.train.replay import Replay, write_replay
 from lamina.train.threads import denormals_flushed
-from lamina.train.trace import Untraceable, record
+from lamina.train.trace import Untraceable, describe, record
 
 if TYPE_CHECKING:
     from lamina.data.feed import Feed
@@ -123,8 +123,14 @@ class _CPUStep(_Step):
         return self.eager()
 
     def record(self) -> Tensor:
+        restore = self.snapshot()
         with torch.inference_mode(False):
-            recording = record(self.compute, self.flat.parameters)
+            try:
+                recording = record(self.compute, self.flat.parameters)
+            except Exception as error:  # another torch, or the net itself, which then fails in the eager step too
+                self.stay_eager(f"the step cannot be recorded with torch {torch.__version__}: {describe(error)}")
+                restore()
+                return self.eager()
             self.put(recording.gradients)
             names = {**self.batch.names, **dict(self.trainer.net.named_buffers())}
             for name, value, gradient in zip(self.flat.names, self.flat.views, self.flat.gradients, strict=True):
@@ -134,28 +140,39 @@ class _CPUStep(_Step):
                 replay = write_replay(recording, names, self.flat.gradients)
             except Untraceable as reason:
                 self.stay_eager(str(reason))
+            except Exception as error:  # another torch
+                self.stay_eager(f"the step cannot be replayed with torch {torch.__version__}: {describe(error)}")
             else:
                 self.gradients = lambda: self.check(replay)
         return loss
 
     def check(self, replay: Replay) -> Tensor:
         """Replay and live through the same step: a network that does something else each time is found here."""
-        buffers = [(buffer, buffer.clone()) for buffer in self.trainer.net.buffers()]
-        random, replayed = torch.get_rng_state(), None
+        restore, replayed = self.snapshot(), None
         failure = "the replayed step gave other numbers than the eager one"
         try:
             replayed = replay.run().clone(), self.flat.gradient.clone()
-        except RuntimeError as error:  # a kernel that takes other memory than it was recorded with
+        except Exception as error:  # a kernel that takes other memory, or other arguments, than it was recorded with
             failure = f"the step cannot be replayed: {error}"
-        torch.set_rng_state(random)
-        for buffer, before in buffers:
-            buffer.copy_(before)
+        restore()
         loss = self.eager()
         if replayed and torch.equal(replayed[0], loss) and torch.equal(replayed[1], self.flat.gradient):
             self.gradients, self.replay = replay.run, replay
         else:
             self.stay_eager(failure)
         return loss
+
+    def snapshot(self) -> Callable[[], None]:
+        """Remember what a step changes besides gradients, and return what puts it back: random numbers and buffers."""
+        buffers = [(buffer, buffer.clone()) for buffer in self.trainer.net.buffers()]
+        random = torch.get_rng_state()
+
+        def restore() -> None:
+            torch.set_rng_state(random)
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+        return restore
 
     def stay_eager(self, reason: str) -> None:
         self.gradients, self.trainer.why_eager = self.eager, reason

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from lamina.train.dispatch import TorchDispatchMode
 
 if TYPE_CHECKING:
     from lamina.data.feed import Feed
@@ -40,7 +41,10 @@ def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
     """
     if feed.target.device.type != "cpu":
         return torch.get_num_threads()
-    per_row = multiplications(net, feed) / min(len(feed), _ROWS)
+    try:
+        per_row = multiplications(net, feed) / min(len(feed), _ROWS)
+    except Exception:  # a torch that does not let itself be counted; a net that fails here fails in its first step too
+        return torch.get_num_threads()
     return max(1, min(torch.get_num_threads(), int(per_row * min(batch_size, len(feed)) / PER_THREAD)))
 
 
@@ -92,7 +96,8 @@ def has_bfloat16(device: str = "cpu") -> bool:
     """
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device == "cpu" and torch.cpu._is_amx_tile_supported()
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)  # not public
+    return device == "cpu" and has_amx()
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from lamina.train.dispatch import TorchDispatchMode
 
 MOST_BYTES = 2**30  # a recording keeps every intermediate result; a step that makes more than this is left eager
 MOST_CALLS = 20_000
@@ -31,6 +32,10 @@ SHAPES_ONLY = frozenset(  # kernels that read the shape of an argument, not its 
     "empty empty_like empty_strided empty_permuted new_empty new_empty_strided "
     "zeros_like ones_like full_like new_zeros new_ones new_full".split()
 )
+
+
+def describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 class Untraceable(Exception):
@@ -124,7 +129,10 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if not self.reason:
-            self.reason = self._note(func, args, kwargs or {}, result)
+            try:
+                self.reason = self._note(func, args, kwargs or {}, result)
+            except Exception as error:  # a torch whose operators describe themselves in another way
+                self.reason = f"the operators of torch {torch.__version__} cannot be recorded: {describe(error)}"
             if self.reason:
                 self.calls, self.memories = [], {}
         return result

@@ -57,9 +57,9 @@ class Recurrent(Part):
         weights = _in_one_piece(weights) if x.is_cuda else weights
         options = (weights, True, 1, 0.0, self.training, False, True)
         if self.layer.cell == "lstm":
-            y, *after = torch._VF.lstm(x, state, *options)  # pyright: ignore[reportAttributeAccessIssue]
+            y, *after = torch.lstm(x, state, *options)
         else:
-            kernel = torch._VF.gru if self.layer.cell == "gru" else torch._VF.rnn_tanh  # pyright: ignore
+            kernel = torch.gru if self.layer.cell == "gru" else torch.rnn_tanh
             y, *after = kernel(x, state[0], *options)
         return y, tuple(after)
 
