@@ -2,7 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test tiny check clean
+# The torch that the tests run with; lamina itself takes any from 2.11 on, below 3.
+TORCH ?= torch==2.13.0
+
+.PHONY: run test tiny check wheel lowest clean
 
 run: .venv/.installed
 	$(BIN)/python examples/adult.py
@@ -21,9 +24,24 @@ check: .venv/.installed
 # torch first and by itself: a package that asks for it would otherwise choose the build.
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.11,<2.14"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
+# The wheel in an environment of its own, away from the source: what a person gets from the index.
+wheel:
+	rm -rf build .venv-wheel && $(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" "$$(ls -t $(CURDIR)/dist/lamina-*.whl | head -1)"
+	printf 'x,y\n%s' "$$(seq -f '%g,low' 20; seq -f '%g,high' 80 99)" > .venv-wheel/table.csv
+	cd .venv-wheel && bin/lamina fit table.csv --target y --out table.lamina && bin/lamina predict table.lamina table.csv | tail -1
+
+# The tests with the lowest versions that pyproject.toml admits.
+lowest:
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt -e ".[test]"
+	.venv-lowest/bin/python -m pytest
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-* build dist *.egg-info

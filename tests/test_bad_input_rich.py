@@ -157,8 +157,8 @@ def test_uncommon_images_are_read_and_counted(images):
     given[2] = given[4] = picture(2, "RGBA")
     given[3] = saved(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 900))
     frames = [Image.open(io.BytesIO(picture(place))) for place in range(3)]
-    given[5] = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    given[6] = picture(6, size=12)
+    given[14] = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    given[15] = picture(6, size=12)
     model = learn(given)
     notes = "\n".join(model.model_.card["notes"])
     assert "x0: 1 image with several pictures (animations, pages): the first is taken" in notes

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -186,9 +187,9 @@ def _of_pixels(column: pl.Series) -> np.ndarray | None:
     return values
 
 
-def _in_slices(function: Callable[[pl.Series], np.ndarray], column: pl.Series, values: int) -> np.ndarray:
+def _in_slices(function: Callable[[pl.Series], np.ndarray], column: pl.Series, values: float | Decimal) -> np.ndarray:
     """A function of a column, computed on slices of about a block of values."""
-    rows = max(len(column) * _BLOCK // max(values, 1), 1)
+    rows = max(len(column) * _BLOCK // max(int(values), 1), 1)
     if rows >= len(column):
         return function(column)
     return np.concatenate([function(column[start : start + rows]) for start in range(0, len(column), rows)])

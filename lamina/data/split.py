@@ -209,7 +209,10 @@ def times(column: pl.Series) -> pl.Series:
     Raises:
         DataError: It holds neither.
     """
-    found = column.str.to_datetime(time_zone="UTC", strict=False) if column.dtype == pl.String else column
+    try:
+        found = column.str.to_datetime(time_zone="UTC", strict=False) if column.dtype == pl.String else column
+    except pl.exceptions.ComputeError:  # polars before 2.0: no format fits
+        found = column
     if not (found.dtype.is_numeric() or found.dtype.is_temporal()) or found.null_count() == len(found):
         raise DataError(f"the time column {column.name!r} holds neither dates nor numbers; name another column or none")
     return found

@@ -33,7 +33,9 @@ class Echo(torch.nn.Module):
 def test_validation_scores_weigh_rows():
     logits, target, weight = torch.randn(50, 3), torch.randint(0, 3, (50,)), torch.rand(50)
     said = validation_scores(Echo(), Feed({"x": logits}, target, weight), "cross_entropy")
-    expected = log_loss(target, logits.double().softmax(1), sample_weight=weight.double(), labels=[0, 1, 2])
+    expected = log_loss(
+        target.numpy(), logits.double().softmax(1).numpy(), sample_weight=weight.double().numpy(), labels=[0, 1, 2]
+    )
     assert said["loss"] == pytest.approx(expected, rel=1e-6)
     right = (logits.argmax(1) == target).double()
     assert said["accuracy"] == pytest.approx(((right * weight).sum() / weight.sum()).item(), rel=1e-6)
