@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lamina.data.frames import free_name
 from lamina.errors import OptionError
 from lamina.model import Model
 from lamina.trust.conformal import rows_needed
@@ -40,6 +41,10 @@ def answers(
     ``because``           up to three columns that matter most, and what each one adds; for several targets one for each
     ====================  ==========================================================================================
 
+    A target's column always has the name of the target. Another column whose name is taken by one before it gets an underscore
+    behind its name, or as many as it needs: for a target called ``set`` the sets are in ``set_``. What each column is says
+    :func:`result_columns`.
+
     Args:
         model: What answers.
         table: Rows with the feature columns; others are left aside.
@@ -53,7 +58,7 @@ def answers(
     """
     if not trust:
         said = model.said(table)
-        return pl.DataFrame(_plain(model, said, said))
+        return _frame(result_columns(model), _plain(model, said, said))
     rows_needed(coverage)  # raises where it is no share
     if model.trust is None:
         raise OptionError(
@@ -68,11 +73,46 @@ def answers(
     return pl.concat([_judged(model, model.trust, *piece, coverage=coverage, because=because) for piece in pieces])
 
 
-def _plain(model: Model, said: np.ndarray, chances: np.ndarray) -> dict[str, Any]:
+def result_columns(model: Model, *, trust: bool = False, because: bool = True) -> dict[str, str]:
+    """What each column of :func:`answers` is, by its name, in order.
+
+    Returns:
+        For each name "prediction", "probability", or what the table there calls it: "set", "low", "high", "unlike",
+        "unlike training", "because".
+
+    Example:
+        >>> import lamina
+        >>> table = {"x": [0.0, 1.0] * 20, "set": ["a", "b"] * 20}
+        >>> model = lamina.fit(table, "set", family="constant", monitor=None).model_
+        >>> list(result_columns(model, trust=True).items())[:4]
+        [('set', 'prediction'), ('probability a', 'probability'), ('probability b', 'probability'), ('set_', 'set')]
+    """
+    task, kept = model.task, model.trust if trust else None
+    columns = [("probability", f"probability {label}") for label in task.classes or ()]
+    if kept is not None:
+        columns += [("set", "set")] * (kept.sets is not None)
+        columns += [pair for end in ("low", "high") for pair in _by_target(end, task.targets)] * (kept.intervals is not None)
+        columns += [("unlike", "unlike"), ("unlike training", "unlike training")] * (kept.novelty is not None)
+        columns += _by_target("because", task.targets) * (because and kept.background is not None)
+    found = dict.fromkeys(task.targets, "prediction")
+    for what, name in columns:
+        found[free_name(name, found)] = what
+    return found
+
+
+def _by_target(what: str, targets: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(what, what)] if len(targets) == 1 else [(what, f"{what} {target}") for target in targets]
+
+
+def _frame(names: dict[str, str], columns: list[Any]) -> pl.DataFrame:
+    return pl.DataFrame(dict(zip(names, columns, strict=True)))
+
+
+def _plain(model: Model, said: np.ndarray, chances: np.ndarray) -> list[Any]:
     task, answer = model.task, model.answer(said)
     if task.classes is None:
-        return dict(zip(task.targets, answer.reshape(len(answer), len(task.targets)).T, strict=True))
-    return {task.targets[0]: answer} | {f"probability {label}": chances[:, i] for i, label in enumerate(task.classes)}
+        return list(answer.reshape(len(answer), len(task.targets)).T)
+    return [answer, *chances.T]
 
 
 def _judged(
@@ -81,31 +121,22 @@ def _judged(
     """For rows as they were given, and as ``schema.check`` returns them."""
     task, said = model.task, model.said(table, checked=True)
     chances = trust.probabilities(said)
-    found, added = _plain(model, said, chances), {}
+    found = _plain(model, said, chances)
     if trust.sets is not None:
         inside = trust.sets.sets(said, coverage, ties=trust.ties(table))
-        added["set"] = pl.Series(_sets(inside, chances, [str(label) for label in task.classes or ()]), dtype=pl.String)
+        found.append(pl.Series(_sets(inside, chances, [str(label) for label in task.classes or ()]), dtype=pl.String))
     if trust.intervals is not None:
         spread = model.spread(table) if trust.intervals.with_spread else None
-        for name, end in zip(("low", "high"), trust.intervals.intervals(said, coverage, spread=spread), strict=True):
-            added |= _by_target(name, task.targets, task.decode(end).reshape(len(said), len(task.targets)).T)
+        for end in trust.intervals.intervals(said, coverage, spread=spread):
+            found += list(task.decode(end).reshape(len(said), len(task.targets)).T)
     if trust.novelty is not None:
         seen = model.seen(table, trust.view)
         assert seen is not None  # what it was fitted to
         p_value = trust.novelty.p_value(seen)
-        added |= {"unlike": p_value, "unlike training": p_value <= NOVEL}
+        found += [p_value, p_value <= NOVEL]
     if because and trust.background is not None:
-        added |= _by_target("because", task.targets, _sentences(model, trust, trust.background, given, table))
-    for name, values in added.items():
-        while name in found:
-            name += "_"
-        found[name] = values
-    return pl.DataFrame(found)
-
-
-def _by_target(name: str, targets: tuple[str, ...], columns: Any) -> dict[str, Any]:
-    names = [name] if len(targets) == 1 else [f"{name} {target}" for target in targets]
-    return dict(zip(names, columns, strict=True))
+        found += _sentences(model, trust, trust.background, given, table)
+    return _frame(result_columns(model, trust=True, because=because), found)
 
 
 def _sets(inside: np.ndarray, chances: np.ndarray, labels: list[str]) -> list[str]:
@@ -140,7 +171,7 @@ def _sentences(
         told = reasons(say, names, rows=len(table), background=len(background), output=output, draws=draws)
         words = [
             ", ".join(f"{one.column} {_value(row[one.column])} ({_effect(one.effect)})" for one in some)
-            for row, some in zip(given.select(names).iter_rows(named=True), told, strict=True)
+            for row, some in zip(given[names].iter_rows(named=True), told, strict=True)
         ]
         found.append(pl.Series(words, dtype=pl.String))
     return found

@@ -155,7 +155,7 @@ def target_of(data: Any, target: str | list[str] | None) -> str | list[str]:
     Raises:
         OptionError: Nobody said.
     """
-    if target:
+    if target or _is_number(target):
         return target
     if (path := _path(data)) and path.is_dir():
         return "label"
@@ -182,8 +182,8 @@ def _path(data: Any) -> Path | None:
 
 def ask(target: str | list[str], *, family: Any = "auto", recipe: Recipe | None = None, **asked: Any) -> Settings:
     """Settings from the words of :func:`fit`."""
-    roles = {asked.pop(role): role for role in ROLES if asked.get(role) is not None}
-    roles.update({name: "ignored" for name in asked.pop("drop", None) or ()})
+    roles = {_name(asked.pop(role)): role for role in ROLES if asked.get(role) is not None}
+    roles.update({_name(name): "ignored" for name in asked.pop("drop", None) or ()})
     asked = {name: value for name, value in asked.items() if name not in ROLES}
     for name in asked:
         if name not in _ASKED:
@@ -192,9 +192,18 @@ def ask(target: str | list[str], *, family: Any = "auto", recipe: Recipe | None 
             raise OptionError(f"fit has no option {name!r}; {hint}")
     if asked.get("seed") is None:
         asked["seed"] = int(np.random.SeedSequence().entropy % 2**31)  # pyright: ignore[reportOperatorIssue]
-    asked["kinds"] = dict(asked.get("kinds") or {})
-    targets = (target,) if isinstance(target, str) else tuple(target)
+    asked["kinds"] = {_name(name): kind for name, kind in dict(asked.get("kinds") or {}).items()}
+    targets = (_name(target),) if isinstance(target, str) or _is_number(target) else tuple(map(_name, target))
     return Settings(targets=targets, roles=roles, family=family, recipe=recipe or Recipe(), **asked)
+
+
+def _is_number(name: Any) -> bool:
+    return isinstance(name, int | np.integer) and not isinstance(name, bool)
+
+
+def _name(name: Any) -> Any:
+    """A column's name as tables have it: pandas may call columns 0, 1, 2, which are "0", "1", "2" here."""
+    return str(name) if _is_number(name) else name
 
 
 def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:

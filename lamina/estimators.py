@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 
 from lamina.answers import answers
 from lamina.data.arrays import has_axes, is_missing, is_nested
+from lamina.data.frames import column_names, free_name
 from lamina.data.image import guess as guess_image
 from lamina.data.image import told_of
 from lamina.data.read import like, read_table
@@ -355,10 +356,10 @@ class Classifier(ClassifierMixin, _Estimator):
         return np.array(self.model_.task.classes)
 
     def _answers(self, y: Any) -> dict[str, Any]:
-        name = getattr(y, "name", None)
+        name = _name_of(y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        return {str(name or "target"): y}
+        return {name: y}
 
 
 class Regressor(RegressorMixin, _Estimator):
@@ -388,7 +389,7 @@ class Regressor(RegressorMixin, _Estimator):
     _kind = "regression"
 
     def _answers(self, y: Any) -> dict[str, Any]:
-        names = [str(name) for name in getattr(y, "columns", [getattr(y, "name", None) or "target"])]
+        names = column_names(list(y.columns), "y") if hasattr(y, "columns") else [_name_of(y)]
         values = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=self)
         values = np.asarray(values, dtype=np.float64)
         if values.ndim == 1:
@@ -420,6 +421,12 @@ def is_rich(X: Any) -> bool:
     return ragged or any(map(is_nested, rows))
 
 
+def _name_of(y: Any) -> str:
+    """The name of a column of answers; one without a name is "target". Pandas has the name 0, too."""
+    name = getattr(y, "name", None)
+    return "target" if name is None or name == "" else str(name)
+
+
 def _seed(random_state: Any) -> int:
     if isinstance(random_state, int | np.integer):
         return int(random_state)
@@ -444,12 +451,9 @@ def _numbers(X: Any) -> Any:
 
 
 def _free_names(names: list[str], taken: list[str]) -> dict[str, str]:
-    free = {}
+    free: dict[str, str] = {}
     for name in names:
-        chosen = name
-        while chosen in taken:
-            chosen += "_"
-        free[name] = chosen
+        free[name] = free_name(name, {*taken, *free.values()})
     return free
 
 
@@ -460,4 +464,4 @@ def _weigh(table: pl.DataFrame, weights: np.ndarray, name: str) -> pl.DataFrame:
     whole = np.array_equal(weights, np.round(weights)) and weights.sum() <= MOST_REPEATS * len(weights)
     if whole:
         return table[np.repeat(np.arange(len(table)), weights.astype(np.int64))]
-    return table.with_columns(pl.Series(name, weights)).filter(pl.col(name) > 0)
+    return table.with_columns(pl.Series(name, weights)).filter(pl.Series(weights > 0))

@@ -138,6 +138,8 @@ def learn(
         train_features = features[parts.train]
         encoder = Encoder.fit(train_features, schema, family.encoding())
         weights = row_weights(table, schema, task, settings.class_weight)
+        if weights is not None:
+            _check_weights(weights, parts, schema)
         group = row_groups(table, schema, parts.train)
 
         def encoded(part: pl.DataFrame, side: np.ndarray) -> Rows:
@@ -271,6 +273,22 @@ def row_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: A
     return by_class[codes] if weights is None else weights * by_class[codes]
 
 
+def _check_weights(weights: np.ndarray, parts: Split, schema: Schema) -> None:
+    """Rows that train, and rows that validate, must count: with no weight at all there is nothing to measure.
+
+    Raises:
+        DataError: All weights of one side are zero; the message names what gives them.
+    """
+    column = next((repr(column.name) for column in schema.columns if column.role == "weight"), "")
+    given = f"the weight column {column} is" if column else "class_weight is"
+    for which, rows in (("train", parts.train), ("validate", parts.validation)):
+        if not weights[rows].any():
+            raise DataError(
+                f"{given} 0 in all {len(rows):,} rows that {which}, so nothing can be measured there; give some of them a weight "
+                "above 0, leave out rows of weight 0, or split another way"
+            )
+
+
 def row_groups(table: pl.DataFrame, schema: Schema, train: np.ndarray) -> np.ndarray | None:
     """Which rows belong together (N,): those of a group, or of a tenth of the time; None where no two parts train."""
     for column in schema.columns:
@@ -348,3 +366,9 @@ def _card(
         "baseline": found["baseline"],
         "confusion": found.get("confusion"),
     }
+
+
+def learnt_from(model: Model, table: pl.DataFrame) -> bool:
+    """Whether these are the rows that a model was fitted to: those whose target is known, or one of each duplicate."""
+    known = table.filter(pl.Series(usable_rows(table, model.task.targets)[0]))
+    return model.card["data"]["fingerprint"] in (fingerprint(known), fingerprint(known.filter(first_of_doubles(known))))

@@ -33,7 +33,7 @@ def progress(*, transient: bool = False) -> Iterator[Callable[[dict[str, Any]], 
     if not (console.is_terminal or console.is_jupyter):
         yield lambda event: None
         return
-    columns = (TextColumn("{task.fields[epoch]}"), BarColumn(10), TextColumn("{task.fields[said]}"))
+    columns = (TextColumn("{task.fields[epoch]}"), BarColumn(10), TextColumn("{task.fields[said]}", markup=False))
     with Progress(*columns, console=console, transient=transient) as bar:
         shown = _Shown(bar)
         yield shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ from lamina.cli.shared import plain
 
 if TYPE_CHECKING:
     from lamina.comparison.board import Board
+    from lamina.data.leaks import Leak
 
 
 def show_findings(board: Board) -> None:
     """Leaks and notes, a line for each candidate, and the verdict."""
     out = console()
     for leak in board.leaks:
-        out.print(Text(f"Mind {plain(leak.kind)}: {plain(leak.evidence)}; {plain(_typed(leak.remedy))} deals with it."))
+        out.print(Text(f"Mind {plain(leak.kind)}: {plain(leak.evidence)}; {_typed(leak)} deals with it."))
     for note in board.notes:
         out.print(Text(f"Note: {plain(note)}."))
     if board.leaks or board.notes:
@@ -64,10 +66,10 @@ def show_board(board: Board, *, model: Path | None, run: Path, picture: Path | N
     out.print(ending, soft_wrap=True)
 
 
-def _typed(remedy: str) -> str:
-    """An option of Python as it is typed in a shell: group="who" is --group who."""
-    name, _, value = remedy.partition("=")
-    return f"--{name}" if value == "True" else f"--{name} {quoted(Path(value.strip(chr(34))))}"
+def _typed(leak: Leak) -> str:
+    """What deals with a leak as it is typed in a shell: group="who" is --group who."""
+    name = leak.remedy.partition("=")[0]
+    return f"--{name}" if name == "unique" else f"--{name} {shlex.quote(plain(leak.columns[0]))}"
 
 
 def _micros(value: float) -> str:

@@ -60,14 +60,22 @@ def predict(
         _, notes = _checked(estimator.model_, table)
         answers = estimator.answers(table, trust=trust, coverage=coverage, because=because)
     if sys.stdout.isatty() and out is None and not as_json:
+        from lamina.answers import result_columns
         from lamina.cli.render import show_predictions
 
-        show_predictions(answers, table if keep else None)
+        columns = result_columns(estimator.model_, trust=trust, because=because)
+        show_predictions(answers, columns, table if keep else None)
         _say(notes)
         return
     if keep:
-        taken = {name: f"predicted {name}" for name in answers.columns if name in table.columns}
-        answers = table.hstack(answers.rename(taken))
+        from lamina.data.frames import free_name
+
+        taken = {*table.columns, *answers.columns}
+        for name in answers.columns:
+            if name in table.columns:
+                free = free_name(f"predicted {name}", taken)
+                answers, taken = answers.rename({name: free}), {*taken, free}
+        answers = table.hstack(answers)
     if out is not None:
         _write(answers, out)
         said = {"rows": len(answers), "columns": answers.columns, "notes": notes, "out": str(out)}
@@ -104,7 +112,7 @@ def evaluate(
         from lamina.api import load
         from lamina.cli.render import show_importance, show_scores
         from lamina.data.task import main_score
-        from lamina.learn import fingerprint
+        from lamina.learn import learnt_from
 
         estimator = load(model)
         _, handled = _checked(estimator.model_, table)
@@ -113,7 +121,7 @@ def evaluate(
     if importance:
         with _shuffling() as bar:
             matter = estimator.importance(table, monitor=bar)
-    learnt = fingerprint(table) == estimator.model_.card["data"]["fingerprint"]
+    learnt = learnt_from(estimator.model_, table)
     notes = ["these are the rows that it learnt from; how it does on new ones, only new ones can tell"] if learnt else []
     notes += handled
     if as_json:

@@ -399,36 +399,42 @@ def quoted(path: Path) -> str:
 # Predictions
 
 
-def show_predictions(answers: pl.DataFrame, table: pl.DataFrame | None = None) -> None:
-    """The first answers, beside the first columns of their rows when these are to be kept."""
-    out, chances = console(), pl.selectors.starts_with("probability ")
-    shown = answers.head(MOST_ROWS)
-    trust = "unlike training" in shown.columns
-    if len(shown.select(chances).columns) > (1 if trust else 3):
-        place = shown.columns.index(shown.select(chances).columns[0])
-        likeliest = shown.select(chances).max_horizontal().alias("probability" if trust else "its probability")
-        shown = shown.insert_column(place, likeliest).select(~chances)
-    if trust:
-        shown = shown.drop("unlike training").with_columns(unlike=_unlike(shown))
+def show_predictions(answers: pl.DataFrame, columns: Mapping[str, str], table: pl.DataFrame | None = None) -> None:
+    """The first answers, beside the first columns of their rows when these are to be kept.
+
+    Args:
+        answers: As :func:`lamina.answers.answers` gives them.
+        columns: What each column is, as :func:`lamina.answers.result_columns` says it.
+        table: The rows to show beside them.
+    """
+    out, head = console(), answers.head(MOST_ROWS)
+    trust = "unlike training" in columns.values()
+    alarms = [answers.get_column(name) for name, what in columns.items() if what == "unlike training"]
+    chances = [name for name, what in columns.items() if what == "probability"]
+    likeliest = len(chances) > (1 if trust else 3)
+    shown: list[tuple[str, str, list[Any]]] = []  # what it is, its head, its values
+    for name, what in columns.items():
+        values: list[Any] = head.get_column(name).to_list()
+        if what == "probability" and likeliest:
+            if name != chances[0]:
+                continue
+            name, values = "probability" if trust else "its probability", head[chances].max_horizontal().to_list()
+        elif what == "unlike":
+            values = [f"{p_value:.2g}{' !' * alarm}" for p_value, alarm in zip(values, alarms[0], strict=False)]
+        if what != "unlike training":
+            shown.append((what, name if table is None else f"predicted {name}", values))
     if table is not None:
-        shown = table[:, :4].head(MOST_ROWS).hstack(shown.select(pl.all().name.prefix("predicted ")))
-    words = [place for place, name in enumerate(shown.columns, 1) if trust and name.split()[0] in ("set", "because")]
-    heads = (_name(name).plain for name in shown.columns)
-    lines = small_table("row", *heads, right=set(range(shown.width + 1)).difference(words))
-    for row, values in enumerate(shown.iter_rows(), 1):
-        lines.add_row(str(row), *(_figure(value) if isinstance(value, float) else plain(value) for value in values))
+        shown = [("", column.name, column.to_list()) for column in table[:, :4].head(MOST_ROWS)] + shown
+    words = [place for place, (what, _, _) in enumerate(shown, 1) if what in ("set", "because")]
+    heads = (_name(name).plain for _, name, _ in shown)
+    lines = small_table("row", *heads, right=set(range(len(shown) + 1)).difference(words))
+    for row, cells in enumerate(zip(*(values for _, _, values in shown), strict=True), 1):
+        lines.add_row(str(row), *(_figure(value) if isinstance(value, float) else plain(value) for value in cells))
     out.print(lines)
-    if trust and answers["unlike training"].any():
-        count = int(answers["unlike training"].sum())
+    if count := sum(alarm.sum() for alarm in alarms):
         out.print(f"!: unlike training, {count:,} of {len(answers):,} rows; of rows like those of training, 5 % are.")
     if len(answers) > MOST_ROWS:
         out.print(f"and {len(answers) - MOST_ROWS:,} more rows; --out predictions.csv keeps them all")
-
-
-def _unlike(answers: pl.DataFrame) -> pl.Series:
-    """The p-value of novelty, with a mark where it is an alarm."""
-    pairs = zip(answers["unlike"], answers["unlike training"], strict=True)
-    return pl.Series([f"{p_value:.2g}{' !' * alarm}" for p_value, alarm in pairs], dtype=pl.String)
 
 
 # Options

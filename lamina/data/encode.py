@@ -55,6 +55,7 @@ _CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "hour": lambda day: np.nan_to_num(day - np.floor(day)),
 }
 """Where in its cycle a time is, from 0 to 1, by days since 1970."""
+_WAVES = ("sine", "cosine")
 _ROWS, _COLUMNS = 65_536, 16  # a piece of this size stays in the cache and costs little memory
 _LARGEST = float(np.finfo(np.float32).max)
 _FEW_ROWS = 256  # below, looking words up one by one is faster than polars' set-up
@@ -165,13 +166,21 @@ class Encoder:
     @cached_property
     def inputs(self) -> dict[str, Input]:
         """The blocks that :meth:`transform` gives; an empty one is left out."""
-        numbers = tuple(f"{n.name} (days)" if n.is_date else n.name for n in self.numbers)
-        missing = tuple(f"{n.name} is missing" for n in self.numbers if n.has_missing)
-        cycles = tuple(f"{n.name} {cycle} ({wave})" for n in self.numbers for cycle in n.cycles for wave in ("sine", "cosine"))
-        categories = tuple(category.name for category in self.categories)
-        names = {"numbers": numbers, "flags": self.flags + missing + cycles, "categories": categories}
+        pairs = {  # what people call a number, and the column it comes from
+            "numbers": [(f"{n.name} (days)" if n.is_date else n.name, n.name) for n in self.numbers],
+            "flags": [
+                *((name, name) for name in self.flags),
+                *((f"{n.name} is missing", n.name) for n in self.numbers if n.has_missing),
+                *((f"{n.name} {cycle} ({wave})", n.name) for n in self.numbers for cycle in n.cycles for wave in _WAVES),
+            ],
+            "categories": [(category.name, category.name) for category in self.categories],
+        }
         sizes = {"categories": tuple(len(category.levels) + 1 for category in self.categories)}
-        inputs = {block: Input((len(some),), some, sizes.get(block, ()), block) for block, some in names.items() if some}
+        inputs = {}
+        for block, some in pairs.items():
+            if some:
+                names, columns = zip(*some, strict=True)
+                inputs[block] = Input((len(some),), names, sizes.get(block, ()), block, columns)
         for block in self.blocks:
             inputs |= block.inputs
         return inputs

@@ -11,7 +11,7 @@ import datetime as dt
 import decimal
 import numbers
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -97,9 +97,7 @@ def column_names(names: Sequence[Any], owner: str, remedy: str = "rename one of 
     taken = set(texts)
     for place, text in enumerate(texts, 1):
         if not text.strip():
-            name = f"column_{place}"
-            while name in taken:
-                name += "_"
+            name = free_name(f"column_{place}", taken)
             taken.add(name)
             texts[place - 1] = name
     if len(set(texts)) < len(texts):
@@ -107,6 +105,18 @@ def column_names(names: Sequence[Any], owner: str, remedy: str = "rename one of 
         places = " and ".join(str(place) for place, text in enumerate(texts, 1) if text == twice)
         raise ReadError(f"{owner} has more than one column named {twice!r} (columns {places}); {remedy}")
     return texts
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, with underscores behind it while it is taken.
+
+    Example:
+        >>> free_name("set", {"set", "set_"})
+        'set__'
+    """
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _pandas(name: str, values: Any) -> pl.Series:

@@ -102,7 +102,7 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
     for name in columns:
         if name not in table.columns:
             raise ReadError(f"no column {name!r} in the table; {nearest(name, table.columns)}")
-    return table.select(columns)
+    return table[list(columns)]
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

@@ -340,8 +340,11 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
     nested = [name for name in others if table[name].dtype.is_nested() or table[name].dtype == pl.Object]
     if nested:
         raise SchemaError(f"column {nested[0]!r} holds {table[nested[0]].dtype}, expected one value per step; leave it out")
-    counts = table.group_by(id).agg(pl.col(others).n_unique()).drop(id)
-    varying = [column.name for column in counts if column.max() != 1]
+    bare = table.clone()
+    bare.columns = [str(place) for place in range(table.width)]  # polars takes names such as "*" for patterns
+    place_of = dict(zip(table.columns, bare.columns, strict=True))
+    counts = bare.group_by(place_of[id]).agg(pl.col([place_of[name] for name in others]).n_unique())
+    varying = [name for name in others if counts[place_of[name]].max() != 1]
     channels = list(values or varying)
     if not channels:
         raise SchemaError(f"no column varies within {id!r}; name the channels with values=[...], or take the table as it is")
@@ -352,10 +355,13 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
                 "name the channels with values=[...], or turn it into numbers"
             )
     kept = [name for name in others if name not in channels and name not in varying]
-    series = pl.concat_arr(pl.col(channels).cast(pl.Float64)).alias("series")
-    rows = table if time is None else table.sort(time)
-    gathered = rows.group_by(id, maintain_order=True).agg(pl.col(kept).first(), series)
-    return table.select(pl.col(id).unique(maintain_order=True)).join(gathered, on=id, how="left", maintain_order="left")
+    series = pl.concat_arr(pl.col([place_of[name] for name in channels]).cast(pl.Float64)).alias("series")
+    rows = bare if time is None else bare.sort(place_of[time])
+    key, first = place_of[id], pl.col([place_of[name] for name in kept]).first()
+    gathered = rows.group_by(key, maintain_order=True).agg(first, series)
+    found = bare.select(pl.col(key).unique(maintain_order=True)).join(gathered, on=key, how="left", maintain_order="left")
+    found.columns = [id, *kept, "series"]
+    return found
 
 
 def _times(column: pl.Series) -> pl.Series:
@@ -379,7 +385,7 @@ def _refuse(bad: pl.Series, name: str, fault: str, remedy: str) -> None:
 
 
 def _refuse_twice(table: pl.DataFrame, id: str, time: str) -> None:
-    twice = table.select(id, time).is_duplicated()
+    twice = table[[id, time]].is_duplicated()
     if twice.any():
         row = int(twice.arg_true()[0])
         series, moment = table[id][row], table[time][row]

@@ -134,7 +134,7 @@ class Task:
 
     def fit(self, table: pl.DataFrame) -> Self:
         """The same task with center, scale and frequencies measured on these rows: call it with the training rows."""
-        known = table.select(self.targets).filter(pl.Series(usable_rows(table, self.targets)[0]))
+        known = table[list(self.targets)].filter(pl.Series(usable_rows(table, self.targets)[0]))
         if self.classes is not None:
             counts = np.bincount(self.encode(known), minlength=len(self.classes))
             return dataclasses.replace(self, frequencies=tuple((counts / counts.sum()).tolist()))
@@ -364,8 +364,8 @@ def _check_classes(name: str, column: pl.Series, *, min_class_rows: int, asked: 
                 f"Unknown label type: continuous. Target {name!r} holds fractions such as {fractions[0]!r}, "
                 "but classes are words or whole numbers; ask for regression"
             )
-    counted = column.value_counts().sort(column.name)
-    counts = dict(zip(counted[:, 0].to_list(), counted[:, 1].to_list(), strict=True))
+    counted = column.alias("label").value_counts(name="rows").sort("label")
+    counts = dict(zip(counted["label"].to_list(), counted["rows"].to_list(), strict=True))
     if len(counts) < 2:
         raise TargetError(
             f"target {name!r} has one class ({next(iter(counts))!r}) in all {len(column):,} rows, but telling classes apart "

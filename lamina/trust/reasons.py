@@ -53,7 +53,7 @@ def reasons(
 
                 mixed, other = table[row], background[donor]
                 for j, name in enumerate(columns):
-                    swapped = pl.when(pl.lit(pl.Series(column == j))).then(other[name]).otherwise(pl.col(name))
+                    swapped = pl.when(pl.lit(pl.Series(column == j))).then(other[name]).otherwise(mixed[name])
                     mixed = mixed.with_columns(swapped.alias(name))
                 return model_says(mixed)
 

@@ -139,7 +139,7 @@ def background(table: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
     if not names or len(names) > MOST_REASONED:
         return None
     some = np.sort(np.random.default_rng(0).permutation(len(table))[:BACKGROUND])
-    return table.select(names)[some]
+    return table[names][some]
 
 
 def _packed(table: pl.DataFrame) -> bytes:

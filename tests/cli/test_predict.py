@@ -36,11 +36,13 @@ def test_trust_says_how_far_each_answer_goes(model, table):
 
 
 def test_trust_fits_into_80_columns(model, monkeypatch, capsys):
+    from lamina.answers import result_columns
     from lamina.cli.render import show_predictions
 
     monkeypatch.setenv("COLUMNS", "80")
-    answers = load(model).answers(people(30), trust=True)
-    show_predictions(answers.with_columns(pl.lit(True).alias("unlike training")))
+    estimator = load(model)
+    answers = estimator.answers(people(30), trust=True).with_columns(pl.lit(True).alias("unlike training"))
+    show_predictions(answers, result_columns(estimator.model_, trust=True))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["row", "income", "probability", "set", "unlike", "because"]
     assert max(map(len, lines)) <= 80

@@ -76,7 +76,8 @@ def test_a_regressor_in_words(capsys):
 
 
 def test_predictions_show_the_first_and_count_the_rest(capsys):
-    show_predictions(pl.DataFrame({"y": ["a"] * 50, "probability a": [0.98765] * 50}))
+    columns = {"y": "prediction", "probability a": "probability"}
+    show_predictions(pl.DataFrame({"y": ["a"] * 50, "probability a": [0.98765] * 50}), columns)
     said = capsys.readouterr().out
     assert said.count("0.9877") == 20
     assert "and 30 more rows; --out predictions.csv keeps them all" in said
@@ -84,7 +85,8 @@ def test_predictions_show_the_first_and_count_the_rest(capsys):
 
 def test_predictions_of_many_classes_show_the_probability_of_the_answer(capsys):
     chances = {f"probability {label}": [0.7 if label == "c" else 0.1] for label in "abcd"}
-    show_predictions(pl.DataFrame({"y": ["c"], **chances}), pl.DataFrame({"name": ["x\n"], "y": ["a"]}))
+    columns = {"y": "prediction"} | dict.fromkeys(chances, "probability")
+    show_predictions(pl.DataFrame({"y": ["c"], **chances}), columns, pl.DataFrame({"name": ["x\n"], "y": ["a"]}))
     said = capsys.readouterr().out.splitlines()
     assert said[0].split("  ") == ["row", "name", "y", "predicted y", "predicted its probability"]
     assert said[1].split() == ["1", "x\\n", "a", "c", "0.7000"]

@@ -105,7 +105,7 @@ def test_categories_are_numbered_by_frequency_then_name():
     block = encoder.transform(pl.DataFrame({"town": ["a", "b", "c", "new", None]}))["categories"]
     assert block.dtype == np.int64
     assert block[:, 0].tolist() == [3, 2, 1, 0, 0]
-    assert encoder.inputs == {"categories": Input((1,), ("town",), (4,), "categories")}
+    assert encoder.inputs == {"categories": Input((1,), ("town",), (4,), "categories", ("town",))}
 
 
 def test_the_rarest_of_too_many_levels_share_a_code(monkeypatch):

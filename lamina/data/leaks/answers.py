@@ -141,7 +141,7 @@ def _signs(rows: Rows, column: Column, some: np.ndarray) -> Iterator[tuple[np.nd
     values, kind = rows.values[column.name].gather(some), column.kind
     missing, nothing = values.is_null(), np.zeros(len(some), dtype=bool)
     if kind == "category":
-        for level in values.drop_nulls().value_counts(sort=True).head(_SHOWN).to_series(0):
+        for level in _counted(values)["level"].head(_SHOWN):
             marked = _mask(values == level)
             yield marked, f"is {level!r}", _COVER["level"], nothing
             yield ~marked, f"is not {level!r}", _COVER["level"], nothing
@@ -150,9 +150,9 @@ def _signs(rows: Rows, column: Column, some: np.ndarray) -> Iterator[tuple[np.nd
         for marked, level in zip((_mask(~values), _mask(values)), column.details["levels"], strict=True):
             yield marked, f"is {level!r}", _COVER["flag"], nothing
     if kind == "number":
-        common = values.drop_nulls().value_counts(sort=True).head(1)
-        if len(common) and common["count"][0] >= _COMMON * len(values):
-            value = common.to_series(0)[0]
+        common = _counted(values).head(1)
+        if len(common) and common["rows"][0] >= _COMMON * len(values):
+            value = common["level"][0]
             marked, distance = _mask(values == value), (values - value).abs().to_numpy()
             away = distance[distance > 0]
             near = np.partition(away, min(LEAST, len(away)) - 1)[min(LEAST, len(away)) - 1] if len(away) else 0.0
@@ -161,6 +161,10 @@ def _signs(rows: Rows, column: Column, some: np.ndarray) -> Iterator[tuple[np.nd
     if missing.any() and not missing.all():
         yield _mask(missing), "is missing", _COVER["blank"], nothing
         yield _mask(~missing), "has a value", _COVER["blank"], nothing
+
+
+def _counted(values: pl.Series) -> pl.DataFrame:
+    return values.alias("level").drop_nulls().value_counts(sort=True, name="rows")
 
 
 def _answers(rows: Rows, some: np.ndarray, side: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:

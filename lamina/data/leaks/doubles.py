@@ -112,10 +112,17 @@ def _by_side(rows: Rows) -> pl.DataFrame:
     """One row of each that a group or a split column keeps on the same side anyway."""
     sides = [column.name for column in rows.schema.columns if column.role in ("group", "split")]
     features = [column.name for column in rows.schema.features]
-    return rows.table.unique([*features, *sides], keep="first", maintain_order=True) if sides else rows.table
+    return _first_of_each(rows.table, [*features, *sides]) if sides else rows.table
 
 
 def without(rows: Rows) -> pl.DataFrame:
     """The rows without those that equal an earlier one, answer included."""
     known = [column.name for column in rows.schema.features] + list(rows.task.targets)
-    return rows.table.unique(known, keep="first", maintain_order=True)
+    return _first_of_each(rows.table, known)
+
+
+def _first_of_each(table: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """The rows without those that equal an earlier one in these columns."""
+    some = table[names]
+    some.columns = [str(place) for place in range(some.width)]  # polars takes names such as "*" for patterns
+    return table[some.with_row_index().unique(some.columns, keep="first", maintain_order=True)["index"]]

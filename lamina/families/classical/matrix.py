@@ -65,12 +65,7 @@ def columns(inputs: Mapping[str, Input]) -> list[str]:
     """The column of the table that each column of :func:`ordered` comes from."""
     names: list[str] = []
     for block in inputs.values():
-        if block.kind in ("numbers", "categories"):
-            names += [name.removesuffix(" (days)") for name in block.names]
-        elif block.kind == "flags":
-            names += [_origin(name) for name in block.names]
-        else:
-            names += [block.names[0]] * int(np.prod(block.shape))
+        names += block.columns or [block.names[0]] * math.prod(block.shape)
     return names
 
 
@@ -94,15 +89,6 @@ def _levels(codes: np.ndarray, cardinalities: Sequence[int], level: float) -> sp
     values = np.full(codes.size, level, dtype=np.float32)
     shape = (rows, sum(cardinalities))
     return sparse.csr_matrix((values, places.reshape(-1), np.arange(0, codes.size + 1, width)), shape=shape)
-
-
-def _origin(name: str) -> str:
-    for ending in (
-        " is missing",
-        *(f" {cycle} ({wave})" for cycle in ("month", "weekday", "hour") for wave in ("sine", "cosine")),
-    ):
-        name = name.removesuffix(ending)
-    return name
 
 
 def _plain(name: str, block: Any) -> np.ndarray:

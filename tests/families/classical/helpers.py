@@ -27,10 +27,13 @@ def blocks(rows: int, seed: int = 0, *, missing: bool = False, levels: tuple[int
 
 
 def inputs(levels: tuple[int, ...] = LEVELS) -> dict[str, Input]:
-    found = {"numbers": Input((3,), ("a", "b", "c")), "flags": Input((2,), ("d", "a is missing"), kind="flags")}
+    found = {
+        "numbers": Input((3,), ("a", "b", "c"), columns=("a", "b", "c")),
+        "flags": Input((2,), ("d", "a is missing"), kind="flags", columns=("d", "a")),
+    }
     if levels:
         names = tuple(f"level{place}" for place in range(len(levels)))
-        found["categories"] = Input((len(levels),), names, levels, "categories")
+        found["categories"] = Input((len(levels),), names, levels, "categories", names)
     return found
 
 

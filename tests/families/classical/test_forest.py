@@ -146,13 +146,13 @@ def test_doubles_among_rows_that_all_validate_are_said():
 @pytest.mark.parametrize("kind", ["class", "value"])
 def test_what_scikit_learn_intelex_grew_needs_it_no_more(kind, monkeypatch, tmp_path):
     pytest.importorskip("sklearnex")
-    assert _ensemble(np.zeros((2, 1)))[1]
+    assert _ensemble(np.zeros((2, 1)), values=True, trees=64)[1]
     frame = pl.DataFrame({"a": np.arange(300.0) % 17, "b": np.arange(300.0) % 23})
     target = frame["a"] * frame["b"] if kind == "value" else (frame["a"] > frame["b"]).cast(pl.String)
-    model = lamina.fit(frame.with_columns(y=target), "y", family=Forest(trees=20), seed=0, monitor=None)
+    model = lamina.fit(frame.with_columns(y=target), "y", family=Forest(trees=64), seed=0, monitor=None)
     path, said = model.save(tmp_path / "m.lamina"), model.model_.said(frame)
     monkeypatch.setitem(sys.modules, "sklearnex", None)
-    assert not _ensemble(np.zeros((2, 1)))[1]
+    assert not _ensemble(np.zeros((2, 1)), values=True, trees=64)[1]
     np.testing.assert_array_equal(lamina.load(path).model_.said(frame), said)
 
 
