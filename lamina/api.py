@@ -17,6 +17,7 @@ import polars as pl
 
 from lamina import store
 from lamina.data.folder import SPLIT
+from lamina.data.frames import literal
 from lamina.data.read import read_table
 from lamina.data.rowhash import check_comparable
 from lamina.errors import LaminaError, OptionError, RunError
@@ -155,7 +156,7 @@ def target_of(data: Any, target: str | list[str] | None) -> str | list[str]:
     Raises:
         OptionError: Nobody said.
     """
-    if target or _is_number(target):
+    if target is not None and (target or _is_number(target)):
         return target
     if (path := _path(data)) and path.is_dir():
         return "label"
@@ -202,8 +203,9 @@ def _is_number(name: Any) -> bool:
 
 
 def _name(name: Any) -> Any:
-    """A column's name as tables have it: pandas may call columns 0, 1, 2, which are "0", "1", "2" here."""
-    return str(name) if _is_number(name) else name
+    """A column's name as :func:`~lamina.data.read.read_table` gives it: pandas may call columns 0, 1, 2."""
+    name = str(name) if _is_number(name) else name
+    return literal(name) if isinstance(name, str) else name
 
 
 def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:

@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 
 from lamina.answers import answers
 from lamina.data.arrays import has_axes, is_missing, is_nested
-from lamina.data.frames import column_names, free_name
+from lamina.data.frames import column_names, free_name, literal
 from lamina.data.image import guess as guess_image
 from lamina.data.image import told_of
 from lamina.data.read import like, read_table
@@ -101,7 +101,7 @@ class _Estimator(BaseEstimator):
         answers = self._answers(y)
         check_consistent_length(table, y)
         names = _free_names(list(answers), table.columns)
-        kinds = dict(self.kinds or {})
+        kinds = {literal(str(name)): kind for name, kind in (self.kinds or {}).items()}
         if is_rich(X) and table.dtypes == [pl.String] and guess_image(table.to_series()) is None:
             kinds.setdefault(table.columns[0], "text")  # a list of texts is no table, however short they are
         table = table.with_columns(pl.Series(names[name], values) for name, values in answers.items())
@@ -424,7 +424,7 @@ def is_rich(X: Any) -> bool:
 def _name_of(y: Any) -> str:
     """The name of a column of answers; one without a name is "target". Pandas has the name 0, too."""
     name = getattr(y, "name", None)
-    return "target" if name is None or name == "" else str(name)
+    return "target" if name is None or name == "" else literal(str(name))
 
 
 def _seed(random_state: Any) -> int:

@@ -284,8 +284,8 @@ def _check_weights(weights: np.ndarray, parts: Split, schema: Schema) -> None:
     for which, rows in (("train", parts.train), ("validate", parts.validation)):
         if not weights[rows].any():
             raise DataError(
-                f"{given} 0 in all {len(rows):,} rows that {which}, so nothing can be measured there; give some of them a weight "
-                "above 0, leave out rows of weight 0, or split another way"
+                f"{given} 0 in all {len(rows):,} rows that {which}, so nothing can be measured there; give some of them a "
+                "weight above 0, leave out rows of weight 0, or split another way"
             )
 
 

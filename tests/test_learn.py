@@ -13,7 +13,7 @@ from lamina.data.schema import Schema
 from lamina.data.task import Task
 from lamina.errors import DataError, OptionError, SchemaError
 from lamina.families import FeedForward
-from lamina.learn import Settings, choose_device, fingerprint, row_groups, row_weights
+from lamina.learn import Settings, choose_device, fingerprint, learnt_from, row_groups, row_weights
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
 
@@ -155,3 +155,30 @@ def test_a_finished_run_is_loaded_not_trained_again(tmp_path):
     assert again.model_.card == first.model_.card
     events = [event["event"] for event in lamina.train.run.Run.open(tmp_path / "r").events()]
     assert events == ["start", "epoch", "epoch", "done"]
+
+
+@pytest.mark.parametrize("family", ["feedforward", "linear"])
+@pytest.mark.parametrize("side", ["train", "valid"])
+def test_rows_of_one_side_that_all_weigh_nothing_are_refused_by_the_column_before_training(family, side):
+    frame = pl.DataFrame({"x": range(40), "y": ["a", "b"] * 20, "s": (["train"] * 3 + ["valid"]) * 10})
+    weighted = frame.with_columns(w=(frame["s"] != side).cast(pl.Float64))
+    count = {"train": 30, "valid": 10}[side]
+    what = {"train": "train", "valid": "validate"}[side]
+    match = f"the weight column 'w' is 0 in all {count} rows that {what}, so nothing can be measured there; give some"
+    with pytest.raises(DataError, match=match):
+        lamina.fit(weighted, "y", family=family, weight="w", split="s", seed=0, monitor=None)
+    with pytest.raises(DataError, match="class_weight is 0 in all 30 rows that train"):
+        lamina.fit(frame, "y", family=family, class_weight={"a": 0, "b": 0}, split="s", seed=0, monitor=None)
+
+
+def test_the_rows_that_were_learnt_from_are_known_beside_others_without_a_target():
+    frame = pl.DataFrame({"x": range(40), "y": ["a", "b"] * 20})
+    more = pl.concat([frame, pl.DataFrame({"x": [7], "y": [None]}, schema=frame.schema)])
+    model = lamina.fit(more, "y", family="constant", seed=0, monitor=None).model_
+    assert learnt_from(model, more)
+    assert learnt_from(model, frame)
+    assert not learnt_from(model, frame[1:])
+    twice = pl.concat([more, frame[:5]])
+    once = lamina.fit(twice, "y", family="constant", unique=True, seed=0, monitor=None).model_
+    assert learnt_from(once, twice)
+    assert not learnt_from(model, frame.with_columns(x=pl.col("x") + 1))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Input:
     """A block, as a family sees it: the shape of one row, a name for each column, and how many codes each category has.
 
-    ``cardinalities`` counts code 0, so it is the number of rows of an embedding's table. ``columns`` are the columns of the
-    table that the numbers of a row come from, one for each, none where all come from the column ``names[0]``; ``names`` are for people and
-    never read as anything else. ``kind`` is one of
+    ``cardinalities`` counts code 0, so it is the number of rows of an embedding's table. ``columns`` has the column of the table
+    that each number of a row comes from; it is empty where all come from ``names[0]``. ``names`` are for people only.
+    ``kind`` is one of
 
     ============  ================================  ====================================================================
     kind          one row                           ``names``

@@ -29,11 +29,11 @@ FEW_ROWS = 16
 def from_memory(source: Any) -> pl.DataFrame:
     """A table from whatever a person holds; see :func:`lamina.data.read.read_table`."""
     if isinstance(source, pl.DataFrame):
-        return source
+        return without_patterns(source)
     if isinstance(source, pl.LazyFrame):
-        return source.collect()
+        return without_patterns(source.collect())
     if isinstance(source, pl.Series):
-        return source.to_frame(source.name or "x0")
+        return source.to_frame(literal(source.name or "x0"))
     if isinstance(source, nw.DataFrame | nw.LazyFrame | nw.Series):
         return from_memory(source.to_native())
     if held.is_pandas_dataframe(source):
@@ -43,7 +43,7 @@ def from_memory(source: Any) -> pl.DataFrame:
             return matrix(names, source.to_numpy())
         return pl.DataFrame([_pandas(name, values) for name, (_, values) in zip(names, source.items(), strict=True)])
     if held.is_pandas_series(source):
-        return _pandas("x0" if source.name is None else str(source.name), source).to_frame()
+        return _pandas("x0" if source.name is None else literal(str(source.name)), source).to_frame()
     if isinstance(source, np.ndarray):
         return _array(source)
     if isinstance(source, Mapping):
@@ -92,8 +92,8 @@ def _values(column: pl.Series) -> np.ndarray:
 
 
 def column_names(names: Sequence[Any], owner: str, remedy: str = "rename one of them") -> list[str]:
-    """Names as text: a missing one is called by its place, two of the same are an error."""
-    texts = ["" if name is None or name != name else str(name) for name in names]
+    """Names as text: a missing one is called by its place, a pattern is made literal, two of the same are an error."""
+    texts = ["" if name is None or name != name else literal(str(name)) for name in names]
     taken = set(texts)
     for place, text in enumerate(texts, 1):
         if not text.strip():
@@ -105,6 +105,33 @@ def column_names(names: Sequence[Any], owner: str, remedy: str = "rename one of 
         places = " and ".join(str(place) for place, text in enumerate(texts, 1) if text == twice)
         raise ReadError(f"{owner} has more than one column named {twice!r} (columns {places}); {remedy}")
     return texts
+
+
+def literal(name: str) -> str:
+    """The name of a column in a table of lamina: an underscore follows one from ^ to $, as polars takes that for a pattern.
+
+    polars asks all methods of a column by its name, so such a column could not even be asked for its missing values.
+
+    Example:
+        >>> literal("price"), literal("^price$")
+        ('price', '^price$_')
+    """
+    return f"{name}_" if name.startswith("^") and name.endswith("$") else name
+
+
+def without_patterns(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with names that are all literal."""
+    if not any(name[:1] == "^" for name in table.columns):
+        return table
+    names = [literal(name) for name in table.columns]
+    for name, given in zip(names, table.columns, strict=True):
+        if name != given and name in table.columns:
+            raise ReadError(
+                f"the table has the columns {given!r} and {name!r}, and the former is called so here; rename one of them"
+            )
+    table = table.clone()
+    table.columns = names
+    return table
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
@@ -158,7 +185,7 @@ def _vector(name: str, values: np.ndarray) -> pl.Series:
 
 def _array(array: np.ndarray) -> pl.DataFrame:
     if array.dtype.names:
-        return pl.DataFrame([_vector(name, array[name]) for name in array.dtype.names])
+        return pl.DataFrame([_vector(literal(name), array[name]) for name in array.dtype.names])
     if array.ndim == 2:
         return matrix([f"x{place}" for place in range(array.shape[1])], array)
     return _one_column("x0", array).to_frame()
@@ -231,9 +258,9 @@ def _foreign(source: Any) -> pl.DataFrame:
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     if isinstance(frame, nw.DataFrame):
-        return frame.to_polars()
+        return without_patterns(frame.to_polars())
     if hasattr(source, "__arrow_c_stream__"):
-        return pl.DataFrame(source)
+        return without_patterns(pl.DataFrame(source))
     if hasattr(source, "__array__"):
         return _array(as_array(source))
     raise ReadError(

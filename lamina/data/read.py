@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from lamina.data.folder import in_utf8, read_arrays, read_folder
-from lamina.data.frames import column_names, from_memory, like, objects
+from lamina.data.frames import column_names, from_memory, like, literal, objects, without_patterns
 from lamina.data.kinds import NULLS, iso_dates
 from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
@@ -81,6 +81,9 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
             3 or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays, images or paths.
         columns: Keep only these, in this order.
 
+    Names are data, whatever is in them. Two kinds are changed, everywhere alike: a blank one becomes ``column_3``, by its place,
+    and one that polars would read as a pattern, such as ``^a$``, becomes ``^a$_``. Options take either.
+
     Raises:
         ReadError: The source is not a table; the message says what it is and what to do.
 
@@ -99,10 +102,11 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
         table = table.with_columns(*holes, *paths) if holes or paths else table
     if columns is None:
         return table
-    for name in columns:
+    names = [literal(name) for name in columns]
+    for name in names:
         if name not in table.columns:
             raise ReadError(f"no column {name!r} in the table; {nearest(name, table.columns)}")
-    return table[list(columns)]
+    return table[names]
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -158,7 +162,7 @@ def _read_file(path: Path) -> pl.DataFrame:
         table = _read_binary(path, data, found)
     if not table.width or not table.height:
         raise ReadError(f"{path} has no {'columns' if not table.width else 'rows'}; expected at least one")
-    return _beside(path, table)
+    return _beside(path, without_patterns(table))
 
 
 def _beside(path: Path, table: pl.DataFrame) -> pl.DataFrame:

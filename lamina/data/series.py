@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.encoding import Encoding, Input
+from lamina.data.frames import literal
 from lamina.data.kinds import Guess, dates, numbers
 from lamina.data.read import nearest, read_table
 from lamina.data.task import moments
@@ -321,6 +322,7 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
         [{'who': 'a', 'ill': 'no', 'series': [[70.0], [71.0]]}, {'who': 'b', 'ill': 'yes', 'series': [[64.0]]}]
     """
     table = read_table(table)
+    id, time, values = literal(id), time and literal(time), values and [literal(name) for name in values]
     keys = [id] if time in (None, id) else [id, time]
     if time == id:
         raise SchemaError(f"{id!r} is given as id and as time; give the column that orders the rows as time, or None")

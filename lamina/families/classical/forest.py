@@ -116,8 +116,8 @@ def _more_trees(grown: int, seconds: float, threads: int) -> int:
 def _ensemble(X: np.ndarray, *, values: bool, trees: int) -> tuple[Any, bool]:
     """scikit-learn-intelex where it is installed and no value is missing, which it does not know; else scikit-learn.
 
-    It does not say which trees learnt from a row, and the prediction out of bag is 0 for a row that all of them learnt from. So it
-    grows values only in forests so large that there is no such row.
+    It does not say which trees learnt from a row, and predicts 0 out of bag for a row that all of them learnt from. So it grows
+    values only in forests so large that there is no such row.
     """
     with contextlib.suppress(ImportError):
         if np.isfinite(X).all() and (trees >= _ALL_OUT_OF_BAG or not values):
@@ -248,7 +248,7 @@ class Grown:
             some = random.permutation(np.flatnonzero(learnt[:, number]))
             drawn[leaves[some, number]] = target[some]
         spread, out_of_bag = None, self.out_of_bag
-        if samples:
+        if samples and out_of_bag is not None:
             out_of_bag = np.where(learnt.all(axis=1, keepdims=True), np.nan, out_of_bag)
             values = np.sort(np.where(learnt[:, :, None], np.nan, drawn[leaves]), axis=1)
             low, high = (_quantile(values, level) for level in _MIDDLE)

@@ -124,6 +124,24 @@ def test_rows_in_the_bag_of_all_trees_have_no_answer_out_of_bag():
     assert not np.isnan(found.out_of_bag[~unseen]).any()
 
 
+def test_a_prediction_out_of_bag_of_exactly_0_is_no_missing_one():
+    rows = make("value", 40)
+    rows.target[:] = 0
+    rows.target[:2] = [[1.0], [-1.0]]
+    found = grow("value", rows, trees=4)
+    drawn = peer_samples(rows, trees=4)
+    always = np.array([all(row in sample for sample in drawn) for row in range(40)])
+    assert 0 < always.sum() < 40
+    assert (np.isnan(found.out_of_bag[:, 0]) == always).all()
+    assert (found.out_of_bag[~always] == 0).sum() > 10
+
+
+def peer_samples(rows, trees: int) -> list[np.ndarray]:
+    """Which rows each of scikit-learn's trees learns from."""
+    forest = RandomForestRegressor(trees, max_features=1.0, random_state=3)
+    return forest.fit(ordered(rows.blocks), rows.target[:, 0]).estimators_samples_
+
+
 def test_quantiles_are_numpys_also_where_trees_had_the_row():
     values = np.random.default_rng(0).normal(size=(60, 20, 2))
     values[np.random.default_rng(1).random(values.shape) < 0.6] = np.nan
