@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Input:
     """A block, as a family sees it: the shape of one row, a name for each column, and how many codes each category has.
 
-    ``cardinalities`` counts code 0, so it is the number of rows of an embedding's table. ``columns`` has the column of the table
+    ``cardinalities`` counts code 0, so it is the number of rows of an embedding's table. ``columns`` has the table's column
     that each number of a row comes from; it is empty where all come from ``names[0]``. ``names`` are for people only.
     ``kind`` is one of
 

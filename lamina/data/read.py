@@ -81,7 +81,7 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
             3 or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays, images or paths.
         columns: Keep only these, in this order.
 
-    Names are data, whatever is in them. Two kinds are changed, everywhere alike: a blank one becomes ``column_3``, by its place,
+    Names are data, whatever is in them. Two kinds are changed, always alike: a blank one becomes ``column_3``, by its place,
     and one that polars would read as a pattern, such as ``^a$``, becomes ``^a$_``. Options take either.
 
     Raises:
