@@ -106,7 +106,7 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
     for name in names:
         if name not in table.columns:
             raise ReadError(f"no column {name!r} in the table; {nearest(name, table.columns)}")
-    return table[names]
+    return table.select([table.get_column(name) for name in names])
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

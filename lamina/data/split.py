@@ -110,7 +110,7 @@ def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
     Of rows with an exact double one may be in the bag and the other out of it, so these are counted in the notes.
     """
     rows = np.arange(len(table))
-    features = table[[column.name for column in schema.features]]
+    features = table.select([table.get_column(column.name) for column in schema.features])
     doubles = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
     have = "has" if doubles == 1 else "have"
     note = f"{count_rows(doubles)} {have} an exact double: the result may look better than it is on new rows"
@@ -123,7 +123,7 @@ def count_doubles(table: pl.DataFrame, schema: Schema, train: np.ndarray, valida
     Rows are compared by a hash of 64 bits, then the few that agree value by value (images and series in memory by the hash
     alone).
     """
-    features = table[[column.name for column in schema.features]]
+    features = table.select([table.get_column(column.name) for column in schema.features])
     if not features.width:
         return 0
     hashes = hash_rows(features)
