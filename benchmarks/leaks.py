@@ -58,15 +58,15 @@ def find(case: str) -> dict[str, Any]:
     """Search one table."""
     import polars as pl
 
-    from lamina.data.leaks import find_leaks
     from lamina.data.read import read_table
     from lamina.data.schema import Schema
-    from lamina.data.task import Task, usable_rows
+    from lamina.leaks import find_leaks
+    from lamina.tasks import Task
 
     table, target = CASES[case].make()
     table = read_table(table)
     schema = Schema.infer(table, target=target, roles=dict(CASES[case].roles))
-    table = table.filter(pl.Series(usable_rows(table, target)[0]))
+    table = table.filter(pl.Series(Task.infer(table, target).usable_rows(table)[0]))
     task = Task.infer(table, target)
     started = time.process_time()
     leaks = find_leaks(table, schema, task)

@@ -102,7 +102,7 @@ def _judged(model: Any, asked: Any, answers: Any, truth: Any) -> dict[str, Any]:
             "held": float(((low <= values) & (values <= high)).mean()),
             "size": float((high - low).mean() / values.std()),
         }
-    codes = model.model_.task.encode(truth)
+    codes = model.model_.task.truth(truth.to_frame(model.model_.task.targets[0]))
     ties = None if kept.view is None else kept.ties(model.model_.schema.check(asked, notes=False)[0])
     inside = kept.sets.sets(said, COVERAGE, ties=ties)
     return told | {

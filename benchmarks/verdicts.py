@@ -137,11 +137,17 @@ def call(accuracy: dict[str, list[float]], rows: int) -> dict[str, Any]:
         >>> call({"a": [0.80, 0.81, 0.82], "b": [0.77, 0.78, 0.80]}, 1000)
         {'call': 'wins', 'right': True, 'ahead': True}
     """
-    from lamina.comparison.statistics import METRICS
     from lamina.comparison.verdict import Candidate, decide
+    from lamina.tasks import Classification
 
     candidates = [Candidate(name, tuple(scores), 1.0, 1.0, 1) for name, scores in accuracy.items()]
-    verdict = decide(candidates, metric=METRICS["accuracy"], rows=rows, test_share=0.2, rope=ROPE)
+    verdict = decide(
+        candidates,
+        metric=Classification(("y",), classes=(0, 1), frequencies=(0.5, 0.5)).metric("accuracy"),
+        rows=rows,
+        test_share=0.2,
+        rope=ROPE,
+    )
     right = verdict.best == candidates[0].name
     return {"call": verdict.call, "right": right, "ahead": verdict.between(verdict.best, verdict.rival).low > 0}
 

@@ -88,13 +88,19 @@ def result_columns(model: Model, *, trust: bool = False, because: bool = True) -
         [('set', 'prediction'), ('probability a', 'probability'), ('probability b', 'probability'), ('set_', 'set')]
     """
     task, kept = model.task, model.trust if trust else None
-    columns = [("probability", f"probability {label}") for label in task.classes or ()]
+    found, columns = {}, []
+    for what, name in task.column_names:
+        if what == "prediction":
+            found[name] = what
+        else:
+            columns.append((what, name))
     if kept is not None:
         columns += [("set", "set")] * (kept.sets is not None)
         columns += [pair for end in ("low", "high") for pair in _by_target(end, task.targets)] * (kept.intervals is not None)
         columns += [("unlike", "unlike"), ("unlike training", "unlike training")] * (kept.novelty is not None)
-        columns += _by_target("because", task.targets) * (because and kept.background is not None)
-    found = dict.fromkeys(task.targets, "prediction")
+        columns += [("because", f"because{suffix}") for suffix, _ in task.explained()] * (
+            because and kept.background is not None
+        )
     for what, name in columns:
         found[free_name(name, found)] = what
     return found
@@ -109,10 +115,7 @@ def _frame(names: dict[str, str], columns: list[Any]) -> pl.DataFrame:
 
 
 def _plain(model: Model, said: np.ndarray, chances: np.ndarray) -> list[Any]:
-    task, answer = model.task, model.answer(said)
-    if task.classes is None:
-        return list(answer.reshape(len(answer), len(task.targets)).T)
-    return [answer, *chances.T]
+    return model.task.columns(model.task.predict(said), chances)
 
 
 def _judged(
@@ -124,11 +127,11 @@ def _judged(
     found = _plain(model, said, chances)
     if trust.sets is not None:
         inside = trust.sets.sets(said, coverage, ties=trust.ties(table))
-        found.append(pl.Series(_sets(inside, chances, [str(label) for label in task.classes or ()]), dtype=pl.String))
+        found.append(pl.Series(_sets(inside, chances, list(task.output_names)), dtype=pl.String))
     if trust.intervals is not None:
         spread = model.spread(table) if trust.intervals.with_spread else None
         for end in trust.intervals.intervals(said, coverage, spread=spread):
-            found += list(task.decode(end).reshape(len(said), len(task.targets)).T)
+            found += list(task.numbers(end).T)
     if trust.novelty is not None:
         seen = model.seen(table, trust.view)
         assert seen is not None  # what it was fitted to
@@ -152,7 +155,7 @@ def _sets(inside: np.ndarray, chances: np.ndarray, labels: list[str]) -> list[st
 def _sentences(
     model: Model, trust: Trust, background: pl.DataFrame, given: pl.DataFrame, table: pl.DataFrame
 ) -> list[pl.Series]:
-    """For each target a series with the reasons for each row, in words."""
+    """The reasons for each row in words, a column for each thing that the task explains."""
     names = background.columns
     asked = ASKED if table.width == len(names) else ASKED_RICH
 
@@ -163,10 +166,10 @@ def _sentences(
             for j, name in enumerate(names)
         ]
         said = model.said(mixed.with_columns(swapped), checked=True)
-        return trust.probabilities(said) if model.task.classes else model.task.decode(said).reshape(len(said), -1)
+        return model.task.numbers(trust.probabilities(said))
 
     found = []
-    for output in [None] if model.task.classes else range(len(model.task.targets)):
+    for _, output in model.task.explained():
         draws = min(MOST_DRAWS, max(1, asked // len(names)))
         told = reasons(say, names, rows=len(table), background=len(background), output=output, draws=draws)
         words = [

@@ -21,7 +21,7 @@ from lamina.data.frames import literal
 from lamina.data.read import read_table
 from lamina.data.rowhash import check_comparable
 from lamina.errors import LaminaError, OptionError, RunError
-from lamina.estimators import Classifier, Regressor
+from lamina.estimators import ESTIMATORS, Classifier, Regressor
 from lamina.learn import Settings, fingerprint, learn
 from lamina.model import Model
 from lamina.train.recipe import Recipe
@@ -338,5 +338,4 @@ def watching(monitor: Any) -> Iterator[Any]:
 
 def estimator(model: Model) -> Classifier | Regressor:
     """The estimator that holds a model."""
-    kind = Classifier if model.task.kind == "classification" else Regressor
-    return kind(family=model.family)._adopt(model)
+    return ESTIMATORS[model.task.name](family=model.family)._adopt(model)

@@ -27,13 +27,12 @@ from lamina.data.frames import column_names, free_name, literal
 from lamina.data.image import guess as guess_image
 from lamina.data.image import told_of
 from lamina.data.read import like, read_table
-from lamina.data.task import main_score, usable_rows
+from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError
 from lamina.families import make_family
 from lamina.learn import Settings, learn
 from lamina.model import Model
 from lamina.store import save
-from lamina.train.metrics import scores
 from lamina.train.recipe import Recipe
 from lamina.trust.importance import importances, most_rows
 
@@ -149,7 +148,7 @@ class _Estimator(BaseEstimator):
             alike = like(found, X)
             return found if isinstance(alike, np.ndarray) else alike
         table = self._table(X)
-        answer = self.model_.answer(self.model_.said(table))
+        answer = self.model_.task.predict(self.model_.said(table)).labels
         if isinstance(X, np.ndarray | list | tuple):
             return answer
         targets = self.model_.task.targets
@@ -211,25 +210,27 @@ class _Estimator(BaseEstimator):
         """
         check_is_fitted(self)
         model, given = self.model_, read_table(data)
-        task, name = model.task, main_score(model.task.frequencies)
-        known = np.flatnonzero(usable_rows(given, task.targets)[0])
+        task, metric = model.task, model.task.main_metric
+        known = np.flatnonzero(task.usable_rows(given)[0])
         drawn = np.random.default_rng(seed).choice(known, min(len(known), most_rows(model.schema)), replace=False)
         table = given[np.sort(drawn)]
-        truth = task.truth(table)
-        if name == "auc" and len(np.unique(truth)) < 2:
-            raise DataError(f"the {len(truth):,} rows used are all of one class and the AUC needs both; give more rows")
+        truth, weight = task.truth(table), row_weights(table, model.schema)
 
         def score(rows: pl.DataFrame) -> float:
-            said = model.said(rows, checked=True)
-            return scores(task, truth, said if task.classes else task.decode(said))[name]
+            value = metric(truth, task.predict(model.said(rows, checked=True)), weight)
+            if np.isnan(value):
+                raise DataError(
+                    f"{metric.silent} in the {len(truth):,} rows used, of which the {metric.title} says nothing; give more rows"
+                )
+            return value
 
         with told_of(given, model.schema):
             checked, _ = model.schema.check(table, notes=False)
             found = importances(score, checked, repeats=repeats, seed=seed, monitor=monitor)
         rows = [(one.column, one.mean, one.error) for one in found]
         frame = pl.DataFrame(rows, {"column": pl.String, "importance": pl.Float64, "error": pl.Float64}, orient="row")
-        impurity = getattr(model.predictor, "importance", None)
-        if impurity is None:
+        impurity = model.predictor.feature_importance()
+        if not impurity:
             return frame
         return frame.with_columns(impurity=pl.Series([impurity.get(name, 0.0) for name in frame["column"]]))
 
@@ -402,6 +403,10 @@ class Regressor(RegressorMixin, _Estimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+ESTIMATORS: dict[str, type[_Estimator]] = {kind._kind: kind for kind in (Classifier, Regressor)}
+"""The estimator of each task."""
 
 
 def is_rich(X: Any) -> bool:

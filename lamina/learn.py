@@ -7,7 +7,7 @@ import datetime
 import platform
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,22 +15,26 @@ import torch
 
 import lamina
 from lamina.data.encode import Encoder
+from lamina.data.encoding import Input
 from lamina.data.feed import Feed, as_tensor
 from lamina.data.image import told_of
 from lamina.data.rowhash import fingerprint, first_of_doubles, in_order
 from lamina.data.schema import Schema
-from lamina.data.split import OUT_OF_BAG, Split, out_of_bag, split, times
-from lamina.data.split import ROLES as SPLIT_ROLES
-from lamina.data.task import Task, usable_rows
+from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError
 from lamina.families import ClassicalFamily, Family, NetworkFamily, choose_family, make_family
 from lamina.families.classical.family import Fitting, Rows
-from lamina.families.classical.forest import Grown
+from lamina.families.classical.several import fit_classical
 from lamina.families.predictor import Predictor
+from lamina.fitting.split import OUT_OF_BAG, Split, out_of_bag, split, times
+from lamina.fitting.split import ROLES as SPLIT_ROLES
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
 from lamina.model import Model, Network
 from lamina.options import Options
+from lamina.tasks.losses import LOSSES
+from lamina.tasks.task import Task
+from lamina.train.forward import Validation
 from lamina.train.frozen import compute_frozen
 from lamina.train.loop import Edit, History, Monitor, train
 from lamina.train.recipe import Recipe
@@ -122,9 +126,9 @@ def learn(
     if settings.unique:
         table = table.filter(first_of_doubles(table))
     schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
-    known, missing_note = usable_rows(table, settings.targets)
-    given, table = table, in_order(table if known.all() else table.filter(pl.Series(known)))
     task = Task.infer(table, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
+    known, missing_note = task.usable_rows(table)
+    given, table = table, in_order(table if known.all() else table.filter(pl.Series(known)))
     family, why = choose_family(settings.family, schema)
     device = choose_device(settings.device)
     if isinstance(family, ClassicalFamily) and family.out_of_bag and not any(c.role in SPLIT_ROLES for c in schema.columns):
@@ -137,15 +141,15 @@ def learn(
         features, _ = schema.check(table, notes=False)
         train_features = features[parts.train]
         encoder = Encoder.fit(train_features, schema, family.encoding())
-        weights = row_weights(table, schema, task, settings.class_weight)
+        weights = training_weights(table, schema, task, settings.class_weight)
         if weights is not None:
             _check_weights(weights, parts, schema)
         group = row_groups(table, schema, parts.train)
 
-        def encoded(part: pl.DataFrame, side: np.ndarray) -> Rows:
+        def encoded(part: pl.DataFrame, side: np.ndarray) -> Encoded:
             weight = None if weights is None else weights[side]
             together = None if group is None else group[side]
-            return Rows(encoder.transform(part), encoder.inputs, task.encode(table[side]), weight, together)
+            return Encoded(encoder.transform(part), encoder.inputs, task.encode(table[side]), weight, together)
 
         rows = encoded(train_features, parts.train)
         held = rows if parts.how == OUT_OF_BAG else encoded(features[parts.validation], parts.validation)
@@ -154,7 +158,7 @@ def learn(
     if isinstance(family, NetworkFamily):
         family, device_note = family.suited(encoder.inputs, device.type)
         recipe = family.complete(recipe, rows=len(rows), inputs=encoder.inputs, task=task, device=device.type)
-        net = Net(Plan(family.graph(encoder.inputs, task.output_size(recipe.loss))), seed=settings.seed)
+        net = Net(Plan(family.graph(encoder.inputs, task.head(recipe.loss))), seed=settings.seed)
         net.prepare({name: as_tensor(block) for name, block in rows.blocks.items()})
         laid = family.lay_in(net, encoder)
         net.to(device)
@@ -180,28 +184,48 @@ def learn(
         predictor, history = _fit(family, rows, held, recipe, task=task, seed=settings.seed, monitor=monitor)
     else:
         assert net is not None
-        feed, validation = (Feed(part.blocks, part.target, part.weight, device=device) for part in (rows, held))
+        feed, validation = (Feed(part.blocks, part.targets, part.weight, device=device) for part in (rows, held))
         del rows, held
         if not recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
             feed, validation = compute_frozen(net, feed), compute_frozen(net, validation)
-        net, history = train(net, feed, validation, recipe=recipe, seed=settings.seed, run=run, monitor=monitor, edit=edit)
+        watch = Validation(validation, task, LOSSES[recipe.loss])
+        net, history = train(net, feed, watch, recipe=recipe, seed=settings.seed, run=run, monitor=monitor, edit=edit)
         predictor, feeds = Network(net, recipe.loss), (feed, validation)
     model = Model(schema, task, encoder, predictor, family.name)
     told = table[parts.validation]
     if feeds:  # asked what it was given already: nothing is encoded again, and what is frozen is not computed again
-        said = cast(Network, predictor).said(feeds[1].inputs, len(feeds[1]))
+        said = predictor.said(feeds[1].inputs, len(feeds[1]))
     else:
-        said = cast(np.ndarray, cast(Grown, predictor).out_of_bag) if parts.how == OUT_OF_BAG else model.said(told)
+        said = predictor.out_of_bag if predictor.out_of_bag is not None and parts.how == OUT_OF_BAG else model.said(told)
     known = ~np.isnan(said).any(axis=1)  # with few trees, some rows are in the bag of all of them
-    found = model.figures(task.truth(told)[known], said[known])
+    weights = row_weights(told, schema)
+    found = model.figures(task.truth(told)[known], said[known], None if weights is None else weights[known])
     if settings.trust:
         model.trust = _trust(model, table, parts, said, feeds)
     model.card = _card(model, table, parts, family=family, history=history, notes=notes, found=found) | {"why": why}
     return model
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """Encoded rows: input blocks, target blocks, weights, and which rows belong together."""
+
+    blocks: dict[str, Any]
+    inputs: dict[str, Input]
+    targets: dict[str, np.ndarray]
+    weight: np.ndarray | None = None
+    group: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.targets.values())))
+
+    def plain(self) -> Rows:
+        """The same for a classical family; what it learns is filled in later."""
+        return Rows(self.blocks, self.inputs, np.empty(0), 0, self.weight, self.group)
+
+
 def _fit(
-    family: ClassicalFamily, rows: Rows, held: Rows, recipe: Recipe, *, task: Task, seed: int, monitor: Monitor | None
+    family: ClassicalFamily, rows: Encoded, held: Encoded, recipe: Recipe, *, task: Task, seed: int, monitor: Monitor | None
 ) -> tuple[Predictor, History]:
     """Fit what is no network; its history has no epochs."""
     began = time.monotonic()
@@ -211,7 +235,9 @@ def _fit(
             monitor({"event": "fit", "done": done})
 
     threads = int(recipe.threads or torch.get_num_threads())
-    predictor = family.fit(rows, held, Fitting(task, seed, threads, tell))
+    train = rows.plain()
+    learn = zip(task.learnables(rows.targets), task.learnables(held.targets), strict=True)
+    predictor = fit_classical(family, train, train if held is rows else held.plain(), list(learn), Fitting(seed, threads, tell))
     return predictor, History(stopped="fitted", seconds=time.monotonic() - began, recipe=recipe)
 
 
@@ -238,39 +264,13 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def row_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: Any) -> np.ndarray | None:
-    """Weights of rows: the weight column times those of the classes; None where all are alike.
-
-    "balanced" is N / (classes x rows of the class), as in scikit-learn.
-    """
-    weights = None
-    for column in schema.columns:
-        if column.role == "weight":
-            weights = table[column.name].cast(pl.Float64, strict=False).to_numpy()
-            if not np.isfinite(weights).all() or (weights < 0).any():
-                raise DataError(
-                    f"the weight column {column.name!r} holds missing, infinite or negative weights; mend or drop these rows"
-                )
-            if weights.sum() == 0:
-                raise DataError(f"the weights in column {column.name!r} are all zero; at least one row must count")
+def training_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: Any) -> np.ndarray | None:
+    """What rows weigh in the loss: the weight column times the weights of the classes; None where all are alike."""
+    weights = row_weights(table, schema)
     if class_weight is None:
         return weights
-    if task.kind != "classification":
-        raise OptionError("class_weight is for classification; for regression give a weight for each row")
-    codes = task.encode(table)
-    counts = np.bincount(codes, minlength=len(task.classes or ()))
-    if class_weight == "balanced":
-        by_class = len(codes) / (len(counts) * np.maximum(counts, 1))
-    elif isinstance(class_weight, dict):
-        unknown = [label for label in class_weight if label not in (task.classes or ())]
-        if unknown:
-            raise OptionError(
-                f"class_weight names {unknown[0]!r}, which is no class of {task.targets[0]!r}: {list(task.classes or ())}"
-            )
-        by_class = np.array([class_weight.get(label, 1.0) for label in task.classes or ()], dtype=np.float64)
-    else:
-        raise OptionError(f"class_weight is {class_weight!r}, expected 'balanced', a dict of weights by class, or None")
-    return by_class[codes] if weights is None else weights * by_class[codes]
+    by_class = task.class_weights(table, class_weight)
+    return by_class if weights is None else weights * by_class
 
 
 def _check_weights(weights: np.ndarray, parts: Split, schema: Schema) -> None:
@@ -322,20 +322,21 @@ def _trust(model: Model, table: pl.DataFrame, parts: Split, said: np.ndarray, fe
     if seen is not None and seen_held is not None and len(seen) > 1 and len(seen_held):
         trust = dataclasses.replace(trust, novelty=Novelty.fit(seen, seen_held, layer=trust.view is None))
 
-    features, truth = checked(parts.validation), model.task.encode(table[parts.validation])
-    if model.task.classes:
-        return trust.with_answers(said, truth, ties=trust.ties(features))
-    if feeds:
-        spread = model.network.spread(feeds[1].inputs, len(feeds[1]))
+    features, targets = checked(parts.validation), model.task.encode(table[parts.validation])
+    if from_bag:
+        spread = model.predictor.out_of_bag_spread
+    elif feeds:
+        spread = model.predictor.spread(feeds[1].inputs, len(feeds[1]))
     else:
-        spread = cast(Grown, model.predictor).out_of_bag_spread if from_bag else model.spread(features)
-    return trust.with_answers(said, truth, spread=spread)
+        spread = model.spread(features)
+    weights = row_weights(table[parts.validation], model.schema)
+    return trust.judging(model.task.judge, said, targets, features=features, spread=spread, weight=weights)
 
 
 def _layer(model: Model, feed: Feed, rows: np.ndarray) -> np.ndarray | None:
     """What novelty looks at in a network, for some rows of a feed."""
-    some = feed.rows(torch.from_numpy(rows).to(feed.target.device))
-    return model.network.layer(some.inputs, len(some))
+    some = feed.rows(torch.from_numpy(rows).to(feed.device))
+    return model.predictor.layer(some.inputs, len(some))
 
 
 def _card(
@@ -364,11 +365,11 @@ def _card(
         "seconds": history.seconds,
         "validation": found["scores"],
         "baseline": found["baseline"],
-        "confusion": found.get("confusion"),
+        **{name: value for name, value in found.items() if name not in ("rows", "scores", "baseline")},
     }
 
 
 def learnt_from(model: Model, table: pl.DataFrame) -> bool:
     """Whether these are the rows that a model was fitted to: those whose target is known, or one of each duplicate."""
-    known = table.filter(pl.Series(usable_rows(table, model.task.targets)[0]))
+    known = table.filter(pl.Series(model.task.usable_rows(table)[0]))
     return model.card["data"]["fingerprint"] in (fingerprint(known), fingerprint(known.filter(first_of_doubles(known))))

@@ -16,13 +16,15 @@ from lamina.data.encode import Encoder
 from lamina.data.feed import as_tensor
 from lamina.data.image import told_of
 from lamina.data.schema import Schema
-from lamina.data.task import Task, usable_rows
+from lamina.data.weights import row_weights
 from lamina.errors import OptionError
 from lamina.families.predictor import Predictor
 from lamina.graph.graph import Graph
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
-from lamina.train.metrics import chunk_rows, combine, forward, scores
+from lamina.tasks.losses import LOSSES
+from lamina.tasks.task import Task
+from lamina.train.forward import chunk_rows, forward
 from lamina.trust.trust import Trust
 from lamina.trust.view import View
 
@@ -32,13 +34,12 @@ BYTES_AT_ONCE = 2**28
 FEWEST_ROWS = 32
 LARGE_ROW = 4096
 """Values in a row from which on it is not worth padding a handful of rows."""
-MOST_CONFUSED = 100
 WIDEST_LAYER = 4096
 """A wider layer is nothing to measure novelty by."""
 
 
 @dataclass
-class Network:
+class Network(Predictor):
     """The predictor of the families that are networks.
 
     Attributes:
@@ -56,7 +57,7 @@ class Network:
         return next(iter(self.net.state_dict().values())).device
 
     def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
-        return combine(self._outputs(blocks, rows), self.loss).cpu().numpy()  # sync
+        return LOSSES[self.loss].predictions(self._outputs(blocks, rows)).cpu().numpy()  # sync
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
         """How far apart the members' values are, their standard deviation (N, K); None without members."""
@@ -168,60 +169,51 @@ class Model:
         return self._in_pieces(table, self.predictor.said)
 
     def spread(self, table: pl.DataFrame) -> np.ndarray | None:
-        """How unsure the model is of each standardised value (N, K), for rows as ``schema.check`` returns them.
+        """How uncertain the model is of each output (N, K), for rows as ``schema.check`` returns them.
 
-        The disagreement of what answers together: trees, or a network's members. None for classes and where one answers alone.
+        The disagreement of what predicts together: trees, or a network's members. None where one predicts alone.
         """
-        unsure = getattr(self.predictor, "spread", None)
-        return None if unsure is None or self.task.classes is not None else self._in_pieces(table, unsure)
+        return self._in_pieces(table, self.predictor.spread)
 
     def seen(self, table: pl.DataFrame, view: View | None) -> np.ndarray | None:
         """What novelty looks at, for rows as ``schema.check`` returns them: the view, or the layer before the output."""
         if view is not None:
             with told_of(table, self.schema):
                 return view.rows(table)
-        return self._in_pieces(table, self.predictor.layer) if isinstance(self.predictor, Network) else None
-
-    def answer(self, said: np.ndarray) -> np.ndarray:
-        """Labels (N,), or values in the target's own units, (N,) for one target and (N, K) for several."""
-        return self.task.decode(said)
+        return self._in_pieces(table, self.predictor.layer)
 
     def scores(self, table: pl.DataFrame) -> dict[str, Any]:
-        """The figures of this model on rows whose target is known, beside the always-the-same answer.
+        """The figures of this model on rows whose target is known, beside the baseline.
+
+        Rows count by their weight, where the model was fitted with a column of weights and the table holds it.
 
         Returns:
-            ``rows``, ``scores`` and ``baseline``, the latter two by name of the metric; and for up to 100 classes
-            ``confusion``: a list for each true class of how many rows were said to be of each class.
+            ``rows``, ``scores`` and ``baseline``, the latter two by name of the metric; and the details of the task: for up to
+            100 classes ``confusion``, a list for each actual class of how many rows are predicted to be of each class.
 
         Raises:
             SchemaError: A column, or the target, is missing.
             TargetError: No row has a target.
         """
-        known, _ = usable_rows(table, self.task.targets)
+        known, _ = self.task.usable_rows(table)
         given, table = table, table if known.all() else table.filter(pl.Series(known))
         truth = self.task.truth(table)
         with told_of(given, self.schema):
-            return self.figures(truth, self.said(table))
+            return self.figures(truth, self.said(table), row_weights(table, self.schema))
 
-    def figures(self, truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
-        """The same as :meth:`scores`, from the truth and what was said."""
-        found = {
+    def figures(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
+        """The same as :meth:`scores`, from the truth and the outputs."""
+        return {
             "rows": len(truth),
-            "scores": self._scores(truth, said),
-            "baseline": self._scores(truth, self.task.baseline(len(truth))),
+            "scores": self.task.scores(truth, outputs, weight),
+            "baseline": self.task.scores(truth, self.task.baseline(len(truth)), weight),
+            **self.task.details(truth, outputs, weight),
         }
-        if self.task.classes is not None and (classes := len(self.task.classes)) <= MOST_CONFUSED:
-            pairs = np.bincount(truth * classes + said.argmax(1), minlength=classes**2)
-            found["confusion"] = pairs.reshape(classes, classes).tolist()
-        return found
 
     @cached_property
     def _row_size(self) -> int:
         """Values in an encoded row."""
         return sum(math.prod(block.shape) for block in self.encoder.inputs.values())
-
-    def _scores(self, truth: np.ndarray, said: np.ndarray) -> dict[str, Any]:
-        return scores(self.task, truth, said if self.task.kind == "classification" else self.task.decode(said))
 
     def _in_pieces(self, table: pl.DataFrame, ask: Callable[[Mapping[str, Any], int], Any]) -> Any:
         """What the predictor says of encoded rows, a piece of the table at a time, so that memory stays bounded."""

@@ -23,19 +23,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+import lamina.families  # noqa: F401  its predictors enter their registry
 from lamina.data.encode import Encoder
 from lamina.data.schema import Schema
-from lamina.data.task import Task
 from lamina.errors import LaminaError, ModelFileError
-from lamina.families import CLASSICAL_PREDICTORS
-from lamina.families.predictor import Predictor
+from lamina.families.predictor import PREDICTORS
 from lamina.model import Model, Network
+from lamina.tasks.task import Task
 from lamina.train.run import replacing
 from lamina.trust.trust import Trust
 
 FORMAT = 2
 TRUST = "trust/"
-PREDICTORS: dict[str, type[Predictor]] = {"network": Network, **CLASSICAL_PREDICTORS}
 
 
 def save(model: Model, path: str | Path) -> Path:

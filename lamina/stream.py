@@ -18,7 +18,7 @@ from lamina.graph.layers import Activation, Dropout, Join
 from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
 from lamina.graph.layers.sequence import Present, StepDense, StepPool
 from lamina.model import Model
-from lamina.train.metrics import combine
+from lamina.tasks.losses import LOSSES
 
 #: Layers that do to each step what they would do to it alone.
 _STEPWISE = (Present, StepDense, Activation, Dropout, Join)
@@ -89,8 +89,8 @@ class Stream:
         }
         self.steps += 1
         with torch.inference_mode():
-            said = combine(self._outputs(blocks), self.model.network.loss).cpu().numpy()
-        return said[0] if self.model.task.kind == "classification" else np.atleast_1d(self.model.answer(said)[0])
+            outputs = LOSSES[self.model.network.loss].predictions(self._outputs(blocks)).cpu().numpy()
+        return self.model.task.numbers(outputs)[0]
 
     # -- the net, one step at a time -----------------------------------------------------------------------------------
 

@@ -10,10 +10,10 @@ import torch
 import lamina
 from lamina import api
 from lamina.data.schema import Schema
-from lamina.data.task import Task
 from lamina.errors import DataError, OptionError, SchemaError
 from lamina.families import FeedForward
-from lamina.learn import Settings, choose_device, fingerprint, learnt_from, row_groups, row_weights
+from lamina.learn import Settings, choose_device, fingerprint, learnt_from, row_groups
+from lamina.tasks import Task
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
 
@@ -53,9 +53,9 @@ def test_weights_of_classes_and_rows_multiply():
     frame = pl.DataFrame({"x": [1.0, 2, 3, 4], "y": ["a", "b", "b", "b"], "w": [1.0, 2, 3, 4]})
     schema, task = Schema.infer(frame, target="y", roles={"w": "weight"}), Task.infer(frame, "y", min_class_rows=1)
     none = Schema.infer(frame.drop("w"), target="y")
-    assert row_weights(frame, none, task, None) is None
-    np.testing.assert_allclose(row_weights(frame, none, task, "balanced"), [2, 2 / 3, 2 / 3, 2 / 3])
-    np.testing.assert_allclose(row_weights(frame, schema, task, {"a": 10}), [10, 2, 3, 4])
+    assert training_weights(frame, none, task, None) is None
+    np.testing.assert_allclose(training_weights(frame, none, task, "balanced"), [2, 2 / 3, 2 / 3, 2 / 3])
+    np.testing.assert_allclose(training_weights(frame, schema, task, {"a": 10}), [10, 2, 3, 4])
 
 
 @pytest.mark.parametrize("bad", [-1.0, None, float("inf")])

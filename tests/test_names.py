@@ -9,16 +9,16 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lamina.data.leaks import Leak, find_leaks
 
 import lamina
 from lamina.answers import result_columns
 from lamina.data.frames import literal
-from lamina.data.leaks import Leak, find_leaks
 from lamina.data.read import read_table
 from lamina.data.schema import Schema
 from lamina.data.series import gather_series
-from lamina.data.task import Task
 from lamina.errors import ReadError
+from lamina.tasks import Task
 
 NAMES = (
     "count", "len", "literal", "*", "^a$", "^.*$", "^", "$", "a.b", "x (y)", "x (days)", "x is missing", "x month (sine)",

@@ -14,7 +14,7 @@ from lamina.cli.shared import plain
 
 if TYPE_CHECKING:
     from lamina.comparison.board import Board
-    from lamina.data.leaks import Leak
+    from lamina.leaks import Leak
 
 
 def show_findings(board: Board) -> None:
@@ -26,7 +26,7 @@ def show_findings(board: Board) -> None:
         out.print(Text(f"Note: {plain(note)}."))
     if board.leaks or board.notes:
         out.print()
-    out.print(title(f"{board.metric.said} on {board.rows:,} rows, {plain(board.how)}"))
+    out.print(title(f"{board.metric.title} on {board.rows:,} rows, {plain(board.how)}"))
     table = small_table("", "score", "95 % interval", "learns in", "answers a row in", "file", right=(1, 2, 3, 4, 5))
     for line in board.lines:
         if not line.folds:

@@ -111,7 +111,6 @@ def evaluate(
 
         from lamina.api import load
         from lamina.cli.render import show_importance, show_scores
-        from lamina.data.task import main_score
         from lamina.learn import learnt_from
 
         estimator = load(model)
@@ -126,7 +125,7 @@ def evaluate(
     notes += handled
     if as_json:
         if matter is not None:
-            found["importance"] = {"score": main_score(estimator.model_.task.frequencies), "columns": matter.to_dicts()}
+            found["importance"] = {"score": estimator.model_.task.main_metric.name, "columns": matter.to_dicts()}
         print_json({**found, "notes": notes})
     else:
         show_scores(estimator.model_.task, found, "rows")

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,29 +18,20 @@ from rich.table import Table
 from rich.text import Text
 
 from lamina.cli.shared import plain
-from lamina.data.split import OUT_OF_BAG
+from lamina.fitting.split import OUT_OF_BAG
+from lamina.tasks.metrics import TITLES
 
 if TYPE_CHECKING:
     from lamina.data.schema import Schema
-    from lamina.data.task import Task
     from lamina.graph.plan import Plan
     from lamina.model import Model
+    from lamina.tasks.task import Task
 
 MOST_COLUMNS = 20  # columns of the learnt table that are listed one by one
 MOST_ROWS = 20
-MOST_CLASSES = 8
-MOST_CONFUSED = 5
 MOST_LAYERS = 30
 MOST_IMPORTANT = 15
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_METRICS = {
-    "auc": "AUC",
-    "log_loss": "log-loss",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-    "balanced_accuracy": "balanced accuracy",
-}
 _STOPPED = {
     "no better for a while": "stopped as {patience} epochs brought nothing better",
     "time limit": "stopped by the time limit of {time_limit:g} s",
@@ -111,7 +102,7 @@ def show_columns(schema: Schema, task: Task) -> None:
     """What each column was taken for and why; what was left aside."""
     out = console()
     used = [column for column in schema.columns if column.role not in ("ignored", "target")]
-    out.print(title(f"To tell: {plain(', '.join(task.targets))}"), Text(f"({_what(task)})"))
+    out.print(title(f"To tell: {plain(', '.join(task.targets))}"), Text(f"({plain(task.title)})"))
     out.print()
     roles = any(column.role != "feature" for column in used)
     table = small_table("column", "taken for", *(["role"] if roles else []), "why")
@@ -135,15 +126,6 @@ def _print_rest(out: Console, columns: Sequence[Any]) -> None:
     if rest:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in rest.most_common())
         out.print(f"and {sum(rest.values()):,} more columns: {kinds}")
-
-
-def _what(task: Task) -> str:
-    if task.classes is None:
-        return "regression: a number" if len(task.targets) == 1 else f"regression: {len(task.targets)} numbers"
-    shown = ", ".join(plain(label) for label in task.classes[:MOST_CLASSES])
-    return f"classification: {shown}" + (
-        f" and {len(task.classes) - MOST_CLASSES:,} more" if len(task.classes) > MOST_CLASSES else ""
-    )
 
 
 # The result
@@ -178,7 +160,7 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
         model.task, {"rows": split["validation"], "scores": card["validation"], **card}, "rows that it did not learn from"
     )
     out.print()
-    if importance := getattr(model.predictor, "importance", None):
+    if importance := model.predictor.feature_importance():
         most = sorted(importance.items(), key=lambda pair: -pair[1])[:5]
         out.print(Text(f"Asked for most: {', '.join(f'{plain(name)} ({share:.0%})' for name, share in most)}."))
     _show_history(out, card)
@@ -187,20 +169,19 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
 def show_scores(task: Task, found: Mapping[str, Any], rows: str) -> None:
     """Scores in words, then beside the always-the-same answer, then which class was taken for which."""
     out = console()
-    for sentence in _verdict(task, found, rows):
-        out.print(title(sentence))
+    for sentence in task.summary(found["scores"], found["baseline"], f"{found['rows']:,} {rows}"):
+        out.print(title(plain(sentence)))
     out.print()
     table = small_table("", "this model", "always the same", right=(1, 2))
     for name, value in found["scores"].items():
-        table.add_row(_METRICS.get(name, name), *(_figure(figure) for figure in (value, found["baseline"][name])))
+        table.add_row(TITLES.get(name, name), *(_figure(figure) for figure in (value, found["baseline"][name])))
     out.print(table)
-    confusion = found.get("confusion")
-    if confusion and len(confusion) <= MOST_CONFUSED:
-        labels = [_name(label) for label in task.classes or ()]
-        table = small_table("truly", *(f"said {label}" for label in labels), right=range(1, len(labels) + 1))
-        for label, counts in zip(labels, confusion, strict=True):
-            table.add_row(label, *(f"{count:,}" for count in counts))
+    for details in task.tables(found):
         out.print()
+        out.print(title(details.title))
+        table = small_table(*map(plain, details.header), right=range(1, len(details.header)))
+        for row in details.rows:
+            table.add_row(*map(_name, row))
         out.print(table)
 
 
@@ -212,14 +193,13 @@ def show_importance(model: Model, matter: pl.DataFrame, *, rows: int) -> None:
         matter: As ``Estimator.importance`` gives it.
         rows: How many rows there were to shuffle.
     """
-    from lamina.data.task import main_score
     from lamina.trust.importance import most_rows
 
-    out, score, most = console(), main_score(model.task.frequencies), most_rows(model.schema)
+    out, score, most = console(), model.task.main_metric, most_rows(model.schema)
     drawn = f"{most:,} of {rows:,} rows, drawn at random" if rows > most else f"{rows:,} rows"
     out.print()
     out.print(title("Which columns matter"))
-    out.print(Text(f"How far the {_METRICS.get(score, score)} falls when a column's values are shuffled, in {drawn}."))
+    out.print(Text(f"How far the {score.title} falls when a column's values are shuffled, in {drawn}."))
     out.print()
     impurity = "impurity" in matter.columns
     table = small_table("column", "", "falls by", "error", *(["impurity"] if impurity else []), right=(2, 3, 4))
@@ -232,24 +212,6 @@ def show_importance(model: Model, matter: pl.DataFrame, *, rows: int) -> None:
         out.print(f"and {len(matter) - MOST_IMPORTANT:,} more")
     if impurity:
         out.print("impurity: the column's share in what the trees gained while they learnt")
-
-
-def _verdict(task: Task, found: Mapping[str, Any], rows: str) -> Iterator[str]:
-    scores, baseline, count = found["scores"], found["baseline"], f"{found['rows']:,} {rows}"
-    if task.classes is not None:
-        always = plain(task.classes[int(task.baseline(1)[0].argmax())])
-        right, same = scores["accuracy"], baseline["accuracy"]
-        yield f"Right in {percent(right)} of {count}; always saying {always} is right in {percent(same)}."
-        better = scores["log_loss"] < baseline["log_loss"]
-        if better and right <= same:
-            yield "It is not right more often, but its probabilities say more."
-    else:
-        several = f", on average over {len(task.targets)} targets" if len(task.targets) > 1 else ""
-        off, same = number(scores["mae"]), number(baseline["mae"])
-        yield f"Off by {off} on average in {count}{several}; always saying the mean is off by {same}."
-        better = scores["rmse"] < baseline["rmse"]
-    if not better:
-        yield "It found nothing in the columns that helps: do not rely on it."
 
 
 def _family(name: str) -> str:
@@ -464,7 +426,7 @@ def card(model: Model) -> dict[str, Any]:
     """Everything that is known about a model, as plain values."""
     columns = [dataclasses.asdict(column) for column in model.schema.columns]
     task = model.task
-    about = {"targets": task.targets, "task": task.kind, "classes": task.classes, "columns": columns}
+    about = {"targets": task.targets, "task": task.to_json(), "columns": columns}
     about["trust"] = None if model.trust is None else model.trust.words()
     if model.is_network:
         about["loss"] = model.network.loss

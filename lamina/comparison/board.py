@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lamina.comparison.folds import Folds
-from lamina.comparison.statistics import METRICS, Metric, interval
+from lamina.comparison.statistics import interval
 from lamina.comparison.verdict import Candidate, Verdict, decide
-from lamina.data.leaks import Leak
 from lamina.errors import RunError
 from lamina.families import SIMPLEST_FIRST
+from lamina.fitting.folds import Folds
+from lamina.leaks import Leak
+from lamina.tasks.metrics import Metric
+from lamina.tasks.task import Task
 from lamina.train.run import BOARD, Run
 
 
@@ -58,6 +60,7 @@ class Board:
     Attributes:
         verdict: What wins, how sure that is, and what to take; ``verdict.words`` says it.
         lines: The candidates, the best first, then those without a score.
+        task: What is predicted.
         metric: What they are compared by.
         rows: Rows with a known target.
         folds: How many count.
@@ -77,6 +80,7 @@ class Board:
 
     verdict: Verdict
     lines: tuple[Line, ...]
+    task: Task
     metric: Metric
     rows: int
     folds: int
@@ -117,7 +121,7 @@ class Board:
             "verdict": self.verdict.to_json(),
             "candidates": [dataclasses.asdict(line) for line in self.lines],
             "metric": self.metric.name,
-            "metric_title": self.metric.said,
+            "task": self.task.to_json(),
             "rows": self.rows,
             "folds": self.folds,
             "how": self.how,
@@ -130,7 +134,7 @@ class Board:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Board:
         """The board that :meth:`to_json` wrote, without its model."""
-        lines = []
+        lines, task = [], Task.from_json(content["task"])
         for line in content["candidates"]:
             candidate = line["candidate"]
             seconds = {name: _number(candidate[name]) for name in ("fit_seconds", "predict_micros")}
@@ -143,7 +147,8 @@ class Board:
         return cls(
             verdict=Verdict.from_json(content["verdict"]),
             lines=tuple(lines),
-            metric=dataclasses.replace(METRICS[content["metric"]], said=content["metric_title"]),
+            task=task,
+            metric=task.metric(content["metric"]),
             rows=content["rows"],
             folds=content["folds"],
             how=content["how"],
@@ -182,6 +187,7 @@ def make_board(
     candidates: Mapping[str, Mapping[str, Any]],
     results: Sequence[Mapping[str, Any]],
     *,
+    task: Task,
     metric: Metric,
     folds: Folds,
     rows: int,
@@ -193,6 +199,7 @@ def make_board(
     Args:
         candidates: The family of each as JSON, by name.
         results: Events with ``name``, ``fold`` and either ``scores`` and costs or ``failed``.
+        task: What is predicted.
         metric: What to compare by.
         folds: What they were asked about.
         rows: Rows with a known target.
@@ -216,9 +223,10 @@ def make_board(
     )
     notes = [*rest.pop("notes", ()), *_alike(by_name), *_learnt_nothing(by_name, candidates)]
     if silent:
-        asked = "all rows asked about are of one class" if metric.kind == "classification" else "a single row is asked about"
-        notes.append(f"in {len(silent)} of {len(folds)} folds {asked}, of which {metric.said} says nothing: not counted")
-    return Board(verdict, tuple(lines), metric, rows, len(counted), folds.how, notes=tuple(notes), **rest)
+        notes.append(
+            f"in {len(silent)} of {len(folds)} folds {metric.silent}, of which {metric.title} says nothing: not counted"
+        )
+    return Board(verdict, tuple(lines), task, metric, rows, len(counted), folds.how, notes=tuple(notes), **rest)
 
 
 def _silent(results: Sequence[Mapping[str, Any]], metric: Metric) -> set[int]:
@@ -258,8 +266,8 @@ def _line(
         low, high = np.clip(interval(finite, test_share=test_share), metric.lowest, metric.highest).tolist()
     others = {
         other: float(np.mean([result["scores"][other] for result in done.values()]))
-        for other in METRICS
-        if other != metric.name and done and all(other in result["scores"] for result in done.values())
+        for other in next(iter(done.values()), {"scores": ()})["scores"]
+        if other != metric.name and all(other in result["scores"] for result in done.values())
     }
     return Line(candidate, dict(family), float(finite.mean()) if len(finite) else float("nan"), low, high, others)
 

@@ -13,20 +13,18 @@ import numpy as np
 import polars as pl
 
 from lamina.comparison.board import Board, make_board
-from lamina.comparison.folds import draw
 from lamina.comparison.runner import Job, Monitor, may_try_again, results, work
-from lamina.comparison.statistics import choose_metric
 from lamina.comparison.verdict import BASELINE
-from lamina.data.leaks import find_leaks
 from lamina.data.rowhash import check_comparable
 from lamina.data.schema import Schema
-from lamina.data.task import Task, usable_rows
 from lamina.errors import OptionError, RunError
 from lamina.families import CLASSICAL, Family, choose_family, make_family
+from lamina.fitting.folds import draw
+from lamina.leaks import find_leaks
 from lamina.learn import Settings, first_of_doubles, learn
 from lamina.model import Model
 from lamina.options import Options, option
-from lamina.train.metrics import positive
+from lamina.tasks.task import Task
 from lamina.train.run import BOARD, Run
 
 #: Libraries that a person may have, by the family that needs them.
@@ -102,14 +100,13 @@ def compare(
     """
     terms.check()
     schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
-    known, missing_note = usable_rows(table, settings.targets)
+    task = Task.infer(table, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
+    known, missing_note = task.usable_rows(table)
     if settings.unique:
         known &= first_of_doubles(table).to_numpy()
     rows = table if known.all() else table.filter(pl.Series(known))
-    task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest).fit(rows)
-    metric = choose_metric(terms.metric, task.kind, frequencies=task.frequencies or ())
-    if metric.of_one and task.classes is not None:
-        metric = dataclasses.replace(metric, said=f"{metric.said} of {task.classes[positive(task)]!r}")
+    task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
+    metric = task.metric(terms.metric)
     candidates = choose_candidates(families, schema)
     folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.dealt(len(rows)), seed=settings.seed)
     leaks = find_leaks(rows, schema, task, seed=settings.seed)
@@ -137,6 +134,7 @@ def compare(
     board = make_board(
         candidates,
         [result for result in results(run) if result["name"] in candidates],
+        task=task,
         metric=metric,
         folds=folds,
         rows=len(rows),

@@ -44,7 +44,7 @@ def _svg(board: Board, lines: list[Line]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         f'font-family="sans-serif" font-size="13" fill="{_INK}">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(_LEFT, 22, f"{board.metric.said}, {board.how}", size=15),
+        _text(_LEFT, 22, f"{board.metric.title}, {board.how}", size=15),
     ]
     if not lines:
         return "\n".join([*parts, _text(_LEFT, HEIGHT / 2, "no candidate has a score"), "</svg>"])

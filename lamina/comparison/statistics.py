@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from lamina.data.task import main_score
 from lamina.errors import DataError, OptionError
 
 MIN_FOLDS = 3
@@ -26,98 +25,6 @@ SAME_SIZE = 1.5
 """Models of one family whose numbers of parameters differ by a smaller ratio count as equally complex."""
 TOO_MANY = 100
 """More than so many times the rows is no advice."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure that candidates are compared by, as :func:`lamina.train.metrics.scores` computes it.
-
-    Args:
-        name: The key among the scores.
-        kind: The kind of task that it fits.
-        said: How it is called in a sentence.
-        greater: Whether more is better.
-        rope: Half the width of the region of practical equivalence: a smaller difference makes no difference in practice.
-        relative: The rope is a share of the best score, because the metric is in the target's own units.
-        few, many: The numbers of classes that it is computed for.
-        of_one: It is about one class of two, see :func:`lamina.train.metrics.positive`.
-    """
-
-    name: str
-    kind: str
-    said: str
-    greater: bool = True
-    rope: float = 0.01
-    relative: bool = False
-    few: int = 2
-    many: float = math.inf
-    of_one: bool = False
-
-    @property
-    def lowest(self) -> float:
-        """No score is below."""
-        return -math.inf if self.name == "r2" else 0.0
-
-    @property
-    def highest(self) -> float:
-        """No score is above."""
-        return 1.0 if self.greater else math.inf
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", "classification", "accuracy"),
-        Metric("balanced_accuracy", "classification", "balanced accuracy"),
-        Metric("f1", "classification", "F1", many=2, of_one=True),
-        Metric("f1_macro", "classification", "macro F1"),
-        Metric("auc", "classification", "AUC", many=2),
-        Metric("average_precision", "classification", "average precision", many=2, of_one=True),
-        Metric("log_loss", "classification", "log-loss", greater=False),
-        Metric("r2", "regression", "R²"),
-        Metric("rmse", "regression", "RMSE", greater=False, rope=0.02, relative=True),
-        Metric("mae", "regression", "MAE", greater=False, rope=0.02, relative=True),
-    )
-}
-"""What may be compared. One hundredth is the usual rope of a share (Benavoli et al. 2017). For the log-loss it means the same:
-at a difference of 0.01 the probability given to the truth is, in the geometric mean, 1 % larger. RMSE and MAE have the unit of
-the target, so theirs is 2 % of the best score: for the RMSE that is 0.01 of R² where R² is 0.75, and needs no knowledge of the
-target's spread, which a few extreme values blow up."""
-SAME = {"roc_auc": "auc", "neg_log_loss": "log_loss", "neg_root_mean_squared_error": "rmse", "neg_mean_absolute_error": "mae"}
-"""What scikit-learn calls some of them."""
-
-
-def choose_metric(name: str, kind: str, *, frequencies: Sequence[float] = ()) -> Metric:
-    """Look up a metric, or find the one that suits the task.
-
-    "auto" takes :func:`lamina.data.task.main_score`.
-
-    Args:
-        name: One of :data:`METRICS`, also as scikit-learn calls it, or "auto".
-        kind: "classification" or "regression".
-        frequencies: The share of rows of each class, as a task knows them.
-
-    Raises:
-        OptionError: The metric is unknown or does not fit the task.
-
-    Example:
-        >>> choose_metric("auto", "classification", frequencies=(0.9, 0.1)).name
-        'auc'
-    """
-    name = SAME.get(name, name)
-    classes = max(len(frequencies), 2)
-    fit = {
-        metric.name: metric
-        for metric in METRICS.values()
-        if metric.kind == kind and (kind == "regression" or metric.few <= classes <= metric.many)
-    }
-    if name == "auto":
-        name = main_score(() if kind == "regression" else frequencies or (0.5, 0.5))
-    if name not in fit:
-        what = f"a classification into {classes} classes" if kind == "classification" else "a regression"
-        trouble = "is unknown" if name not in METRICS else f"does not fit {what}"
-        raise OptionError(f"the metric {name!r} {trouble}; for {what} choose auto, {', '.join(fit)}")
-    return fit[name]
 
 
 @dataclass(frozen=True)

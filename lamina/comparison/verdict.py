@@ -9,9 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from lamina.comparison.statistics import MIN_FOLDS, SAME_SIZE, Comparison, Metric, correlated_t_test, rows_needed
+from lamina.comparison.statistics import MIN_FOLDS, SAME_SIZE, Comparison, correlated_t_test, rows_needed
 from lamina.comparison.words import paragraph
 from lamina.errors import OptionError
+from lamina.tasks.metrics import Metric
 
 BASELINE = "always the same"
 """The candidate that looks at no column: it names the most frequent class, or the mean."""
@@ -150,7 +151,7 @@ def decide(
 
     Args:
         candidates: Each with its scores on the same folds.
-        metric: What the scores are, from :func:`lamina.comparison.statistics.choose_metric`.
+        metric: What the scores are, from :meth:`lamina.tasks.Task.metric`.
         rows: How many rows there are in all.
         test_share: Rows of a fold's test part by all rows.
         rope: The least difference that matters, in the metric's units; ``None`` for the metric's own.
@@ -161,10 +162,12 @@ def decide(
         OptionError: Two candidates have one name, or an option is out of bounds.
 
     Example:
-        >>> from lamina.comparison.statistics import METRICS
+        >>> import polars as pl
+        >>> from lamina.tasks import Task
         >>> forest = Candidate("forest", (0.871, 0.868, 0.874, 0.866, 0.872), 0.8, 21.0, 9_000_000, rank=6)
         >>> ridge = Candidate("ridge", (0.841, 0.835, 0.846, 0.838, 0.840), 0.1, 0.4, 2_000, rank=1)
-        >>> verdict = decide([forest, ridge], metric=METRICS["accuracy"], rows=20_000, test_share=0.2)
+        >>> metric = Task.infer(pl.DataFrame({"y": ["no", "yes"] * 2}), "y").metric("accuracy")
+        >>> verdict = decide([forest, ridge], metric=metric, rows=20_000, test_share=0.2)
         >>> verdict.call, verdict.take
         ('wins', 'forest')
         >>> print(verdict.words)

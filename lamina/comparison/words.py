@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamina.comparison.statistics import MIN_FOLDS, SAME_COST, Metric
+from lamina.comparison.statistics import MIN_FOLDS, SAME_COST
+from lamina.tasks.metrics import Metric
 
 if TYPE_CHECKING:
     from lamina.comparison.verdict import Candidate, Verdict
@@ -28,7 +29,7 @@ def paragraph(verdict: Verdict, candidates: Sequence[Candidate], *, metric: Metr
         said = _compared(verdict, known, metric, rows=rows, baseline=baseline)
     else:
         best = known[verdict.best]
-        it = f"{called(best.name)} ({metric.said} {amount(float(np.array(best.scores)[best.finished].mean()), verdict.rope)})"
+        it = f"{called(best.name)} ({metric.title} {amount(float(np.array(best.scores)[best.finished].mean()), verdict.rope)})"
         if verdict.call == "alone":
             said = [f"Only {it} has scores, so there is nothing to compare it with."]
         else:
@@ -50,7 +51,7 @@ def _compared(verdict: Verdict, known: Mapping[str, Candidate], metric: Metric, 
     one = verdict.between(best.name, rival.name)
     common = [fold for fold, both in enumerate(zip(best.finished, rival.finished, strict=False)) if all(both)]
     high, low = (amount(float(np.array(each.scores)[common].mean()), verdict.rope) for each in (best, rival))
-    against = f"{metric.said}{'' if metric.greater else ' (lower is better)'} {high} against {low}"
+    against = f"{metric.title}{'' if metric.greater else ' (lower is better)'} {high} against {low}"
     lead, least = amount(one.mean, verdict.rope), short(verdict.rope)
     better, equal, worse = (chance(each, verdict.sure) for each in (one.better, one.equal, one.worse))
     truly = f"The chance that it is truly better, by more than the {least} that matters, is {better}."
@@ -76,7 +77,7 @@ def _compared(verdict: Verdict, known: Mapping[str, Candidate], metric: Metric, 
         return [
             f"{a} wins: {against} for {b}{', the next best' if len(met) > 1 else ''}. {truly}",
             cost if rival.name != baseline else f"{_alone(best)}.",
-            f"Take {a}{f', unless the simpler model is worth more to you than {lead} of {metric.said}' if simpler else ''}.",
+            f"Take {a}{f', unless the simpler model is worth more to you than {lead} of {metric.title}' if simpler else ''}.",
         ]
 
     also = [
@@ -108,7 +109,7 @@ def _compared(verdict: Verdict, known: Mapping[str, Candidate], metric: Metric, 
             f"The chance that they truly differ by no more than {least}, too little to matter, is {equal}.",
         ]
     else:
-        said = [f"{a} and {b} have exactly the same scores: {metric.said} {high}."]
+        said = [f"{a} and {b} have exactly the same scores: {metric.title} {high}."]
     return [*said, *too, cost, why]
 
 

@@ -58,8 +58,8 @@ class Work:
         import torch
 
         from lamina.data.read import read_table
-        from lamina.data.task import Task
         from lamina.learn import Settings
+        from lamina.tasks.task import Task
         from lamina.train.run import Run
 
         for module in ("ensemble", "linear_model", "feature_extraction.text"):
@@ -72,14 +72,15 @@ class Work:
             known = folds["known"]
             self.folds = [(folds[f"train{i}"], folds[f"test{i}"]) for i in range((len(folds.files) - 1) // 2)]
         self.table = read_table(run.data_path)[known]
-        self.task = Task.infer(self.table, self.settings.targets, kind=self.settings.task, min_class_rows=1).fit(self.table)
+        self.task = Task.infer(self.table, self.settings.targets, kind=self.settings.task, min_class_rows=1)
 
     def do(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
         """Learn one candidate from the rows of a fold and score it on the others."""
         from lamina import store
+        from lamina.data.weights import row_weights
         from lamina.families import make_family
         from lamina.learn import learn
-        from lamina.train.metrics import every_score
+        from lamina.tasks.metrics import scores
 
         train, test = self.folds[fold]
         options = dict(family)
@@ -92,7 +93,7 @@ class Work:
             family=make_family(chosen).from_json(options),
             recipe=recipe,
             trust=False,
-            task=self.task.kind,  # the rows of a fold may look like another
+            task=self.task.name,  # the rows of a fold may look like another
             fewest=1,  # of a class that is rare, a fold may have a single row to learn from
             seed=self.settings.seed + fold,
             # which rows are asked about is decided; who learns holds back rows of its own
@@ -103,38 +104,25 @@ class Work:
         fit_seconds = time.perf_counter() - began
         asked = self.table[test]
         began = time.perf_counter()
-        said = self._in_order(model, model.said(asked))
+        prediction = self.task.predict(self.task.align(model.said(asked), model.task))
         predict_seconds = time.perf_counter() - began
         with tempfile.TemporaryDirectory() as temporary:
             size = store.save(model, Path(temporary) / "m.lamina").stat().st_size
         return {
-            "scores": every_score(self.task, self.task.truth(asked), said),
+            "scores": scores(self.task.metrics, self.task.truth(asked), prediction, row_weights(asked, model.schema)),
             "fit_seconds": fit_seconds,
             "predict_micros": predict_seconds / len(test) * 1e6,
             "bytes": size,
             "parameters": model.predictor.size(),
-            "same": self._mark(said),
-            "alike": self._alike(said),
+            "same": self._mark(prediction.outputs),
+            "alike": self._alike(prediction.decision),
         }
 
-    def _in_order(self, model: Any, said: Any) -> Any:
-        """What was said, with a column for each class that the whole table has; values in the target's own units."""
+    def _alike(self, decision: Any) -> bool:
+        """Whether every row gets the same prediction."""
         import numpy as np
 
-        if self.task.classes is None:
-            return model.task.decode(said)
-        if model.task.classes == self.task.classes:
-            return said
-        out = np.zeros((len(said), len(self.task.classes)))
-        out[:, [self.task.classes.index(label) for label in model.task.classes]] = said
-        return out
-
-    def _alike(self, said: Any) -> bool:
-        """Whether every row gets the same answer."""
-        import numpy as np
-
-        answers = np.asarray(said) if self.task.classes is None else said.argmax(1)
-        return len(answers) > 1 and np.allclose(answers, answers[0], rtol=1e-9, atol=0)
+        return len(decision) > 1 and np.allclose(decision, decision[0], rtol=1e-9, atol=0)
 
     def _mark(self, said: Any) -> str:
         """A word for what was said, the same for two candidates that say the same."""

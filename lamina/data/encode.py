@@ -30,11 +30,10 @@ import polars as pl
 from lamina.data.encoding import Encoding, Input
 from lamina.data.frames import FEW_ROWS
 from lamina.data.image import ImageBlock
-from lamina.data.scaling import robust, scale
+from lamina.data.scaling import moments, robust, scale
 from lamina.data.schema import Schema
 from lamina.data.series import SeriesBlock
 from lamina.data.summary import SummaryBlock
-from lamina.data.task import moments
 from lamina.data.terms import TermsBlock
 from lamina.data.text import TextBlock
 from lamina.errors import DataError, OptionError

@@ -12,14 +12,14 @@ from lamina.errors import DataError
 
 
 class Feed:
-    """Blocks, target and weights of all rows as plain tensors on one device.
+    """Input blocks, target blocks and weights of all rows as plain tensors on one device.
 
     What fits in memory needs no DataLoader: an epoch is a permutation, and a batch is a gather of its rows. Arrays are shared
     on a CPU, not copied.
 
     Args:
         inputs: The encoder's blocks, each (N, columns), as arrays or tensors.
-        target: Class codes int64 (N,), or standardised values float32 (N, K).
+        targets: The target blocks of the task by name; a single array is the block named "target".
         weight: How much each row counts (N,); None when all count the same.
         device: Where the rows are to be.
 
@@ -33,32 +33,40 @@ class Feed:
     """
 
     inputs: dict[str, torch.Tensor]
-    target: torch.Tensor
+    targets: dict[str, torch.Tensor]
     weight: torch.Tensor | None
 
     def __init__(
-        self, inputs: Mapping[str, Any], target: Any, weight: Any = None, *, device: str | torch.device | None = None
+        self, inputs: Mapping[str, Any], targets: Any, weight: Any = None, *, device: str | torch.device | None = None
     ) -> None:
         self.inputs = {name: as_tensor(block, device) for name, block in inputs.items()}
-        self.target = as_tensor(target, device)
+        targets = targets if isinstance(targets, Mapping) else {"target": targets}
+        self.targets = {name: as_tensor(block, device) for name, block in targets.items()}
         self.weight = None if weight is None else as_tensor(weight, device).float()
-        sizes = {name: len(block) for name, block in self.inputs.items()} | {"target": len(self.target)}
+        sizes = {name: len(block) for name, block in [*self.inputs.items(), *self.targets.items()]}
         sizes |= {} if self.weight is None else {"weight": len(self.weight)}
         if len(set(sizes.values())) > 1:
             given = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
             raise DataError(f"the numbers of rows differ ({given}); give each row its target and weight")
 
     def __len__(self) -> int:
-        return len(self.target)
+        return len(next(iter(self.targets.values())))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the rows are."""
+        return next(iter(self.targets.values())).device
 
     def rows(self, index: torch.Tensor) -> Self:
         """Gather these rows."""
-        inputs = {name: block.index_select(0, index) for name, block in self.inputs.items()}
-        return type(self)(inputs, self.target[index], None if self.weight is None else self.weight[index])
+        inputs, targets = (
+            {name: block.index_select(0, index) for name, block in blocks.items()} for blocks in (self.inputs, self.targets)
+        )
+        return type(self)(inputs, targets, None if self.weight is None else self.weight[index])
 
     def permutation(self, generator: torch.Generator) -> torch.Tensor:
         """All rows in random order, on the device; drawn on the CPU, so that a seed gives the same order on any device."""
-        return torch.randperm(len(self), generator=generator).to(self.target.device)
+        return torch.randperm(len(self), generator=generator).to(self.device)
 
 
 def as_tensor(values: Any, device: str | torch.device | None = None) -> torch.Tensor:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from lamina.data.task import FAR
+FAR = 1e6
+"""Standard deviations beyond which a value is cut: no training row is as far, and float32 holds its square."""
+
+
+def moments(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation (1 for a constant), without overflow for values up to 1e308."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low, 1.0
+    unit = max(abs(low), abs(high))
+    unit = unit if unit > 1e100 else 1.0
+    scaled = values / unit if unit != 1.0 else values
+    return float(scaled.mean()) * unit, float(scaled.std()) * unit or 1.0
 
 
 def robust(values: np.ndarray) -> tuple[float, float]:

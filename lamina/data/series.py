@@ -20,7 +20,7 @@ from lamina.data.encoding import Encoding, Input
 from lamina.data.frames import literal
 from lamina.data.kinds import Guess, dates, numbers
 from lamina.data.read import nearest, read_table
-from lamina.data.task import moments
+from lamina.data.scaling import moments
 from lamina.errors import SchemaError
 
 if TYPE_CHECKING:

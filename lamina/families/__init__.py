@@ -6,18 +6,17 @@ from lamina.data.schema import Schema
 from lamina.errors import OptionError
 from lamina.families.attention import Attention
 from lamina.families.branches import BRANCHES, BranchFamily
-from lamina.families.classical.boosting import Boosting, Grove
-from lamina.families.classical.constant import Constant, Same
+from lamina.families.classical.boosting import Boosting
+from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily
-from lamina.families.classical.foreign import CatBoost, CatBoostTrees, LightGBM, LightGBMTrees, XGBoost, XGBoostTrees
-from lamina.families.classical.forest import Forest, Grown
-from lamina.families.classical.linear import Linear, Weights
-from lamina.families.classical.neighbours import Neighbours, Remembered
+from lamina.families.classical.foreign import CatBoost, LightGBM, XGBoost
+from lamina.families.classical.forest import Forest
+from lamina.families.classical.linear import Linear
+from lamina.families.classical.neighbours import Neighbours
 from lamina.families.convolutional import Convolutional
 from lamina.families.family import TABLE, Family, NetworkFamily, TableFamily
 from lamina.families.feedforward import FeedForward
 from lamina.families.hierarchical import Hierarchical
-from lamina.families.predictor import Predictor
 from lamina.families.recurrent import Recurrent
 from lamina.families.shortcut import Shortcut
 
@@ -37,12 +36,6 @@ SIMPLEST_FIRST = (
     *("feedforward", "shortcut", "convolutional", "recurrent", "attention", "hierarchical"),
 )
 
-#: The predictors of the classical families, by their word in files.
-CLASSICAL_PREDICTORS: dict[str, type[Predictor]] = {
-    predictor.kind: predictor
-    for predictor in (Grown, Grove, Weights, Remembered, Same, LightGBMTrees, XGBoostTrees, CatBoostTrees)
-}
-
 #: The family for a table with such a column, the richest kind first, and why.
 AUTO: dict[str, tuple[type[BranchFamily], str]] = {
     "image": (Convolutional, "whose windows see the same thing wherever it is"),
@@ -54,7 +47,6 @@ BRANCHES.update({kind: family for kind, (family, _) in AUTO.items()})
 
 __all__ = [
     "CLASSICAL",
-    "CLASSICAL_PREDICTORS",
     "FAMILIES",
     "NETWORKS",
     "SIMPLEST_FIRST",

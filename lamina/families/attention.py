@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Input
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families.branches import BranchFamily, image_changes
 from lamina.families.family import TABLE
@@ -18,6 +17,7 @@ from lamina.graph.layers.attention_pool import AttentionPool
 from lamina.graph.layers.convolution import Pixels
 from lamina.graph.layers.sequence import Reshape, StepDense, StepPool
 from lamina.options import option
+from lamina.tasks.task import Task
 
 # Words say much by themselves and few thousand texts teach little more than that; what a patch says is in the others.
 BLOCKS = {"text": 1, "series": 2, "image": 4, "table": 2}

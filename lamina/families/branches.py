@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lamina.data.encoding import Encoding, Input
-from lamina.data.task import Task
 from lamina.data.text import words_of
 from lamina.errors import DataError, OptionError
 from lamina.families.family import LEARNING_RATES, NetworkFamily, TableFamily
@@ -19,6 +18,7 @@ from lamina.graph.layers import Dense, TokenEmbedding
 from lamina.graph.layers.pretrained import Normalise, Pretrained, part_maker, registered
 from lamina.graph.layers.sequence import Present
 from lamina.options import option
+from lamina.tasks.task import Task
 from lamina.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -108,10 +108,9 @@ class BranchFamily(NetworkFamily):
         graph.layer(f"{name}_part", Pretrained(self.image_part, out=out, frozen=self.frozen), after=f"{name}_normalise")
         return f"{name}_part"
 
-    def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
+    def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[list[str], None]:
         if self.vectors and (width := WordVectors(self.vectors).width) != self.token_size:
-            return dataclasses.replace(self, token_size=width).graph(inputs, outputs)
-        graph = Graph()
+            return dataclasses.replace(self, token_size=width).body(graph, inputs)
         plain = {name: block for name, block in inputs.items() if block.kind in ("numbers", "flags", "categories")}
         nodes = [self.table(graph, plain)] if plain else []
         for name, block in inputs.items():
@@ -127,9 +126,7 @@ class BranchFamily(NetworkFamily):
         if len(nodes) > 1:
             graph.layer("joined", Dense(self.joined, "relu", dropout=self.dropout), after=nodes)
             nodes = ["joined"]
-        graph.layer("head", Dense(outputs), after=nodes)
-        graph.output("answer", after="head")
-        return graph
+        return nodes, None
 
     def lay_in(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
         """Put the vectors of known words into the embedding of each text; the others keep their fresh ones.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Input
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families.branches import BranchFamily, image_changes
 from lamina.graph.graph import Graph
@@ -16,6 +15,9 @@ from lamina.graph.layers import Activation, Dense, Dropout, Flatten, Join, Norm
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, RadialBasis, Subsample
 from lamina.graph.layers.sequence import StepPool
 from lamina.options import option
+from lamina.tasks.head import Head
+from lamina.tasks.losses import MAXIMUM_A_POSTERIORI
+from lamina.tasks.task import Task
 
 DESIGNS = ("auto", "plain", "resnet", "lenet5", "lenet5_1998")
 LENET_SIZE = 32
@@ -75,10 +77,11 @@ class Convolutional(BranchFamily):
     windows: tuple[int, ...] = option((2, 3, 4), "tokens that a neuron sees in a text", low=1, high=100, items=int)
     features: int = option(64, "neurons for each place of a series, and for each width of windows in a text", low=1, high=4096)
 
-    def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
-        graph = super().graph(inputs, outputs)
-        if outputs > 1 and self._prints(inputs):
-            graph = graph.replace("head", RadialBasis(outputs))
+    def graph(self, inputs: Mapping[str, Input], head: Head | int) -> Graph:
+        graph = super().graph(inputs, head)
+        units = head if isinstance(head, int) else head.units
+        if units > 1 and self._prints(inputs):
+            graph = graph.replace("head", RadialBasis(units))
         return graph
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
@@ -220,9 +223,9 @@ class Convolutional(BranchFamily):
         if self.design.startswith("lenet5"):  # small: it learns for longer, and has no neurons to spare for images that move
             preferred |= {"epochs": max(30, preferred["epochs"]), "augment": ("rotate",), "precision": "float32"}
         if self._prints(inputs):
-            if task.classes is not None:
-                preferred["loss"] = "maximum_a_posteriori"
-            elif len(task.targets) > 1:
+            if MAXIMUM_A_POSTERIORI in task.losses:
+                preferred["loss"] = MAXIMUM_A_POSTERIORI.name
+            elif task.size > 1:
                 raise OptionError("design 'lenet5_1998' ends in distances to classes, not in several values; take 'lenet5'")
         return preferred
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from lamina.data.encoding import Encoding, Input
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.graph.graph import Graph
 from lamina.graph.layers import CategoryEmbedding, NumberEmbedding, TokenEmbedding
 from lamina.graph.layers.convolution import Pixels
 from lamina.graph.layers.sequence import Present, StepPool
 from lamina.options import Options, option
+from lamina.tasks.head import Head
+from lamina.tasks.task import Task
 from lamina.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -72,8 +73,20 @@ class NetworkFamily(Family):
             length=0 if self.length == "auto" else int(self.length),
         )
 
-    def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
-        """Draw the network for what the encoder gives and the task asks."""
+    def graph(self, inputs: Mapping[str, Input], head: Head | int) -> Graph:
+        """Draw the network: the family up to the last layer, then the head of the task.
+
+        Args:
+            inputs: What the encoder gives.
+            head: See :meth:`lamina.tasks.Task.head`; a number is a plain head of as many outputs.
+        """
+        graph = Graph()
+        after, members = self.body(graph, inputs)
+        (Head(head) if isinstance(head, int) else head).draw(graph, after, members=members)
+        return graph
+
+    def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str | list[str], int | None]:
+        """Add inputs and hidden layers; return the nodes that the head reads, and its members (None: no ensemble)."""
         raise TypeError(f"{type(self).__name__} draws no graph; take a family such as FeedForward")
 
     def suited(self, inputs: Mapping[str, Input], device: str) -> tuple[Self, str]:
@@ -102,9 +115,9 @@ class NetworkFamily(Family):
             OptionError: The loss does not fit the task.
         """
         if recipe.loss != "auto":
-            task.output_size(recipe.loss)
+            task.head(recipe.loss)
         decided: dict[str, Any] = {
-            "loss": task.default_loss,
+            "loss": task.losses[0].name,
             "learning_rate": LEARNING_RATES[recipe.optimizer],
             "weight_decay": 0.03 if recipe.optimizer == "adamw" else 0.0,
         }

@@ -10,7 +10,7 @@ from lamina.data.encoding import Input
 from lamina.families.family import TABLE, TableFamily
 from lamina.graph.graph import Graph
 from lamina.graph.layer import ACTIVATIONS
-from lamina.graph.layers import Dense, MemberDense
+from lamina.graph.layers import Dense
 from lamina.options import option
 
 
@@ -43,8 +43,7 @@ class FeedForward(TableFamily):
     )
     dropout: float = option(0.0, "share of neurons silenced at random in training", low=0, high=0.95)
 
-    def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
-        graph = Graph()
+    def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str | list[str], int | None]:
         after, chunks = self.stem(graph, inputs)
         plain = all(block.kind in ("numbers", "flags", "categories") for block in inputs.values())
         count = (16 if plain else 1) if self.members == "auto" else int(self.members)
@@ -55,6 +54,4 @@ class FeedForward(TableFamily):
             layer = Dense(size, self.activation, dropout=self.dropout, members=members, **parting)
             graph.layer(f"hidden{i}", layer, after=after)
             after = f"hidden{i}"
-        graph.layer("head", MemberDense(outputs, members=members) if members else Dense(outputs), after=after)
-        graph.output("answer", after="head")
-        return graph
+        return after, members

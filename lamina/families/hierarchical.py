@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Encoding, Input
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families.branches import BranchFamily
 from lamina.graph.graph import Graph
@@ -17,6 +16,7 @@ from lamina.graph.layers.attention_pool import AttentionPool
 from lamina.graph.layers.recurrent import Recurrent
 from lamina.graph.layers.sequence import AnyPresent, Chunk, StepDense
 from lamina.options import option
+from lamina.tasks.task import Task
 
 SENTENCE = 25  # words: about the mean of English prose
 MOST_STEPS = 2**19  # words in a batch: what the levels keep of each for the way back is some kilobytes

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Input
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families.branches import BranchFamily
 from lamina.graph.graph import Graph
@@ -15,6 +14,7 @@ from lamina.graph.layers import Dense, Dropout, Join
 from lamina.graph.layers import recurrent as layers
 from lamina.graph.layers.sequence import StepPool
 from lamina.options import option
+from lamina.tasks.task import Task
 
 #: Passes over the training rows: at most, and in how many visits to rows otherwise.
 MOST_EPOCHS, VISITS = 200, 400_000

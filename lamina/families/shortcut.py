@@ -37,8 +37,7 @@ class Shortcut(TableFamily):
     norm: str | None = option("layer", "what keeps each block's input in scale", choices=("layer", "batch", None))
     dropout: float = option(0.1, "share of neurons silenced at random in training", low=0, high=0.95)
 
-    def graph(self, inputs: Mapping[str, Input], outputs: int) -> Graph:
-        graph = Graph()
+    def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str, None]:
         nodes, _ = self.stem(graph, inputs)
         graph.layer("stem", Dense(self.width), after=nodes)
         last = "stem"
@@ -49,9 +48,7 @@ class Shortcut(TableFamily):
             graph.layer(f"block{i}", Join("add"), after=[last, f"project{i}"])
             last = f"block{i}"
         graph.layer("activation", Activation(self.activation), after=self._norm(graph, "norm", last))
-        graph.layer("head", Dense(outputs), after="activation")
-        graph.output("answer", after="head")
-        return graph
+        return "activation", None
 
     def _norm(self, graph: Graph, name: str, after: str) -> str:
         if self.norm is None:

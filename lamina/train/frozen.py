@@ -11,7 +11,7 @@ from lamina.data.feed import Feed
 from lamina.graph.layers import Activation, Flatten, GlobalPool, Join, Normalise, Pool, Pretrained, Reshape
 from lamina.graph.net import Net, needed_nodes, sources
 from lamina.graph.plan import Plan
-from lamina.train.metrics import chunk_rows
+from lamina.train.forward import chunk_rows
 
 MOST_BYTES = 2**30  # what is kept for the rows of a feed may be larger than what it replaces, up to this
 
@@ -42,7 +42,7 @@ def compute_frozen(net: Net, feed: Feed) -> Feed:
     if not names or size > max(replaced, MOST_BYTES):
         return feed
     blocks = {name: block for name, block in feed.inputs.items() if name in left}
-    return Feed(blocks | _activations(net, feed, names), feed.target, feed.weight)
+    return Feed(blocks | _activations(net, feed, names), feed.targets, feed.weight)
 
 
 def frozen_layers(plan: Plan) -> list[str]:

@@ -22,7 +22,7 @@ from lamina.data.feed import Feed
 from lamina.errors import TrainingError
 from lamina.graph.graph import Graph
 from lamina.graph.net import Net
-from lamina.train.metrics import validation_scores
+from lamina.train.forward import Validation
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.schedules import find_learning_rate, make_schedule
@@ -49,7 +49,7 @@ class History:
 def train(
     net: Net,
     feed: Feed,
-    validation: Feed,
+    validation: Validation,
     *,
     recipe: Recipe,
     seed: int,
@@ -62,7 +62,7 @@ def train(
     Args:
         net: Built and prepared, on the device.
         feed: Training rows on the device.
-        validation: Rows that are never learnt from; they choose the best epoch and the end.
+        validation: Validation rows, which are never learnt from; they choose the best epoch and the end.
         recipe: Resolved: nothing in it is "auto".
         seed: Everything random follows from it.
         run: Where events and checkpoints go; a checkpoint found there is gone on from.
@@ -105,7 +105,7 @@ def train(
             loss = trainer.run_epoch(feed.permutation(generator), schedule.rates(epoch), tick)
             train_seconds = time.perf_counter() - clock
             with trainer.optimizer.averaged():
-                found_scores = validation_scores(net, validation, recipe.loss)
+                found_scores = validation.scores(net)
                 better = found_scores["loss"] < history.best_loss
                 if better:
                     history.best_epoch, history.best_loss, best = epoch, found_scores["loss"], _copy(net)

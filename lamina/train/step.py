@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from lamina.errors import OptionError, TrainingError
+from lamina.tasks.losses import Loss, find_loss
 from lamina.train.augment import Augment
-from lamina.train.losses import Loss, make_loss
 from lamina.train.optimizers import Optimizer, make_optimizer
 from lamina.train.parameters import FlatParameters
 from lamina.train.recipe import Recipe
@@ -50,7 +50,7 @@ class Batch:
         self.changes = changes or {}
         self._pairs: list[tuple[Tensor, Tensor]] = []
         self.inputs = {name: self._place(block, rows, name in self.changes) for name, block in feed.inputs.items()}
-        self.target = self._place(feed.target, rows)
+        self.targets = {name: self._place(block, rows) for name, block in feed.targets.items()}
         self.weight = None if feed.weight is None else self._place(feed.weight, rows)
 
     def _place(self, block: Tensor, rows: int, changed: bool = False) -> Tensor:
@@ -62,7 +62,7 @@ class Batch:
     @property
     def names(self) -> dict[str, Tensor]:
         """The tensors by name, for the source of a trace."""
-        names = {**self.inputs, "target": self.target}
+        names = {**self.inputs, **{f"targets_{name}": block for name, block in self.targets.items()}}
         return names if self.weight is None else {**names, "weight": self.weight}
 
     def gather(self, rows: Tensor) -> None:
@@ -85,9 +85,9 @@ class _Step:
     def compute(self) -> Tensor:
         """The loss of the batch."""
         batch, half = self.batch, self.trainer.precision == "bfloat16"
-        with torch.autocast(batch.target.device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(self.trainer.feed.device.type, torch.bfloat16, enabled=half):
             outputs = self.trainer.net(batch.inputs)
-        return self.trainer.loss(outputs.float() if half else outputs, batch.target, batch.weight)
+        return self.trainer.loss(outputs.float() if half else outputs, batch.targets, batch.weight)
 
     def eager(self) -> Tensor:
         """Leave the gradients where they belong and return the loss."""
@@ -258,7 +258,7 @@ class Trainer:
     Args:
         net: ``net(inputs) -> outputs``; its parameters are those of the optimizer.
         feed: The rows to learn from, on the device of the net.
-        loss: See :mod:`lamina.train.losses`.
+        loss: See :mod:`lamina.tasks.losses`.
         optimizer: See :mod:`lamina.train.optimizers`.
         batch_size: Rows in a step; the last step of an epoch takes what is left.
         mode: "eager", "traced", "cuda_graph", or "auto" for what is fastest on the device.
@@ -285,7 +285,7 @@ class Trainer:
         changes: Mapping[str, Callable[[Tensor], Any]] | None = None,
         precision: str = "float32",
     ) -> None:
-        device = feed.target.device
+        device = feed.device
         fitting = {"traced": "cpu", "cuda_graph": "cuda"}.get(mode, device.type)
         if fitting != device.type:
             raise OptionError(
@@ -364,7 +364,7 @@ def make_step(net: nn.Module, feed: Feed, recipe: Recipe) -> Trainer:
     return Trainer(
         net,
         feed,
-        loss=make_loss(recipe.loss, huber_delta=recipe.huber_delta),
+        loss=find_loss(recipe.loss, huber_delta=recipe.huber_delta),
         optimizer=make_optimizer(flat, recipe),
         batch_size=len(feed) if recipe.batch_size == "full" else int(recipe.batch_size),
         mode=recipe.step_mode,

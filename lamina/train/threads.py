@@ -39,7 +39,7 @@ def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
         >>> thread_count(net, feed, 32)
         1
     """
-    if feed.target.device.type != "cpu":
+    if feed.device.type != "cpu":
         return torch.get_num_threads()
     try:
         per_row = multiplications(net, feed) / min(len(feed), _ROWS)

@@ -50,34 +50,65 @@ class Trust:
     view: View | None = None
     background: pl.DataFrame | None = None
 
-    def with_answers(
-        self, said: np.ndarray, truth: np.ndarray, *, spread: np.ndarray | None = None, ties: np.ndarray | None = None
+    def judging(
+        self,
+        judge: str,
+        outputs: np.ndarray,
+        targets: Mapping[str, np.ndarray],
+        *,
+        features: pl.DataFrame,
+        spread: np.ndarray | None = None,
+        weight: np.ndarray | None = None,
     ) -> Self:
-        """The same with calibration and sets fitted to classes, or intervals to values.
+        """The same with what judges single predictions, fitted to rows that the model has not learnt from.
 
         Args:
-            said: Class probabilities, or standardised values, of rows that were not learnt from; rows with one that is not
-                finite are passed over.
-            truth: Class codes, or standardised values.
-            spread: How unsure the model is of each value.
+            judge: The method, as the task names it.
+            outputs: Probabilities or standardised values; rows with one that is not finite are passed over.
+            targets: The target blocks of these rows.
+            features: Their plain columns.
+            spread: How uncertain the model is of each value.
+            weight: How much each row counts; rows are drawn in proportion to it.
+        """
+        known = np.isfinite(outputs).all(axis=1)
+        if spread is not None:
+            known &= np.isfinite(spread).all(axis=1)
+        rows = np.flatnonzero(known)
+        if weight is not None:
+            rows = rows[resampled(weight[rows])]
+        if not len(rows):
+            return self
+        blocks = {name: block[rows] for name, block in targets.items()}
+        return _JUDGES[judge](self, outputs[rows], blocks, features, rows, spread)
+
+    def with_classes(self, probabilities: np.ndarray, truth: np.ndarray, *, ties: np.ndarray | None = None) -> Self:
+        """The same with calibration and sets fitted to classes.
+
+        Args:
+            probabilities: Of each class, for rows that were not learnt from.
+            truth: Class codes.
             ties: What decides between rows of equal probability.
 
         Shape:
-            said (N, classes) and truth (N,), or both (N, targets); spread (N, targets), ties (N,).
+            probabilities (N, classes), truth (N,), ties (N,).
         """
-        known = np.isfinite(said).all(axis=1)
-        if spread is not None:
-            known &= np.isfinite(spread).all(axis=1)
-        if not known.any():
-            return self
-        said, truth = said[known], truth[known]
-        if truth.ndim == 2:
-            intervals = Intervals.fit(said, truth, spread=None if spread is None else spread[known])
-            return dataclasses.replace(self, intervals=intervals)
-        most = min(MOST_ROWS, max(MOST_SAID // said.shape[1], 1))
-        some = np.random.default_rng(0).permutation(len(said))[:most]
-        sets = Sets.fit(said, truth, ties=None if ties is None else ties[known])
-        return dataclasses.replace(self, calibration=Calibration.fit(said[some], truth[some]), sets=sets)
+        most = min(MOST_ROWS, max(MOST_SAID // probabilities.shape[1], 1))
+        some = np.random.default_rng(0).permutation(len(probabilities))[:most]
+        sets = Sets.fit(probabilities, truth, ties=ties)
+        return dataclasses.replace(self, calibration=Calibration.fit(probabilities[some], truth[some]), sets=sets)
+
+    def with_values(self, values: np.ndarray, truth: np.ndarray, *, spread: np.ndarray | None = None) -> Self:
+        """The same with intervals fitted to standardised values.
+
+        Args:
+            values: Predicted for rows that were not learnt from.
+            truth: What was true.
+            spread: How uncertain the model is of each value.
+
+        Shape:
+            (N, targets) each.
+        """
+        return dataclasses.replace(self, intervals=Intervals.fit(values, truth, spread=spread))
 
     def probabilities(self, said: np.ndarray) -> np.ndarray:
         """What is said, with class probabilities corrected."""
@@ -140,6 +171,36 @@ def background(table: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
         return None
     some = np.sort(np.random.default_rng(0).permutation(len(table))[:BACKGROUND])
     return table[names][some]
+
+
+def resampled(weight: np.ndarray) -> np.ndarray:
+    """Rows drawn in proportion to their weight, systematically, as many as they are worth (Kish's effective sample size).
+
+    Example:
+        >>> resampled(np.array([1.0, 0.0, 1.0, 2.0])).tolist(), resampled(np.ones(3)).tolist()
+        ([0, 2, 3], [0, 1, 2])
+    """
+    if not len(weight) or not weight.any():
+        return np.empty(0, dtype=np.int64)
+    shares = weight / weight.sum()
+    count = max(1, round(1 / float((shares**2).sum())))
+    return np.searchsorted(np.cumsum(shares), (np.arange(count) + 0.5) / count).clip(max=len(weight) - 1)
+
+
+def _classes(
+    trust: Trust, outputs: np.ndarray, targets: Mapping[str, np.ndarray], features: pl.DataFrame, rows: np.ndarray, spread: Any
+) -> Trust:
+    ties = trust.ties(features)
+    return trust.with_classes(outputs, targets["target"], ties=None if ties is None else ties[rows])
+
+
+def _values(
+    trust: Trust, outputs: np.ndarray, targets: Mapping[str, np.ndarray], features: pl.DataFrame, rows: np.ndarray, spread: Any
+) -> Trust:
+    return trust.with_values(outputs, targets["target"], spread=None if spread is None else spread[rows])
+
+
+_JUDGES: dict[str, Any] = {"classes": _classes, "values": _values}
 
 
 def _packed(table: pl.DataFrame) -> bytes:

@@ -12,7 +12,6 @@ import pytest
 
 from lamina.api import load
 from lamina.comparison import runner
-from lamina.comparison.statistics import METRICS
 from tests.cli.helpers import lamina, leftovers
 
 FEW = ("--family", "constant", "--family", "linear", "--folds", "3", "--repeats", "1", "--workers", "1")
@@ -56,7 +55,18 @@ def test_a_machine_reads_json_and_doubles_are_left_out(rows):
 
 def test_every_metric_is_named_in_the_help():
     said = re.sub(r"[\s│]+", " ", lamina("compare", "--help").out)
-    for name in METRICS:
+    for name in (
+        "accuracy",
+        "balanced_accuracy",
+        "f1",
+        "f1_macro",
+        "auc",
+        "average_precision",
+        "log_loss",
+        "r2",
+        "rmse",
+        "mae",
+    ):
         assert re.search(rf"\b{name}\b", said), name
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lamina.cli.render import number, percent, show_columns, show_predictions, show_scores, size, sparkline
 from lamina.data.schema import Schema
-from lamina.data.task import Task
+from lamina.tasks import Task
 
 
 def test_a_wide_table_is_listed_in_part_and_counted(capsys):

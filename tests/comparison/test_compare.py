@@ -14,12 +14,12 @@ import lamina
 from lamina.comparison import runner
 from lamina.comparison.board import make_board
 from lamina.comparison.compare import choose_candidates
-from lamina.comparison.folds import Folds
 from lamina.comparison.picture import front
-from lamina.comparison.statistics import METRICS
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, RunError
 from lamina.families import FAMILIES, SIMPLEST_FIRST
+from lamina.fitting.folds import Folds
+from tests.comparison.metrics import METRICS, TWO
 
 SMALL = {"families": {"always the same": "constant", "linear": "linear", "forest": lamina.Forest(trees=5)}, "monitor": None}
 
@@ -247,9 +247,13 @@ def test_the_front_is_of_those_that_nothing_beats_in_both():
     folds = Folds((rows,) * 4, (rows[:2],) * 4, "4 folds")
     seconds = {"fast": (1.0, 0.7), "slow": (9.0, 0.9), "worse": (5.0, 0.6), "middle": (3.0, 0.8)}
     results = [result(n, f, score + f / 100, fit_seconds=s) for n, (s, score) in seconds.items() for f in range(4)]
-    board = make_board({name: {"name": name} for name in seconds}, results, metric=METRICS["accuracy"], folds=folds, rows=12)
+    board = make_board(
+        {name: {"name": name} for name in seconds}, results, task=TWO, metric=METRICS["accuracy"], folds=folds, rows=12
+    )
     assert [line.name for line in front(board, list(board.lines))] == ["fast", "middle", "slow"]
     assert [line.name for line in board.lines] == ["slow", "middle", "fast", "worse"]
-    lower = make_board({name: {"name": name} for name in seconds}, results, metric=METRICS["log_loss"], folds=folds, rows=12)
+    lower = make_board(
+        {name: {"name": name} for name in seconds}, results, task=TWO, metric=METRICS["log_loss"], folds=folds, rows=12
+    )
     assert [line.name for line in front(lower, list(lower.lines))] == ["fast", "middle", "slow"]
     assert lower.lines[0].others["accuracy"] == pytest.approx(0.915)

@@ -3,17 +3,13 @@
 import math
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import get_scorer
 
-from lamina.comparison.statistics import METRICS, TOO_MANY, choose_metric, correlated_t_test, interval, rows_needed
-from lamina.data.task import Task
+from lamina.comparison.statistics import TOO_MANY, correlated_t_test, interval, rows_needed
 from lamina.errors import DataError, OptionError
-from lamina.train.metrics import every_score
 
 FIVE = np.array([0.83, 0.84, 0.82, 0.85, 0.83]) - np.array([0.81, 0.83, 0.79, 0.84, 0.80])
 FIFTEEN = 0.012 + 0.01 * np.sin(np.arange(15) * 1.7)
@@ -175,63 +171,3 @@ def test_a_rope_out_of_bounds(rope):
 def test_a_level_out_of_bounds(level):
     with pytest.raises(OptionError, match="expected a probability between 0 and 1, such as 0.95"):
         interval([0.1, 0.2], test_share=0.2, level=level)
-
-
-# ---------------------------------------------------------------- metrics
-def test_auto_takes_what_suits_the_task():
-    assert choose_metric("auto", "regression").name == "r2"
-    assert choose_metric("auto", "classification", frequencies=(0.7, 0.3)).name == "accuracy"
-    assert choose_metric("auto", "classification", frequencies=(0.9, 0.1)).name == "auc"
-    assert choose_metric("auto", "classification", frequencies=(0.9, 0.06, 0.04)).name == "balanced_accuracy"
-    assert choose_metric("mae", "regression") == METRICS["mae"]
-
-
-@pytest.mark.parametrize("name", ["roc_auc", "neg_log_loss", "neg_root_mean_squared_error", "neg_mean_absolute_error"])
-def test_what_scikit_learn_calls_another_name_is_understood(name):
-    get_scorer(name)
-    kind = "classification" if name in ("roc_auc", "neg_log_loss") else "regression"
-    assert choose_metric(name, kind).name in ("auc", "log_loss", "rmse", "mae")
-    assert choose_metric(name, kind).greater == (not name.startswith("neg_"))
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "frequencies", "message"),
-    [
-        (
-            "r2",
-            "classification",
-            (0.5, 0.5),
-            "'r2' does not fit a classification into 2 classes; .* auto, accuracy, "
-            "balanced_accuracy, f1, f1_macro, auc, average_precision, log_loss$",
-        ),
-        (
-            "auc",
-            "classification",
-            (0.4, 0.3, 0.3),
-            "'auc' does not fit .* 3 classes .*accuracy, balanced_accuracy, f1_macro, log_loss$",
-        ),
-        ("auc", "regression", (), "'auc' does not fit a regression; for a regression choose auto, r2, rmse, mae$"),
-        ("f2", "regression", (), "the metric 'f2' is unknown; for a regression choose auto, r2, rmse, mae$"),
-    ],
-)
-def test_a_metric_that_does_not_fit_names_those_that_do(name, kind, frequencies, message):
-    with pytest.raises(OptionError, match=message):
-        choose_metric(name, kind, frequencies=frequencies)
-
-
-@pytest.mark.parametrize("target", [["a", "b"], ["a", "b", "c"], [0.5, 1.5, 2.25]])
-def test_every_metric_that_fits_is_computed_and_runs_the_way_it_says(target):
-    """A better answer has the better score."""
-    task = Task.infer(pl.DataFrame({"y": target * 4}), "y")
-    if task.classes:
-        truth = np.arange(12) % len(task.classes)
-        good = np.eye(len(task.classes))[truth] * 0.7 + 0.3 / len(task.classes)
-        bad = np.roll(good, 1, axis=0)
-    else:
-        truth = np.array(target * 4)
-        good, bad = truth + 0.1, truth[::-1]
-    better, worse = every_score(task, truth, good), every_score(task, truth, bad)
-    fit = [m for m in METRICS.values() if m.kind == task.kind and (not task.classes or m.few <= len(task.classes) <= m.many)]
-    assert len(fit) == {2: 7, 3: 4, 0: 3}[len(task.classes or ())]
-    for metric in fit:
-        assert (better[metric.name] > worse[metric.name]) == metric.greater

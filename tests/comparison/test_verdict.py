@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamina.comparison.statistics import METRICS, correlated_t_test, rows_needed
+from lamina.comparison.statistics import correlated_t_test, rows_needed
 from lamina.comparison.verdict import BASELINE, CALLS, Candidate, Verdict, decide
 from lamina.errors import OptionError
+from tests.comparison.metrics import METRICS
 
 WAVE = np.sin(np.arange(15) * 2.3)
 HARD = 0.01 * np.cos(np.arange(15) * 1.1)
@@ -143,7 +144,7 @@ def test_less_is_better_for_errors(name):
     found = verdict(candidate("good", 0.3, seconds=9), candidate("bad", 0.4, phase=2), metric=name)
     assert (found.call, found.best) == ("wins", "good")
     assert found.between("good", "bad").mean == pytest.approx(0.1, abs=0.001)
-    assert f"{METRICS[name].said} (lower is better) 0.30" in found.words
+    assert f"{METRICS[name].title} (lower is better) 0.30" in found.words
 
 
 def test_the_rope_of_an_error_is_a_share_of_the_best_score():

@@ -7,11 +7,13 @@ import torch
 
 from lamina.data.encoding import Input
 from lamina.data.feed import Feed
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families.attention import Attention
 from lamina.graph import Net, Plan
 from lamina.graph.layers.attention import MultiHeadAttention, Position
+from lamina.tasks import Task
+from lamina.tasks.losses import LOSSES
+from lamina.train.forward import Validation
 from lamina.train.loop import train
 from lamina.train.recipe import Recipe
 from lamina.train.step import make_step
@@ -55,7 +57,7 @@ def fit(family, inputs, blocks, target, **recipe):
     feed = Feed(blocks, target)
     net.prepare(feed.inputs)
     recipe = family.complete(Recipe(**{"threads": 1, **recipe}), rows=len(target), inputs=inputs, task=CLASSES)
-    return train(net, feed, feed, recipe=recipe, seed=0)
+    return train(net, feed, Validation(feed, CLASSES, LOSSES[recipe.loss]), recipe=recipe, seed=0)
 
 
 @pytest.mark.parametrize("inputs", [TEXT, SERIES, IMAGE, TABLE, TEXT | SERIES | IMAGE | TABLE], ids=lambda i: "-".join(i))

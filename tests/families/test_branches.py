@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from lamina.data.encoding import Input
-from lamina.data.task import Task
 from lamina.families import Convolutional
 from lamina.families.family import LEARNING_RATES
+from lamina.tasks import Task
 from lamina.train.recipe import Recipe
 
 GIVEN = {

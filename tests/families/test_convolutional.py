@@ -8,13 +8,14 @@ from sklearn.datasets import load_digits
 
 from lamina.data.encoding import Input
 from lamina.data.feed import Feed
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families import make_family
 from lamina.families.convolutional import LENET_TABLE, Convolutional
 from lamina.graph import Net, Plan
 from lamina.graph.layers.convolution import RadialBasis
-from lamina.train.metrics import validation_scores
+from lamina.tasks import Classification, Regression, Task
+from lamina.tasks.losses import LOSSES
+from lamina.train.forward import Validation
 from lamina.train.recipe import Recipe
 from lamina.train.step import make_step
 
@@ -63,10 +64,10 @@ def test_lenet5_has_the_sizes_of_the_paper():
 
 def test_the_printed_lenet5_learns_by_the_loss_of_the_paper_and_tells_classes_only():
     family = Convolutional(design="lenet5_1998").check()
-    two, values = Task("classification", ("y",), ("a", "b")), Task("regression", ("y", "z"))
+    two, values = Classification(("y",), classes=("a", "b"), dtype="String"), Regression(("y", "z"))
     recipe = family.complete(Recipe(), rows=100, inputs=image(), task=two)
     assert recipe.loss == "maximum_a_posteriori"
-    assert family.graph(image(), two.output_size(recipe.loss)).nodes["head"] == RadialBasis(2)
+    assert family.graph(image(), two.head(recipe.loss)).nodes["head"] == RadialBasis(2)
     assert family.complete(Recipe(loss="cross_entropy"), rows=100, inputs=image(), task=two).loss == "cross_entropy"
     assert Convolutional(design="lenet5").complete(Recipe(), rows=100, inputs=image(), task=two).loss == "binary_cross_entropy"
     with pytest.raises(OptionError, match="not in several values; take 'lenet5'"):
@@ -183,7 +184,8 @@ def test_each_design_learns_digits(design):
     for epoch in range(3):
         rate = 3e-3 if design == "lenet5_1998" else 8e-3  # distances are large, and so are their gradients
         steps.run_epoch(torch.randperm(cut, generator=generator), [rate * (1 - epoch / 3)] * 30)
-    found = validation_scores(net, Feed(held, digits.target[cut:]), "cross_entropy")
+    task = Classification(("y",), classes=tuple(range(10)), dtype="Int64")
+    found = Validation(Feed(held, digits.target[cut:]), task, LOSSES["cross_entropy"]).scores(net)
     assert found["accuracy"] > 0.6
 
 

@@ -9,7 +9,6 @@ import pytest
 import lamina
 from lamina.data.encoding import Input
 from lamina.data.schema import Column, Schema
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families import (
     FAMILIES,
@@ -24,6 +23,7 @@ from lamina.families import (
 )
 from lamina.families.family import LEARNING_RATES
 from lamina.graph.plan import Plan
+from lamina.tasks import Task
 from lamina.train.recipe import Recipe
 
 INPUTS = {
@@ -179,7 +179,7 @@ def test_nothing_is_left_to_decide_in_a_completed_recipe(name, kind, task):
             assert [key for key, value in recipe.to_json().items() if value == "auto"] == ["step_mode"]
             assert recipe.check() is recipe
             assert 1 <= recipe.batch_size <= rows
-            assert recipe.loss == TASKS[task].default_loss
+            assert recipe.loss == TASKS[task].losses[0].name
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -8,15 +8,15 @@ import torch
 
 from lamina.data.encoding import Input
 from lamina.data.feed import Feed
-from lamina.data.task import Task
 from lamina.errors import GraphError, OptionError
 from lamina.families.hierarchical import MOST_STEPS, Hierarchical
 from lamina.graph import Net, Plan
+from lamina.tasks import Classification
 from lamina.train.recipe import Recipe
 from lamina.train.schedules import make_schedule
 from lamina.train.step import make_step
 
-TASK = Task("classification", ("y",), classes=("a", "b", "c"))
+TASK = Classification(("y",), dtype="String", classes=("a", "b", "c"))
 SMALL = {"width": 8, "token_size": 4}
 
 

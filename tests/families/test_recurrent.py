@@ -5,11 +5,11 @@ import pytest
 
 import lamina
 from lamina.data.encoding import Input
-from lamina.data.task import Task
 from lamina.errors import OptionError
 from lamina.families import Recurrent
 from lamina.graph import Net, Plan
 from lamina.graph.layers.recurrent import Ends, Loop
+from lamina.tasks import Classification
 from lamina.train.recipe import Recipe
 
 SERIES = {
@@ -71,7 +71,7 @@ def test_indirect_recurrence_goes_through_the_next_layer():
 
 
 def test_gradients_are_clamped_unless_said_otherwise():
-    task = Task(("y",), "classification", ("a", "b"))
+    task = Classification(("y",), classes=("a", "b"), dtype="String")
     recipe = Recurrent().complete(Recipe(), rows=270, inputs=SERIES, task=task)
     assert (recipe.clip_value, recipe.batch_size, recipe.epochs) == (1.0, 16, 200)
     assert Recurrent().complete(Recipe(), rows=3_000, inputs=SERIES, task=task).epochs == 133

@@ -276,7 +276,7 @@ def test_colour_images_get_a_wider_network_on_a_gpu():
 
 
 def test_and_learns_for_longer(monkeypatch):
-    from lamina.data.task import Task
+    from lamina.tasks import Task
 
     task = Task.infer(pl.DataFrame({"y": ["a", "b"] * 5}), ["y"])
     inputs = {"image": Input((32, 32, 3), ("picture",), kind="image")}

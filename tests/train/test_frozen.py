@@ -17,15 +17,18 @@ from lamina.graph import Dense, Dropout, Graph, Net, Norm, Plan
 from lamina.graph.layers import Flatten, GlobalPool, Join, pretrained
 from lamina.graph.layers.pretrained import Normalise, Pretrained, register
 from lamina.learn import Settings, learn
+from lamina.tasks import Classification
+from lamina.tasks.losses import LOSSES
 from lamina.train import frozen
+from lamina.train.forward import Validation
 from lamina.train.frozen import compute_frozen, frozen_layers
-from lamina.train.metrics import validation_scores
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.step import make_step
 from lamina.trust.trust import Trust
 
 ROWS = 40
+TASK = Classification(("y",), classes=(0, 1), dtype="Int64")
 
 
 class Backbone(nn.Module):
@@ -98,7 +101,7 @@ def test_the_weights_are_those_of_training_with_the_part_in_every_step():
     weights = trained(kept, rows)
     torch.testing.assert_close(weights, trained(plain, feed()), rtol=0, atol=1e-6)
     assert not torch.equal(weights, Net(Plan(drawn()), seed=0).get_parameter("head.weight"))
-    with_part, without = (validation_scores(kept, rows, "cross_entropy") for rows in (feed(), rows))
+    with_part, without = (Validation(rows, TASK, LOSSES["cross_entropy"]).scores(kept) for rows in (feed(), rows))
     assert without == pytest.approx(with_part, abs=1e-9)
 
 
@@ -209,8 +212,8 @@ def test_what_is_kept_for_trust_is_what_the_model_says_of_the_table(target):
     features, _ = model.schema.check(held)
     expected = np.sort(model.trust.novelty.score(model.seen(features, None)))
     np.testing.assert_allclose(model.trust.novelty.held, expected, rtol=1e-4)
-    said, truth, spread = model.said(held), model.task.encode(held), model.spread(features)
-    again = Trust().with_answers(said, truth, spread=spread)
+    said, spread = model.said(held), model.spread(features)
+    again = Trust().judging(model.task.judge, said, model.task.encode(held), features=features, spread=spread)
     name = "sets" if target == "label" else "intervals"
     np.testing.assert_allclose(getattr(model.trust, name).scores, getattr(again, name).scores, rtol=1e-4)
 

@@ -121,6 +121,6 @@ def test_the_finder_takes_a_rate_that_learns(optimizer, low, high):
 
 def test_the_finder_refuses_infinite_data():
     net, feed = _task()
-    feed.target[:] = math.inf
+    feed.targets["target"][:] = math.inf
     with pytest.raises(TrainingError, match="not finite at the smallest learning rate"):
         find_learning_rate(net, feed, Recipe(loss="mse", batch_size=32))

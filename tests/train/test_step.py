@@ -16,7 +16,10 @@ from lamina.graph.layers import Dense
 from lamina.graph.layers.convolution import Pixels
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
+from lamina.tasks import Classification
+from lamina.tasks.losses import CROSS_ENTROPY
 from lamina.train.augment import Augment
+from lamina.train.forward import Validation
 from lamina.train.loop import train
 from lamina.train.recipe import Recipe
 from lamina.train.step import TRACE_AFTER, make_step
@@ -251,7 +254,7 @@ def test_a_plain_loop_learns_the_same():
         total = 0.0
         for rows in torch.randperm(ROWS).split(BATCH):
             optimizer.zero_grad()
-            loss = F.cross_entropy(net({"numbers": feed.inputs["numbers"][rows]}), feed.target[rows])
+            loss = F.cross_entropy(net({"numbers": feed.inputs["numbers"][rows]}), feed.targets["target"][rows])
             loss.backward()
             optimizer.step()
             total += loss.item() * len(rows)
@@ -335,7 +338,7 @@ def test_a_part_of_an_epoch_can_be_gone_on_with():
 def test_the_loss_is_the_mean_over_rows():
     net, feed = _make("plain"), _feed()
     with torch.no_grad():
-        expected = F.cross_entropy(net(feed.inputs), feed.target).item()
+        expected = F.cross_entropy(net(feed.inputs), feed.targets["target"]).item()
     trainer = make_step(net, feed, Recipe(loss="cross_entropy", batch_size=BATCH, step_mode="traced"))
     assert trainer.run_epoch(torch.arange(ROWS), [0.0] * 6) == pytest.approx(expected, rel=1e-5)
 
@@ -463,11 +466,13 @@ def test_images_are_changed_to_learn_from_never_to_validate():
     g.output("y", after="head")
     net, seen = Net(Plan(g), seed=0), {True: [], False: []}
     net.register_forward_pre_hook(lambda module, args: seen[module.training].append(args[0]["image"].clone()))
-    feeds = [Feed({"image": feed.inputs["image"]}, feed.target) for feed in (_images(12), _images(8))]
+    feeds = [Feed({"image": feed.inputs["image"]}, feed.targets["target"]) for feed in (_images(12), _images(8))]
     before = [feed.inputs["image"].clone() for feed in feeds]
     decided = {"loss": "cross_entropy", "epochs": 3, "batch_size": 12, "schedule": "constant", "patience": None}
     decided |= {"learning_rate": 1e-3, "weight_decay": 0.0, "clip_value": None, "precision": "float32"}
-    train(net, *feeds, recipe=Recipe(augment=("erase",), step_mode="eager", **decided), seed=0)
+    task = Classification(("y",), classes=("a", "b", "c"), dtype="String")
+    validation = Validation(feeds[1], task, CROSS_ENTROPY)
+    train(net, feeds[0], validation, recipe=Recipe(augment=("erase",), step_mode="eager", **decided), seed=0)
     assert [torch.equal(feed.inputs["image"], images) for feed, images in zip(feeds, before, strict=True)] == [True, True]
     learnt = [images for images in seen[True] if len(images) == 12]
     assert len(learnt) >= 3

@@ -292,9 +292,10 @@ def test_the_background_is_a_few_rows_of_plain_columns():
     assert background(wide, Schema.infer(wide)) is None
 
 
-def test_rows_without_an_answer_are_passed_over():
-    said = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
-    sets = Trust().with_answers(said, np.array([0, 0, 1])).sets
-    assert sets is not None
-    assert len(sets.scores) == 2
-    assert Trust().with_answers(said[1:2], np.array([0])).words() == "nothing, as no rows were left to validate"
+def test_rows_without_a_prediction_are_passed_over():
+    def judged(outputs, codes):
+        return Trust().judging("classes", outputs, {"target": np.array(codes)}, features=pl.DataFrame())
+
+    outputs = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
+    assert len(judged(outputs, [0, 0, 1]).sets.scores) == 2
+    assert judged(outputs[1:2], [0]).words() == "nothing, as no rows were left to validate"

@@ -42,7 +42,7 @@ class BoostingFamily(ClassicalFamily):
     vocabulary: int = option(1_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
 
     def fit(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
-        if how.task.classes is not None and len(np.unique(rows.target)) < 2:
+        if rows.classes and len(np.unique(rows.target)) < 2:
             return Constant().fit(rows, held, how)
         return self.boost(rows, held, how)
 
@@ -81,7 +81,7 @@ class Boosting(BoostingFamily):
         tasks, grown = problems(rows, held), []
         with threadpool_limits(how.threads, user_api="openmp"):
             for target, target_held, usable in tasks:
-                grower = self._grower(sizes, how)
+                grower = self._grower(sizes, rows, how)
                 known: dict[str, Any] = {}
                 if not usable.any():
                     grower.set_params(early_stopping=False, max_iter=min(self.rounds, UNWATCHED))
@@ -91,12 +91,12 @@ class Boosting(BoostingFamily):
                 grower.fit(X, target, sample_weight=rows.weight, **known)
                 grown.append(grower)
                 how.tell(len(grown) / len(tasks))
-            return Grove.gather(grown, X, sizes, len(how.task.classes or ()))
+            return Grove.gather(grown, X, sizes, rows.classes)
 
-    def _grower(self, sizes: tuple[int, ...], how: Fitting) -> Any:
+    def _grower(self, sizes: tuple[int, ...], rows: Rows, how: Fitting) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        maker = HistGradientBoostingRegressor if how.task.classes is None else HistGradientBoostingClassifier
+        maker = HistGradientBoostingClassifier if rows.classes else HistGradientBoostingRegressor
         return maker(
             max_iter=self.rounds,
             learning_rate=self.learning_rate,
@@ -121,7 +121,7 @@ def problems(rows: Rows, held: Rows) -> list[tuple[np.ndarray, np.ndarray, np.nd
 
 
 @dataclass(frozen=True)
-class Grove:
+class Grove(Predictor):
     """The predictor of boosted trees: each adds the answer of a leaf to one output.
 
     Attributes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lamina.data.encoding import Encoding
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
+from lamina.families.predictor import Predictor
 
 if TYPE_CHECKING:
     import torch
@@ -36,14 +37,14 @@ class Constant(ClassicalFamily):
 
     def fit(self, rows: Rows, held: Rows, how: Fitting) -> Same:
         weight = None if rows.weight is None or not rows.weight.any() else rows.weight
-        if how.task.classes is None:
+        if not rows.classes:
             return Same(np.average(rows.target.astype(np.float64), axis=0, weights=weight))
-        counts = np.bincount(rows.target, weight, minlength=len(how.task.classes))
+        counts = np.bincount(rows.target, weight, minlength=rows.classes)
         return Same(counts / counts.sum())
 
 
 @dataclass(frozen=True)
-class Same:
+class Same(Predictor):
     """The predictor that always says the same.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lamina.data.encoding import Encoding, Input
-from lamina.data.task import Task
 from lamina.families.family import TABLE, Family
 from lamina.families.predictor import Predictor
 from lamina.options import option
+from lamina.tasks.task import Learnable
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Rows:
         blocks: As the encoder gives them.
         inputs: What the blocks are.
         target: Class codes int64 (N,), or standardised values float32 (N, K).
+        classes: How many classes there are, 0 for values.
         weight: How much each row counts (N,); None when all count the same.
         group: Rows of one number are alike in more than their columns say: where a choice is tried on rows that were not learnt
             from, none of these may have been (N,). None where each row stands for itself.
@@ -31,11 +33,22 @@ class Rows:
     blocks: Mapping[str, Any]
     inputs: Mapping[str, Input]
     target: np.ndarray
+    classes: int
     weight: np.ndarray | None = None
     group: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def learning(self, what: Learnable) -> Rows:
+        """These rows with the target of one learner, without those where it is not known."""
+        rows = dataclasses.replace(self, target=what.values, classes=what.classes)
+        return rows if what.known is None or what.known.all() else rows._some(np.flatnonzero(what.known))
+
+    def _some(self, rows: np.ndarray) -> Rows:
+        blocks = {name: block[rows] for name, block in self.blocks.items()}
+        parts = (None if part is None else part[rows] for part in (self.weight, self.group))
+        return Rows(blocks, self.inputs, self.target[rows], self.classes, *parts)
 
 
 @dataclass(frozen=True)
@@ -43,13 +56,11 @@ class Fitting:
     """What else a fit has to know.
 
     Attributes:
-        task: What is asked.
         seed: Everything random follows from it.
         threads: Processor cores that it may use.
         tell: Called with how much of the work is done, from 0 to 1.
     """
 
-    task: Task
     seed: int
     threads: int
     tell: Callable[[float], None] = lambda done: None

@@ -60,7 +60,7 @@ class ForeignFamily(BoostingFamily):
     def boost(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
         module = library(str(self.needs))
         X, X_held, sizes = coded(rows.blocks), coded(held.blocks), cardinalities(rows.inputs)
-        known = np.unique(rows.target) if how.task.classes is not None else np.empty(0, dtype=np.int64)
+        known = np.unique(rows.target) if rows.classes else np.empty(0, dtype=np.int64)
         tasks, raw = problems(rows, held), []
         for target, target_held, usable in tasks:
             if len(known):
@@ -71,7 +71,7 @@ class ForeignFamily(BoostingFamily):
             rounds = self.rounds if watched else min(self.rounds, UNWATCHED)
             raw.append(np.frombuffer(bytearray(self.grow(module, part, rounds, how)), dtype=np.uint8))
             how.tell(len(raw) / len(tasks))
-        return self.predictor(tuple(raw), len(sizes), len(how.task.classes or ()), tuple(known.tolist()))
+        return self.predictor(tuple(raw), len(sizes), rows.classes, tuple(known.tolist()))
 
     @abstractmethod
     def grow(self, module: Any, part: Part, rounds: int, how: Fitting) -> bytes:
@@ -79,7 +79,7 @@ class ForeignFamily(BoostingFamily):
 
 
 @dataclass(frozen=True)
-class Foreign:
+class Foreign(Predictor):
     """Base of the predictors that another library answers for.
 
     Attributes:

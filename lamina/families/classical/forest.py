@@ -16,6 +16,7 @@ import numpy as np
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.classical.matrix import all_classes, columns, ordered
 from lamina.families.classical.trees import Trees
+from lamina.families.predictor import Predictor
 from lamina.options import option
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Forest(ClassicalFamily):
 
     def fit(self, rows: Rows, held: Rows, how: Fitting) -> Grown:
         X = ordered(rows.blocks)
-        grower = self._grower(X, how)
+        grower = self._grower(X, rows, how)
         y = rows.target.reshape(-1) if rows.target.size == len(X) else rows.target
         grown, began = 0, time.monotonic()
         with warnings.catch_warnings():
@@ -87,8 +88,8 @@ class Forest(ClassicalFamily):
                 how.tell(grown / self.trees)
         return Grown.gather(grower, X, rows, how, mode=self.vote == "mode")
 
-    def _grower(self, X: np.ndarray, how: Fitting) -> Any:
-        classes = how.task.kind == "classification"
+    def _grower(self, X: np.ndarray, rows: Rows, how: Fitting) -> Any:
+        classes = rows.classes > 0
         ensemble, fast = _ensemble(X, values=not classes, trees=self.trees)
         maker = ensemble.RandomForestClassifier if classes else ensemble.RandomForestRegressor
         return maker(
@@ -130,7 +131,7 @@ def _ensemble(X: np.ndarray, *, values: bool, trees: int) -> tuple[Any, bool]:
 
 
 @dataclass(frozen=True)
-class Grown:
+class Grown(Predictor):
     """The predictor of a forest.
 
     Attributes:
@@ -156,29 +157,31 @@ class Grown:
     @classmethod
     def gather(cls, grower: Any, X: np.ndarray, rows: Rows, how: Fitting, *, mode: bool) -> Self:
         """From what scikit-learn grew."""
-        classes = None if how.task.classes is None else len(how.task.classes)
         grown = [estimator.tree_ for estimator in grower.estimators_]
         trees = Trees.gather(grown, X.shape[1])
         value = np.concatenate([tree.value.reshape(tree.node_count, -1)[tree.children_left < 0] for tree in grown])
-        if classes is None:
+        if not rows.classes:
             said = grower.oob_prediction_.reshape(len(X), -1)
         else:
-            value = all_classes(value, grower.classes_, classes)
+            value = all_classes(value, grower.classes_, rows.classes)
             value /= value.sum(1, keepdims=True)
-            said = all_classes(grower.oob_decision_function_, grower.classes_, classes)
+            said = all_classes(grower.oob_decision_function_, grower.classes_, rows.classes)
             with np.errstate(invalid="ignore"):
                 said /= said.sum(1, keepdims=True)  # NaN for rows that all trees had
         importance: dict[str, float] = {}
         for name, share in zip(columns(rows.inputs), grower.feature_importances_, strict=True):
             importance[name] = importance.get(name, 0.0) + float(share)
         found = cls(trees, value.astype(np.float32), np.empty((0, 0), np.float32), mode, importance, said)
-        return found if classes is not None else found._with_drawn(grower, X, rows, how)
+        return found if rows.classes else found._with_drawn(grower, X, rows, how)
 
     def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         import torch
 
         said = self.trees.sums(ordered(blocks), self._values, threads=torch.get_num_threads()).astype(np.float64)
         return said / (len(self.trees) if len(self.drawn) else said.sum(1, keepdims=True))
+
+    def feature_importance(self) -> Mapping[str, float]:
+        return self.importance
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
         """How far apart the values are that training rows had where this row comes to: half of the middle 80 %; (N, K).

@@ -59,7 +59,7 @@ class Linear(ClassicalFamily):
     )
 
     def fit(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
-        if how.task.classes is not None and len(np.unique(rows.target)) < 2:
+        if rows.classes and len(np.unique(rows.target)) < 2:
             return Constant().fit(rows, held, how)
         levels = cardinalities(rows.inputs)
         X = one_hot(rows.blocks, levels)
@@ -69,9 +69,9 @@ class Linear(ClassicalFamily):
             warnings.simplefilter("ignore")  # a fit that ends before the last digit answers as well
             learner.fit(X, rows.target, sample_weight=rows.weight)
         how.tell(1.0)
-        known = tuple(learner.classes_.tolist()) if how.task.classes is not None else ()
+        known = tuple(learner.classes_.tolist()) if rows.classes else ()
         weights = np.ascontiguousarray(learner.coef_.reshape(-1, X.shape[1]).T)
-        return Weights(weights, np.atleast_1d(learner.intercept_), levels, len(how.task.classes or ()), known, penalty)
+        return Weights(weights, np.atleast_1d(learner.intercept_), levels, rows.classes, known, penalty)
 
 
 def _learner(X: Any, target: np.ndarray, penalty: float) -> Any:
@@ -129,7 +129,7 @@ def _loss(learner: Any, X: Any, target: np.ndarray, weight: np.ndarray) -> float
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Predictor):
     """The predictor of the linear family.
 
     Attributes:

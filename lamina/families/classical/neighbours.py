@@ -66,7 +66,7 @@ class Neighbours(ClassicalFamily):
         kept = np.sort(random.permutation(counting)[: self.memory])
         weight = np.ones(len(kept)) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)[kept]
         X = _rows(rows.blocks, levels)[kept]
-        found = Remembered(X, rows.target[kept], weight, 1, levels, len(how.task.classes or ()))
+        found = Remembered(X, rows.target[kept], weight, 1, levels, rows.classes)
         group = kept if rows.group is None else rows.group[kept]
         k = found.choose(group, random, how) if self.k == "auto" else int(self.k)
         how.tell(1.0)
@@ -78,7 +78,7 @@ def _rows(blocks: Mapping[str, Any], levels: tuple[int, ...]) -> Any:
 
 
 @dataclass(frozen=True)
-class Remembered:
+class Remembered(Predictor):
     """The predictor of the nearest neighbours.
 
     Attributes:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from lamina.data.encoding import Input
-from lamina.data.task import Task
 from lamina.families.classical.family import Fitting, Rows
 
 LEVELS = (4, 6)
@@ -58,15 +57,11 @@ def make(kind: str, rows: int = 300, seed: int = 0, *, weight: np.ndarray | None
     }[kind]()
     if kind == "values":
         target = np.nan_to_num(target)
-    return Rows(found, inputs(more.get("levels", LEVELS)), target, weight)
+    return Rows(found, inputs(more.get("levels", LEVELS)), target, {"binary": 2, "classes": 5}.get(kind, 0), weight)
 
 
-def how(kind: str, seed: int = 0) -> Fitting:
-    classes = {"binary": 2, "classes": 5}.get(kind)
-    if classes:
-        return Fitting(Task("classification", ("y",), classes=tuple(range(classes))), seed, 1)
-    targets = ("y",) if kind == "value" else ("y", "z")
-    return Fitting(Task("regression", targets), seed, 1)
+def how(seed: int = 0) -> Fitting:
+    return Fitting(seed, 1)
 
 
 KINDS = ("binary", "classes", "value", "values")

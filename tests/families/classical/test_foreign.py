@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from lamina.errors import OptionError
-from lamina.families import CLASSICAL, CLASSICAL_PREDICTORS, Boosting
+from lamina.families import CLASSICAL, Boosting
 from lamina.families.classical.boosting import UNWATCHED
 from lamina.families.classical.family import Rows
+from lamina.families.predictor import PREDICTORS
 from tests.families.classical.helpers import KINDS, blocks, how, make
 
 NAMES = [name for name, family in CLASSICAL.items() if family.needs]
@@ -23,7 +24,7 @@ def name(request):
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_learns_and_a_row_has_the_same_bits_alone_in_company_and_from_a_file(name, kind):
     rows, held = make(kind, 600, missing=True), make(kind, 200, 1, missing=True)
-    found = CLASSICAL[name](rounds=60).fit(rows, held, how(kind))
+    found = CLASSICAL[name](rounds=60).fit(rows, held, how())
     new = make(kind, 200, 2, missing=True)
     said = found.said(new.blocks, 200)
     assert said.dtype == np.float64
@@ -35,7 +36,7 @@ def test_it_learns_and_a_row_has_the_same_bits_alone_in_company_and_from_a_file(
         assert (1 - ((said - new.target) ** 2).mean(0) / new.target.var(0)).min() > 0.6
     alone = [found.said({key: block[i : i + 1] for key, block in new.blocks.items()}, 1) for i in range(30)]
     assert np.array_equal(np.concatenate(alone), said[:30])
-    again = CLASSICAL_PREDICTORS[name].from_file(found.to_json(), found.tensors())
+    again = PREDICTORS[name].from_file(found.to_json(), found.tensors())
     assert np.array_equal(again.said(new.blocks, 200), said)
     assert found.said({key: block[:0] for key, block in new.blocks.items()}, 0).shape == (0, said.shape[1])
     assert found.size() == sum(len(tensor) for tensor in found.tensors().values())
@@ -43,23 +44,25 @@ def test_it_learns_and_a_row_has_the_same_bits_alone_in_company_and_from_a_file(
 
 def test_it_stops_at_the_best_round_and_without_rows_to_tell_after_a_hundred(name):
     rows, held = make("binary", 200), make("binary", 100, 1)
-    noise = Rows(rows.blocks, rows.inputs, np.random.default_rng(0).integers(0, 2, 200))
+    noise = Rows(rows.blocks, rows.inputs, np.random.default_rng(0).integers(0, 2, 200), 2)
     options = {"rounds": 400, "learning_rate": 0.3}
-    short = CLASSICAL[name](patience=5, **options).fit(noise, held, how("binary"))
-    strange = Rows(held.blocks, held.inputs, held.target, np.zeros(100))
-    long = CLASSICAL[name](**options).fit(noise, strange, how("binary"))
-    same = CLASSICAL[name](rounds=UNWATCHED, learning_rate=0.3).fit(noise, strange, how("binary"))
+    short = CLASSICAL[name](patience=5, **options).fit(noise, held, how())
+    strange = Rows(held.blocks, held.inputs, held.target, held.classes, np.zeros(100))
+    long = CLASSICAL[name](**options).fit(noise, strange, how())
+    same = CLASSICAL[name](rounds=UNWATCHED, learning_rate=0.3).fit(noise, strange, how())
     assert short.size() < long.size() == same.size()
 
 
 def test_a_handful_of_rows_only_numbers_only_categories_and_weights(name):
     rows = make("binary", 60, levels=())
-    few = Rows({key: block[:6] for key, block in rows.blocks.items()}, rows.inputs, np.arange(6) % 2)
-    assert np.isfinite(CLASSICAL[name](rounds=3).fit(few, few, how("binary")).said(blocks(3, levels=()), 3)).all()
+    few = Rows({key: block[:6] for key, block in rows.blocks.items()}, rows.inputs, np.arange(6) % 2, 2)
+    assert np.isfinite(CLASSICAL[name](rounds=3).fit(few, few, how()).said(blocks(3, levels=()), 3)).all()
     rows = make("binary", 200)
-    codes = Rows({"categories": rows.blocks["categories"]}, {"categories": rows.inputs["categories"]}, rows.target)
-    heavy = Rows(codes.blocks, codes.inputs, codes.target, np.where(codes.target == 1, 1e-6, 1.0))
-    found = CLASSICAL[name](rounds=5).fit(heavy, heavy, how("binary"))
+    codes = Rows(
+        {"categories": rows.blocks["categories"]}, {"categories": rows.inputs["categories"]}, rows.target, rows.classes
+    )
+    heavy = Rows(codes.blocks, codes.inputs, codes.target, 2, np.where(codes.target == 1, 1e-6, 1.0))
+    found = CLASSICAL[name](rounds=5).fit(heavy, heavy, how())
     assert found.said({"categories": np.array([[1, 5], [0, 0]])}, 2)[:, 1].max() < 0.5
 
 
@@ -67,7 +70,7 @@ def test_it_is_as_good_as_lamina_s_own_boosting(name):
     rows, held, new = (make("binary", 2000, seed) for seed in (0, 1, 2))
 
     def loss(family) -> float:
-        said = family.fit(rows, held, how("binary")).said(new.blocks, 2000)
+        said = family.fit(rows, held, how()).said(new.blocks, 2000)
         return -np.log(said[np.arange(2000), new.target]).mean()
 
     assert loss(CLASSICAL[name]()) < 1.15 * loss(Boosting())
@@ -78,9 +81,9 @@ def test_a_library_that_is_not_there_is_named(missing, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     match = rf"the family '{missing}' needs {missing}, which cannot be imported here \(.*\); pip install {missing}, or take"
     with pytest.raises(OptionError, match=match):
-        CLASSICAL[missing]().fit(make("binary"), make("binary"), how("binary"))
+        CLASSICAL[missing]().fit(make("binary"), make("binary"), how())
     content = {"categories": 2, "classes": 2, "known": [0, 1]}
     import torch
 
     with pytest.raises(OptionError, match=match):
-        CLASSICAL_PREDICTORS[missing].from_file(content, {"model0": torch.zeros(3, dtype=torch.uint8)})
+        PREDICTORS[missing].from_file(content, {"model0": torch.zeros(3, dtype=torch.uint8)})

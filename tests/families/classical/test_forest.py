@@ -25,7 +25,7 @@ def peer(kind: str, rows, **more):
 
 
 def grow(kind: str, rows, **options) -> Grown:
-    return Forest(**{"trees": 20, **options}).fit(rows, rows, how(kind, seed=3))
+    return Forest(**{"trees": 20, **options}).fit(rows, rows, how(3))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,7 +64,7 @@ def test_quantiles_are_those_of_a_quantile_regression_forest():
     """Meinshausen 2006, computed by hand: every training row weighs its share of the leaves that the row to answer comes to."""
     rows = make("value", 400)
     trees = 150
-    found = Forest(trees=trees, leaf=5).fit(rows, rows, how("value", seed=3))
+    found = Forest(trees=trees, leaf=5).fit(rows, rows, how(3))
     new = blocks(40, 8)
     ours = found.quantiles(new, 40, (0.1, 0.5, 0.9))[:, :, 0]
     y = rows.target[:, 0]

@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from lamina.data.leaks.rows import PLAIN, Rows
 from lamina.data.rowhash import hash_column
+from lamina.leaks.rows import PLAIN, Rows
 
 LEAST_SHARE = 0.01
 """Fewer doubles change a score by less than the choice of the folds does."""

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from lamina.data import split as module
 from lamina.data.schema import Column, Schema
-from lamina.data.split import count_doubles, split
-from lamina.data.task import Task
 from lamina.errors import DataError, OptionError
+from lamina.fitting import split as module
+from lamina.fitting.split import count_doubles, split
+from lamina.tasks import Regression, Task
 
 
 def schema_of(table, **roles):
@@ -193,7 +193,7 @@ def test_a_class_whose_rows_all_validate_is_told():
             {"side": "split", "at": "time"},
             r"2 columns .* side \(split\), at \(time\)",
         ),
-        ({"y": ["a", "b", "b"], "side": [1, 0, 0]}, {"side": "split"}, "all training rows .* one class .'b'."),
+        ({"y": ["a", "b", "b"], "side": [1, 0, 0]}, {"side": "split"}, "all training rows .* one class .y = b."),
     ],
 )
 def test_rows_that_cannot_be_split_are_refused(columns, roles, message):
@@ -204,7 +204,7 @@ def test_rows_that_cannot_be_split_are_refused(columns, roles, message):
 def test_one_row_is_refused():
     table = pl.DataFrame({"x": [1], "y": [1.0]})
     with pytest.raises(DataError, match="1 row cannot be split"):
-        split(table, schema_of(table, y="target"), Task("regression", ("y",), center=(0.0,), scale=(1.0,)))
+        split(table, schema_of(table, y="target"), Regression(("y",), center=(0.0,), scale=(1.0,)))
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.2, True, "half", float("nan")])

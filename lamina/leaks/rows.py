@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.schema import Column, Schema
-from lamina.data.task import Task
+from lamina.tasks.task import Outcome, Task
 
 PLAIN = ("number", "flag", "category", "date")
 FOLDS = 3
@@ -47,7 +47,7 @@ class Rows:
     values: pl.DataFrame
     inputs: np.ndarray
     owners: np.ndarray
-    truth: np.ndarray
+    outcomes: tuple[Outcome, ...]
     answers: np.ndarray
     seed: int
 
@@ -58,8 +58,13 @@ class Rows:
         parts = [numeric(values[column.name]) for column in columns]
         owners = np.repeat(np.arange(len(columns)), [part.shape[1] for part in parts])
         inputs = np.concatenate([np.empty((len(table), 0), dtype=np.float32), *parts], axis=1)
-        truth = task.truth(table)
-        return cls(table, schema, task, columns, values, inputs, owners, truth, _answers(task, truth), seed)
+        outcomes = task.outcomes(task.truth(table))
+        return cls(table, schema, task, columns, values, inputs, owners, outcomes, _answers(outcomes), seed)
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0 where quantities are predicted."""
+        return sum(len(outcome.labels or ()) for outcome in self.outcomes)
 
     def without(self, *names: str) -> np.ndarray:
         """The inputs of all features but these."""
@@ -138,9 +143,13 @@ def words(name: str) -> list[str]:
     return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
-def _answers(task: Task, truth: np.ndarray) -> np.ndarray:
-    if task.classes is None:
-        ranks = [pl.Series(values).rank().to_numpy() / len(truth) for values in truth.reshape(len(truth), -1).T]
-        return np.stack(ranks, axis=1)
-    frequent = np.argsort(-np.bincount(truth, minlength=len(task.classes)), kind="stable")[:_MOST_CLASSES]
-    return (truth[:, None] == frequent).astype(np.float64)
+def _answers(outcomes: tuple[Outcome, ...]) -> np.ndarray:
+    parts = []
+    for outcome in outcomes:
+        if outcome.labels is None:
+            parts.append(pl.Series(outcome.values).rank().to_numpy()[:, None] / len(outcome.values))
+            continue
+        counts = np.bincount(outcome.values[outcome.values >= 0], minlength=len(outcome.labels))
+        frequent = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+        parts.append((outcome.values[:, None] == frequent).astype(np.float64))
+    return np.concatenate(parts, axis=1)

@@ -23,11 +23,11 @@ from typing import Any
 
 import polars as pl
 
-from lamina.data.leaks import answers, doubles, folds
-from lamina.data.leaks.rows import Rows
 from lamina.data.schema import Schema
-from lamina.data.task import Task
 from lamina.errors import DataError
+from lamina.leaks import answers, doubles, folds
+from lamina.leaks.rows import Rows
+from lamina.tasks.task import Task
 
 KINDS = ("duplicates", "group", "time", "target copy", "after the fact")
 

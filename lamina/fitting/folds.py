@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from lamina.data.schema import Schema
-from lamina.data.split import ROLES, fixed, group_numbers, times
-from lamina.data.task import Task, count_rows
 from lamina.errors import DataError, OptionError
+from lamina.fitting.split import ROLES, fixed, group_numbers, times
+from lamina.tasks.target import count_rows
+from lamina.tasks.task import Outcome, Task
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
     if len(by) > 1:
         given = ", ".join(f"{column.name} ({column.role})" for column in by)
         raise DataError(f"{len(by)} columns say how to split: {given}; keep one of them and give the others the role 'ignored'")
-    codes = task.encode(table) if task.classes is not None else None
+    codes, outcomes = task.strata(table), task.outcomes(task.truth(table))
     notes: list[str] = []
     if by and by[0].role == "split":
         pairs, how = [_said(table[by[0].name])], f"as the column {by[0].name} says, so there is one fold"
@@ -79,9 +80,9 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
             f", each {by[0].name} wholly on one side" if by else ", class by class" * (codes is not None)
         )
         how += f", {repeats} times" if repeats > 1 else ""
-    _check_targets(table, task, pairs)
-    if codes is not None:
-        notes += _rare(codes, task, pairs)
+    _check_targets(table, outcomes, pairs)
+    for outcome in outcomes:
+        notes += _rare(outcome, pairs)
     train, test = zip(*((np.sort(train), np.sort(test)) for train, test in pairs), strict=True)
     return Folds(train, test, how, tuple(notes))
 
@@ -172,11 +173,13 @@ def _said(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(~held & ~unused), np.flatnonzero(held)
 
 
-def _rare(codes: np.ndarray, task: Task, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:
+def _rare(outcome: Outcome, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:
     """Classes that some fold cannot learn, or none can be asked about."""
-    notes, classes = [], task.classes or ()
+    notes, classes, codes = [], outcome.labels or (), outcome.values
+    if not classes:
+        return notes
     for name, parts in (("learnt from", [train for train, _ in pairs]), ("asked about", [test for _, test in pairs])):
-        absent = np.sum([np.bincount(codes[part], minlength=len(classes)) == 0 for part in parts], axis=0)
+        absent = np.sum([np.bincount(codes[part][codes[part] >= 0], minlength=len(classes)) == 0 for part in parts], axis=0)
         short = np.flatnonzero(absent)
         if len(short):
             shown = ", ".join(repr(classes[code]) for code in short[:3]) + (", ..." if len(short) > 3 else "")
@@ -186,16 +189,17 @@ def _rare(codes: np.ndarray, task: Task, pairs: list[tuple[np.ndarray, np.ndarra
     return notes
 
 
-def _check_targets(table: pl.DataFrame, task: Task, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """In each fold the rows to learn from must differ in the target."""
-    truth = task.truth(table).reshape(len(table), -1)
-    for name, values in zip(task.targets, truth.T, strict=True):
-        for number, (train, _) in enumerate(pairs, 1):
-            if (values[train] != values[train[0]]).any():
-                continue
-            others = int((values != values[train[0]]).sum())
-            raise DataError(
-                f"fold {number} of {len(pairs)} would learn only from rows where {name!r} is {table[name][int(train[0])]!r}: "
-                f"{count_rows(others)} of {len(table):,} {'has' if others == 1 else 'have'} another value; give more of these, "
-                "or split another way"
-            )
+def _check_targets(table: pl.DataFrame, outcomes: tuple[Outcome, ...], pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """In each fold some outcome of the rows to learn from must differ, and every quantity."""
+    for number, (train, _) in enumerate(pairs, 1):
+        alike = [outcome for outcome in outcomes if (outcome.values[train] == outcome.values[train[0]]).all()]
+        if not alike or (len(alike) < len(outcomes) and all(outcome.labels is not None for outcome in alike)):
+            continue
+        name, values = alike[0].target, alike[0].values
+        others = int((values != values[train[0]]).sum())
+        shown = table[name][int(train[0])] if name in table.columns else alike[0].named(int(values[train[0]]))
+        raise DataError(
+            f"fold {number} of {len(pairs)} would learn only from rows where {name!r} is {shown!r}: "
+            f"{count_rows(others)} of {len(table):,} {'has' if others == 1 else 'have'} another value; give more of these, "
+            "or split another way"
+        )

@@ -13,8 +13,9 @@ import polars as pl
 
 from lamina.data.rowhash import hash_rows
 from lamina.data.schema import Schema
-from lamina.data.task import Task, count_rows
 from lamina.errors import DataError, OptionError
+from lamina.tasks.target import count_rows
+from lamina.tasks.task import Outcome, Task
 
 TRAIN_WORDS = ("train", "training", "fit", "false", "0", "0.0")
 VALIDATION_WORDS = ("valid", "validation", "val", "dev", "true", "1", "1.0")
@@ -44,7 +45,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     in the notes.
 
     Args:
-        table: Rows whose target is known (see :func:`lamina.data.task.usable_rows`), with the columns of all roles.
+        table: Rows whose target is known (see :meth:`lamina.tasks.Task.usable_rows`), with the columns of all roles.
         schema: Says by its roles how to split. At most one column may have the role split, group or time.
         task: A classification is split class by class, in proportion, with at least one training row in each.
         validation: Share of rows that validate. A split column overrules it.
@@ -76,9 +77,9 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     notes: list[str] = []
     unused = np.zeros(len(table), dtype=bool)
     if not by:
-        codes = task.encode(table) if task.kind == "classification" else np.zeros(len(table), dtype=np.int64)
-        held = _random(codes, validation, generator)
-        how = "at random, class by class" if task.kind == "classification" else "at random"
+        strata = task.strata(table)
+        held = _random(np.zeros(len(table), dtype=np.int64) if strata is None else strata, validation, generator)
+        how = "at random" if strata is None else "at random, class by class"
     else:
         column = table[by[0].name]
         if column.dtype.is_float():
@@ -95,7 +96,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
             held = _latest(column, validation, notes)
             how = f"by time, the latest {column.name} validates"
     train = ~held & ~unused
-    _check_classes(table, task, train, notes)
+    check_outcomes(task.outcomes(task.truth(table)), train, notes)
     rows = np.flatnonzero(train), np.flatnonzero(held)
     doubles = count_doubles(table, schema, *rows)
     if doubles:
@@ -239,15 +240,26 @@ def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return held, test
 
 
-def _check_classes(table: pl.DataFrame, task: Task, train: np.ndarray, notes: list[str]) -> None:
-    """Rows chosen by group, time or column may leave a class without training rows."""
-    if task.classes is None:
-        return
-    present = np.bincount(task.encode(table)[train], minlength=len(task.classes)) > 0
-    absent = [repr(label) for label, there in zip(task.classes, present, strict=True) if not there]
-    if present.sum() < 2:
-        only = task.classes[int(present.argmax())]
-        raise DataError(f"all training rows of this split are of one class ({only!r}); split another way or with another seed")
-    if absent:
-        which, it = (f"class {absent[0]} has", "it") if len(absent) == 1 else (f"classes {', '.join(absent[:5])} have", "they")
-        notes.append(f"{which} no training row in this split, so {it} cannot be learnt")
+def check_outcomes(outcomes: tuple[Outcome, ...], train: np.ndarray, notes: list[str]) -> None:
+    """Rows chosen by group, time or column may leave a class without training rows.
+
+    Raises:
+        DataError: There is nothing to learn: all training rows are of one class.
+    """
+    classes = [outcome for outcome in outcomes if outcome.labels is not None]
+    alone = []
+    for outcome in classes:
+        labels, known = outcome.labels or (), outcome.values[train]
+        present = np.bincount(known[known >= 0], minlength=len(labels)) > 0
+        if present.sum() < 2:
+            alone.append(outcome.named(int(present.argmax())))
+        absent = [repr(label) for label, there in zip(labels, present, strict=True) if not there]
+        if absent:
+            which, it = (
+                (f"class {absent[0]} has", "it") if len(absent) == 1 else (f"classes {', '.join(absent[:5])} have", "they")
+            )
+            notes.append(f"{which} no training row in this split, so {it} cannot be learnt")
+    if alone and len(alone) == len(outcomes):
+        raise DataError(
+            f"all training rows of this split are of one class ({alone[0]}); split another way or with another seed"
+        )

@@ -7,7 +7,16 @@ import torch
 from torch.nn import functional as F
 
 from lamina.errors import OptionError
-from lamina.train.losses import NO_CLASS, binary_cross_entropy, cross_entropy, huber, make_loss, maximum_a_posteriori, mse
+from lamina.tasks.losses import (
+    CROSS_ENTROPY,
+    NO_CLASS,
+    binary_cross_entropy,
+    cross_entropy,
+    find_loss,
+    huber,
+    maximum_a_posteriori,
+    mse,
+)
 
 N, MEMBERS, K = 6, 3, 4
 CASES = {
@@ -85,7 +94,7 @@ def test_one_logit_is_two():
 
 
 def test_by_name():
-    assert make_loss("cross_entropy") is cross_entropy
-    assert make_loss("huber", huber_delta=2.0)(torch.tensor([[5.0]]), torch.tensor([[0.0]]), None).item() == 8
+    assert find_loss("cross_entropy") is CROSS_ENTROPY
+    assert find_loss("huber", huber_delta=2.0)(torch.tensor([[5.0]]), {"target": torch.tensor([[0.0]])}).item() == 8
     with pytest.raises(OptionError, match="loss is 'hinge', expected one of cross_entropy"):
-        make_loss("hinge")
+        find_loss("hinge")

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from scipy.stats import t as student
 
-from lamina.data.leaks.rows import FOLDS, SAMPLE, Rows, foretell, losses, random_folds, stands_for, words
 from lamina.data.schema import Column
+from lamina.leaks.rows import FOLDS, SAMPLE, Rows, foretell, losses, random_folds, stands_for, words
 
 GAP = 0.05
 """Least that random folds look better by, as a share of what there is to explain."""
@@ -125,7 +125,7 @@ def _alike(rows: Rows, name: str, answers: np.ndarray, member: np.ndarray) -> st
     order = np.argsort(member, kind="stable")
     same = np.diff(member[order]) == 0
     one, two = answers[order[:-1][same]], answers[order[1:][same]]
-    if rows.task.classes is None:
+    if not rows.classes:
         correlation = ((one - answers.mean(axis=0)) * (two - answers.mean(axis=0))).mean() / answers.var(axis=0).mean()
         return f"the answers of two rows of one {name} correlate with {correlation:.2f}"
     share, chance = (one * two).sum(axis=1).mean(), (answers.mean(axis=0) ** 2).sum()

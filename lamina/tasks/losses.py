@@ -1,13 +1,15 @@
 """What training minimises, for plain networks and for ensembles inside one network.
 
-Every loss is ``loss(outputs, target, weight) -> scalar``. With outputs of shape ``(N, k, K)`` each of the ``k`` members
-is trained on its own: the loss is the mean over members of each member's loss, not the loss of their mean
+A :class:`Loss` is ``loss(outputs, targets, weight) -> scalar``; ``targets`` are the target blocks of the task by name. It also
+says how many outputs a network has for it, and how outputs become predictions. With outputs of shape ``(N, k, K)`` each of the
+``k`` members is trained on its own: the loss is the mean over members of each member's loss, not the loss of their mean
 (TabM, https://arxiv.org/abs/2410.24210, section 3.2). With weights it is ``sum(w * l) / sum(w)`` over the rows of the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,10 +17,48 @@ from torch.nn import functional as F
 
 from lamina.errors import OptionError
 
-Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+TARGET = "target"
+"""The block of a task's targets that every task has."""
+KNOWN = "known"
+"""The block that says which labels of a row are known, where some may be missing."""
+
+Targets = Mapping[str, Tensor]
 
 NO_CLASS = -3.0
 """The logit of no class at all in :func:`maximum_a_posteriori`, ``-j`` of the paper, which gives no number."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss, with the outputs that it needs and what they mean.
+
+    Attributes:
+        name: As a recipe and a model file spell it.
+        compute: ``compute(outputs, targets, weight) -> scalar``.
+        activation: Outputs to probabilities or values, in float64; the last axis may become longer.
+        single: One output stands for two classes.
+    """
+
+    name: str
+    compute: Callable[[Tensor, Targets, Tensor | None], Tensor]
+    activation: Callable[[Tensor], Tensor]
+    single: bool = False
+
+    def __call__(self, outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
+        return self.compute(outputs, targets, weight)
+
+    def units(self, size: int) -> int:
+        """How many outputs a network has for so many classes, labels or values."""
+        return 1 if self.single else size
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Probabilities (N, classes), label probabilities (N, labels) or standardised values (N, K), float64.
+
+        The members of an ensemble inside the network, outputs (N, members, K), are averaged: the mean of their probabilities or
+        values.
+        """
+        found = self.activation(outputs.double())
+        return found.mean(1) if found.ndim == 3 else found
 
 
 def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -114,7 +154,7 @@ def mse(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor
     return _weighted(F.mse_loss(outputs, target, reduction="none"), weight)
 
 
-def huber(delta: float) -> Loss:
+def huber(delta: float) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     """Huber's loss: square near the target, a line beyond ``delta``, so that outliers pull with bounded force.
 
     ``l = d^2 / 2`` where ``|d| <= delta``, else ``delta * (|d| - delta / 2)`` (Huber 1964, Ann. Math. Statist. 35, 73).
@@ -139,22 +179,83 @@ def huber(delta: float) -> Loss:
     return loss
 
 
-def make_loss(name: str, *, huber_delta: float = 1.0) -> Loss:
+def label_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of each label, the mean over the labels that are known: the loss of several yes/no answers a row.
+
+    ``sum(w m l) / sum(w m)`` with the mask ``m``: a label that is not known has exactly no gradient.
+
+    Args:
+        outputs: Logits, one for each label.
+        target: 1 where a row has the label, else 0.
+        weight: Weight of each row.
+        known: 1 where it is known, else 0; None where all are.
+
+    Shape:
+        outputs (N, L) or (N, k, L); target and known (N, L), float32; weight (N,); result ().
+
+    Example:
+        >>> target, known = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+        >>> label_cross_entropy(torch.tensor([[0.0, 9.0]]), target, None, known).item()  # log(2)
+        0.6931471824645996
+    """
+    losses = F.binary_cross_entropy_with_logits(outputs, _for_members(outputs, target), reduction="none")
+    losses = losses.mean(1) if losses.ndim == 3 else losses
+    counts = torch.ones_like(target) if known is None else known
+    if weight is not None:
+        counts = counts * weight.unsqueeze(1)
+    return (losses * counts).sum() / counts.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+
+
+def _of(function: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> Callable[[Tensor, Targets, Tensor | None], Tensor]:
+    def compute(outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
+        return function(outputs, targets[TARGET], weight)
+
+    return compute
+
+
+def _label_cross_entropy(outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
+    return label_cross_entropy(outputs, targets[TARGET], weight, targets.get(KNOWN))
+
+
+def _softmax(outputs: Tensor) -> Tensor:
+    return outputs.softmax(-1)
+
+
+def _two_classes(outputs: Tensor) -> Tensor:
+    yes = outputs.sigmoid()
+    return torch.cat([1 - yes, yes], dim=-1)
+
+
+def _identity(outputs: Tensor) -> Tensor:
+    return outputs
+
+
+CROSS_ENTROPY = Loss("cross_entropy", _of(cross_entropy), _softmax)
+MAXIMUM_A_POSTERIORI = Loss("maximum_a_posteriori", _of(maximum_a_posteriori), _softmax)
+BINARY_CROSS_ENTROPY = Loss("binary_cross_entropy", _of(binary_cross_entropy), _two_classes, single=True)
+LABEL_CROSS_ENTROPY = Loss("label_cross_entropy", _label_cross_entropy, torch.sigmoid)
+MSE = Loss("mse", _of(mse), _identity)
+HUBER = Loss("huber", _of(huber(1.0)), _identity)
+LOSSES = {
+    loss.name: loss for loss in (CROSS_ENTROPY, BINARY_CROSS_ENTROPY, MAXIMUM_A_POSTERIORI, LABEL_CROSS_ENTROPY, MSE, HUBER)
+}
+
+
+def find_loss(name: str, *, huber_delta: float = 1.0) -> Loss:
     """The loss of that name, as :class:`~lamina.train.recipe.Recipe` spells it.
 
     Raises:
         OptionError: The name is unknown.
 
     Example:
-        >>> make_loss("mse") is mse
+        >>> find_loss("mse") is MSE
         True
     """
-    if name == "huber":
-        return huber(huber_delta)
-    losses: dict[str, Loss] = {loss.__name__: loss for loss in (cross_entropy, maximum_a_posteriori, binary_cross_entropy, mse)}
-    if name not in losses:
-        raise OptionError(f"loss is {name!r}, expected one of {', '.join([*losses, 'huber'])}")
-    return losses[name]
+    if name not in LOSSES:
+        raise OptionError(f"loss is {name!r}, expected one of {', '.join(LOSSES)}")
+    if name == HUBER.name and huber_delta != 1.0:
+        return replace(HUBER, compute=_of(huber(huber_delta)))
+    return LOSSES[name]
 
 
 def _for_members(outputs: Tensor, target: Tensor) -> Tensor:

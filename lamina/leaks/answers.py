@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from lamina.data.leaks.rows import FOLDS, SAMPLE, Rows, foretell, losses, random_folds, stands_for
 from lamina.data.schema import Column
+from lamina.leaks.rows import FOLDS, SAMPLE, Rows, foretell, losses, random_folds, stands_for
 
-COPY = {"classification": 0.02, "regression": 0.01}
+COPY_OF_CLASS, COPY_OF_QUANTITY = 0.02, 0.01
 """Most that a copy leaves unexplained, as a share of what the mean answer leaves."""
 UNTOLD = 0.1
 """Least that all other columns together leave unexplained: where they can tell it too, the task is easy and this no leak."""
@@ -55,6 +55,7 @@ class Mark:
 def copies(rows: Rows) -> dict[str, str]:
     """Columns that alone tell the answer (almost) exactly while the others together are far from it, each with the evidence."""
     few, some = rows.some(_TRIAL), rows.some(SAMPLE * 2)
+    most = COPY_OF_CLASS if rows.classes else COPY_OF_QUANTITY
     suspects: dict[str, float] = {}
     if len(few) < LEAST:
         return {}
@@ -62,7 +63,7 @@ def copies(rows: Rows) -> dict[str, str]:
         if stands_for(column.name):
             continue
         left = _left_by(rows, column, few, FOLDS)
-        if left <= _PROMISING and (left := _left_by(rows, column, some, _FINE)) <= COPY[rows.task.kind]:
+        if left <= _PROMISING and (left := _left_by(rows, column, some, _FINE)) <= most:
             suspects[column.name] = left
     if not suspects or len(suspects) == len(rows.columns):
         return {}
@@ -108,7 +109,7 @@ def _left_by(rows: Rows, column: Column, some: np.ndarray, folds: int) -> float:
     inputs, answers = rows.inputs[np.ix_(some, rows.owners == rows.columns.index(column))], rows.answers[some]
     generator = np.random.default_rng(rows.seed)
     values, place = np.unique(inputs[:, 0], return_inverse=True)
-    many = len(values) > max(_FEW, 10 * len(rows.task.classes or ()))
+    many = len(values) > max(_FEW, 10 * rows.classes)
     if many and column.kind == "category":
         return 1.0
     fold = random_folds(len(values), generator, folds)[place] if many else random_folds(len(some), generator, folds)
@@ -169,17 +170,19 @@ def _counted(values: pl.Series) -> pl.DataFrame:
 
 def _answers(rows: Rows, some: np.ndarray, side: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:
     """Answers that the marked rows may have in common: a class, or the one frequent value of a number (a cost of 0)."""
-    truth = rows.truth[some]
-    if rows.task.classes is not None:
-        code = int(np.bincount(truth[side]).argmax())
-        yield truth == code, f"{rows.task.targets[0]} = {rows.task.classes[code]}"
-        return
-    for name, values in zip(rows.task.targets, truth.reshape(len(side), -1).T, strict=True):
+    for outcome in rows.outcomes:
+        values = outcome.values[some]
+        if outcome.labels is not None:
+            known = values[side]
+            if (known >= 0).any():
+                code = int(np.bincount(known[known >= 0]).argmax())
+                yield values == code, outcome.named(code)
+            continue
         distinct, counts = np.unique(values, return_counts=True)
         if counts.max() >= _COMMON * len(values):
             common = distinct[counts.argmax()]
-            yield values == common, f"{name} = {common:g}"
-            yield values != common, f"{name} other than {common:g}"
+            yield values == common, f"{outcome.target} = {common:g}"
+            yield values != common, f"{outcome.target} other than {common:g}"
 
 
 def _mark(column: str, side: np.ndarray, answer: np.ndarray, what: str, named: str) -> Mark | None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamina.comparison.folds import draw
 from lamina.data.schema import Schema
-from lamina.data.task import Task
 from lamina.errors import DataError, OptionError
+from lamina.fitting.folds import draw
+from lamina.tasks import Task
 
 
 def drawn(table, target="y", roles=None, **asked):

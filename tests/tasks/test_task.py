@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from lamina.data.task import Task, moments, usable_rows
+from lamina.data.scaling import moments
 from lamina.errors import OptionError, TargetError
+from lamina.tasks import Regression, Task
+
+
+def column(values):
+    return pl.DataFrame({"y": values})
 
 
 def infer(values, **options):
@@ -36,7 +41,7 @@ def infer(values, **options):
 )
 def test_the_kind_is_found_with_a_reason(values, kind, reason):
     task = infer(values)
-    assert task.kind == kind
+    assert task.name == kind
     assert reason in task.reason
 
 
@@ -60,10 +65,10 @@ def test_a_kind_that_is_asked_for_overrules_the_guess():
 )
 def test_labels_come_back_as_they_were_given(values, dtype):
     task = infer(values)
-    codes = task.encode(pl.Series("y", values))
+    codes = task.truth(column(values))
     assert codes.dtype == np.int64
     assert codes.tolist() == [1, 0, 1, 0]
-    labels = task.decode(np.eye(2)[codes])
+    labels = task.predict(np.eye(2)[codes]).labels
     assert labels.dtype == dtype
     assert pl.Series(labels).to_list() == pl.Series(values).to_list()
     again = Task.from_json(json.loads(json.dumps(task.to_json())))
@@ -84,8 +89,8 @@ def test_any_labels_survive_encoding_and_json(labels):
     task = infer(labels, kind="classification", min_class_rows=1)
     assert list(task.classes) == sorted(labels)
     assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
-    codes = task.encode(pl.Series(labels))
-    assert pl.Series(task.decode(np.eye(len(labels))[codes])).to_list() == labels
+    codes = task.truth(column(labels))
+    assert pl.Series(task.predict(np.eye(len(labels))[codes]).labels).to_list() == labels
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, unique=True))
@@ -93,7 +98,7 @@ def test_any_values_survive_encoding_and_json(values):
     task = infer(values, kind="regression")
     assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
     spread = max(values) - min(values)
-    np.testing.assert_allclose(task.decode(task.encode(pl.Series(values))), values, atol=1e-6 * spread + 1e-9)
+    np.testing.assert_allclose(task.decode_truth(task.encode(column(values))), values, atol=1e-6 * spread + 1e-9)
 
 
 def test_several_targets_are_standardised_as_scikit_learn_does():
@@ -103,21 +108,21 @@ def test_several_targets_are_standardised_as_scikit_learn_does():
     table = pl.DataFrame(values, schema=["a", "b", "c"])
     task = Task.infer(table, ["a", "b", "c"])
     scaler = StandardScaler().fit(values)
-    assert task.kind == "regression"
+    assert task.name == "regression"
     np.testing.assert_allclose(task.center, scaler.mean_, rtol=1e-12)
     np.testing.assert_allclose(task.scale, scaler.scale_, rtol=1e-12)
-    encoded = task.encode(table)
+    encoded = task.encode(table)["target"]
     assert encoded.dtype == np.float32
     np.testing.assert_allclose(encoded, scaler.transform(values), rtol=1e-5, atol=1e-6)
-    assert (np.abs(task.decode(encoded) - values) <= 1e-6 * scaler.scale_).all()
+    assert (np.abs(task.decode_truth({"target": encoded}) - values) <= 1e-6 * scaler.scale_).all()
     np.testing.assert_array_equal(task.truth(table), values)
 
 
 def test_one_target_is_told_as_a_line_in_float64():
-    task = Task("regression", ("y",), center=(10.0,), scale=(2.0,))
-    assert task.decode(np.float32([[1], [-1]])).tolist() == [12.0, 8.0]
-    assert task.decode(np.float32([1, -1])).dtype == np.float64
-    assert task.encode(pl.Series([12, 8])).tolist() == [[1.0], [-1.0]]
+    task = Regression(("y",), center=(10.0,), scale=(2.0,))
+    assert task.predict(np.float32([[1], [-1]])).labels.tolist() == [12.0, 8.0]
+    assert task.predict(np.float32([1, -1])).labels.dtype == np.float64
+    assert task.encode(column([12, 8]))["target"].tolist() == [[1.0], [-1.0]]
     assert task.truth(pl.DataFrame({"y": [12, 8]})).tolist() == [12.0, 8.0]
 
 
@@ -135,40 +140,40 @@ def test_moments_of_huge_values_do_not_overflow():
 
 
 def test_a_huge_value_stays_finite_when_encoded():
-    task = Task("regression", ("y",), center=(0.0,), scale=(1.0,))
-    assert task.encode(pl.Series([1e300, -1e300])).tolist() == [[1e6], [-1e6]]
+    task = Regression(("y",), center=(0.0,), scale=(1.0,))
+    assert task.encode(column([1e300, -1e300]))["target"].tolist() == [[1e6], [-1e6]]
 
 
 def test_the_baseline_always_says_the_same():
     task = infer(["b", "a", "b", "b"], kind="classification", min_class_rows=1)
     assert task.baseline(2).tolist() == [[0.25, 0.75], [0.25, 0.75]]
-    assert task.decode(task.baseline(2)).tolist() == ["b", "b"]
+    assert task.predict(task.baseline(2)).labels.tolist() == ["b", "b"]
     task = infer([1.5, 2.5, 5.0])
-    assert task.decode(task.baseline(2)).tolist() == [3.0, 3.0]
+    assert task.predict(task.baseline(2)).labels.tolist() == [3.0, 3.0]
 
 
 def test_losses_follow_from_the_task():
     two, three, value = infer(["a", "b"] * 3), infer(["a", "b", "c"] * 3), infer([0.5, 1.5])
-    assert (two.default_loss, two.output_size("binary_cross_entropy"), two.output_size("cross_entropy")) == (
+    assert (two.losses[0].name, two.head("binary_cross_entropy").units, two.head("cross_entropy").units) == (
         "binary_cross_entropy",
         1,
         2,
     )
-    assert (three.default_loss, three.output_size("cross_entropy")) == ("cross_entropy", 3)
-    assert (value.default_loss, value.output_size("huber")) == ("mse", 1)
-    with pytest.raises(OptionError, match="'mse' does not fit classification with 3 classes, expected 'cross_entropy'"):
-        three.output_size("mse")
-    with pytest.raises(OptionError, match="'cross_entropy' does not fit regression, expected 'mse' or 'huber'"):
-        value.output_size("cross_entropy")
+    assert (three.losses[0].name, three.head("cross_entropy").units) == ("cross_entropy", 3)
+    assert (value.losses[0].name, value.head("huber").units) == ("mse", 1)
+    with pytest.raises(OptionError, match="'mse' does not fit classification: a, b, c, expected 'cross_entropy'"):
+        three.head("mse")
+    with pytest.raises(OptionError, match="'cross_entropy' does not fit regression: a number, expected 'mse' or 'huber'"):
+        value.head("cross_entropy")
 
 
 def test_rows_without_a_target_are_counted():
     table = pl.DataFrame({"y": [1.0, None, float("nan"), 2.0], "z": [None, 1, 1, 1]})
-    mask, note = usable_rows(table, "y")
+    mask, note = Regression(("y",)).usable_rows(table)
     assert mask.tolist() == [True, False, False, True]
     assert note == "2 of 4 rows have no value in the target 'y' and are left out"
-    assert usable_rows(table, ["y", "z"])[0].tolist() == [False, False, False, True]
-    assert usable_rows(table[:1], "y")[1] == ""
+    assert Regression(("y", "z")).usable_rows(table)[0].tolist() == [False, False, False, True]
+    assert Regression(("y",)).usable_rows(table[:1])[1] == ""
 
 
 @pytest.mark.parametrize(
@@ -209,7 +214,7 @@ def test_wrong_names_and_kinds_are_refused():
         Task.infer(table, ["income", "age"])
     with pytest.raises(TargetError, match="2 targets .income, age. to classify"):
         Task.infer(table, ["income", "age"], kind="classification")
-    with pytest.raises(OptionError, match="kind of task is 'rank'"):
+    with pytest.raises(OptionError, match="task is 'rank', expected 'classification'"):
         Task.infer(table, "income", kind="rank")
 
 
@@ -226,9 +231,9 @@ def test_wrong_names_and_kinds_are_refused():
 )
 def test_a_target_of_another_kind_than_learnt_is_refused(known, given, message):
     with pytest.raises(TargetError, match=message):
-        infer(known).encode(pl.Series("y", given))
+        infer(known).truth(column(given))
 
 
 def test_classes_are_recognised_in_another_type():
-    assert infer([1, 2] * 2).encode(pl.Series([2.0, 1.0])).tolist() == [1, 0]
-    assert infer([1.0, 2.0] * 2).encode(pl.Series([2, 1])).tolist() == [1, 0]
+    assert infer([1, 2] * 2).truth(column([2.0, 1.0])).tolist() == [1, 0]
+    assert infer([1.0, 2.0] * 2).truth(column([2, 1])).tolist() == [1, 0]

@@ -8,12 +8,12 @@ import pytest
 from scipy.stats import ttest_1samp
 from sklearn import datasets
 
-from lamina.data.leaks import Leak, doubles, find_leaks, folds
-from lamina.data.leaks.rows import Rows, codes, foretell, losses
 from lamina.data.rowhash import hash_column
 from lamina.data.schema import Schema
-from lamina.data.task import Task
 from lamina.errors import DataError
+from lamina.leaks import Leak, doubles, find_leaks, folds
+from lamina.leaks.rows import Rows, codes, foretell, losses
+from lamina.tasks import Task
 
 
 def leaks(columns, target="y", *, roles=None, kinds=None, seed=0):

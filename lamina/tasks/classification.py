@@ -1,0 +1,293 @@
+"""Classification: which class a row is of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+
+from lamina.errors import OptionError, TargetError
+from lamina.tasks import metrics as m
+from lamina.tasks.losses import BINARY_CROSS_ENTROPY, CROSS_ENTROPY, MAXIMUM_A_POSTERIORI, TARGET, Loss
+from lamina.tasks.metrics import TITLES, Metric, Needs
+from lamina.tasks.prediction import Prediction
+from lamina.tasks.target import (
+    check_classes,
+    check_known,
+    check_rows,
+    count_rows,
+    looks_like_classes,
+    plain,
+    some,
+    target_column,
+)
+from lamina.tasks.task import Learnable, Outcome, Table, Task, register
+
+COMMON = 0.8
+"""Share of the rows in one class from which on accuracy says little: always predicting that class would win it."""
+MOST_CONFUSED, MOST_PRINTED, MOST_TITLED = 100, 5, 8
+"""Most classes of a confusion matrix that is computed, and that is printed; most classes in a title."""
+
+_LABEL_TYPES = {"Boolean": "bool", "Date": "datetime64[D]", "Datetime": "datetime64[us]"}
+_ONE_CLASS = "all rows predicted are of one class"
+
+
+@register
+@dataclass(frozen=True)
+class Classification(Task):
+    """A target of words, yes/no, or few distinct whole numbers asks for a class.
+
+    Args:
+        classes: The classes in sorted order, as Python values; a code is a place in it.
+        dtype: The polars type of the target, so that labels come back as they were given.
+        frequencies: Share of the rows of each class.
+    """
+
+    classes: tuple[Any, ...] = ()
+    dtype: str = ""
+    frequencies: tuple[float, ...] = ()
+
+    name: ClassVar[str] = "classification"
+    judge: ClassVar[str] = "classes"
+
+    @classmethod
+    def guess(cls, table: pl.DataFrame, names: list[str], *, asked: bool, min_class_rows: int) -> Self | None:
+        if len(names) > 1:
+            if not asked:
+                return None
+            raise TargetError(f"{len(names)} targets ({', '.join(names)}) to classify; name one, or fit one model for each")
+        name, reason = names[0], "classification was asked for"
+        column = plain(table[name])
+        column = column.fill_nan(None) if column.dtype.is_float() else column
+        column = column.drop_nulls()
+        if not asked:
+            like_classes, reason = looks_like_classes(name, column)
+            if not like_classes:
+                return None
+        check_rows(len(column), names)
+        counts = check_classes(name, column, min_class_rows=min_class_rows, asked=asked)
+        return cls(tuple(names), reason, classes=tuple(counts), dtype=str(table.schema[name])).fit(table)
+
+    def fit(self, table: pl.DataFrame) -> Self:
+        codes = self.truth(table.filter(pl.Series(self._known(table))))
+        counts = np.bincount(codes, minlength=len(self.classes))
+        return dataclasses.replace(self, frequencies=tuple((counts / counts.sum()).tolist()))
+
+    @property
+    def doubt(self) -> str:
+        """A sentence about classes that may be one and the same, empty where there are none.
+
+        Example:
+            >>> Task.infer(pl.DataFrame({"left": ["No", "no", "No", "no"]}), "left").doubt
+            "the classes 'No' and 'no' differ in nothing but case or spaces; if they are one, write them alike"
+        """
+        seen: dict[str, list[Any]] = {}
+        for label in self.classes:
+            if isinstance(label, str):
+                seen.setdefault(" ".join(label.casefold().split()), []).append(label)
+        alike = [" and ".join(map(repr, labels)) for labels in seen.values() if len(labels) > 1]
+        what = "differ in nothing but case or spaces; if they are one, write them alike"
+        return f"the classes {', '.join(alike[:5])} {what}" if alike else ""
+
+    # -- the target --------------------------------------------------------------------------------------------------------
+
+    def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
+        return {TARGET: self.truth(table)}
+
+    def truth(self, table: pl.DataFrame) -> np.ndarray:
+        """Class codes int64 (N,)."""
+        name = self.targets[0]
+        given = plain(target_column(table, name))
+        known = pl.Series(self.classes)
+        try:
+            column = given.cast(known.dtype, strict=False)
+            column = column.set(column.cast(given.dtype, strict=False).ne_missing(given), None)  # 1.5 is not the class 1
+        except pl.exceptions.PolarsError as error:
+            raise TargetError(f"target {name!r} is of type {given.dtype}, expected {self.dtype} as in training") from error
+        codes = column.replace_strict(known, range(len(known)), default=None, return_dtype=pl.Int64)
+        if codes.null_count():
+            check_known(name, given)
+            new = given.filter(codes.is_null())
+            raise TargetError(
+                f"target {name!r} holds {new[0]!r} ({count_rows(len(new))}), a class that training did not have; "
+                f"expected {some(self.classes)}"
+            )
+        return codes.to_numpy(writable=True)
+
+    def decode_truth(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+        return blocks[TARGET]
+
+    def outcomes(self, truth: np.ndarray) -> tuple[Outcome, ...]:
+        return (Outcome(self.targets[0], truth, self.classes),)
+
+    def learnables(self, blocks: Mapping[str, np.ndarray]) -> tuple[Learnable, ...]:
+        return (Learnable(blocks[TARGET], len(self.classes)),)
+
+    def strata(self, table: pl.DataFrame) -> np.ndarray:
+        return self.truth(table)
+
+    def class_weights(self, table: pl.DataFrame, class_weight: str | Mapping[Any, float]) -> np.ndarray:
+        """The weight of each row by its class; "balanced" is N / (classes x rows of the class), as in scikit-learn."""
+        codes = self.truth(table)
+        if class_weight == "balanced":
+            counts = np.bincount(codes, minlength=len(self.classes))
+            return (len(codes) / (len(counts) * np.maximum(counts, 1)))[codes]
+        if not isinstance(class_weight, Mapping):
+            raise OptionError(f"class_weight is {class_weight!r}, expected 'balanced', a dict of weights by class, or None")
+        if unknown := [label for label in class_weight if label not in self.classes]:
+            raise OptionError(
+                f"class_weight names {unknown[0]!r}, which is no class of {self.targets[0]!r}: {list(self.classes)}"
+            )
+        return np.array([class_weight.get(label, 1.0) for label in self.classes], dtype=np.float64)[codes]
+
+    # -- outputs -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        return len(self.classes)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(str(label) for label in self.classes)
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        several = (CROSS_ENTROPY, MAXIMUM_A_POSTERIORI)
+        return (BINARY_CROSS_ENTROPY, *several) if len(self.classes) == 2 else several
+
+    def predict(self, outputs: np.ndarray) -> Prediction:
+        codes = np.asarray(outputs).argmax(axis=1)
+        return Prediction(outputs, codes, self.labels[codes])
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The classes as an array of the type they were given in; words are Python strings in an object array."""
+        base = self.dtype.partition("(")[0]
+        if isinstance(self.classes[0], str):
+            return np.array(self.classes, dtype=object)
+        return np.array(self.classes, dtype=_LABEL_TYPES.get(base, "float64" if base == "Decimal" else base.lower()))
+
+    def baseline(self, rows: int) -> np.ndarray:
+        return np.tile(self.frequencies, (rows, 1))
+
+    @property
+    def column_names(self) -> tuple[tuple[str, str], ...]:
+        chances = (("probability", f"probability {label}") for label in self.output_names)
+        return (("prediction", self.targets[0]), *chances)
+
+    def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[np.ndarray]:
+        return [prediction.labels, *probabilities.T]
+
+    def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
+        if not isinstance(other, Classification) or other.classes == self.classes:
+            return outputs
+        aligned = np.zeros((len(outputs), len(self.classes)))
+        aligned[:, [self.classes.index(label) for label in other.classes]] = outputs
+        return aligned
+
+    # -- how good it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        two = len(self.classes) == 2
+        found = [
+            _metric("accuracy", m.accuracy, Needs.LABELS),
+            _metric("log_loss", m.log_loss, Needs.PROBABILITIES, greater=False),
+            _metric("balanced_accuracy", m.balanced_accuracy, Needs.LABELS, shown=not two),
+            _metric("f1_macro", m.f1_macro, Needs.LABELS, shown=False),
+        ]
+        if two:
+            code = self.positive
+            title = f"{{}} of {self.classes[code]!r}"
+            precision = m.average_precision(code)
+            found += [
+                _metric("auc", m.auc, Needs.PROBABILITIES),
+                _metric("f1", m.f1(code), Needs.LABELS, title=title, shown=False),
+                _metric("average_precision", precision, Needs.PROBABILITIES, title=title, shown=False),
+            ]
+        return tuple(found)
+
+    @property
+    def main_metric(self) -> Metric:
+        """Accuracy; where a class holds more than :data:`COMMON` of the rows, the AUC of two classes or the balanced accuracy.
+
+        Example:
+            >>> [Classification(("y",), classes=tuple("abc"[:len(f)]), frequencies=f).main_metric.name
+            ...  for f in ((0.5, 0.5), (0.9, 0.1), (0.9, 0.06, 0.04))]
+            ['accuracy', 'auc', 'balanced_accuracy']
+        """
+        if max(self.frequencies) <= COMMON:
+            return self.metric("accuracy")
+        return self.metric("auc" if len(self.classes) == 2 else "balanced_accuracy")
+
+    @property
+    def watched(self) -> tuple[Metric, ...]:
+        return self.metric("log_loss"), self.metric("accuracy")
+
+    @property
+    def positive(self) -> int:
+        """The code of the class, of two, that F1 and average precision are about.
+
+        1 and True, as in scikit-learn. Of two words scikit-learn wants it named; here it is the rarer, as whoever asks for
+        these figures asks about what is rare.
+
+        Example:
+            >>> task = Task.infer(pl.DataFrame({"y": ["fraud", "legal", "legal", "fraud", "legal"]}), "y")
+            >>> task.classes[task.positive]
+            'fraud'
+        """
+        words = isinstance(self.classes[0], str)
+        return int(not words or self.frequencies[1] <= self.frequencies[0])
+
+    def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
+        """``confusion``: for each actual class how many rows are predicted to be of each class, up to 100 classes."""
+        classes = len(self.classes)
+        if classes > MOST_CONFUSED:
+            return {}
+        pairs = np.bincount(truth * classes + outputs.argmax(1), minlength=classes**2)
+        return {"confusion": pairs.reshape(classes, classes).tolist()}
+
+    def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
+        confusion = details.get("confusion")
+        if not confusion or len(confusion) > MOST_PRINTED:
+            return ()
+        labels = self.output_names
+        rows = tuple((label, *(f"{count:,}" for count in counts)) for label, counts in zip(labels, confusion, strict=True))
+        return (Table("Confusion matrix", ("actual \\ predicted", *labels), rows),)
+
+    # -- words and files ---------------------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        shown = ", ".join(self.output_names[:MOST_TITLED])
+        more = f" and {len(self.classes) - MOST_TITLED:,} more" if len(self.classes) > MOST_TITLED else ""
+        return f"{self.name}: {shown}{more}"
+
+    def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
+        frequent = self.classes[int(np.argmax(self.frequencies))]
+        right, same = scores["accuracy"], baseline["accuracy"]
+        first = f"Accuracy {right:.1%} on {rows}; always predicting {frequent} has {same:.1%}."
+        if scores["log_loss"] >= baseline["log_loss"]:
+            return first, "Nothing in the columns helps this model: do not rely on it."
+        if right <= same:
+            return first, "It is not right more often than that, but its probabilities say more."
+        return (first,)
+
+    def to_json(self) -> dict[str, Any]:
+        classes = [label.isoformat() if isinstance(label, date) else label for label in self.classes]
+        return super().to_json() | {"classes": classes}
+
+    @classmethod
+    def _read(cls, values: dict[str, Any]) -> dict[str, Any]:
+        parse = {"Date": date.fromisoformat, "Datetime": datetime.fromisoformat}.get(values["dtype"].partition("(")[0])
+        return values | {"classes": tuple(map(parse, values["classes"]))} if parse else values
+
+
+def _metric(name: str, compute: m.Compute, needs: Needs, *, title: str = "{}", **more: bool) -> Metric:
+    return Metric(name, title.format(TITLES[name]), compute, needs, silent=_ONE_CLASS, **more)

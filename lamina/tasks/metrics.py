@@ -1,0 +1,277 @@
+"""Metrics: each is one object that validation, evaluate, compare, importance and the screen share.
+
+Every metric honours row weights. A row of weight 0 does not count; weights that are all equal change nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lamina.tasks.prediction import Prediction
+
+TINY = 1e-15
+"""Smaller probabilities count as this one in a log-loss."""
+
+Compute = Callable[[np.ndarray, Prediction, "np.ndarray | None"], float]
+
+
+class Needs(enum.Enum):
+    """What a metric looks at."""
+
+    PROBABILITIES = "probabilities"
+    LABELS = "labels"
+    VALUES = "values"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that says how good predictions are.
+
+    Attributes:
+        name: Its key among the scores, as scikit-learn spells it where it has it.
+        title: How it is called in a sentence.
+        compute: ``compute(truth, prediction, weight)``; NaN where these rows say nothing of it.
+        needs: What it looks at.
+        greater: Whether more is better.
+        rope: Half the width of the region of practical equivalence: a smaller difference makes no difference in practice.
+        relative: The rope is a share of the best score, because the metric is in the target's own units.
+        lowest: No score is below.
+        shown: Whether it is among the scores of a model card; the others are there to compare by.
+        silent: When these rows say nothing of it.
+
+    Example:
+        >>> truth, outputs = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+        >>> prediction = Prediction(outputs, outputs.argmax(1), outputs.argmax(1))
+        >>> metric = Metric("accuracy", "accuracy", accuracy, Needs.LABELS)
+        >>> metric(truth, prediction, np.array([1.0, 0.0, 1.0]))
+        1.0
+    """
+
+    name: str
+    title: str
+    compute: Compute
+    needs: Needs
+    greater: bool = True
+    rope: float = 0.01
+    relative: bool = False
+    lowest: float = 0.0
+    shown: bool = True
+    silent: str = "a single row is predicted"
+
+    @property
+    def highest(self) -> float:
+        """No score is above."""
+        return 1.0 if self.greater else math.inf
+
+    def __call__(self, truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+        if weight is not None:
+            counts = weight > 0
+            if not counts.any():
+                return math.nan
+            if (weight[counts] == weight[counts][0]).all():
+                weight = None if counts.all() else weight
+            if not counts.all():
+                truth, weight = truth[counts], weight[counts]  # pyright: ignore[reportOptionalSubscript]
+                parts = (prediction.outputs, prediction.decision, prediction.labels)
+                prediction = Prediction(*(part[counts] for part in parts))
+        return float(self.compute(truth, prediction, weight))
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether the first score is the better one."""
+        return one > other if self.greater else one < other
+
+
+def scores(
+    metrics: tuple[Metric, ...], truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None
+) -> dict[str, float]:
+    """The figures by the name of the metric; without those of which these rows say nothing."""
+    found = {metric.name: metric(truth, prediction, weight) for metric in metrics}
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+# Classes: truth is codes (N,), outputs are probabilities (N, classes).
+
+
+def accuracy(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The share of rows whose class is predicted."""
+    return float(np.average(truth == prediction.decision, weights=weight))
+
+
+def log_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The mean of ``-log p`` of the true class."""
+    chosen = prediction.outputs[np.arange(len(truth)), truth]
+    return float(np.average(-np.log(np.clip(chosen, TINY, 1.0)), weights=weight))
+
+
+def balanced_accuracy(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The mean recall of the classes that are there; scikit-learn's own warns of others that were predicted."""
+    from sklearn.metrics import recall_score
+
+    decision, labels = prediction.decision, np.unique(truth)
+    return float(recall_score(truth, decision, average="macro", labels=labels, zero_division=0, sample_weight=weight))
+
+
+def f1_macro(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The mean of the F1 of the classes."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, prediction.decision, average="macro", zero_division=0, sample_weight=weight))
+
+
+def auc(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The area under the ROC curve, of two classes."""
+    from sklearn.metrics import roc_auc_score
+
+    if len(np.unique(truth)) < 2:
+        return math.nan
+    return float(roc_auc_score(truth, prediction.outputs[:, 1], sample_weight=weight))
+
+
+def f1(positive: int) -> Compute:
+    """The F1 of one class of two."""
+
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+        from sklearn.metrics import f1_score
+
+        if len(np.unique(truth)) < 2:
+            return math.nan
+        return float(f1_score(truth == positive, prediction.decision == positive, zero_division=0, sample_weight=weight))
+
+    return compute
+
+
+def average_precision(positive: int) -> Compute:
+    """The average precision of one class of two."""
+
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+        from sklearn.metrics import average_precision_score
+
+        if len(np.unique(truth)) < 2:
+            return math.nan
+        return float(average_precision_score(truth == positive, prediction.outputs[:, positive], sample_weight=weight))
+
+    return compute
+
+
+# Values: truth and decision are in their own units, (N,) or (N, K).
+
+
+def rmse(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The root of the mean squared error, the mean over targets."""
+    from sklearn.metrics import root_mean_squared_error
+
+    unit = _unit(truth)
+    return float(root_mean_squared_error(truth / unit, prediction.decision / unit, sample_weight=weight)) * unit
+
+
+def mae(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The mean absolute error, the mean over targets."""
+    from sklearn.metrics import mean_absolute_error
+
+    unit = _unit(truth)
+    return float(mean_absolute_error(truth / unit, prediction.decision / unit, sample_weight=weight)) * unit
+
+
+def r2(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The coefficient of determination, the mean over targets."""
+    from sklearn.metrics import r2_score
+
+    unit = _unit(truth)
+    return float(r2_score(truth / unit, prediction.decision / unit, sample_weight=weight)) if len(truth) > 1 else math.nan
+
+
+def squared_error(scale: tuple[float, ...]) -> Compute:
+    """The mean squared error in standard deviations of each target: what early stopping watches."""
+
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+        errors = (truth.reshape(len(truth), -1) - prediction.decision.reshape(len(truth), -1)) / np.array(scale)
+        return float(np.average((errors**2).mean(axis=1), weights=weight))
+
+    return compute
+
+
+def _unit(truth: np.ndarray) -> float:
+    """What values are divided by so that their squares fit into float64."""
+    largest = float(np.abs(truth).max(initial=0.0))
+    return largest if largest > 1e100 else 1.0
+
+
+# Labels: truth and decision are 0, 1 or NaN where it is not known (N, labels), outputs probabilities (N, labels).
+
+
+def hamming_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The share of known labels that are predicted wrongly."""
+    known = ~np.isnan(truth)
+    weights = known if weight is None else known * weight[:, None]
+    return float(np.average(truth != prediction.decision, weights=weights)) if weights.any() else math.nan
+
+
+def label_log_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The mean binary log-loss of the known labels."""
+    known = ~np.isnan(truth)
+    weights = known if weight is None else known * weight[:, None]
+    right = np.where(truth == 1, prediction.outputs, 1 - prediction.outputs)
+    return float(np.average(-np.log(np.clip(right, TINY, 1.0)), weights=weights)) if weights.any() else math.nan
+
+
+def macro(metric: Compute) -> Compute:
+    """The mean over labels of a metric of two classes; labels of which the known rows say nothing are left out."""
+
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+        values = [value for value in by_label(metric, truth, prediction, weight) if not math.isnan(value)]
+        return float(np.mean(values)) if values else math.nan
+
+    return compute
+
+
+def by_label(metric: Compute, truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> list[float]:
+    """A metric of two classes, for each label on the rows where it is known; NaN where it says nothing."""
+    found = []
+    for label in range(truth.shape[1]):
+        known = ~np.isnan(truth[:, label])
+        yes = prediction.outputs[known, label]
+        decision = prediction.decision[known, label].astype(np.int64)
+        one = Prediction(np.stack([1 - yes, yes], axis=1), decision, decision)
+        codes = truth[known, label].astype(np.int64)
+        found.append(metric(codes, one, None if weight is None else weight[known]) if len(codes) else math.nan)
+    return found
+
+
+def f1_micro(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    """The F1 of all known labels counted together."""
+    known = ~np.isnan(truth)
+    weights = known.astype(np.float64) if weight is None else known * weight[:, None]
+    both = (weights * (truth == 1) * (prediction.decision == 1)).sum()
+    either = (weights * (truth == 1)).sum() + (weights * (prediction.decision == 1)).sum()
+    return float(2 * both / either) if either else 0.0
+
+
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "f1_macro": "macro F1",
+    "f1_micro": "micro F1",
+    "auc": "AUC",
+    "auc_macro": "macro AUC",
+    "average_precision": "average precision",
+    "average_precision_macro": "macro average precision",
+    "log_loss": "log-loss",
+    "hamming_loss": "Hamming loss",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
+"""The metrics as they are called on the screen, by name."""
+ALIASES = {
+    "roc_auc": "auc",
+    "neg_log_loss": "log_loss",
+    "neg_root_mean_squared_error": "rmse",
+    "neg_mean_absolute_error": "mae",
+}
+"""What scikit-learn calls some of them."""

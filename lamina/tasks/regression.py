@@ -1,0 +1,157 @@
+"""Regression: how much, of one target or of several."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import polars as pl
+
+from lamina.data.scaling import FAR, moments
+from lamina.tasks import metrics as m
+from lamina.tasks.losses import HUBER, MSE, TARGET, Loss
+from lamina.tasks.metrics import TITLES, Metric, Needs
+from lamina.tasks.prediction import Prediction
+from lamina.tasks.target import check_rows, check_values, looks_like_classes, plain, target_column
+from lamina.tasks.task import Learnable, Outcome, Task, register
+
+
+@register
+@dataclass(frozen=True)
+class Regression(Task):
+    """A target of numbers that are no classes, or several targets.
+
+    Values are learnt standardised, (value - mean) / standard deviation, so that a network's first predictions are of the right
+    size in any unit.
+
+    Args:
+        center: Mean of each target.
+        scale: Standard deviation of each target, 1 for a constant one.
+    """
+
+    center: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    name: ClassVar[str] = "regression"
+    judge: ClassVar[str] = "values"
+
+    @classmethod
+    def guess(cls, table: pl.DataFrame, names: list[str], *, asked: bool, min_class_rows: int) -> Self | None:
+        known = cls(tuple(names))._known(table)
+        columns = [plain(table[name].filter(pl.Series(known))) for name in names]
+        if asked:
+            reason = "regression was asked for"
+        elif len(names) > 1:
+            reason = f"{len(names)} targets, so one number for each"
+        else:
+            _, reason = looks_like_classes(names[0], columns[0])
+        check_rows(len(columns[0]), names)
+        for name, column in zip(names, columns, strict=True):
+            check_values(name, column)
+        return cls(tuple(names), reason).fit(table)
+
+    def fit(self, table: pl.DataFrame) -> Self:
+        known = table.filter(pl.Series(self._known(table)))
+        measured = [moments(values) for values in self._values(known).T]
+        return dataclasses.replace(self, center=tuple(m[0] for m in measured), scale=tuple(m[1] for m in measured))
+
+    # -- the target --------------------------------------------------------------------------------------------------------
+
+    def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
+        """``target``: standardised float32 (N, K)."""
+        values = (self._values(table) - np.array(self.center)) / np.array(self.scale)
+        return {TARGET: np.clip(values, -FAR, FAR).astype(np.float32)}
+
+    def truth(self, table: pl.DataFrame) -> np.ndarray:
+        """Values in their own units, float64 (N,) or (N, K)."""
+        values = self._values(table)
+        return values[:, 0] if len(self.targets) == 1 else values
+
+    def decode_truth(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self.predict(blocks[TARGET]).decision
+
+    def outcomes(self, truth: np.ndarray) -> tuple[Outcome, ...]:
+        columns = truth.reshape(len(truth), len(self.targets)).T
+        return tuple(Outcome(name, values) for name, values in zip(self.targets, columns, strict=True))
+
+    def learnables(self, blocks: Mapping[str, np.ndarray]) -> tuple[Learnable, ...]:
+        return (Learnable(blocks[TARGET], 0),)
+
+    def _values(self, table: pl.DataFrame) -> np.ndarray:
+        columns = [plain(target_column(table, name)) for name in self.targets]
+        for name, column in zip(self.targets, columns, strict=True):
+            check_values(name, column, constant=True)
+        return np.stack([column.cast(pl.Float64).to_numpy() for column in columns], axis=1)
+
+    # -- outputs -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        return len(self.targets)
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        return MSE, HUBER
+
+    def predict(self, outputs: np.ndarray) -> Prediction:
+        outputs = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), len(self.targets))
+        values = outputs * np.array(self.scale) + np.array(self.center)
+        values = values[:, 0] if len(self.targets) == 1 else values
+        return Prediction(outputs, values, values)
+
+    def baseline(self, rows: int) -> np.ndarray:
+        return np.zeros((rows, len(self.targets)))
+
+    def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[np.ndarray]:
+        return list(prediction.labels.reshape(len(prediction), len(self.targets)).T)
+
+    def numbers(self, outputs: np.ndarray) -> np.ndarray:
+        return self.predict(outputs).decision.reshape(len(outputs), len(self.targets))
+
+    def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
+        values = other.predict(outputs).decision.reshape(len(outputs), len(self.targets))
+        return (values - np.array(self.center)) / np.array(self.scale)
+
+    def explained(self) -> tuple[tuple[str, int | None], ...]:
+        if len(self.targets) == 1:
+            return (("", 0),)
+        return tuple((f" {target}", place) for place, target in enumerate(self.targets))
+
+    # -- how good it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return (
+            Metric("rmse", TITLES["rmse"], m.rmse, Needs.VALUES, greater=False, rope=0.02, relative=True),
+            Metric("mae", TITLES["mae"], m.mae, Needs.VALUES, greater=False, rope=0.02, relative=True),
+            Metric("r2", TITLES["r2"], m.r2, Needs.VALUES, lowest=-np.inf),
+        )
+
+    @property
+    def main_metric(self) -> Metric:
+        return self.metric("r2")
+
+    @property
+    def watched(self) -> tuple[Metric, ...]:
+        return (Metric("squared_error", "squared error", m.squared_error(self.scale), Needs.VALUES, greater=False),)
+
+    # -- words -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        return "regression: a number" if len(self.targets) == 1 else f"regression: {len(self.targets)} numbers"
+
+    def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
+        several = f", on average over {len(self.targets)} targets" if len(self.targets) > 1 else ""
+        off, same = (_number(values["mae"]) for values in (scores, baseline))
+        first = f"Mean absolute error {off} on {rows}{several}; always predicting the mean has {same}."
+        if scores["rmse"] >= baseline["rmse"]:
+            return first, "Nothing in the columns helps this model: do not rely on it."
+        return (first,)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
