@@ -159,7 +159,7 @@ def test_exact_doubles_are_counted_whatever_their_target():
 
 
 def test_rows_with_the_same_hash_are_not_called_doubles(monkeypatch):
-    monkeypatch.setattr("lamina.data.split.hash_rows", lambda table: np.zeros(len(table), dtype=np.uint64))
+    monkeypatch.setattr("lamina.fitting.split.hash_rows", lambda table: np.zeros(len(table), dtype=np.uint64))
     table = pl.DataFrame({"x": [1, 2, 3]})
     assert count_doubles(table, schema_of(table), np.array([0]), np.array([1, 2])) == 0
 
