@@ -12,7 +12,7 @@ from lamina import api
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, SchemaError
 from lamina.families import FeedForward
-from lamina.learn import Settings, choose_device, fingerprint, learnt_from, row_groups
+from lamina.learn import Settings, choose_device, fingerprint, learnt_from, row_groups, training_weights
 from lamina.tasks import Task
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
@@ -66,7 +66,7 @@ def test_bad_weights_are_refused_by_name(bad):
         lamina.fit(weighted, target, weight="w", **QUICK)
     with pytest.raises(DataError, match="the weights in column 'w' are all zero"):
         lamina.fit(frame.with_columns(w=0.0), target, weight="w", **QUICK)
-    with pytest.raises(OptionError, match="class_weight is for classification"):
+    with pytest.raises(OptionError, match="class_weight is for classes"):
         lamina.fit(table("regression")[0], "target", class_weight="balanced", **QUICK)
 
 

@@ -69,7 +69,7 @@ def test_other_columns_are_given_once():
 def test_values_come_in_their_own_units():
     data = table("wave sum")
     model, whole = fit(data, "sum"), lamina_table(data)
-    answers = model.model_.answer(model.model_.said(whole))
+    answers = model.model_.task.predict(model.model_.said(whole)).labels
     np.testing.assert_allclose(follow(Stream(model.model_), data["wave"][7]), answers[7:8], rtol=0, atol=1e-5)
 
 

@@ -216,5 +216,8 @@ def test_rows_that_cannot_be_used():
     with pytest.raises(OptionError, match="repeats is 0"):
         model.importance(people(), repeats=0)
     rows = people().with_columns(rich=pl.Series(["yes"] * 20 + ["no"] * 180))
-    with pytest.raises(DataError, match="the 180 rows used are all of one class and the AUC needs both; give more rows"):
+    with pytest.raises(
+        DataError,
+        match="all rows predicted are of one class in the 180 rows used, of which the AUC says nothing; give more rows",
+    ):
         fitted("linear", rows).importance(rows[20:])
