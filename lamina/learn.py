@@ -39,6 +39,8 @@ from lamina.train.frozen import compute_frozen
 from lamina.train.loop import Edit, History, Monitor, train
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
+from lamina.train.sharing import sharing_cores
+from lamina.train.threads import available_threads
 from lamina.trust.novelty import Novelty
 from lamina.trust.trust import PLAIN, Trust, background
 from lamina.trust.view import View
@@ -103,6 +105,7 @@ class Settings:
         return cls(**content)
 
 
+@sharing_cores()
 def learn(
     table: pl.DataFrame, settings: Settings, *, run: Run | None = None, monitor: Monitor | None = None, edit: Edit | None = None
 ) -> Model:
@@ -234,7 +237,7 @@ def _fit(
         if monitor:
             monitor({"event": "fit", "done": done})
 
-    threads = int(recipe.threads or torch.get_num_threads())
+    threads = int(recipe.threads or available_threads())
     train = rows.plain()
     learn = zip(task.learnables(rows.targets), task.learnables(held.targets), strict=True)
     predictor = fit_classical(family, train, train if held is rows else held.plain(), list(learn), Fitting(seed, threads, tell))

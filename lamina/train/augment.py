@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from lamina.errors import OptionError
+from lamina.graph.random import current_generator
 from lamina.train.recipe import WAYS
 
 
@@ -31,8 +32,8 @@ class Augment:
     ==========  ==============================================================================================================
 
     What comes in from outside of an image is 0. The order is that of the geometry, then of erasing, whatever the order of
-    ``ways``. All chance comes from PyTorch's global generator on the device of the images. Nothing waits for the device and no
-    shape depends on data, so the whole can be part of a CUDA graph.
+    ``ways``. All chance comes from the generator of this thread (:mod:`lamina.graph.random`). Nothing waits for the device
+    and no shape depends on data, so the whole can be part of a CUDA graph.
 
     Args:
         ways: Some of :data:`WAYS`; none leaves images as they are.
@@ -74,9 +75,9 @@ class Augment:
         angle = y = x = torch.zeros_like(tall)
         if "crop" in self.ways:
             tall, wide = _sides(images, self.area, 1.0, 4 / 3)
-            y, x = ((2 * torch.rand_like(tall) - 1) * (1 - side) for side in (tall, wide))
+            y, x = ((2 * _rand(tall) - 1) * (1 - side) for side in (tall, wide))
         if "rotate" in self.ways:
-            angle = (2 * torch.rand_like(tall) - 1) * math.radians(self.degrees)
+            angle = (2 * _rand(tall) - 1) * math.radians(self.degrees)
         cos, sin = angle.cos(), angle.sin()
         across = (
             wide * cos,
@@ -98,23 +99,28 @@ class Augment:
         bordered = images.new_zeros(rows, tall, wide, channels)
         bordered[:, down : down + height, right : right + width] = images
         place = {"dtype": torch.int64, "device": images.device}
+        drawn = {**place, "generator": current_generator()}
         y, x = torch.arange(height, **place).repeat(rows, 1), torch.arange(width, **place).repeat(rows, 1)
         if "flip" in self.ways:
-            x = torch.where(torch.randint(2, (rows, 1), **place) == 1, width - 1 - x, x)
-        y += torch.randint(2 * down + 1, (rows, 1), **place)
-        x += torch.randint(2 * right + 1, (rows, 1), **place)
+            x = torch.where(torch.randint(2, (rows, 1), **drawn) == 1, width - 1 - x, x)
+        y += torch.randint(2 * down + 1, (rows, 1), **drawn)
+        x += torch.randint(2 * right + 1, (rows, 1), **drawn)
         pixels = (torch.arange(rows, **place).view(-1, 1, 1) * tall + y[:, :, None]) * wide + x[:, None, :]
         return bordered.view(-1, channels).index_select(0, pixels.view(-1)).view(images.shape)
+
+
+def _rand(like: Tensor) -> Tensor:
+    return torch.rand(like.shape, device=like.device, generator=current_generator())
 
 
 def _rectangles(images: Tensor) -> Tensor:
     """Where to erase: (N, height, width, 1), a rectangle in every second image."""
     rows, height, width, _ = images.shape
-    erased = torch.rand(rows, device=images.device) < 0.5
+    erased = torch.rand(rows, device=images.device, generator=current_generator()) < 0.5
     inside = []
     for side, share in zip((height, width), _sides(images, 0.02, 0.4, 1 / 0.3), strict=True):
         long = (share * side).round().clamp(1, side)
-        first = (torch.rand_like(share) * (side - long + 1)).floor()
+        first = (_rand(share) * (side - long + 1)).floor()
         place = torch.arange(side, device=images.device)
         inside.append((place >= first[:, None]) & (place < (first + long)[:, None]))
     down, across = inside
@@ -123,6 +129,6 @@ def _rectangles(images: Tensor) -> Tensor:
 
 def _sides(images: Tensor, least: float, most: float, ratio: float) -> tuple[Tensor, Tensor]:
     """Shares of height and width (N,) of rectangles of a random area and a ratio between 1 / ratio and ratio, cut to 1."""
-    area = least + (most - least) * torch.rand(len(images), device=images.device)
-    ratios = ((2 * torch.rand_like(area) - 1) * math.log(ratio)).exp()
+    area = least + (most - least) * torch.rand(len(images), device=images.device, generator=current_generator())
+    ratios = ((2 * _rand(area) - 1) * math.log(ratio)).exp()
     return (area * ratios).sqrt().clamp(max=1), (area / ratios).sqrt().clamp(max=1)

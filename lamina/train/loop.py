@@ -23,6 +23,7 @@ from lamina.errors import TrainingError
 from lamina.graph.graph import Graph
 from lamina.graph.net import Net
 from lamina.train.forward import Validation
+from lamina.train.randomness import randomness
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.schedules import find_learning_rate, make_schedule
@@ -78,7 +79,11 @@ def train(
     found = run.load_checkpoint() if run else None
     recipe = _decided(recipe, net, feed, seed) if found is None else dataclasses.replace(recipe, **found[1]["decided"])
     history.recipe = recipe
-    with threads(int(recipe.threads or 1)), _random_state_kept(), _interruptible() as interrupted:
+    with (
+        threads(int(recipe.threads or 1)),
+        randomness(net, foreign=edit is not None) as start_random,
+        _interruptible() as interrupted,
+    ):
         trainer = make_step(net, feed, recipe)
         schedule = make_schedule(recipe, trainer.steps_per_epoch)
         best = _copy(net)
@@ -98,7 +103,7 @@ def train(
             if edit and (graph := edit(epoch, net)) is not None:
                 net = net.edit(graph)
                 trainer, best, history.best_loss = make_step(net, feed, recipe), _copy(net), math.inf
-            torch.manual_seed(_epoch_seed(seed, epoch))
+            start_random(_epoch_seed(seed, epoch))
             generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch) + 1)
             clock = time.perf_counter()
             net.train()
@@ -213,14 +218,6 @@ def _restore(
     history.stopped = _why_stop(history, recipe, last, False)
     device = next(net.parameters()).device
     return net, trainer, {name: tensor.to(device) for name, tensor in part("best").items()}, last + 1
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Training draws from torch's own generator; a caller's stream of random numbers goes on as if it had not."""
-    devices = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices=devices):
-        yield
 
 
 @contextmanager

@@ -307,6 +307,10 @@ class _Writer:
             return self._variable(item)
         if isinstance(item, list | tuple):
             return "[" + ", ".join(self._text(part) for part in item) + "]"
+        if isinstance(item, torch.Generator):
+            self.scope.setdefault("generator", item)
+            self.taken.add("generator")
+            return self._function("generator", item)
         if item is None or isinstance(item, _PRINTED):
             return repr(item)
         raise Untraceable(f"a kernel is given a {type(item).__name__}")

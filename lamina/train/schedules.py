@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from lamina.errors import OptionError, TrainingError
+from lamina.train.randomness import randomness
 from lamina.train.recipe import Recipe
 from lamina.train.step import make_step
 
@@ -191,8 +192,8 @@ def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int 
     """
     low, high = (1e-5, 30.0) if recipe.optimizer == "sgd" else (1e-6, 3.0)
     rates, losses, mean = [], [], 0.0
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    with randomness(net) as start_random:
+        start_random(seed)
         trainer = make_step(copy.deepcopy(net), feed, recipe)
         order = feed.permutation(torch.Generator().manual_seed(seed))
         batches = [rows for rows in order.split(trainer.batch_size) if len(rows) == trainer.batch_size]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.errors import OptionError, TrainingError
+from lamina.graph.random import current_generator
 from lamina.tasks.losses import Loss, find_loss
 from lamina.train.augment import Augment
 from lamina.train.optimizers import Optimizer, make_optimizer
@@ -165,10 +166,11 @@ class _CPUStep(_Step):
     def snapshot(self) -> Callable[[], None]:
         """Remember what a step changes besides gradients, and return what puts it back: random numbers and buffers."""
         buffers = [(buffer, buffer.clone()) for buffer in self.trainer.net.buffers()]
-        random = torch.get_rng_state()
+        generator = current_generator() or torch.default_generator
+        random = generator.get_state()
 
         def restore() -> None:
-            torch.set_rng_state(random)
+            generator.set_state(random)
             for buffer, before in buffers:
                 buffer.copy_(before)
 

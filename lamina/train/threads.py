@@ -7,6 +7,7 @@ among other threads round differently.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,12 +41,12 @@ def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
         1
     """
     if feed.device.type != "cpu":
-        return torch.get_num_threads()
+        return available_threads()
     try:
         per_row = multiplications(net, feed) / min(len(feed), _ROWS)
     except Exception:  # a torch that does not let itself be counted; a net that fails here fails in its first step too
-        return torch.get_num_threads()
-    return max(1, min(torch.get_num_threads(), int(per_row * min(batch_size, len(feed)) / PER_THREAD)))
+        return available_threads()
+    return max(1, min(available_threads(), int(per_row * min(batch_size, len(feed)) / PER_THREAD)))
 
 
 def multiplications(net: nn.Module, feed: Feed) -> int:
@@ -100,9 +101,33 @@ def has_bfloat16(device: str = "cpu") -> bool:
     return device == "cpu" and has_amx()
 
 
+class _Own(threading.local):
+    depth = 0  # how many `threads()` this thread is in
+
+
+_own, _lock = _Own(), threading.Lock()
+_inside, _given = 0, 0  # threads within `threads()`, and what torch was given before the first
+
+
+def available_threads() -> int:
+    """The threads that lamina may use: what torch was given, at most the cores that this process really gets.
+
+    A container with a share of the cores (a cgroup quota) sees them all, and torch takes them all.
+    """
+    from joblib import cpu_count  # knows affinity and quotas
+
+    if _own.depth:
+        return torch.get_num_threads()
+    with _lock:
+        return min(_given if _inside else torch.get_num_threads(), cpu_count())
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let torch compute with this many threads, and as before afterwards.
+
+    A new Python thread begins with what torch was given last, by whichever thread: what another fit has set for itself is
+    no measure for this one, nor what shall be left behind.
 
     Example:
         >>> before = torch.get_num_threads()
@@ -112,12 +137,22 @@ def threads(count: int) -> Iterator[None]:
         >>> torch.get_num_threads() == before
         True
     """
+    global _inside, _given
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    with _lock:
+        if not _own.depth:
+            if _inside:
+                before = _given
+            _inside, _given = _inside + 1, before
+        _own.depth += 1
+        torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _lock:
+            torch.set_num_threads(before)
+            _own.depth -= 1
+            _inside -= not _own.depth
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from lamina.graph.layers import attention as kinds
 from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.random import current_generator, dropout
 
 
 class Position(Part):
@@ -40,7 +41,7 @@ class MultiHeadAttention(Part):
         flat = x.flatten(0, -3)
         query, key, value = self._heads(flat)
         dropout = self.layer.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(query, key, value, attn_mask=_seen(mask), dropout_p=dropout)
+        y = attend(query, key, value, _seen(mask), dropout)
         return F.linear(y.transpose(1, 2).flatten(2), self.out_weight, self.out_bias).view(x.shape)
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -61,7 +62,7 @@ class StepDropout(Part):
     def forward(self, mask: Tensor) -> Tensor:
         if not self.training or not self.layer.share:
             return mask
-        return mask & (torch.rand(mask.shape, device=mask.device) >= self.layer.share)
+        return mask & (torch.rand(mask.shape, device=mask.device, generator=current_generator()) >= self.layer.share)
 
 
 class Patches(Part):
@@ -76,6 +77,17 @@ def waves(steps: int, width: int) -> Tensor:
     slower = torch.arange(width) // 2 * 2 / width
     angle = torch.arange(steps)[:, None] / 10_000**slower
     return torch.where(torch.arange(width) % 2 == 0, angle.sin(), angle.cos())
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, share: float) -> Tensor:
+    """``F.scaled_dot_product_attention`` with dropout from the generator of this thread: the same kernels, the same numbers."""
+    if not share or current_generator() is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=share)
+    scale = query.shape[-1] ** -0.25
+    weights = (query * scale) @ (key.transpose(-2, -1) * scale)
+    if seen is not None:
+        weights = weights + torch.zeros_like(seen, dtype=weights.dtype).masked_fill(~seen, -torch.inf)
+    return dropout(weights.softmax(-1), share, training=True) @ value
 
 
 def _seen(mask: Tensor | None) -> Tensor | None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from lamina.graph.activations import ACTIVATIONS
 from lamina.graph.layers import convolution as kinds
 from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.random import dropout
 
 _ROWS = 4096
 
@@ -89,7 +90,7 @@ class Convolution(Part):
         sides = (0, padding // 2) if steps else padding // 2
         y = F.conv2d(x, weight, self.bias if layer.bias else None, layer.stride, sides, layer.dilation, layer.groups)
         y = ACTIVATIONS[layer.activation](_as_steps(y) if steps else y)
-        return F.dropout(y, layer.dropout, self.training) if layer.dropout else y
+        return dropout(y, layer.dropout, self.training) if layer.dropout else y
 
 
 class Pool(Part):

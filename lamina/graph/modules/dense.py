@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from lamina.graph import layers as kinds
 from lamina.graph.activations import ACTIVATIONS, PROPAGATIONS
 from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.random import dropout
 
 
 def _signs(generator: Generator, scale: Tensor, chunks: tuple[int, ...]) -> None:
@@ -56,7 +57,7 @@ class Dense(Part):
             if layer.members is not None and x.dim() == 2:
                 y = y[:, None].expand(-1, layer.members, -1)
         y = ACTIVATIONS[layer.output](ACTIVATIONS[layer.activation](y))
-        return F.dropout(y, layer.dropout, self.training) if layer.dropout else y
+        return dropout(y, layer.dropout, self.training) if layer.dropout else y
 
 
 class MemberDense(Part):
@@ -81,7 +82,7 @@ class Activation(Part):
 
 class Dropout(Part):
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.layer.share, self.training)
+        return dropout(x, self.layer.share, self.training)
 
 
 class Norm(Part):

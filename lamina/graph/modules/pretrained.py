@@ -11,6 +11,7 @@ from lamina.errors import GraphError
 from lamina.graph.layer import Shape
 from lamina.graph.layers import pretrained as kinds
 from lamina.graph.modules.part import Part, Parts
+from lamina.graph.random import torch_random
 
 _ROWS = 64  # at once outside training: what a part holds inside is unknown, and may be large
 _GRAY = (0.299, 0.587, 0.114)
@@ -25,7 +26,7 @@ def make_part(name: str, options: dict[str, Any] | None = None, *, generator: Ge
         GraphError: Nothing is registered so, it cannot be made with these options, or what is made is no ``nn.Module``.
     """
     make = kinds.part_maker(name).make
-    with torch.random.fork_rng(devices=[]):
+    with torch_random(devices=[]):
         torch.manual_seed(0 if generator is None else int(torch.randint(2**62, (), generator=generator)))
         try:
             module = make(**(options or {}))

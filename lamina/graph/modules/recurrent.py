@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from lamina.graph.layer import Layer, Shape
 from lamina.graph.layers import recurrent as kinds
 from lamina.graph.modules.part import Part, Parts
 from lamina.graph.modules.sequence import first_step, last_step
+from lamina.graph.random import dropout
 
 _FORGET = 1  # the place of the forget gate among the LSTM's
 
@@ -41,7 +41,7 @@ class Recurrent(Part):
             back = self._run(_in_order(sides, order), "_back", self.begin(sides))[0]
             outputs.append(_in_order(back, order))
         y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
-        y = F.dropout(y, self.layer.dropout, self.training) if self.layer.dropout else y
+        y = dropout(y, self.layer.dropout, self.training) if self.layer.dropout else y
         return y.view(*x.shape[:-1], y.shape[-1])
 
     def begin(self, x: Tensor) -> State:

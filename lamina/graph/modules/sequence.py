@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from lamina.graph.activations import ACTIVATIONS
 from lamina.graph.layers import sequence as kinds
 from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.random import dropout
 
 
 def first_step(x: Tensor, mask: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ class StepDense(Part):
 
     def forward(self, x: Tensor) -> Tensor:
         y = ACTIVATIONS[self.layer.activation](F.linear(x, self.weight, self.bias if self.layer.bias else None))
-        return F.dropout(y, self.layer.dropout, self.training) if self.layer.dropout else y
+        return dropout(y, self.layer.dropout, self.training) if self.layer.dropout else y
 
 
 class StepPool(Part):

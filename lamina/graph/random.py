@@ -1,0 +1,70 @@
+"""The random numbers that a network draws while it trains: dropout and the like.
+
+``F.dropout`` draws from torch's one generator, which all threads share, so two fits at the same time would give each other
+other numbers. Here each thread may have a generator of its own. Kernels and numbers are those of ``F.dropout``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+#: Held by whoever seeds torch's own generators: one thread at a time, which may ask again.
+_torch_generators = threading.RLock()
+
+
+@contextmanager
+def torch_random(devices: Iterable[int] = ()) -> Iterator[None]:
+    """Have torch's own generators to oneself; they are as before afterwards.
+
+    Args:
+        devices: Those of which GPUs, besides that of the CPU.
+    """
+    with _torch_generators, torch.random.fork_rng(devices=list(devices)):
+        yield
+
+
+class _Current(threading.local):
+    generator: Generator | None = None
+
+
+_current = _Current()
+
+
+def current_generator() -> Generator | None:
+    """The generator that this thread draws from; None for torch's own of the device."""
+    return _current.generator
+
+
+@contextmanager
+def drawing_from(generator: Generator | None) -> Iterator[None]:
+    """Let the modules that run in this thread draw from this generator.
+
+    Example:
+        >>> import torch
+        >>> before = torch.get_rng_state()
+        >>> with drawing_from(torch.Generator().manual_seed(0)):
+        ...     dropout(torch.ones(6), 0.5, training=True).tolist()
+        [2.0, 0.0, 2.0, 0.0, 2.0, 0.0]
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
+    """
+    before, _current.generator = _current.generator, generator
+    try:
+        yield
+    finally:
+        _current.generator = before
+
+
+def dropout(x: Tensor, share: float, training: bool) -> Tensor:
+    """``F.dropout``, drawn from the generator of this thread."""
+    generator = _current.generator
+    if generator is None or not training or not 0 < share < 1:
+        return F.dropout(x, share, training)
+    kept = torch.empty_like(x).bernoulli_(1 - share, generator=generator).div_(1 - share)
+    return x * kept
