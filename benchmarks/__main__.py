@@ -23,6 +23,7 @@ COMMANDS = (
     "memory",
     "resume",
     "gpu",
+    "beside",
 )
 
 

@@ -55,10 +55,12 @@ def predict(
         table = read_table(data)
 
         from lamina.api import load
+        from lamina.train.sharing import sharing_cores
 
         estimator = load(model)
         _, notes = _checked(estimator.model_, table)
-        answers = estimator.answers(table, trust=trust, coverage=coverage, because=because)
+        with sharing_cores():
+            answers = estimator.answers(table, trust=trust, coverage=coverage, because=because)
     if sys.stdout.isatty() and out is None and not as_json:
         from lamina.answers import result_columns
         from lamina.cli.render import show_predictions

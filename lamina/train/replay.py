@@ -308,8 +308,6 @@ class _Writer:
         if isinstance(item, list | tuple):
             return "[" + ", ".join(self._text(part) for part in item) + "]"
         if isinstance(item, torch.Generator):
-            self.scope.setdefault("generator", item)
-            self.taken.add("generator")
             return self._function("generator", item)
         if item is None or isinstance(item, _PRINTED):
             return repr(item)
@@ -341,7 +339,7 @@ class _Writer:
         self.scope[name] = target
         return name
 
-    def _function(self, name: str, function: Callable) -> str:
+    def _function(self, name: str, function: Callable | torch.Generator) -> str:
         number, tried = 2, name
         while self.scope.get(tried, function) is not function or (tried in self.taken and tried not in self.scope):
             tried, number = f"{name}_{number}", number + 1

@@ -122,14 +122,16 @@ class _Watch:
                 self._end.set()
 
     def _look(self, end: threading.Event, team: int) -> None:
-        load, sleepers = Load(), None
+        load, sleepers, modules = Load(), None, 0
         while not end.wait(SECONDS):
             if load.others() > len(cores()) - team + SLACK:
                 sleepers = sleepers or Sleepers()
-                sleepers.add()  # libraries are loaded when they are needed
+                if modules != len(sys.modules):  # a library is loaded when it is needed; to look for them takes milliseconds
+                    sleepers.add()
+                    modules = len(sys.modules)
             elif sleepers is not None:
                 sleepers.end()
-                sleepers = None
+                sleepers, modules = None, 0
         if sleepers is not None:
             sleepers.end()
 

@@ -12,6 +12,7 @@ import lamina
 from lamina.graph.modules.attention import attend
 from lamina.graph.random import current_generator, drawing_from, dropout, torch_random
 from lamina.train.randomness import randomness
+from lamina.train.threads import available_threads, threads
 
 
 def fitted(seed: int) -> np.ndarray:
@@ -71,7 +72,48 @@ def test_modules_from_elsewhere_draw_from_torch_one_fit_at_a_time(net: nn.Module
         begin(5)
         assert torch.equal(torch.rand(3, generator=current_generator()), first)
         assert (current_generator() is not None) == own
-        with ThreadPoolExecutor(1) as pool, torch_random():
-            waiting = pool.submit(lambda: torch_random().__enter__)
-            assert waiting.result(1)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_torch_random_serves_one_thread_at_a_time() -> None:
+    seen: list[int] = []
+
+    def draw() -> None:
+        with torch_random():
+            seen.append(2)
+
+    with ThreadPoolExecutor(1) as pool, torch_random():
+        with torch_random():  # the same thread may ask again
+            waiting = pool.submit(draw)
+        seen.append(1)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.02)
+    assert seen == [1, 2]
+
+
+def test_what_one_fit_sets_is_no_measure_for_another_thread() -> None:
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(1) as pool, threads(before + 1):
+        assert pool.submit(available_threads).result() == min(before, available_cores())
+
+        def within() -> tuple[int, int]:
+            with threads(before + 2):
+                inside = available_threads()
+            return inside, torch.get_num_threads()
+
+        assert pool.submit(within).result() == (before + 2, before)
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == before
+
+
+def test_threads_are_at_most_the_cores_that_a_container_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
+    assert available_threads() == 1
+
+
+def available_cores() -> int:
+    from joblib import cpu_count
+
+    return cpu_count()
