@@ -88,7 +88,18 @@ def command(path: str, fit: str) -> dict[str, Any]:
     """Fit once with the command line."""
     asked = ["--family", "boosting"] if fit == "boosting" else ["--set", "recipe.epochs=2"]
     with tempfile.TemporaryDirectory() as folder:
-        line = [sys.executable, "-c", "from lamina.cli import main; main()", "fit", path, "--target", "price", *asked, "--seed", "0"]
+        line = [
+            sys.executable,
+            "-c",
+            "from lamina.cli import main; main()",
+            "fit",
+            path,
+            "--target",
+            "price",
+            *asked,
+            "--seed",
+            "0",
+        ]
         started = time.perf_counter()
         subprocess.run(
             [*line, "--out", str(Path(folder) / "m.lamina")], check=True, stdout=subprocess.DEVNULL, env=dict(os.environ)
@@ -111,9 +122,7 @@ def render(results: list[dict[str, Any]]) -> str:
         cells = [measure.spread([r[name] for r in part]) if part else failed or "" for part in (alone, beside) for name in KEYS]
         times = ""
         if alone and beside:
-            times = measure.number(
-                measure.median(r["seconds"] for r in beside) / measure.median(r["seconds"] for r in alone)
-            )
+            times = measure.number(measure.median(r["seconds"] for r in beside) / measure.median(r["seconds"] for r in alone))
         rows.append([fit, way, *cells, times])
     busy = max((r["busy"] for r in results), default=0)
     header = ["fit", "way", "alone, s", "CPU, s", f"beside {busy} busy processes, s", "CPU, s", "times as long"]

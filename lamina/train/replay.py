@@ -251,7 +251,8 @@ class _Writer:
         if call.name in _NEW:
             return
         args = [self._text(item) for item in call.args]
-        kwargs = {name: self._text(value) for name, value in call.kwargs.items() if value is not None}
+        given = call.kwargs.items()
+        kwargs = {name: self._text(value) for name, value in given if value is not None or name == "generator"}
         result = self._variable(call.made[0][1]) if call.made else ""
         if not call.made:
             yield from self._in_place(call, args, kwargs)

@@ -165,10 +165,19 @@ def test_memory_filled_in_parts_is_filled_anew():
     step.assert_right(step.replay())
 
 
+def test_random_numbers_come_from_the_generator_of_the_recorded_step():
+    generator = torch.Generator()
+    step = _Step(lambda step: step.loss() * torch.rand((), generator=generator.manual_seed(5)))
+    replay = step.replay()
+    generator.manual_seed(5)
+    step.assert_right(replay)
+    assert "generator=generator" in replay.source
+
+
 REFUSED = {
     "makes the step depend on values": lambda step: step.loss() * step.x.sum().item(),
     "makes the step depend on values$": lambda step: step.loss() + step.x[step.x > 0].mean(),
-    "a kernel is given a Generator": lambda step: step.loss() * torch.rand((), generator=torch.Generator()),
+    "a kernel is given a complex": lambda step: step.loss() + torch.view_as_real(step.x * 1j).sum(),
     "not plain memory": lambda step: step.loss() + step.x.to_sparse().sum(),
 }
 
