@@ -49,8 +49,8 @@ def drawing_from(generator: Generator | None) -> Iterator[None]:
         >>> import torch
         >>> before = torch.get_rng_state()
         >>> with drawing_from(torch.Generator().manual_seed(0)):
-        ...     dropout(torch.ones(6), 0.5, training=True).tolist()
-        [2.0, 0.0, 2.0, 0.0, 2.0, 0.0]
+        ...     sorted(set(dropout(torch.ones(100), 0.5, training=True).tolist()))
+        [0.0, 2.0]
         >>> torch.equal(torch.get_rng_state(), before)
         True
     """
