@@ -257,11 +257,11 @@ def _rows(name: str, quick: bool, packed: str | None, shape: tuple[int, ...]) ->
     return pack.load(Path(packed), name) if packed else datasets.load_rows(name)
 
 
-def _to_log(event: dict[str, Any]) -> None:
+def _to_log(event: Any) -> None:
     """What a fit says goes to standard error, of which the log keeps the end even where the time is up."""
-    if event["event"] in ("start", "epoch"):
-        kept = {name: value for name, value in event.items() if isinstance(value, int | float | str)}
-        print(json.dumps(kept | ({"recipe": event["recipe"].to_json()} if "recipe" in event else {})), file=sys.stderr)
+    if event.kind in ("start", "epoch"):
+        kept = {name: value for name, value in event.to_json().items() if isinstance(value, int | float | str)}
+        print(json.dumps(kept | ({"recipe": event.recipe.to_json()} if event.kind == "start" else {})), file=sys.stderr)
 
 
 def _since(started: float) -> dict[str, float]:

@@ -90,12 +90,15 @@ def _lamina(peer: str, arrays: Any, seed: int, epochs: int, told: Any) -> tuple[
     )
     seen: dict[str, Any] = {"seconds": 0.0, "parameters": 0}
 
-    def monitor(event: dict[str, Any]) -> None:
-        if event["event"] == "start":
-            seen["parameters"] = event["net"].plan.parameter_count
-        elif event["event"] == "epoch":
-            seen["seconds"] += event["train_seconds"]
-            if told(event["validation_accuracy"]):
+    from lamina.callbacks import Epoch, Event, Start
+
+    def monitor(event: Event) -> None:
+        if isinstance(event, Start):
+            assert event.net is not None
+            seen["parameters"] = event.net.plan.parameter_count
+        elif isinstance(event, Epoch):
+            seen["seconds"] += event.train_seconds
+            if told(event.scores["accuracy"]):
                 raise Reached
 
     family = Convolutional(design="lenet5", dropout=0.0)

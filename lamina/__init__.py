@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lamina import callbacks
     from lamina.api import compare, fit, load, resume
     from lamina.data.series import gather_series
     from lamina.errors import LaminaError
@@ -80,6 +81,7 @@ __all__ = [
     "Stream",
     "XGBoost",
     "__version__",
+    "callbacks",
     "compare",
     "fit",
     "gather_series",
@@ -89,6 +91,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "callbacks":
+        return importlib.import_module("lamina.callbacks")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'lamina' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_PUBLIC[name]), name)

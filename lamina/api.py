@@ -8,7 +8,7 @@ import difflib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,9 @@ from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import ESTIMATORS, Classifier, Regressor
 from lamina.learn import Settings, fingerprint, learn
 from lamina.model import Model
+from lamina.train.callbacks import Callback
+from lamina.train.events import End, Monitor, StopReason
+from lamina.train.loop import Edit
 from lamina.train.recipe import Recipe
 from lamina.train.run import DATA, Run, replacing
 
@@ -44,7 +47,9 @@ def fit(
     family: Any = "auto",
     recipe: Recipe | None = None,
     run: str | Path | None = None,
-    monitor: Callable[[dict[str, Any]], None] | str | None = "auto",
+    monitor: Monitor | str | None = "auto",
+    callbacks: Sequence[Callback] | None = None,
+    edit: Edit | None = None,
     **asked: Any,
 ) -> Classifier | Regressor:
     """Learn to tell one column (or several numbers) of a table from the others.
@@ -56,7 +61,11 @@ def fit(
         family: Which networks: "auto", a name, or a family with its options.
         recipe: How to train.
         run: A folder for events and checkpoints, so that ``lamina.resume`` can go on after whatever ends the process.
-        monitor: Called with each event; "auto" shows a progress bar where a person is looking, None shows nothing.
+        monitor: Called with each event (:mod:`lamina.callbacks`); "auto" shows a progress bar where a person is looking, None
+            shows nothing.
+        callbacks: Called when training starts, after steps and epochs, and at the end; may stop training.
+        edit: Called before each epoch with its number and the net; a graph that it returns becomes the network's topology, and
+            the weights that still fit are kept. For networks only.
         **asked: ``task`` ("classification" or "regression"), ``kinds``, ``validation`` (a share), ``class_weight``, ``device``,
             ``seed``; the columns ``group``, ``time``, ``weight``, ``split``; ``drop``, a list of columns to leave aside;
             ``unique``, to leave out rows that are there already.
@@ -81,7 +90,7 @@ def fit(
     folder = None
     if run is not None:
         folder = start_run(run, data, table, settings)
-    return finish(table, settings, run=folder, monitor=monitor)
+    return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
 
 
 def compare(
@@ -91,7 +100,7 @@ def compare(
     families: Any = "auto",
     recipe: Recipe | None = None,
     run: str | Path | None = None,
-    monitor: Callable[[dict[str, Any]], None] | str | None = "auto",
+    monitor: Monitor | str | None = "auto",
     **asked: Any,
 ) -> Board:
     """Is deep learning worth it on these data? Deep and classical families on the very same folds, and a verdict in words.
@@ -218,16 +227,23 @@ def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:
 
 
 def resume(
-    run: str | Path, *, monitor: Callable[[dict[str, Any]], None] | str | None = "auto"
+    run: str | Path,
+    *,
+    monitor: Monitor | str | None = "auto",
+    callbacks: Sequence[Callback] | None = None,
+    edit: Edit | None = None,
 ) -> Classifier | Regressor | Board:
     """Resume a fit or a comparison that was ended by Ctrl-C, a crash, a full disk or a lost machine.
 
     On a CPU it ends with the very weights that it would have ended with undisturbed. A finished run is loaded. Everything is
-    written in the folder that is given here, wherever it was when the run began.
+    written in the folder that is given here, wherever it was when the run began. Callbacks and ``edit`` are functions, which no
+    file keeps: give them again.
 
     Args:
         run: The folder of the run.
         monitor: As for :func:`fit`.
+        callbacks: As for :func:`fit`; a comparison takes none.
+        edit: As for :func:`fit`; a comparison takes none.
 
     Returns:
         The fitted estimator of a fit; the board of a comparison, with the model that it recommends.
@@ -264,7 +280,9 @@ def resume(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise folder.damaged(f"its settings: {error}") from error
     if folder.verb == "fit":
-        return finish(table, settings, run=folder, monitor=monitor)
+        return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
+    if callbacks or edit:
+        raise OptionError(f"{folder.folder} holds a comparison, whose fits take no callbacks and no edit; leave them out")
     from lamina.comparison import compare as comparison
 
     families, terms = comparison.candidates_of(folder), comparison.terms_of(folder)
@@ -290,17 +308,23 @@ def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Sett
     return run
 
 
-def finish(table: pl.DataFrame, settings: Settings, *, run: Run | None = None, monitor: Any = None) -> Classifier | Regressor:
+def finish(
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    run: Run | None = None,
+    monitor: Any = None,
+    callbacks: Sequence[Callback] | None = None,
+    edit: Edit | None = None,
+) -> Classifier | Regressor:
     """Learn, and leave the model in the run's folder."""
+
+    def save(model: Model) -> Path:
+        assert run is not None
+        return store.save(model, run.model_path)
+
     with watching(monitor) as watch:
-        model = learn(table, settings, run=run, monitor=watch)
-    if run:
-        store.save(model, run.model_path)
-        run.event(
-            "stopped" if model.card["stopped"] == "interrupted" else "done",
-            reason=model.card["stopped"],
-            scores=model.card["validation"],
-        )
+        model = learn(table, settings, run=run, monitor=watch, callbacks=callbacks, edit=edit, save=save if run else None)
     return estimator(model)
 
 
@@ -314,13 +338,13 @@ def finish_comparison(
     with watching(monitor) as watch:
         board, model = comparison.compare(table, settings, families=families, terms=terms, run=run, monitor=watch)
     boards.save_board(board, run)
-    interrupted = not board.complete or (model is not None and model.card["stopped"] == "interrupted")
+    interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
     if model is None or interrupted:
         if interrupted:
-            run.event("stopped", reason="interrupted")
+            run.write(End(StopReason.INTERRUPTED))
         return board
     store.save(model, run.model_path)
-    run.event("done", take=board.verdict.take)
+    run.write(End(StopReason.FITTED))
     return dataclasses.replace(board, model=estimator(model))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +33,8 @@ from lamina.families import make_family
 from lamina.learn import Settings, learn
 from lamina.model import Model
 from lamina.store import save
+from lamina.train.callbacks import Callback
+from lamina.train.events import Monitor
 from lamina.train.recipe import Recipe
 from lamina.trust.importance import importances, most_rows
 
@@ -56,6 +58,7 @@ class _Estimator(BaseEstimator):
         device: str = "auto",
         random_state: Any = None,
         trust: bool = True,
+        callbacks: Sequence[Callback] | None = None,
     ):
         self.family = family
         self.recipe = recipe
@@ -64,6 +67,7 @@ class _Estimator(BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.trust = trust
+        self.callbacks = callbacks
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, nested ones too: ``recipe__learning_rate``, ``family__hidden``.
@@ -124,7 +128,7 @@ class _Estimator(BaseEstimator):
             fewest=1,
             trust=self.trust,
         )
-        return self._adopt(learn(table, settings))
+        return self._adopt(learn(table, settings, callbacks=self.callbacks))
 
     def predict(self, X: Any, *, trust: bool = False, coverage: float = 0.9, because: bool = True) -> Any:
         """The answer for each row: labels, or values; with ``trust`` a frame that says how far to trust each.
@@ -174,9 +178,7 @@ class _Estimator(BaseEstimator):
         check_is_fitted(self)
         return self.model_.scores(read_table(data))
 
-    def importance(
-        self, data: Any, *, repeats: int = 5, seed: int = 0, monitor: Callable[[dict[str, Any]], None] | None = None
-    ) -> pl.DataFrame:
+    def importance(self, data: Any, *, repeats: int = 5, seed: int = 0, monitor: Monitor | None = None) -> pl.DataFrame:
         """How much the model relies on each column: how far its score falls when the column's values are shuffled.
 
         The score is R² for values and accuracy for classes, or where one class is very common the AUC or the balanced accuracy.
@@ -189,7 +191,7 @@ class _Estimator(BaseEstimator):
                 where the model reads images, texts or series.
             repeats: Shuffles of each column.
             seed: What the shuffles follow from.
-            monitor: Called with an event after each shuffle.
+            monitor: Called with a :class:`lamina.callbacks.Shuffle` after each shuffle.
 
         Returns:
             A row for each column, the strongest first: ``column``, ``importance`` (the mean over the shuffles) and its standard
@@ -312,6 +314,7 @@ class Classifier(ClassifierMixin, _Estimator):
         device: ``"auto"`` takes a GPU where there is one.
         random_state: Everything random follows from it.
         trust: Keep what ``predict(X, trust=True)`` needs, some training rows among it.
+        callbacks: Called during training, see :mod:`lamina.callbacks`; a clone has copies of them.
 
     Attributes:
         classes_: The labels, sorted.
@@ -339,9 +342,17 @@ class Classifier(ClassifierMixin, _Estimator):
         device: str = "auto",
         random_state: Any = None,
         trust: bool = True,
+        callbacks: Sequence[Callback] | None = None,
     ):
         super().__init__(
-            family, recipe, validation=validation, kinds=kinds, device=device, random_state=random_state, trust=trust
+            family,
+            recipe,
+            validation=validation,
+            kinds=kinds,
+            device=device,
+            random_state=random_state,
+            trust=trust,
+            callbacks=callbacks,
         )
         self.class_weight = class_weight
 
@@ -374,6 +385,7 @@ class Regressor(RegressorMixin, _Estimator):
         device: ``"auto"`` takes a GPU where there is one.
         random_state: Everything random follows from it.
         trust: Keep what ``predict(X, trust=True)`` needs, some training rows among it.
+        callbacks: Called during training, see :mod:`lamina.callbacks`; a clone has copies of them.
 
     Attributes:
         model_: Schema, encoder, network and card.

@@ -6,7 +6,9 @@ import dataclasses
 import datetime
 import platform
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,22 +23,24 @@ from lamina.data.image import told_of
 from lamina.data.rowhash import fingerprint, first_of_doubles, in_order
 from lamina.data.schema import Schema
 from lamina.data.weights import row_weights
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError, OptionError, RunError
 from lamina.families import ClassicalFamily, Family, NetworkFamily, choose_family, make_family
 from lamina.families.classical.family import Fitting, Rows
 from lamina.families.classical.several import fit_classical
 from lamina.families.predictor import Predictor
-from lamina.fitting.split import OUT_OF_BAG, Split, out_of_bag, split, times
 from lamina.fitting.split import ROLES as SPLIT_ROLES
+from lamina.fitting.split import Split, out_of_bag, split, times
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
 from lamina.model import Model, Network
 from lamina.options import Options
 from lamina.tasks.losses import LOSSES
 from lamina.tasks.task import Task
+from lamina.train.callbacks import Callback, Hooks
+from lamina.train.events import End, Fit, Monitor, Start, StopReason
 from lamina.train.forward import Validation
 from lamina.train.frozen import compute_frozen
-from lamina.train.loop import Edit, History, Monitor, train
+from lamina.train.loop import Edit, History, train
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.sharing import sharing_cores
@@ -107,7 +111,14 @@ class Settings:
 
 @sharing_cores()
 def learn(
-    table: pl.DataFrame, settings: Settings, *, run: Run | None = None, monitor: Monitor | None = None, edit: Edit | None = None
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    run: Run | None = None,
+    monitor: Monitor | None = None,
+    callbacks: Sequence[Callback] | None = None,
+    edit: Edit | None = None,
+    save: Callable[[Model], Path] | None = None,
 ) -> Model:
     """Fit a family to a table, validated on rows that it never learns from.
 
@@ -118,13 +129,35 @@ def learn(
         settings: What is asked for.
         run: The folder to write events and checkpoints to; a checkpoint found there is gone on from.
         monitor: Called with each event.
+        callbacks: Called with some of the events; may stop training.
         edit: Called before each epoch with its number and the net; may return another graph (see ``train.loop``).
+        save: Called with the finished model before the end is reported; returns where it was saved.
 
     Raises:
         DataError: The data cannot be learnt from; the message names the column and the remedy.
         OptionError: An option is out of bounds.
         TrainingError: Training never got anywhere.
+        RunError: The run was begun with ``edit`` and is resumed without.
     """
+    with Hooks(callbacks, monitor) as hooks:
+        model = _learn(table, settings, run=run, hooks=hooks, edit=edit)
+        path, card = None if save is None else str(save(model)), model.card
+        end = End(
+            card["stopped"],
+            stopped_by=card["stopped_by"],
+            epochs=len(card["history"]),
+            best_epoch=card["best_epoch"],
+            seconds=card["seconds"],
+            model=path,
+            scores=card["validation"],
+        )
+        if run:
+            run.write(end)
+        hooks.emit(end)
+    return model
+
+
+def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Model:
     settings.recipe.check()
     if settings.unique:
         table = table.filter(first_of_doubles(table))
@@ -133,6 +166,7 @@ def learn(
     known, missing_note = task.usable_rows(table)
     given, table = table, in_order(table if known.all() else table.filter(pl.Series(known)))
     family, why = choose_family(settings.family, schema)
+    _check_edit(edit, family, run)
     device = choose_device(settings.device)
     if isinstance(family, ClassicalFamily) and family.out_of_bag and not any(c.role in SPLIT_ROLES for c in schema.columns):
         parts = out_of_bag(table, schema)
@@ -155,7 +189,7 @@ def learn(
             return Encoded(encoder.transform(part), encoder.inputs, task.encode(table[side]), weight, together)
 
         rows = encoded(train_features, parts.train)
-        held = rows if parts.how == OUT_OF_BAG else encoded(features[parts.validation], parts.validation)
+        held = rows if parts.out_of_bag else encoded(features[parts.validation], parts.validation)
     del features, train_features
     recipe, net, laid, feeds, device_note = settings.recipe, None, (), None, ""
     if isinstance(family, NetworkFamily):
@@ -166,25 +200,25 @@ def learn(
         laid = family.lay_in(net, encoder)
         net.to(device)
     else:
-        laid = _meaningless(recipe, family)
+        laid = (*_meaningless(recipe, family), *hooks.never_called(family.name))
     notes = [note for note in (missing_note, task.doubt, *parts.notes, *encoder.notes, device_note, *laid) if note]
-    if monitor:
-        monitor(
-            {
-                "event": "start",
-                "schema": schema,
-                "task": task,
-                "split": parts,
-                "notes": notes,
-                "net": net,
-                "recipe": recipe,
-                "family": family,
-            }
-        )
+    start = Start(
+        rows=len(rows),
+        validation_rows=len(held),
+        family=family.name,
+        recipe=recipe,
+        notes=tuple(notes),
+        edited=edit is not None,
+        schema=schema,
+        task=task,
+        split=parts,
+        net=net,
+    )
     if run:
-        run.event("start", rows=len(rows), validation_rows=len(held), recipe=recipe.to_json(), family=family.name)
+        run.write(start)
+    hooks.emit(start)
     if isinstance(family, ClassicalFamily):
-        predictor, history = _fit(family, rows, held, recipe, task=task, seed=settings.seed, monitor=monitor)
+        predictor, history = _fit(family, rows, held, recipe, task=task, seed=settings.seed, hooks=hooks)
     else:
         assert net is not None
         feed, validation = (Feed(part.blocks, part.targets, part.weight, device=device) for part in (rows, held))
@@ -192,14 +226,14 @@ def learn(
         if not recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
             feed, validation = compute_frozen(net, feed), compute_frozen(net, validation)
         watch = Validation(validation, task, LOSSES[recipe.loss])
-        net, history = train(net, feed, watch, recipe=recipe, seed=settings.seed, run=run, monitor=monitor, edit=edit)
+        net, history = train(net, feed, watch, recipe=recipe, seed=settings.seed, run=run, hooks=hooks, edit=edit)
         predictor, feeds = Network(net, recipe.loss), (feed, validation)
     model = Model(schema, task, encoder, predictor, family.name)
     told = table[parts.validation]
     if feeds:  # asked what it was given already: nothing is encoded again, and what is frozen is not computed again
         said = predictor.said(feeds[1].inputs, len(feeds[1]))
     else:
-        said = predictor.out_of_bag if predictor.out_of_bag is not None and parts.how == OUT_OF_BAG else model.said(told)
+        said = predictor.out_of_bag if predictor.out_of_bag is not None and parts.out_of_bag else model.said(told)
     known = ~np.isnan(said).any(axis=1)  # with few trees, some rows are in the bag of all of them
     weights = row_weights(told, schema)
     found = model.figures(task.truth(told)[known], said[known], None if weights is None else weights[known])
@@ -228,20 +262,39 @@ class Encoded:
 
 
 def _fit(
-    family: ClassicalFamily, rows: Encoded, held: Encoded, recipe: Recipe, *, task: Task, seed: int, monitor: Monitor | None
+    family: ClassicalFamily, rows: Encoded, held: Encoded, recipe: Recipe, *, task: Task, seed: int, hooks: Hooks
 ) -> tuple[Predictor, History]:
     """Fit what is no network; its history has no epochs."""
     began = time.monotonic()
 
-    def tell(done: float) -> None:
-        if monitor:
-            monitor({"event": "fit", "done": done})
-
     threads = int(recipe.threads or available_threads())
     train = rows.plain()
     learn = zip(task.learnables(rows.targets), task.learnables(held.targets), strict=True)
-    predictor = fit_classical(family, train, train if held is rows else held.plain(), list(learn), Fitting(seed, threads, tell))
-    return predictor, History(stopped="fitted", seconds=time.monotonic() - began, recipe=recipe)
+    predictor = fit_classical(
+        family,
+        train,
+        train if held is rows else held.plain(),
+        list(learn),
+        Fitting(seed, threads, lambda done: hooks.emit(Fit(done))),
+    )
+    return predictor, History(stopped=StopReason.FITTED, seconds=time.monotonic() - began, recipe=recipe)
+
+
+def _check_edit(edit: Edit | None, family: Family, run: Run | None) -> None:
+    if edit is None:
+        if run and any(isinstance(event, Start) and event.edited for event in run.events()):
+            raise RunError(
+                f"the run {run.folder} was begun with edit=, a function that no file keeps; "
+                f"give it again: lamina.resume({str(run.folder)!r}, edit=...)"
+            )
+        return
+    if not callable(edit):
+        raise OptionError(f"edit is {edit!r}, expected a function of the number of the epoch and the net")
+    if not isinstance(family, NetworkFamily):
+        raise OptionError(
+            f"edit changes a network between epochs, and the family {family.name!r} is no network; leave edit out, "
+            "or take a network such as family='feedforward'"
+        )
 
 
 def _meaningless(recipe: Recipe, family: Family) -> tuple[str, ...]:
@@ -306,7 +359,7 @@ def row_groups(table: pl.DataFrame, schema: Schema, train: np.ndarray) -> np.nda
 def _trust(model: Model, table: pl.DataFrame, parts: Split, said: np.ndarray, feeds: tuple[Feed, Feed] | None) -> Trust:
     """What answers are judged by, from rows that the model has not learnt from."""
     generator = np.random.default_rng(0)
-    from_bag = parts.how == OUT_OF_BAG
+    from_bag = parts.out_of_bag
     rows, held = (generator.permutation(len(part)) for part in (parts.train, parts.validation))
     if from_bag:  # novelty asks no model, so some rows that it does not compare with are enough for it
         rows, held = np.split(rows, [len(rows) - len(rows) // 3])
@@ -357,7 +410,12 @@ def _card(
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "data": {"rows": len(table), "columns": table.width, "fingerprint": fingerprint(table)},
-        "split": {"how": parts.how, "train": len(parts.train), "validation": len(parts.validation)},
+        "split": {
+            "how": parts.how,
+            "out_of_bag": parts.out_of_bag,
+            "train": len(parts.train),
+            "validation": len(parts.validation),
+        },
         "notes": notes,
         "family": family.to_json(),
         "recipe": history.recipe.to_json(),
@@ -365,6 +423,7 @@ def _card(
         "history": history.epochs,
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
+        "stopped_by": history.stopped_by,
         "seconds": history.seconds,
         "validation": found["scores"],
         "baseline": found["baseline"],

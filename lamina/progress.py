@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+
+from lamina.train.events import Compare, Epoch, Event, Fit, Job, Monitor, Refit, Start, Step
 
 EVERY_SECONDS = 0.1
 
 
 @contextmanager
-def progress(*, transient: bool = False) -> Iterator[Callable[[dict[str, Any]], None]]:
+def progress(*, transient: bool = False) -> Iterator[Monitor]:
     """Show how training goes, on stderr: epoch, loss, validation, time left.
 
     Shows nothing where nobody is looking (a pipe, a log file): a bar there is thousands of lines.
@@ -26,8 +27,9 @@ def progress(*, transient: bool = False) -> Iterator[Callable[[dict[str, Any]], 
         A monitor: called with each event of training.
 
     Example:
+        >>> from lamina.train.events import Step
         >>> with progress() as bar:
-        ...     bar({"event": "step", "epoch": 0, "step": 1, "steps": 10})
+        ...     bar(Step(epoch=0, step=1, steps=10))
     """
     console = Console(stderr=True, highlight=False)
     if not (console.is_terminal or console.is_jupyter):
@@ -46,48 +48,47 @@ class _Shown:
     def __init__(self, bar: Progress):
         self.bar = bar
         self.task = bar.add_task("", total=None, epoch="preparing", said="")
-        self.epochs, self.patience, self.limit = 1, None, None
+        self.epochs = 1
+        self.patience: int | None = None
+        self.limit: float | None = None
         self.began = self.drawn = time.monotonic()
         self.first: int | None = None  # the epoch that this process began with: later than 0 when it resumes
         self.done = 0.0
         self.said = ""
         self.best: tuple[int, str] = (0, "")
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         now = time.monotonic()
-        match event["event"]:
-            case "start":
-                recipe = event["recipe"]
-                self.epochs, self.patience, self.limit = recipe.epochs, recipe.patience, recipe.time_limit
+        match event:
+            case Start(recipe=recipe):
+                self.epochs, self.limit = 1 if recipe.epochs == "auto" else int(recipe.epochs), recipe.time_limit
+                self.patience = recipe.patience if isinstance(recipe.patience, int) else None
                 self.began = now
-            case "compare":
+            case Compare(candidates=candidates):
                 self.said = "preparing"
-                self.bar.update(self.task, total=None, epoch="comparing", said=f"{len(event['candidates'])} candidates")
-            case "job":
-                each = (now - self.began) / event["done"]
-                left = _clock((event["jobs"] - event["done"]) * each)
-                did = f"{event['name']}, fold {event['fold'] + 1}" + (" failed" if event.get("failed") else "")
-                place = f"fit {event['done']}/{event['jobs']}"
-                self.bar.update(
-                    self.task, total=event["jobs"], completed=event["done"], epoch=place, said=f"{did}; about {left} left"
-                )
-            case "refit":
-                self.bar.update(self.task, total=None, epoch="learning from all rows", said=event["name"])
-            case "fit":
-                self.bar.update(self.task, total=1, completed=event["done"], epoch="fitting")
-            case "step":
-                self.first = event["epoch"] if self.first is None else self.first
+                self.bar.update(self.task, total=None, epoch="comparing", said=f"{len(candidates)} candidates")
+            case Job(done=done, jobs=jobs):
+                left = _clock((jobs - done) * (now - self.began) / done)
+                did = f"{event.name}, fold {event.fold + 1}" + (" failed" if event.failed else "")
+                place = f"fit {done}/{jobs}"
+                self.bar.update(self.task, total=jobs, completed=done, epoch=place, said=f"{did}; about {left} left")
+            case Refit(name=name):
+                self.bar.update(self.task, total=None, epoch="learning from all rows", said=name)
+            case Fit(done=done):
+                self.bar.update(self.task, total=1, completed=done, epoch="fitting")
+            case Step(epoch=epoch):
+                self.first = epoch if self.first is None else self.first
                 if now - self.drawn < EVERY_SECONDS:  # steps take microseconds
                     return
-                self._draw(now, event["epoch"] + event["step"] / event["steps"])
-            case "epoch":
-                name = "accuracy" if "validation_accuracy" in event else "loss"
-                value = f"{event[f'validation_{name}']:.4f}"
-                if event["best"]:
-                    self.best = (event["epoch"], value)
+                self._draw(now, epoch + event.step / event.steps)
+            case Epoch(scores=scores):
+                name = "accuracy" if "accuracy" in scores else "loss"
+                value = f"{scores[name]:.4f}"
+                if event.best:
+                    self.best = (event.epoch, value)
                 name = "validation" if name == "loss" else name
-                self.said = f"loss {event['train_loss']:.4f} {name} {value} best {self.best[1]}"
-                self._draw(now, event["epoch"] + 1.0)
+                self.said = f"loss {event.train_loss:.4f} {name} {value} best {self.best[1]}"
+                self._draw(now, event.epoch + 1.0)
 
     def end(self) -> None:
         """Training came to its own end: the bar is full, however many epochs it took."""

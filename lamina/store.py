@@ -30,6 +30,7 @@ from lamina.errors import LaminaError, ModelFileError
 from lamina.families.predictor import PREDICTORS
 from lamina.model import Model, Network
 from lamina.tasks.task import Task
+from lamina.train.events import StopReason
 from lamina.train.run import replacing
 from lamina.trust.trust import Trust
 
@@ -122,11 +123,21 @@ def _build(path: Path, content: Mapping[str, Any], tensors: Mapping[str, torch.T
             encoder=Encoder.from_json(content["encoder"]),
             predictor=predictor,
             family=content["family"],
-            card=content["card"],
+            card=_card(content["card"]),
             trust=None if trust is None else Trust.from_json(trust, kept),
         )
-    except (LaminaError, KeyError, TypeError, RuntimeError) as error:
+    except (LaminaError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{path} cannot be read by this lamina: {error}") from error
+
+
+def _card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The card, with ids and flags where earlier versions wrote sentences."""
+    card = dict(card)
+    if "stopped" in card:
+        card |= {"stopped": StopReason(card["stopped"]), "stopped_by": card.get("stopped_by", "")}
+    if "split" in card:
+        card["split"] = {"out_of_bag": card["split"]["how"].startswith("out of bag"), **card["split"]}
+    return card
 
 
 def _digest(content: str, tensors: Mapping[str, torch.Tensor]) -> str:

@@ -18,6 +18,7 @@ from lamina.data.schema import RICH
 from lamina.errors import DataError, TargetError
 from lamina.families import CLASSICAL, FAMILIES, NETWORKS
 from lamina.families.family import TABLE
+from lamina.train.events import Epoch
 from lamina.train.recipe import Recipe
 
 # Small enough to be quick, large enough to learn.
@@ -209,7 +210,7 @@ class TestRichNetworkContract:
             pass
 
         def kill(event):
-            if event["event"] == "epoch" and event["epoch"] == 1:
+            if isinstance(event, Epoch) and event.epoch == 1:
                 raise Killed
 
         whole = fitted_to(name, kind, epochs=3, schedule="one_cycle", run=tmp_path / "whole")
@@ -328,7 +329,7 @@ class TestNetworkContract:
             pass
 
         def kill(event):
-            if event["event"] == "epoch" and event["epoch"] == 3:
+            if isinstance(event, Epoch) and event.epoch == 3:
                 raise Killed
 
         whole = lamina.fit(frame, target, family=family, recipe=recipe, seed=3, run=tmp_path / "whole", monitor=None)

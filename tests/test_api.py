@@ -14,6 +14,7 @@ from lamina.data.folder import SPLIT
 from lamina.data.read import read_table
 from lamina.errors import OptionError, RunError
 from lamina.families import FeedForward
+from lamina.train.events import Epoch, Start
 from lamina.train.recipe import Recipe
 
 PLAIN = FeedForward(hidden=(8,), members=1, number_embedding=None)
@@ -45,10 +46,10 @@ def archive(tmp_path, *, parts=("train", "test"), counts=(30, 10), **more):
 def splits(data, target=None, **asked):
     """How the rows of a fit were split, and what was remarked."""
     found = []
-    options = {**QUICK, "monitor": lambda event: found.append(event) if event["event"] == "start" else None}
+    options = {**QUICK, "monitor": lambda event: found.append(event) if isinstance(event, Start) else None}
     model = lamina.fit(data, target, **options, **asked).model_
-    assert model.card["split"]["how"] == found[0]["split"].how
-    return model.card["split"], found[0]["notes"]
+    assert model.card["split"]["how"] == found[0].split.how
+    return model.card["split"], found[0].notes
 
 
 # The target
@@ -93,7 +94,7 @@ def killed(data, target, run):
     """A run that was ended after its first epoch."""
 
     def kill(event):
-        if event["event"] == "epoch":
+        if isinstance(event, Epoch):
             raise Killed
 
     with pytest.raises(Killed):
@@ -140,7 +141,7 @@ def test_train_and_test_parts_are_the_split(tmp_path, kind):
     data = archive(tmp_path) if kind == "archive" else reviews(tmp_path / "r", train=15, test=5)
     for path in (data, str(data)):
         found, notes = splits(path, "y" if kind == "archive" else None)
-        assert found == {"how": "as the column split says", "train": 30, "validation": 10}
+        assert found == {"how": "as the column split says", "out_of_bag": False, "train": 30, "validation": 10}
         assert not any("marked as test" in note for note in notes)
 
 
@@ -151,7 +152,7 @@ def test_test_parts_are_for_neither_where_others_validate(tmp_path, kind):
     else:
         data, target = reviews(tmp_path / "r", train=15, valid=4, test=6), None
     found, notes = splits(data, target)
-    assert found == {"how": "as the column split says", "train": 30, "validation": 8}
+    assert found == {"how": "as the column split says", "out_of_bag": False, "train": 30, "validation": 8}
     assert any("12 rows marked as test" in note for note in notes)
 
 
@@ -186,10 +187,10 @@ def test_what_a_person_asks_for_wins(tmp_path, asked, how):
 
 def test_without_parts_rows_are_drawn(tmp_path):
     found, _ = splits(reviews(tmp_path / "r", whole=20))
-    assert found == {"how": "at random, class by class", "train": 34, "validation": 6}
+    assert found == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
     np.savez(tmp_path / "whole.npz", x=np.random.default_rng(0).normal(size=(40, 2)), y=np.arange(40) % 2)
     found, _ = splits(tmp_path / "whole.npz", "y")
-    assert found == {"how": "at random, class by class", "train": 34, "validation": 6}
+    assert found == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl", "t.npz", None])
@@ -209,9 +210,14 @@ def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
         write[Path(name).suffix](tmp_path / name)
     data = tmp_path / name if name else frame
     model = lamina.fit(data, "y", **QUICK).model_
-    assert model.card["split"] == {"how": "at random, class by class", "train": 34, "validation": 6}
+    assert model.card["split"] == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
     assert {column.name: column.role for column in model.schema.columns}["split"] == "feature"
-    assert splits(data, "y", split="split")[0] == {"how": "as the column split says", "train": 20, "validation": 20}
+    assert splits(data, "y", split="split")[0] == {
+        "how": "as the column split says",
+        "out_of_bag": False,
+        "train": 20,
+        "validation": 20,
+    }
 
 
 def test_roles_are_added_to_what_is_asked_for_and_nothing_else_is_changed(tmp_path):

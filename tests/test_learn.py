@@ -153,8 +153,8 @@ def test_a_finished_run_is_loaded_not_trained_again(tmp_path):
     first = lamina.fit(frame, target, run=tmp_path / "r", **QUICK)
     again = lamina.resume(tmp_path / "r", monitor=None)
     assert again.model_.card == first.model_.card
-    events = [event["event"] for event in lamina.train.run.Run.open(tmp_path / "r").events()]
-    assert events == ["start", "epoch", "epoch", "done"]
+    events = [event.kind for event in lamina.train.run.Run.open(tmp_path / "r").events()]
+    assert events == ["start", "epoch", "epoch", "end"]
 
 
 @pytest.mark.parametrize("family", ["feedforward", "linear"])

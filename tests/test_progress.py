@@ -12,6 +12,7 @@ from rich.progress import Progress
 from lamina import Recipe
 from lamina import progress as module
 from lamina.progress import _Shown, progress
+from lamina.train.events import Epoch, Start, Step
 
 
 @pytest.fixture
@@ -26,12 +27,12 @@ def shown(clock) -> _Shown:
     return _Shown(Progress(console=Console(file=io.StringIO()), auto_refresh=False))
 
 
-def start(**options) -> dict:
-    return {"event": "start", "recipe": dataclasses.replace(Recipe(epochs=100, patience=4), **options)}
+def start(**options) -> Start:
+    return Start(80, 20, "feedforward", dataclasses.replace(Recipe(epochs=100, patience=4), **options))
 
 
-def epoch(number: int, **more) -> dict:
-    return {"event": "epoch", "epoch": number, "train_loss": 0.5, "validation_loss": 0.25, "best": True, **more}
+def epoch(number: int, *, best: bool = True, **scores) -> Epoch:
+    return Epoch(number, 0.5, 0.01, 10, 1.0, 1.0, best, {"loss": 0.25, **scores})
 
 
 def test_nobody_looking_nothing_shown(capsys):
@@ -53,8 +54,8 @@ def test_an_epoch_says_losses_and_the_time_left_from_soonest_to_latest(shown, cl
 def test_accuracy_is_shown_where_there_is_one_beside_that_of_the_best_epoch(shown, clock):
     shown(start(patience=None))
     clock[0] += 1
-    shown(epoch(0, validation_accuracy=0.9))
-    shown(epoch(1, validation_accuracy=0.8, best=False))
+    shown(epoch(0, accuracy=0.9))
+    shown(epoch(1, accuracy=0.8, best=False))
     assert shown.bar.tasks[0].fields["said"] == "loss 0.5000 accuracy 0.8000 best 0.9000 0:49 left"
 
 
@@ -69,13 +70,13 @@ def test_steps_are_shown_now_and_then_only(shown, clock):
     shown(start())
     for step in range(1, 11):
         clock[0] += 0.03
-        shown({"event": "step", "epoch": 0, "step": step, "steps": 10})
+        shown(Step(0, step, 10))
     assert shown.bar.tasks[0].completed == 0.8  # at 0.12 s and 0.24 s
 
 
 def test_a_resumed_run_reckons_with_its_own_time(shown, clock):
     shown(start(patience=None))
-    shown({"event": "step", "epoch": 50, "step": 1, "steps": 10})
+    shown(Step(50, 1, 10))
     clock[0] += 1
     shown(epoch(50))
     assert shown.bar.tasks[0].fields["said"].endswith("0:49 left")

@@ -11,6 +11,7 @@ import pytest
 import lamina
 from lamina.comparison import runner
 from lamina.errors import OptionError, RunError
+from lamina.train.events import Compare
 from lamina.train.run import FILES, Run
 from tests.cli.helpers import lamina as command
 
@@ -121,7 +122,7 @@ def test_resume_goes_on_with_the_terms_of_the_last_call(finished, copied, no_wor
 
 def test_a_comparison_that_was_begun_anew_is_not_finished(copied):
     assert Run.open(copied).finished
-    Run.open(copied).event("start", rows=120, folds=3)
+    Run.open(copied).write(Compare({}, 3, "at random", 120))
     assert not Run.open(copied).finished
 
 

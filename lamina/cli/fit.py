@@ -37,7 +37,7 @@ from lamina.errors import OptionError
 if TYPE_CHECKING:
     from lamina.estimators import Classifier, Regressor
     from lamina.families import Family
-    from lamina.train.loop import Monitor
+    from lamina.train.events import Event, Monitor
     from lamina.train.recipe import Recipe
     from lamina.train.run import Run
 
@@ -212,13 +212,14 @@ def watched(learn: Callable[[Monitor], Estimator], run: Run, path: Path, as_json
     """
     from lamina.cli.render import show_columns
     from lamina.progress import progress
+    from lamina.train.events import Start
 
     person = sys.stdout.isatty() and not as_json
     with progress(transient=True) as bar:
 
-        def monitor(event: dict[str, Any]) -> None:
-            if person and event["event"] == "start":
-                show_columns(event["schema"], event["task"])
+        def monitor(event: Event) -> None:
+            if person and isinstance(event, Start) and event.schema is not None and event.task is not None:
+                show_columns(event.schema, event.task)
             bar(event)
 
         try:
@@ -233,9 +234,10 @@ def watched(learn: Callable[[Monitor], Estimator], run: Run, path: Path, as_json
 def conclude(fitted: tuple[Estimator, bool], run: Run, path: Path, as_json: bool) -> None:
     """Put the model where it was asked for, and say how it went."""
     from lamina.cli.render import card, show_end, show_model
+    from lamina.train.events import StopReason
 
     model, columns_shown = fitted[0].model_, fitted[1]
-    interrupted = model.card["stopped"] == "interrupted"
+    interrupted = model.card["stopped"] == StopReason.INTERRUPTED
     go_on = resume_command(run, path) if interrupted else ""
     if interrupted:
         path = run.model_path  # what was at `path` is whole, and this is not

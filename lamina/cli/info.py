@@ -36,13 +36,14 @@ def info(
 def _run(folder: Path, as_json: bool) -> None:
     """How a fit or a comparison stands, and what it found; nothing is computed for it."""
     from lamina.cli.render import show_run
+    from lamina.train.events import Compare, End, Epoch
     from lamina.train.run import BOARD, Run
 
     run = Run.open(folder)
     events, source = run.events(), run.data_path
-    state = "finished" if run.finished else "ended by Ctrl-C" if run.state == "stopped" else "not finished"
-    epochs = [event for event in events if event["event"] == "epoch"]
-    done = next((event for event in reversed(events) if event["event"] == "done"), {})
+    state = "finished" if run.finished else "ended by Ctrl-C" if run.state == "interrupted" else "not finished"
+    epochs = [event.values() for event in events if isinstance(event, Epoch)]
+    scores = next((event.scores for event in reversed(events) if isinstance(event, End)), {})
     comparison = run.verb == "compare"
     about: dict[str, Any] = {
         "run": str(folder),
@@ -51,7 +52,7 @@ def _run(folder: Path, as_json: bool) -> None:
         "targets": run.targets,
         "data": "a copy in the run folder" if source.parent == run.folder else str(source),
         "model": str(run.model_path) if run.model_path.exists() and (run.finished or not comparison) else None,
-        "scores": done.get("scores") or {},
+        "scores": dict(scores),
     }
     board = None
     if comparison:
@@ -60,7 +61,7 @@ def _run(folder: Path, as_json: bool) -> None:
         from lamina.comparison.runner import results
 
         names = list(candidates_of(run))
-        folds = next((event["folds"] for event in reversed(events) if event["event"] == "start" and "folds" in event), None)
+        folds = next((event.folds for event in reversed(events) if isinstance(event, Compare)), None)
         finished = [result for result in results(run) if result["name"] in names]
         about |= {"candidates": names, "done": len(finished), "fits": None if folds is None else folds * len(names)}
         board = load_board(run) if (folder / BOARD).exists() else None

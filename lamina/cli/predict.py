@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from lamina.model import Model
+    from lamina.train.events import Monitor
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
 PATIENCE_SECONDS = 2  # what takes no longer needs no bar
@@ -137,7 +138,7 @@ def evaluate(
 
 
 @contextmanager
-def _shuffling() -> Iterator[Callable[[dict[str, Any]], None]]:
+def _shuffling() -> Iterator[Monitor]:
     """A monitor that shows a bar on stderr, where a person is looking and it takes a while."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -146,11 +147,18 @@ def _shuffling() -> Iterator[Callable[[dict[str, Any]], None]]:
     if not console.is_terminal:
         yield lambda event: None
         return
+    from lamina.train.events import Event, Shuffle
+
     began = time.monotonic()
     columns = (TextColumn("shuffling"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1, visible=False)
-        yield lambda event: bar.update(task, completed=event["done"], visible=time.monotonic() - began > PATIENCE_SECONDS)
+
+        def monitor(event: Event) -> None:
+            if isinstance(event, Shuffle):
+                bar.update(task, completed=event.done, visible=time.monotonic() - began > PATIENCE_SECONDS)
+
+        yield monitor
 
 
 def _checked(model: Model, table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lamina.cli.shared import plain
-from lamina.fitting.split import OUT_OF_BAG
 from lamina.tasks.metrics import TITLES
+from lamina.train.events import StopReason
 
 if TYPE_CHECKING:
     from lamina.data.schema import Schema
@@ -33,10 +33,12 @@ MOST_LAYERS = 30
 MOST_IMPORTANT = 15
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _STOPPED = {
-    "no better for a while": "stopped as {patience} epochs brought nothing better",
-    "time limit": "stopped by the time limit of {time_limit:g} s",
-    "diverged": "stopped as the loss was no longer a number",
-    "interrupted": "stopped by Ctrl-C",
+    StopReason.EPOCHS: "all epochs done",
+    StopReason.PATIENCE: "stopped as {patience} epochs brought nothing better",
+    StopReason.TIME_LIMIT: "stopped by the time limit of {time_limit:g} s",
+    StopReason.DIVERGED: "stopped as the loss was no longer a number",
+    StopReason.INTERRUPTED: "stopped by Ctrl-C",
+    StopReason.CALLBACK: "stopped by the callback {stopped_by}",
 }
 
 
@@ -143,8 +145,8 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     if card["notes"]:
         out.print()
     split = card["split"]
-    if split["how"] == OUT_OF_BAG:
-        out.print(f"Learnt from {split['train']:,} rows; each is validated {OUT_OF_BAG}.")
+    if split["out_of_bag"]:
+        out.print(f"Learnt from {split['train']:,} rows; each is validated {plain(split['how'])}.")
     else:
         out.print(f"Learnt from {split['train']:,} rows; {split['validation']:,} others validate ({plain(split['how'])}).")
     if sizes := "; ".join(f"{block.name} to {block.extent}" for block in model.encoder.blocks):
@@ -251,7 +253,7 @@ def _show_history(out: Console, card: Mapping[str, Any]) -> None:
     curve = sparkline(losses)
     if curve:
         out.print(f"Validation loss {curve} from {number(losses[0])} to {number(losses[best])} in epoch {best + 1}.")
-    stopped = str(_STOPPED.get(card["stopped"], card["stopped"])).format_map(card["recipe"])
+    stopped = _STOPPED[card["stopped"]].format_map({**card["recipe"], "stopped_by": card["stopped_by"]})
     epochs = f"{len(losses):,} epoch{'s' * (len(losses) != 1)}"
     out.print(f"Trained for {epochs} in {duration(card['seconds'])}; {stopped}. The weights are those of epoch {best + 1}.")
 

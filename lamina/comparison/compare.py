@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from lamina.comparison.board import Board, make_board
-from lamina.comparison.runner import Job, Monitor, may_try_again, results, work
+from lamina.comparison.runner import Job, may_try_again, results, work
 from lamina.comparison.verdict import BASELINE
 from lamina.data.rowhash import check_comparable
 from lamina.data.schema import Schema
@@ -24,6 +24,7 @@ from lamina.learn import Settings, first_of_doubles, learn
 from lamina.model import Model
 from lamina.options import Options, option
 from lamina.tasks.task import Task
+from lamina.train.events import Compare, Monitor, Refit
 from lamina.train.run import BOARD, Run
 
 #: Libraries that a person may have, by the family that needs them.
@@ -92,7 +93,7 @@ def compare(
         families: "auto", or names and families, or those by the name they are to have on the board.
         terms: On what terms.
         run: A folder with the data, see :func:`lamina.api.start_run`.
-        monitor: Called with events ``compare`` (once: candidates, folds, leaks, notes) and ``job``.
+        monitor: Called with :class:`~lamina.train.events.Compare` (once), ``Job``, ``Refit`` and the events of that fit.
 
     Returns:
         The board, and the model of the candidate to take, learnt from all rows; None where there is none, or after Ctrl-C.
@@ -115,15 +116,14 @@ def compare(
     with run.replacing("folds.npz") as path, path.open("wb") as file:
         np.savez(file, known=np.flatnonzero(known), **parts)  # pyright: ignore[reportArgumentType]
     run.rewind(lambda event: True)  # drops a last line that was cut off
-    run.event("start", rows=len(rows), folds=len(folds))
+    begun = Compare(candidates, len(folds), folds.how, len(rows), tuple(map(str, leaks)), notes)
+    run.write(begun)
     (run.folder / BOARD).unlink(missing_ok=True)  # of an earlier call
     run.change(
         **terms.to_json(), threads=terms.threads, candidates=candidates, dropped=_without(earlier_candidates(run), candidates)
     )
     if monitor:
-        monitor(
-            {"event": "compare", "candidates": candidates, "folds": folds, "leaks": leaks, "notes": notes, "rows": len(rows)}
-        )
+        monitor(begun)
     limits = {"time_limit": terms.time_limit, "memory_limit": terms.memory_limit}
     done = {(result["name"], result["fold"]) for result in results(run) if not may_try_again(result, limits)}
     jobs = [
@@ -146,7 +146,7 @@ def compare(
         return board, None
     chosen = dict(candidates[board.verdict.take])
     if monitor:
-        monitor({"event": "refit", "name": board.verdict.take})
+        monitor(Refit(board.verdict.take))
     family = make_family(chosen.pop("name")).from_json(chosen)
     return board, learn(table, dataclasses.replace(settings, family=family), monitor=monitor)
 

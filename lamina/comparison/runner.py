@@ -10,15 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lamina.comparison.worker import OUT_OF_MEMORY
+from lamina.train import events
+from lamina.train.events import Monitor, Result
 from lamina.train.run import Run
-
-Monitor = Callable[[dict[str, Any]], None]
 
 #: Seconds beyond the limit that a network gets, which ends in time by itself, to save and to answer.
 GRACE = 0.25
@@ -43,7 +43,7 @@ class Job:
 
 
 def work(run: Run, jobs: Sequence[Job], *, workers: int, limits: Mapping[str, Any], monitor: Monitor | None = None) -> bool:
-    """Do the jobs and write each result into the run as an event ``result``.
+    """Do the jobs and write each result into the run as an event.
 
     Fold by fold, so that whenever it ends, all candidates have been asked about the same rows, as far as they came. A candidate
     that failed on a fold is not asked about others, unless the limits have changed since.
@@ -53,7 +53,7 @@ def work(run: Run, jobs: Sequence[Job], *, workers: int, limits: Mapping[str, An
         jobs: What is left to do, in order.
         workers: Processes side by side.
         limits: ``time_limit``, seconds that a fit may take, and ``memory_limit``, gigabytes that a process may; None for none.
-        monitor: Called with ``{"event": "job", "done": ..., "jobs": ..., "name": ...}``.
+        monitor: Called with a :class:`~lamina.train.events.Job` after each.
 
     Returns:
         Whether all were done: False after Ctrl-C.
@@ -77,12 +77,11 @@ def work(run: Run, jobs: Sequence[Job], *, workers: int, limits: Mapping[str, An
                 with lock:
                     done += 1
                     if answer and not stop.is_set():
-                        tried = {"limits": dict(limits)} if answer.get("failed") else {}
-                        run.event("result", name=job.name, fold=job.fold, **answer, **tried)
+                        run.write(_result(job, answer, limits))
                         if answer.get("failed"):
                             failed.add(job.name)
                     if monitor:
-                        monitor({"event": "job", "done": done, "jobs": len(jobs), "name": job.name, "fold": job.fold, **answer})
+                        monitor(events.Job(done, len(jobs), job.name, job.fold, answer.get("failed")))
 
     threads = [threading.Thread(target=follow, daemon=True) for _ in range(min(workers, len(jobs)))]
     for thread in threads:
@@ -199,6 +198,12 @@ def _heard(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline() if process.stdout is not None else ""
 
 
+def _result(job: Job, answer: Mapping[str, Any], limits: Mapping[str, Any]) -> Result:
+    failed = answer.get("failed")
+    measured = {name: value for name, value in answer.items() if name != "failed"}
+    return Result(job.name, job.fold, failed, dict(limits) if failed else None, measured)
+
+
 def may_try_again(result: Mapping[str, Any], limits: Mapping[str, Any]) -> bool:
     """Whether a candidate failed under other limits than those of now."""
     return bool(result.get("failed")) and result.get("limits") != dict(limits)
@@ -208,6 +213,6 @@ def results(run: Run) -> Iterator[dict[str, Any]]:
     """What is written down: for each candidate and fold the first answer, or where it failed each time, why it last did."""
     found: dict[tuple[str, int], dict[str, Any]] = {}
     for event in run.events():
-        if event["event"] == "result" and found.get(key := (event["name"], event["fold"]), {"failed": True}).get("failed"):
-            found[key] = event
+        if isinstance(event, Result) and found.get(key := (event.name, event.fold), {"failed": True}).get("failed"):
+            found[key] = event.values()
     yield from found.values()

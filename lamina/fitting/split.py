@@ -25,17 +25,21 @@ TEST_WORDS = ("test", "testing", "holdout", "eval", "evaluation")
 ROLES = ("split", "group", "time")
 """The roles of a column that says how to split."""
 OUT_OF_BAG = "out of bag: by the trees that did not learn from it"
-"""How rows validate where nothing is held back."""
+"""How rows validate where nothing is held back, for a person to read."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows (their positions, rising) that train and that validate, how they were chosen, and what a person should know."""
+    """Rows (their positions, rising) that train and that validate, how they were chosen, and what a person should know.
+
+    ``out_of_bag`` says that all rows train, and each is validated by the trees that did not learn from it.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     how: str
     notes: tuple[str, ...] = ()
+    out_of_bag: bool = False
 
 
 def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float = 0.2, seed: int = 0) -> Split:
@@ -115,7 +119,7 @@ def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
     doubles = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
     have = "has" if doubles == 1 else "have"
     note = f"{count_rows(doubles)} {have} an exact double: the result may look better than it is on new rows"
-    return Split(rows, rows, OUT_OF_BAG, (note,) if doubles else ())
+    return Split(rows, rows, OUT_OF_BAG, (note,) if doubles else (), out_of_bag=True)
 
 
 def count_doubles(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:

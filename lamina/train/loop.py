@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,30 +19,35 @@ from typing import Any
 import torch
 
 from lamina.data.feed import Feed
-from lamina.errors import TrainingError
+from lamina.errors import OptionError, TrainingError
 from lamina.graph.graph import Graph
 from lamina.graph.net import Net
+from lamina.train.callbacks import Hooks
+from lamina.train.events import Epoch, Step, StopReason
 from lamina.train.forward import Validation
 from lamina.train.randomness import randomness
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.schedules import find_learning_rate, make_schedule
-from lamina.train.step import make_step
+from lamina.train.step import TICK_SECONDS, Trainer, make_step
 from lamina.train.threads import thread_count, threads
 
 CHECKPOINT_SECONDS = 1.0
-Monitor = Callable[[dict[str, Any]], None]
 Edit = Callable[[int, Net], Graph | None]
 
 
 @dataclass
 class History:
-    """What happened: a dict for each epoch, which one was best, why training stopped, and the recipe to the last detail."""
+    """What happened: a dict for each epoch, which one was best, why training stopped, and the recipe to the last detail.
+
+    ``stopped_by`` is the class of the callback that stopped it, where one did.
+    """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = -1
     best_loss: float = math.inf
-    stopped: str = ""
+    stopped: StopReason | None = None
+    stopped_by: str = ""
     seconds: float = 0.0
     recipe: Recipe = field(default_factory=Recipe)
 
@@ -55,7 +60,7 @@ def train(
     recipe: Recipe,
     seed: int,
     run: Run | None = None,
-    monitor: Monitor | None = None,
+    hooks: Hooks | None = None,
     edit: Edit | None = None,
 ) -> tuple[Net, History]:
     """Train a network and leave it with the weights that were best on the validation rows.
@@ -67,15 +72,16 @@ def train(
         recipe: Resolved: nothing in it is "auto".
         seed: Everything random follows from it.
         run: Where events and checkpoints go; a checkpoint found there is gone on from.
-        monitor: Called with each event, for progress bars.
+        hooks: Receive each event; callbacks among them may stop training.
         edit: Called before each epoch with its number and the net; a graph that it returns becomes the new topology, and the
             weights that still fit are kept.
 
     Raises:
         TrainingError: The loss was never finite.
+        OptionError: ``edit`` returned something else than a graph or None.
         RunError: The run folder cannot be written (a full disk, say); the last checkpoint in it is whole.
     """
-    history, start = History(), 0
+    history, start, hooks = History(), 0, hooks or Hooks()
     found = run.load_checkpoint() if run else None
     recipe = _decided(recipe, net, feed, seed) if found is None else dataclasses.replace(recipe, **found[1]["decided"])
     history.recipe = recipe
@@ -89,25 +95,31 @@ def train(
         best = _copy(net)
         if run and found:
             net, trainer, best, start = _restore(found, net, feed, recipe, history, schedule)
-            run.rewind(lambda event: event["event"] != "epoch" or event["epoch"] < start)
+            run.rewind(lambda event: not isinstance(event, Epoch) or event.epoch < start)
         before, began, saved = history.seconds, time.monotonic(), time.monotonic()
 
         def tick(step: int) -> bool:
-            if monitor:
-                monitor({"event": "step", "epoch": start, "step": step, "steps": trainer.steps_per_epoch})
+            if hooks:
+                with torch.inference_mode(False):
+                    hooks.emit(step_event(step))
             late = recipe.time_limit is not None and before + time.monotonic() - began > recipe.time_limit
-            return late or interrupted.is_set()
+            return late or interrupted.is_set() or bool(hooks.stopped_by)
 
         while not history.stopped:
             epoch = start
             if edit and (graph := edit(epoch, net)) is not None:
+                if not isinstance(graph, Graph):
+                    raise OptionError(f"edit returned {graph!r}, expected a lamina.graph.Graph, or None for no change")
                 net = net.edit(graph)
                 trainer, best, history.best_loss = make_step(net, feed, recipe), _copy(net), math.inf
             start_random(_epoch_seed(seed, epoch))
             generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch) + 1)
             clock = time.perf_counter()
             net.train()
-            loss = trainer.run_epoch(feed.permutation(generator), schedule.rates(epoch), tick)
+            rates = schedule.rates(epoch)
+            step_event = _step_events(trainer, epoch, rates)
+            every = 0.0 if hooks.every_step else TICK_SECONDS
+            loss = trainer.run_epoch(feed.permutation(generator), rates, tick, every)
             train_seconds = time.perf_counter() - clock
             with trainer.optimizer.averaged():
                 found_scores = validation.scores(net)
@@ -116,28 +128,35 @@ def train(
                     history.best_epoch, history.best_loss, best = epoch, found_scores["loss"], _copy(net)
             schedule.observe(found_scores["loss"])
             history.seconds = before + time.monotonic() - began
-            record = {
-                "epoch": epoch,
-                "train_loss": loss,
-                **{f"validation_{name}": value for name, value in found_scores.items()},
-                "learning_rate": schedule.last_rate,
-                "steps": trainer.steps_per_epoch,
-                "train_seconds": train_seconds,
-                "seconds": history.seconds,
-                "best": better,
-            }
-            history.epochs.append(record)
+            record = Epoch(
+                epoch=epoch,
+                train_loss=loss,
+                learning_rate=schedule.last_rate,
+                steps=trainer.steps_per_epoch,
+                train_seconds=train_seconds,
+                seconds=history.seconds,
+                best=better,
+                scores=found_scores,
+                net=net,
+            )
+            history.epochs.append(record.values())
             start = epoch + 1
-            history.stopped = _why_stop(history, recipe, epoch, interrupted.is_set())
+            history.stopped = _why_stop(history, recipe, epoch, interrupted.is_set(), hooks.stopped_by)
             if loss is None:  # ended between two steps: worth what it scored, but not to be gone on from
                 break
             if run:
-                run.event("epoch", **record)
+                run.write(record)
                 if history.stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
                     _save(run, net, trainer, best=best, history=history, schedule=schedule, recipe=recipe)
                     saved = time.monotonic()
-            if monitor:
-                monitor({"event": "epoch", **record})
+            if hooks:
+                net.eval()
+                with trainer.optimizer.averaged():
+                    hooks.emit(record)
+                if hooks.stopped_by and not history.stopped:
+                    history.stopped = StopReason.CALLBACK
+    if history.stopped is StopReason.CALLBACK:
+        history.stopped_by = hooks.stopped_by
     if history.best_epoch < 0:
         rate = history.epochs[0]["learning_rate"]
         raise TrainingError(
@@ -158,19 +177,37 @@ def _decided(recipe: Recipe, net: Net, feed: Feed, seed: int) -> Recipe:
     return recipe
 
 
-def _why_stop(history: History, recipe: Recipe, epoch: int, interrupted: bool) -> str:
+def _step_events(trainer: Trainer, epoch: int, rates: Sequence[float]) -> Callable[[int], Step]:
+    """Makes the event of a step, with the mean loss since the one before in a tensor; nothing waits for the device."""
+    rows, total = 0, torch.zeros_like(trainer.total)
+
+    def event(step: int) -> Step:
+        nonlocal rows, total
+        rows_before, total_before = rows, total
+        rows, total = min(step * trainer.batch_size, len(trainer.feed)), trainer.total.clone()
+        mean = (total - total_before) / (rows - rows_before)
+        return Step(epoch, step, trainer.steps_per_epoch, rates[step - 1], mean)
+
+    return event
+
+
+def _why_stop(
+    history: History, recipe: Recipe, epoch: int, interrupted: bool = False, stopped_by: str = ""
+) -> StopReason | None:
     last = history.epochs[-1]
     if interrupted:
-        return "interrupted"
+        return StopReason.INTERRUPTED
+    if stopped_by:
+        return StopReason.CALLBACK
     if last["train_loss"] is None:
-        return "time limit"
+        return StopReason.TIME_LIMIT
     if not math.isfinite(last["train_loss"]) or not math.isfinite(last["validation_loss"]):
-        return "diverged"
+        return StopReason.DIVERGED
     if isinstance(recipe.patience, int) and epoch - history.best_epoch >= recipe.patience:
-        return "no better for a while"
+        return StopReason.PATIENCE
     if recipe.time_limit is not None and history.seconds > recipe.time_limit:
-        return "time limit"
-    return "all epochs done" if epoch + 1 >= int(recipe.epochs) else ""
+        return StopReason.TIME_LIMIT
+    return StopReason.EPOCHS if epoch + 1 >= int(recipe.epochs) else None
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
@@ -193,7 +230,7 @@ def _save(
         "decided": {"learning_rate": recipe.learning_rate, "threads": recipe.threads},
         "graph": net.plan.graph.to_json(),
         "schedule": schedule.state_dict(),
-        "history": {name: value for name, value in vars(history).items() if name not in ("stopped", "recipe")},
+        "history": {name: value for name, value in vars(history).items() if name not in ("stopped", "stopped_by", "recipe")},
     }
     run.save_checkpoint({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, state)
 
@@ -215,7 +252,7 @@ def _restore(
     schedule.load_state_dict(state["schedule"])
     vars(history).update(state["history"])
     last = history.epochs[-1]["epoch"]
-    history.stopped = _why_stop(history, recipe, last, False)
+    history.stopped = _why_stop(history, recipe, last)
     device = next(net.parameters()).device
     return net, trainer, {name: tensor.to(device) for name, tensor in part("best").items()}, last + 1
 

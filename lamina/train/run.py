@@ -4,7 +4,7 @@
 
     runs/adult-1/
       run.json                 the verb (fit or compare) and its settings: data, target, options, seed
-      events.jsonl             one line per event: start, epoch, result, stopped, done
+      events.jsonl             one line per event: start, epoch, compare, result, end
       data.arrow               a copy of the data where they were in memory
       checkpoint.safetensors   where training stood at the end of an epoch
       folds.npz, board.json    of a comparison: the rows of each fold, and the board
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from lamina.errors import RunError
+from lamina.train.events import Compare, End, Event, Start, StopReason, from_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,11 +72,12 @@ class Run:
     """The folder of one fit or comparison.
 
     Example:
+        >>> from lamina.train.events import Result
         >>> folder = getfixture("tmp_path") / "adult-1"
         >>> run = Run.create(folder, {"target": "income"})
-        >>> run.event("start", rows=48842)
-        >>> [event["event"] for event in Run.open(folder).events()]
-        ['start']
+        >>> run.write(Result("forest", fold=0, measured={"fit_seconds": 1.5}))
+        >>> [(event.name, event.fold) for event in Run.open(folder).events()]
+        [('forest', 0)]
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]):
@@ -173,12 +175,17 @@ class Run:
     def finished(self) -> bool:
         """Whether it came to its own end (Ctrl-C is none), and nothing was begun since."""
         needed = (self.model_path, self.folder / BOARD) if self.verb == "compare" else (self.model_path,)
-        return self.state == "done" and all(path.exists() for path in needed)
+        return self.state == "finished" and all(path.exists() for path in needed)
 
     @property
     def state(self) -> str:
-        """The last of "start", "stopped" and "done" among the events; "" before any."""
-        return next((event["event"] for event in reversed(self.events()) if event["event"] in ("start", "stopped", "done")), "")
+        """ "begun", "interrupted", "failed" or "finished", by the last event that says so; "" before any."""
+        for event in reversed(self.events()):
+            if isinstance(event, End):
+                return event.reason if event.reason in (StopReason.INTERRUPTED, StopReason.FAILED) else "finished"
+            if isinstance(event, Start | Compare):
+                return "begun"
+        return ""
 
     def damaged(self, why: object) -> RunError:
         """The error for settings that cannot be read."""
@@ -200,31 +207,34 @@ class Run:
         with self._writing(), replacing(self.folder / name) as path:
             yield path
 
-    def event(self, event: str, **details: Any) -> None:
+    def write(self, event: Event) -> None:
         """Append one event, whole or not at all as far as a reader can see."""
-        line = json.dumps({"event": event, **details}) + "\n"
+        line = json.dumps(event.to_json()) + "\n"
         with self._writing(), (self.folder / "events.jsonl").open("a") as file:
             file.write(line)
 
-    def events(self) -> list[dict[str, Any]]:
-        """The events so far; a last line that was cut off is left out."""
+    def events(self) -> list[Event]:
+        """The events so far; a last line that was cut off is left out.
+
+        Raises:
+            RunError: A newer lamina wrote one of them.
+        """
         try:
             text = (self.folder / "events.jsonl").read_text()
         except FileNotFoundError:
             return []
         try:
-            found = [json.loads(line) for line in text.split("\n")[:-1]]
-            if all(isinstance(event.get("event"), str) for event in found):
-                return found
-        except (ValueError, AttributeError):
-            pass
-        raise RunError(f"{self.folder / 'events.jsonl'} is damaged: a line in it is no event; begin again in another folder")
+            return [from_json(json.loads(line)) for line in text.split("\n")[:-1]]
+        except (ValueError, AttributeError, TypeError) as error:
+            raise RunError(
+                f"{self.folder / 'events.jsonl'} is damaged: a line in it is no event; begin again in another folder"
+            ) from error
 
-    def rewind(self, keep: Callable[[dict[str, Any]], bool]) -> None:
+    def rewind(self, keep: Callable[[Event], bool]) -> None:
         """Drop the events that resuming will live through again."""
         kept = [event for event in self.events() if keep(event)]
         with self.replacing("events.jsonl") as path:
-            path.write_text("".join(json.dumps(event) + "\n" for event in kept))
+            path.write_text("".join(json.dumps(event.to_json()) + "\n" for event in kept))
 
     def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Write where training stands: tensors, and what is not a tensor as JSON."""

@@ -305,13 +305,16 @@ class Trainer:
         self._on_gpu = device.type == "cuda" and mode != "eager"
         self._steps: dict[int, _CPUStep | _GraphStep] = {}
 
-    def run_epoch(self, order: Tensor, learning_rates: Sequence[float], tick: Tick | None = None) -> float | None:
+    def run_epoch(
+        self, order: Tensor, learning_rates: Sequence[float], tick: Tick | None = None, every: float = TICK_SECONDS
+    ) -> float | None:
         """One pass over rows.
 
         Args:
             order: The rows, in the order in which they are taken.
             learning_rates: One for each step.
-            tick: Called now and then (every 0.05 s) with the number of steps done; true ends the epoch.
+            tick: Called now and then with the number of steps done; true ends the epoch.
+            every: Seconds between two calls of ``tick``; with 0 it is called after each step.
 
         Returns:
             The mean loss over the rows, or None when ``tick`` ended the epoch.
@@ -322,14 +325,14 @@ class Trainer:
         full, last = self._step(len(batches[0])), self._step(len(batches[-1]))
         if self._on_gpu:
             self._begin(order, learning_rates)
-        due = time.perf_counter() + TICK_SECONDS
+        due = time.perf_counter() + every
         with torch.inference_mode(), denormals_flushed():
             for number, (rows, rate) in enumerate(zip(batches, learning_rates, strict=True), 1):
                 (full if number < len(batches) else last).run(rows, rate)
-                if tick is not None and time.perf_counter() > due:
+                if tick is not None and time.perf_counter() >= due:
                     if tick(number):
                         return None
-                    due = time.perf_counter() + TICK_SECONDS
+                    due = time.perf_counter() + every
         return self.total.item() / len(order)  # sync
 
     def _begin(self, order: Tensor, learning_rates: Sequence[float]) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from lamina.data.schema import RICH, Schema
 from lamina.errors import DataError, OptionError
+from lamina.train.events import Monitor, Shuffle
 
 MOST_ROWS, MOST_ROWS_RICH = 5000, 1000
 
@@ -40,7 +40,7 @@ def importances(
     *,
     repeats: int = 5,
     seed: int = 0,
-    monitor: Callable[[dict[str, Any]], None] | None = None,
+    monitor: Monitor | None = None,
 ) -> list[Importance]:
     """The columns of a table, the one that the score relies on most first.
 
@@ -64,7 +64,7 @@ def importances(
         table: Rows with the columns to shuffle. Of an image, a text or a series the whole cell moves.
         repeats: Shuffles of each column.
         seed: What the shuffles follow from.
-        monitor: Called after each shuffle with an event: ``column`` and ``done``, the share of the work.
+        monitor: Called after each shuffle with a :class:`~lamina.train.events.Shuffle`.
 
     Raises:
         OptionError: repeats is below 1.
@@ -89,7 +89,7 @@ def importances(
         for i, place in enumerate(places):
             falls[i] = before - score(table.with_columns(column.gather(place)))
             if monitor is not None:
-                monitor({"event": "importance", "column": column.name, "done": (position + (i + 1) / repeats) / table.width})
+                monitor(Shuffle(column.name, (position + (i + 1) / repeats) / table.width))
         error = float(falls.std(ddof=1)) / repeats**0.5 if repeats > 1 else None
         found.append(Importance(column.name, float(falls.mean()), error))
     return sorted(found, key=lambda one: -one.mean)

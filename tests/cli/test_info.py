@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from lamina.api import load
+from lamina.train.events import End, Epoch, StopReason
 from lamina.train.run import Run
 from tests.cli.helpers import lamina
 
@@ -37,14 +38,13 @@ def test_a_run_folder_says_how_it_stands(model):
 
 def test_a_run_that_ended_early_says_how_to_go_on():
     run = Run.create("runs/a-1", {"asked": {"targets": ["y"]}, "data": {"path": "/data/a.csv"}})
-    run.event("start")
-    for loss in (0.5, 0.25, 0.3):
-        run.event("epoch", validation_loss=loss)
+    for number, loss in enumerate((0.5, 0.25, 0.3)):
+        run.write(Epoch(number, 0.5, 0.01, 10, 1.0, 1.0, True, {"loss": loss}))
     said = lamina("info", "runs/a-1")
     assert "runs/a-1 (not finished)" in said.out
     assert "█▁▂ lowest 0.25, last 0.3" in said.out
     assert "lamina resume runs/a-1" in said.out
-    run.event("stopped")
+    run.write(End(StopReason.INTERRUPTED))
     assert json.loads(lamina("info", "runs/a-1", "--json").out)["state"] == "ended by Ctrl-C"
 
 

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from lamina.api import load
+from lamina.train.events import Shuffle
 from tests.cli.helpers import lamina, leftovers, people
 
 
@@ -193,11 +194,11 @@ def test_a_bar_only_where_a_person_waits(monkeypatch, capsys):
     from lamina.cli import predict
 
     with predict._shuffling() as bar:
-        bar({"done": 0.5})
+        bar(Shuffle("age", 0.5))
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
     for patience, shown in ((2, False), (-1, True)):
         monkeypatch.setattr(predict, "PATIENCE_SECONDS", patience)
         with predict._shuffling() as bar:
-            bar({"done": 0.5})
+            bar(Shuffle("age", 0.5))
         assert ("shuffling" in capsys.readouterr().err) == shown

@@ -19,6 +19,7 @@ from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, RunError
 from lamina.families import FAMILIES, SIMPLEST_FIRST
 from lamina.fitting.folds import Folds
+from lamina.train.events import Compare, Job
 from tests.comparison.metrics import METRICS, TWO
 
 SMALL = {"families": {"always the same": "constant", "linear": "linear", "forest": lamina.Forest(trees=5)}, "monitor": None}
@@ -47,8 +48,9 @@ def test_every_candidate_is_asked_about_every_fold(compared):
     assert board.verdict.words
     written = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     assert sum(event["event"] == "result" for event in written) == 9
-    assert [event["event"] for event in events[:1]] == ["compare"]
-    assert sum(event["event"] == "job" for event in events) == 9
+    assert isinstance(events[0], Compare)
+    assert (events[0].folds, events[0].rows, list(events[0].candidates)) == (3, 240, list(SMALL["families"]))
+    assert sorted(event.done for event in events if isinstance(event, Job)) == list(range(1, 10))
 
 
 def test_scores_are_those_of_a_fit_on_the_very_same_fold(compared):
@@ -101,7 +103,7 @@ def test_a_finished_comparison_is_not_done_again(compared):
     board, run, _ = compared
     events = []
     again = lamina.compare(waves(), "y", **{**SMALL, "monitor": events.append}, folds=3, repeats=1, run=run)
-    assert not [event for event in events if event["event"] == "job"]
+    assert not [event for event in events if isinstance(event, Job)]
     assert again == board
     other = lamina.compare(waves(), "y", **SMALL, folds=3, repeats=1, run=run, metric="log_loss")
     assert (other.metric.name, other.verdict.metric) == ("log_loss", "log_loss")
@@ -165,7 +167,7 @@ def test_the_same_candidate_twice_is_a_tie_and_said():
 SCRIPT = """
 import sys, lamina, polars as pl
 lamina.compare(pl.read_parquet(sys.argv[1]), "y", families=["constant", "linear", lamina.Forest(trees=100)], folds=5, repeats=1,
-    run=sys.argv[2], workers=1, monitor=lambda event: print(event["event"], event.get("done"), flush=True))
+    run=sys.argv[2], workers=1, monitor=lambda event: print(event.kind, getattr(event, "done", None), flush=True))
 print("complete")
 """
 

@@ -370,7 +370,7 @@ def test_a_model_of_a_gpu_is_saved_loaded_and_gone_on_from(tmp_path, monkeypatch
         pass
 
     def kill(event):
-        if event["event"] == "epoch" and event["epoch"] == 2:
+        if event.kind == "epoch" and event.epoch == 2:
             raise Killed
 
     monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)

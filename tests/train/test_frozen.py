@@ -20,6 +20,7 @@ from lamina.learn import Settings, learn
 from lamina.tasks import Classification
 from lamina.tasks.losses import LOSSES
 from lamina.train import frozen
+from lamina.train.events import Epoch
 from lamina.train.forward import Validation
 from lamina.train.frozen import compute_frozen, frozen_layers
 from lamina.train.recipe import Recipe
@@ -230,7 +231,7 @@ def test_a_fit_goes_on_bit_by_bit(tmp_path, monkeypatch):
         pass
 
     def kill(event):
-        if event["event"] == "epoch" and event["epoch"] == 2:
+        if isinstance(event, Epoch) and event.epoch == 2:
             raise Killed
 
     run = Run.create(tmp_path / "run", {})

@@ -17,6 +17,7 @@ from lamina.errors import RunError, TrainingError
 from lamina.families import FeedForward
 from lamina.graph.graph import Graph
 from lamina.learn import Settings, learn
+from lamina.train.events import Epoch, StopReason
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
 
@@ -40,17 +41,17 @@ def test_the_weights_that_validated_best_are_kept():
 
 def test_patience_ends_training():
     card = fit(epochs=500, learning_rate=0.05, patience=3).card
-    assert card["stopped"] == "no better for a while"
+    assert card["stopped"] is StopReason.PATIENCE
     assert len(card["history"]) == card["best_epoch"] + 4
 
 
 def test_the_time_limit_ends_training_with_the_best_so_far():
     began = time.monotonic()
     card = fit(epochs=1_000_000, patience=None, time_limit=1.0).card
-    assert card["stopped"] == "time limit"
+    assert card["stopped"] is StopReason.TIME_LIMIT
     assert time.monotonic() - began < 10
     partial = fit(rows=5_000, time_limit=0.2, batch_size=1).card
-    assert partial["stopped"] == "time limit"
+    assert partial["stopped"] is StopReason.TIME_LIMIT
     assert [epoch["train_loss"] for epoch in partial["history"]] == [None]
 
 
@@ -80,7 +81,7 @@ def test_every_optimizer_and_schedule_goes_on_after_a_stop(optimizer, schedule, 
         pass
 
     def kill(event):
-        if event["event"] == "epoch" and event["epoch"] == 8:
+        if isinstance(event, Epoch) and event.epoch == 8:
             raise Killed
 
     whole = lamina.fit(frame, target, family=family, recipe=recipe, seed=1, monitor=None)
@@ -116,7 +117,7 @@ def test_resume_refuses_changed_or_lost_data(tmp_path):
         pass
 
     def kill(event):
-        if event["event"] == "epoch":
+        if isinstance(event, Epoch):
             raise Killed
 
     with pytest.raises(Killed):

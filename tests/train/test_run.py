@@ -1,5 +1,6 @@
 """Run folders: whole files at each moment, events that survive a cut, checkpoints."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,7 +10,12 @@ import pytest
 import torch
 
 from lamina.errors import RunError
+from lamina.train.events import End, Epoch, Start, StopReason
+from lamina.train.recipe import Recipe
 from lamina.train.run import Run, replacing
+
+START = Start(80, 20, "feedforward", Recipe(epochs=3), notes=("a note",))
+EPOCH = Epoch(0, 0.5, 0.01, 10, 1.0, 1.5, True, {"loss": 0.25, "accuracy": 0.75})
 
 
 @pytest.fixture
@@ -37,14 +43,14 @@ def test_replacing_leaves_the_old_file_on_an_error(tmp_path):
 
 
 def test_a_cut_event_is_left_out_and_rewound(run):
-    run.event("start")
-    run.event("epoch", epoch=0)
-    run.event("epoch", epoch=1)
+    for event in (START, EPOCH, dataclasses.replace(EPOCH, epoch=1)):
+        run.write(event)
     with (run.folder / "events.jsonl").open("a") as file:
         file.write('{"event": "epo')
-    assert [event["event"] for event in run.events()] == ["start", "epoch", "epoch"]
-    run.rewind(lambda event: event.get("epoch", 0) < 1)
-    assert (run.folder / "events.jsonl").read_text() == '{"event": "start"}\n{"event": "epoch", "epoch": 0}\n'
+    assert run.events() == [START, EPOCH, dataclasses.replace(EPOCH, epoch=1)]
+    run.rewind(lambda event: not isinstance(event, Epoch) or event.epoch < 1)
+    assert run.events() == [START, EPOCH]
+    assert (run.folder / "events.jsonl").read_text().endswith("}\n")
 
 
 def test_checkpoints_come_back(run):
@@ -56,10 +62,10 @@ def test_checkpoints_come_back(run):
 
 
 def test_finished_means_a_model_and_its_own_end(run):
-    run.event("stopped", reason="interrupted")
+    run.write(End(StopReason.INTERRUPTED))
     run.model_path.write_text("")
     assert not run.finished
-    run.event("done")
+    run.write(End(StopReason.PATIENCE))
     assert run.finished
 
 

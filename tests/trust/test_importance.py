@@ -104,7 +104,7 @@ def test_a_single_shuffle_has_no_error_and_a_monitor_follows():
     events = []
     assert {one.error for one in importances(linear(WEIGHTS, ROWS["a"].to_numpy()), ROWS, repeats=1)} == {None}
     importances(lambda table: 0.0, ROWS[:, :2], repeats=2, monitor=events.append)
-    assert [(event["column"], event["done"]) for event in events] == [("a", 0.25), ("a", 0.5), ("b", 0.75), ("b", 1.0)]
+    assert [(event.column, event.done) for event in events] == [("a", 0.25), ("a", 0.5), ("b", 0.75), ("b", 1.0)]
 
 
 def test_wrong_input():
