@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from lamina.cli.render import console, duration, number, quoted, size, small_table, title
+from lamina.cli.render import console, duration, quoted, size, small_table, title
 from lamina.cli.shared import plain
+from lamina.wording import number
 
 if TYPE_CHECKING:
     from lamina.comparison.board import Board

@@ -20,6 +20,7 @@ from rich.text import Text
 from lamina.cli.shared import plain
 from lamina.tasks.metrics import TITLES
 from lamina.train.events import StopReason
+from lamina.wording import number, percent
 
 if TYPE_CHECKING:
     from lamina.data.schema import Schema
@@ -71,26 +72,6 @@ def _name(name: str) -> Text:
 
 def title(text: str) -> Text:
     return Text(text, style="bold")
-
-
-def percent(share: float) -> str:
-    """A share as a person reads it; near 0 and 1 with the digits that tell it apart.
-
-    Example:
-        >>> percent(0.871), percent(0.99964)
-        ('87.1 %', '99.96 %')
-    """
-    return f"{share:.2%}".replace("%", " %") if 0 < min(share, 1 - share) < 0.005 else f"{share:.1%}".replace("%", " %")
-
-
-def number(value: float) -> str:
-    """Four digits, with separators.
-
-    Example:
-        >>> number(1234567.8), number(0.27963)
-        ('1,234,568', '0.2796')
-    """
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _figure(value: float) -> str:

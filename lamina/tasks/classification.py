@@ -28,6 +28,7 @@ from lamina.tasks.target import (
     target_column,
 )
 from lamina.tasks.task import Learnable, Outcome, Table, Task, register
+from lamina.wording import percent
 
 COMMON = 0.8
 """Share of the rows in one class from which on accuracy says little: always predicting that class would win it."""
@@ -272,7 +273,7 @@ class Classification(Task):
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
         frequent = self.classes[int(np.argmax(self.frequencies))]
         right, same = scores["accuracy"], baseline["accuracy"]
-        first = f"Accuracy {right:.1%} on {rows}; always predicting {frequent} has {same:.1%}."
+        first = f"Accuracy {percent(right)} on {rows}; always predicting {frequent} has {percent(same)}."
         if scores["log_loss"] >= baseline["log_loss"]:
             return first, "Nothing in the columns helps this model: do not rely on it."
         if right <= same:

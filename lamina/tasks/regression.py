@@ -17,6 +17,7 @@ from lamina.tasks.metrics import TITLES, Metric, Needs
 from lamina.tasks.prediction import Prediction
 from lamina.tasks.target import check_rows, check_values, looks_like_classes, plain, target_column
 from lamina.tasks.task import Learnable, Outcome, Task, register
+from lamina.wording import number
 
 
 @register
@@ -146,12 +147,8 @@ class Regression(Task):
 
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
         several = f", on average over {len(self.targets)} targets" if len(self.targets) > 1 else ""
-        off, same = (_number(values["mae"]) for values in (scores, baseline))
+        off, same = (number(values["mae"]) for values in (scores, baseline))
         first = f"Mean absolute error {off} on {rows}{several}; always predicting the mean has {same}."
         if scores["rmse"] >= baseline["rmse"]:
             return first, "Nothing in the columns helps this model: do not rely on it."
         return (first,)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lamina.data.schema import Schema
-    from lamina.fitting.split import Split
     from lamina.graph.net import Net
     from lamina.tasks.task import Task
 
@@ -130,7 +129,7 @@ class Start(Event):
     edited: bool = False
     schema: Schema | None = _live()
     task: Task | None = _live()
-    split: Split | None = _live()
+    split: Any = _live()
     net: Net | None = _live()
 
 
@@ -320,7 +319,10 @@ def from_json(content: Mapping[str, Any]) -> Event:
         True
     """
     content = dict(content)
-    kind = _KINDS.get(name := content.pop("event", None))
+    name = content.pop("event", None)
+    if not isinstance(name, str):
+        raise TypeError("it has no name")
+    kind = _KINDS.get(name)
     if kind is None:
         raise RunError(f"a run holds the event {name!r}, which this lamina does not know; upgrade: pip install -U lamina")
     fields = {one.name: one for one in dataclasses.fields(kind)}

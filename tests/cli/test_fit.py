@@ -23,7 +23,7 @@ def test_a_fit_says_what_it_did_and_where_everything_is(table):
     assert re.search(r"^age +number +whole numbers from", said.out, re.M)
     assert re.search(r"^person +id +240 different texts in 240 rows", said.out, re.M)
     assert re.search(
-        r"Right in [\d.]+ % of 36 rows that it did not learn from; always saying .* is right in [\d.]+ %",
+        r"Accuracy [\d.]+ % on 36 rows that it did not learn from; always predicting .* has [\d.]+ %",
         said.out.replace("\n", " "),
     )
     assert re.search(r"^model +income.lamina \([\d.]+ kB\)$", said.out, re.M)

@@ -20,7 +20,7 @@ def test_the_card_of_a_file(model):
     assert re.search(rf"^total +{load(model).model_.net.plan.parameter_count:,}$", said.out, re.M)
     assert re.search(r"^hidden1 +Dense +number_embedding, ", said.out, re.M)
     assert max(map(len, said.out.splitlines())) <= max(80, len(str(model)) + 20)
-    assert "always saying" in said.out
+    assert "always predicting" in said.out
 
 
 def test_json(model):

@@ -111,7 +111,7 @@ def test_evaluate_says_it_in_words_and_in_figures(model, table):
     said = lamina("evaluate", model, table)
     assert said.code == 0
     found = load(model).evaluate(people())
-    assert "of 240 rows; always saying" in said.out
+    assert "on 240 rows; always predicting" in said.out
     assert re.search(rf"^accuracy +{found['scores']['accuracy']:.4f} +{found['baseline']['accuracy']:.4f}$", said.out, re.M)
     assert json.loads(lamina("evaluate", model, table, "--json").out) == {**found, "notes": [said.err[len("note: ") : -1]]}
 

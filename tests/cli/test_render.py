@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lamina.cli.render import number, percent, show_columns, show_predictions, show_scores, size, sparkline
+from lamina.cli.render import show_columns, show_predictions, show_scores, size, sparkline
 from lamina.data.schema import Schema
 from lamina.tasks import Task
+from lamina.wording import number, percent
 
 
 def test_a_wide_table_is_listed_in_part_and_counted(capsys):
@@ -54,7 +55,7 @@ def test_a_classifier_in_words(capsys):
     }
     show_scores(task(), found, "rows")
     said = capsys.readouterr().out
-    assert "Right in 87.1 % of 1,000 rows; always saying no is right in 60.0 %.\n" in said
+    assert "Accuracy 87.1 % on 1,000 rows; always predicting no has 60.0 %.\n" in said
     assert re.search(r"^AUC +0.9000 +0.5000$", said, re.M)
     assert re.search(r"^no +560 +40\nyes +89 +311$", said, re.M)
 
@@ -62,17 +63,17 @@ def test_a_classifier_in_words(capsys):
 def test_a_model_that_found_nothing_is_not_praised(capsys):
     found = {"rows": 10, "scores": {"accuracy": 0.6, "log_loss": 0.7}, "baseline": {"accuracy": 0.6, "log_loss": 0.69}}
     show_scores(task(), found, "rows")
-    assert "\nIt found nothing in the columns that helps: do not rely on it.\n" in capsys.readouterr().out
+    assert "\nNothing in the columns helps this model: do not rely on it.\n" in capsys.readouterr().out
     found["scores"]["log_loss"] = 0.5
     show_scores(task(), found, "rows")
-    assert "\nIt is not right more often, but its probabilities say more.\n\n" in capsys.readouterr().out
+    assert "\nIt is not right more often than that, but its probabilities say more.\n\n" in capsys.readouterr().out
 
 
 def test_a_regressor_in_words(capsys):
     told = Task.infer(pl.DataFrame({"y": [0.5, 1.5, 2.25]}), "y")
     found = {"rows": 3, "scores": {"mae": 0.25, "rmse": 0.5}, "baseline": {"mae": 1250.5, "rmse": 2.0}}
     show_scores(told, found, "rows")
-    assert "Off by 0.25 on average in 3 rows; always saying the mean is off by 1,250." in capsys.readouterr().out
+    assert "Mean absolute error 0.25 on 3 rows; always predicting the mean has 1,250." in capsys.readouterr().out
 
 
 def test_predictions_show_the_first_and_count_the_rest(capsys):
