@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lamina import callbacks
     from lamina.api import compare, fit, load, resume
-    from lamina.data.series import gather_series
+    from lamina.data.gather import gather_series
     from lamina.errors import LaminaError
     from lamina.estimators import Classifier, Regressor
     from lamina.families import (
@@ -40,7 +40,7 @@ _PUBLIC = {
     "resume": "lamina.api",
     "Classifier": "lamina.estimators",
     "Regressor": "lamina.estimators",
-    "gather_series": "lamina.data.series",
+    "gather_series": "lamina.data.gather",
     "FeedForward": "lamina.families",
     "Forest": "lamina.families",
     "Boosting": "lamina.families",

@@ -23,10 +23,10 @@ from sklearn.utils.validation import (
 
 from lamina.answers import answers
 from lamina.data.arrays import has_axes, is_missing, is_nested
+from lamina.data.columns.image import guess as guess_image
 from lamina.data.frames import column_names, free_name, literal
-from lamina.data.image import guess as guess_image
-from lamina.data.image import told_of
 from lamina.data.read import like, read_table
+from lamina.data.schema import told_of
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError
 from lamina.families import make_family

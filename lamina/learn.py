@@ -19,9 +19,8 @@ import lamina
 from lamina.data.encode import Encoder
 from lamina.data.encoding import Input
 from lamina.data.feed import Feed, as_tensor
-from lamina.data.image import told_of
 from lamina.data.rowhash import fingerprint, first_of_doubles, in_order
-from lamina.data.schema import Schema
+from lamina.data.schema import Schema, told_of
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError, RunError
 from lamina.families import ClassicalFamily, Family, NetworkFamily, choose_family, make_family
@@ -46,7 +45,7 @@ from lamina.train.run import Run
 from lamina.train.sharing import sharing_cores
 from lamina.train.threads import available_threads
 from lamina.trust.novelty import Novelty
-from lamina.trust.trust import PLAIN, Trust, background
+from lamina.trust.trust import Trust, background
 from lamina.trust.view import View
 
 NOVELTY_LEARNT, NOVELTY_HELD = 4000, 1000
@@ -370,7 +369,7 @@ def _trust(model: Model, table: pl.DataFrame, parts: Split, said: np.ndarray, fe
 
     learnt = checked(parts.train[rows])
     trust = Trust(background=background(learnt, model.schema))
-    if feeds and not all(column.kind in PLAIN for column in model.schema.features):
+    if feeds and len(model.schema.plain) < len(model.schema.features):
         seen, seen_held = (_layer(model, feed, some) for feed, some in zip(feeds, (rows, held), strict=True))
     else:
         trust = dataclasses.replace(trust, view=View.fit(learnt, model.schema))

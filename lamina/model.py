@@ -14,8 +14,7 @@ import torch
 
 from lamina.data.encode import Encoder
 from lamina.data.feed import as_tensor
-from lamina.data.image import told_of
-from lamina.data.schema import Schema
+from lamina.data.schema import Schema, told_of
 from lamina.data.weights import row_weights
 from lamina.errors import OptionError
 from lamina.families.predictor import Predictor

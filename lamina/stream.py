@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
+from lamina.data.columns import KINDS
 from lamina.data.read import read_table
-from lamina.data.series import check
 from lamina.errors import OptionError
 from lamina.graph.layers import Activation, Dropout, Join
 from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
@@ -58,11 +58,11 @@ class Stream:
             raise OptionError(
                 f"a stream follows what a model says, but was given a {type(model).__name__}; give a fitted model"
             )
-        series = self.model.encoder.series
+        series = [block for kind in KINDS.values() if kind.streams for block in self.model.encoder.by_kind(kind.name)]
         if len(series) != 1:
             raise OptionError(f"the model reads {len(series)} columns of series, but a stream is one; {_REMEDY}")
-        self._block = dataclasses.replace(series[0], length=1)
-        self._column = next(column for column in self.model.schema.features if column.name == series[0].name)
+        self._block: Any = dataclasses.replace(cast(Any, series[0]), length=1)
+        self._column = self.model.schema[series[0].name]
         self._timed = self._over_time()
         self.reset(row)
 
@@ -83,7 +83,7 @@ class Stream:
             SchemaError: The number of channels is not that which was learnt.
         """
         step = np.asarray(row, dtype=np.float64).reshape(1, 1, -1)
-        values = check(self._column, pl.Series(self._column.name, step))
+        values = KINDS[self._column.kind].check(self._column, pl.Series(self._column.name, step), [])
         blocks = {
             name: torch.from_numpy(block).to(self.model.network.device) for name, block in self._block.transform(values).items()
         }

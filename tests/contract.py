@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import lamina
 from lamina import api
+from lamina.data.columns import KINDS
 from lamina.data.read import read_table
-from lamina.data.schema import RICH
 from lamina.errors import DataError, TargetError
 from lamina.families import CLASSICAL, FAMILIES, NETWORKS
 from lamina.families.family import TABLE
@@ -45,6 +45,7 @@ WEIGHED = {"forest": {"leaf": 20}, "neighbours": {"k": 20}, "lightgbm": {"leaf":
 SEEDLESS = ("constant",)
 TASKS = ("binary", "classes", "regression", "targets")
 TABLES = [name for name, family in FAMILIES.items() if set(TABLE) <= set(family.reads)]
+RICH = [name for name, kind in KINDS.items() if kind.block]
 READS = [(name, kind) for name, family in NETWORKS.items() for kind in (*RICH, "all") if {kind} & {*family.reads, "all"}]
 READS += [(name, "all") for name in CLASSICAL]
 

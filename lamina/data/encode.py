@@ -12,14 +12,14 @@ block             one column for
 ================  ==========================================================================================================
 
 Each image, text and series has a block of its own, ``image``, ``image2``, ...; its file says what is in it:
-:mod:`lamina.data.image`, :mod:`lamina.data.text`, :mod:`lamina.data.series`; for learners that read rows of numbers
-:mod:`lamina.data.terms`, :mod:`lamina.data.summary`.
+:mod:`lamina.data.columns.image`, :mod:`~lamina.data.columns.tokens`, :mod:`~lamina.data.columns.series`; for learners that
+read rows of numbers :mod:`lamina.data.columns.terms`, :mod:`lamina.data.columns.summary`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -27,57 +27,23 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from lamina.data.columns import BLOCKS, KINDS, LEARNT
+from lamina.data.columns.category import Levels
+from lamina.data.columns.column import Block
+from lamina.data.columns.scaled import Scaled, floats
 from lamina.data.encoding import Encoding, Input
 from lamina.data.frames import FEW_ROWS
-from lamina.data.image import ImageBlock
 from lamina.data.scaling import moments, robust, scale
 from lamina.data.schema import Schema
-from lamina.data.series import SeriesBlock
-from lamina.data.summary import SummaryBlock
-from lamina.data.terms import TermsBlock
-from lamina.data.text import TextBlock
 from lamina.errors import DataError, OptionError
 
-RICH = {"image": ImageBlock, "text": TextBlock, "series": SeriesBlock}
-AS_ROWS = {"text": TermsBlock, "series": SummaryBlock}
-"""What takes their place with ``Encoding(plain=True)``."""
-MOST_LEVELS = 20_000
-"""Most levels of a category that get a code of their own."""
 SCALINGS = ("robust", "standard", "none")
-_STORED = RICH | {"terms": TermsBlock, "summary": SummaryBlock}
-_PLAIN = ("numbers", "flags", "categories")
+_SHARED = ("numbers", "flags", "categories")
 
-_DAY = 86_400e6  # microseconds
-_CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "month": lambda day: _whole(day).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 / 12,
-    "weekday": lambda day: (_whole(day) + 3) % 7 / 7,  # 1970-01-01 was a Thursday, and Monday is 0
-    "hour": lambda day: np.nan_to_num(day - np.floor(day)),
-}
-"""Where in its cycle a time is, from 0 to 1, by days since 1970."""
 _WAVES = ("sine", "cosine")
 _ROWS, _COLUMNS = 65_536, 16  # a piece of this size stays in the cache and costs little memory
 _LARGEST = float(np.finfo(np.float32).max)
 _FEW_ROWS = 256  # below, looking words up one by one is faster than polars' set-up
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """A number, or the time of a date in days: where its middle is and how wide it is spread."""
-
-    name: str
-    center: float
-    scale: float
-    has_missing: bool = False
-    is_date: bool = False
-    cycles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Levels:
-    """A category and its levels, the most frequent first."""
-
-    name: str
-    levels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -108,7 +74,7 @@ class Encoder:
     categories: tuple[Levels, ...] = ()
     scaling: str = "robust"
     notes: tuple[str, ...] = ()
-    blocks: tuple[ImageBlock | TextBlock | SeriesBlock | TermsBlock | SummaryBlock, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     @classmethod
     def fit(cls, table: pl.DataFrame, schema: Schema, encoding: Encoding | None = None) -> Self:
@@ -128,39 +94,37 @@ class Encoder:
         if scaling not in SCALINGS:
             raise OptionError(f"scaling is {scaling!r}, expected {', '.join(map(repr, SCALINGS))}")
         measure = {"robust": robust, "standard": moments, "none": _as_it_is}[scaling]
-        numbers = [_fit_number(column.name, _floats(table[column.name]), measure) for column in schema.by_kind("number")]
-        numbers += [_fit_date(column.name, _floats(table[column.name]) / _DAY, measure) for column in schema.by_kind("date")]
+        entries: dict[str, list[Any]] = {name: [] for name in _SHARED}
+        blocks: list[Block] = []
+        notes: list[str] = []
+        for name, kind in KINDS.items():
+            for i, column in enumerate(schema.by_kind(name), 1):
+                values = table[column.name]
+                if kind.shared:
+                    entry, note = kind.enter(values, measure)
+                    entries[kind.shared].append(entry)
+                    notes += [note] if note else []
+                elif maker := kind.vector if encoding.plain else kind.block:
+                    blocks.append(maker.fit(values, encoding, name if i == 1 else f"{name}{i}"))
         if scaling == "none":
-            numbers = [dataclasses.replace(number, has_missing=False) for number in numbers]
-        flags = tuple(column.name for column in schema.by_kind("flag"))
-        fitted = [_fit_levels(table[column.name]) for column in schema.by_kind("category")]
-        blocks = tuple(
-            maker.fit(table[column.name], encoding, kind if i == 1 else f"{kind}{i}")
-            for kind, maker in (RICH | AS_ROWS if encoding.plain else RICH).items()
-            for i, column in enumerate(schema.by_kind(kind), 1)
-        )
-        if not (numbers or flags or fitted or blocks):
+            entries["numbers"] = [dataclasses.replace(number, has_missing=False) for number in entries["numbers"]]
+        if not (blocks or any(entries.values())):
             left = "; ".join(f"{column.name}: {column.reason}" for column in schema.ignored[:3])
             raise DataError(
-                "no column is left to learn from, expected at least one number, flag, category, date, image, text or series; "
+                f"no column is left to learn from, expected at least one {', '.join(LEARNT[:-1])} or {LEARNT[-1]}; "
                 + (
                     f"say kinds={{...}} to use one that was ignored ({left})"
                     if left
                     else "give a table with more columns than the target"
                 )
             )
-        notes = (*(note for _, note in fitted if note), *(note for block in blocks for note in block.notes))
-        return cls(tuple(numbers), flags, tuple(levels for levels, _ in fitted), scaling, notes, blocks)
+        notes += [note for block in blocks for note in block.notes]
+        shared: dict[str, Any] = {name: tuple(some) for name, some in entries.items()}
+        return cls(**shared, scaling=scaling, notes=tuple(notes), blocks=tuple(blocks))
 
-    @property
-    def texts(self) -> tuple[TextBlock, ...]:
-        """The blocks of the columns of texts."""
-        return tuple(block for block in self.blocks if isinstance(block, TextBlock))
-
-    @property
-    def series(self) -> tuple[SeriesBlock, ...]:
-        """The blocks of the columns of series."""
-        return tuple(block for block in self.blocks if isinstance(block, SeriesBlock))
+    def by_kind(self, kind: str) -> tuple[Block, ...]:
+        """The blocks of a kind of column that has one for each, in the table's order."""
+        return tuple(block for block in self.blocks if block.kind == kind)
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
@@ -191,13 +155,13 @@ class Encoder:
 
         Shape:
             ``numbers`` and ``flags`` float32 (N, columns), ``categories`` int64 (N, columns); all dense but for
-            :class:`~lamina.data.terms.TermsBlock`, whose vectors are a ``scipy.sparse.csr_matrix``.
+            :class:`~lamina.data.columns.terms.TermsBlock`, whose vectors are a ``scipy.sparse.csr_matrix``.
         """
         rows = len(table)
         out = {
             name: np.empty((rows, *block.shape), dtype=np.int64 if name == "categories" else np.float32)
             for name, block in self.inputs.items()
-            if name in _PLAIN
+            if name in _SHARED
         }
         for start in range(0, rows, _ROWS):
             piece = table if rows <= _ROWS else table.slice(start, _ROWS)
@@ -227,16 +191,15 @@ class Encoder:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        kinds = {maker: kind for kind, maker in _STORED.items()}
         plain = dataclasses.asdict(dataclasses.replace(self, blocks=()))
-        return plain | {"blocks": [{"kind": kinds[type(block)], **block.to_json()} for block in self.blocks]}
+        return plain | {"blocks": [{"kind": block.kind, **block.to_json()} for block in self.blocks]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         numbers = tuple(Scaled(**{**number, "cycles": tuple(number["cycles"])}) for number in values["numbers"])
         categories = tuple(Levels(category["name"], tuple(category["levels"])) for category in values["categories"])
         stored = [dict(block) for block in values.get("blocks", ())]  # a file of lamina 0.1.0 knows nothing but plain columns
-        blocks = tuple(_STORED[block.pop("kind")].from_json(block) for block in stored)
+        blocks = tuple(BLOCKS[block.pop("kind")].from_json(block) for block in stored)
         return cls(numbers, tuple(values["flags"]), categories, values["scaling"], tuple(values["notes"]), blocks)
 
     @cached_property
@@ -264,11 +227,8 @@ class Encoder:
             if few:  # one by one takes longer than predicting such rows
                 values = np.array(table.rows(), dtype=np.float64).T.copy()
             else:
-                values = np.stack([_floats(table.get_column(number.name)) for number in numbers])
-            for j, number in enumerate(numbers):
-                if number.is_date:
-                    values[j] /= _DAY
-                    cycles += [wave for cycle in number.cycles for wave in _waves(values[j], cycle)]
+                values = np.stack([floats(table.get_column(number.name)) for number in numbers])
+            cycles += [wave for j, number in enumerate(numbers) if number.cycles for wave in number.waves(values[j])]
             missing = ~np.isfinite(values)
             if self.scaling == "none":
                 out[:, group] = np.where(missing, np.nan, np.clip(values, -_LARGEST, _LARGEST)).T
@@ -282,37 +242,6 @@ def _as_it_is(values: np.ndarray) -> tuple[float, float]:
     return 0.0, 1.0
 
 
-def _fit_number(name: str, values: np.ndarray, measure: Callable[[np.ndarray], tuple[float, float]]) -> Scaled:
-    known = values[np.isfinite(values)]
-    center, scale = measure(known) if len(known) else (0.0, 1.0)
-    return Scaled(name, center, scale, has_missing=len(known) < len(values))
-
-
-def _fit_date(name: str, days: np.ndarray, measure: Callable[[np.ndarray], tuple[float, float]]) -> Scaled:
-    known = days[np.isfinite(days)]
-    cycles = tuple(cycle for cycle, place in _CYCLES.items() if len(known) and np.ptp(place(known)) > 0)
-    return dataclasses.replace(_fit_number(name, days, measure), is_date=True, cycles=cycles)
-
-
-def _fit_levels(column: pl.Series) -> tuple[Levels, str]:
-    counts = column.drop_nulls().alias("level").value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
-    if len(counts) <= MOST_LEVELS:
-        return Levels(column.name, tuple(counts["level"].to_list())), ""
-    kept, rest = counts[:MOST_LEVELS], counts[MOST_LEVELS:]
-    note = (
-        f"{column.name} has {len(counts):,} levels; the {MOST_LEVELS:,} most frequent are kept, the others "
-        f"({rest['rows'].sum():,} rows) are taken for missing"
-    )
-    return Levels(column.name, tuple(kept["level"].to_list())), note
-
-
-def _floats(column: pl.Series) -> np.ndarray:
-    """Numbers as they are, dates as microseconds since 1970; missing is NaN."""
-    if column.dtype.is_temporal():
-        column = column.cast(pl.Datetime("us")).cast(pl.Int64)
-    return column.cast(pl.Float64).to_numpy()
-
-
 def _signs(column: pl.Series) -> np.ndarray:
     return np.nan_to_num(column.cast(pl.Float32).to_numpy() * 2 - 1, nan=0)
 
@@ -322,13 +251,3 @@ def _codes(column: pl.Series, codes: dict[str | None, int], enum: pl.Enum) -> np
         return [codes.get(word, 0) for word in column.to_list()]
     found = column.cast(enum, strict=False).to_physical()
     return found.cast(pl.Int64).fill_null(-1).to_numpy() + 1
-
-
-def _whole(day: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(np.floor(day)).astype(np.int64)
-
-
-def _waves(day: np.ndarray, cycle: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sine and cosine of the place in a cycle; a missing date is at neither, (0, 0)."""
-    angle = 2 * np.pi * np.where(np.isfinite(day), _CYCLES[cycle](day), np.nan)
-    return np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))

@@ -23,7 +23,7 @@ import polars as pl
 
 from lamina.data.folder import in_utf8, read_arrays, read_folder
 from lamina.data.frames import column_names, from_memory, like, literal, objects, without_patterns
-from lamina.data.kinds import NULLS, iso_dates
+from lamina.data.parse import NULLS, iso_dates
 from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
 

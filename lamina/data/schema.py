@@ -1,7 +1,7 @@
 """The schema: what each column is taken for, and why.
 
 Every column gets a kind, a role and a reason in words. :meth:`Schema.infer` guesses them from the values (the rules are in
-:mod:`lamina.data.kinds`), a person overrides any of them, and :meth:`Schema.check` brings a table to predict into the form
+:mod:`lamina.data.columns`), a person overrides any of them, and :meth:`Schema.check` brings a table to predict into the form
 that was learnt. What ``check`` returns, column by column, is all that an encoder has to know:
 
 =========  =================================  =====================================================================
@@ -11,9 +11,9 @@ number     Float64, NaN and infinite as null  ``low``, ``high`` (finite), ``whol
 flag       Boolean, unseen values as null     ``levels``: [text of false, text of true]
 category   String                             ``levels``: the (at most 20) most frequent texts; ``distinct``: how many in all
 date       Datetime("us"), UTC without zone   ``low``, ``high`` (ISO text), ``time``: whether the time of day varies
-image      see :mod:`lamina.data.image`       ``source``, ``channels``, ``sizes``
+image      paths, bytes or arrays             ``source``, ``channels``, ``sizes``
 text       String                             ``words``: how many there are on average
-series     see :mod:`lamina.data.series`      ``channels``, ``shortest``, ``longest``
+series     List of Array(Float64, channels)   ``channels``, ``shortest``, ``longest``
 =========  =================================  =====================================================================
 
 ``check`` may be given what it returned: it changes nothing then.
@@ -21,10 +21,9 @@ series     see :mod:`lamina.data.series`      ``channels``, ``shortest``, ``long
 
 from __future__ import annotations
 
-import datetime as dt
 import difflib
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -32,35 +31,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lamina.data import image, series, text
+from lamina.data.columns import GIVEN, KINDS, LEARNT, guess
+from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
-from lamina.data.kinds import Guess, dates, guess, numbers, regard, texts, unit_of, unparsed
 from lamina.data.read import nearest, read_table
-from lamina.errors import SchemaError
+from lamina.errors import DataError, SchemaError
 
-KINDS = ("number", "flag", "category", "date", "text", "image", "series", "id", "constant", "other")
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
-RICH = {"image": image, "text": text, "series": series}
-"""The kinds whose every value is more than a word or a number; each has a file of its own."""
-LEARNT = ("number", "flag", "category", "date", *RICH)
-"""The kinds of columns that can be learnt from."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: what it is taken for (kind), what it is used for (role), and the reason in words."""
-
-    name: str
-    kind: str
-    role: str
-    reason: str
-    details: dict[str, Any]
-
-    @cached_property
-    def span(self) -> tuple[Any, Any]:
-        """The lowest and highest value learnt, as numbers or moments."""
-        low, high = self.details["low"], self.details["high"]
-        return (dt.datetime.fromisoformat(low), dt.datetime.fromisoformat(high)) if self.kind == "date" else (low, high)
 
 
 @dataclass(frozen=True)
@@ -102,7 +79,7 @@ class Schema:
             rows = "1 row" if table.height else "no rows"
             raise SchemaError(f"the table has {rows} (n_samples={table.height}); learning needs at least 2, better hundreds")
         kinds, roles = dict(kinds or {}), _roles(table, target, dict(roles or {}))
-        _known("kinds", kinds, table.columns, (*LEARNT, "id", "constant"))
+        _known("kinds", kinds, table.columns, GIVEN)
         columns = [_column(values, kinds.get(values.name), roles.get(values.name)) for values in table]
         features = any(column.role == "feature" for column in columns)
         if not features:  # a lone x = 1, 2, 3, ... is more likely a measurement than a row number, a lone text no name
@@ -129,6 +106,11 @@ class Schema:
     def targets(self) -> tuple[Column, ...]:
         """The columns that are asked for."""
         return self.by_role("target")
+
+    @cached_property
+    def plain(self) -> tuple[Column, ...]:
+        """The features whose values are words and numbers, not images, texts or series."""
+        return tuple(column for column in self.features if KINDS[column.kind].plain)
 
     @cached_property
     def ignored(self) -> tuple[Column, ...]:
@@ -175,10 +157,10 @@ class Schema:
             remarks.append(f"{_names(extra)} {'was' if len(extra) == 1 else 'were'} not there in training and left out")
         checked = []
         for column in self.features:
-            values = _CHECKS[column.kind](column, table.get_column(column.name), remarks)
+            values = KINDS[column.kind].check(column, table.get_column(column.name), remarks)
             checked.append(values)
-            if notes and column.kind in ("number", "date"):
-                _note_span(column, values, remarks)
+            if notes:
+                remarks += KINDS[column.kind].outside(column, values)
         return pl.DataFrame(checked), remarks if notes else []
 
     def _few_numbers(self, table: pl.DataFrame) -> pl.DataFrame | None:
@@ -200,7 +182,7 @@ class Schema:
     def _numbers(self) -> tuple[str, ...]:
         """The names of the features where all are numbers, else none."""
         names = tuple(column.name for column in self.features)
-        return names if all(column.kind == "number" for column in self.features) else ()
+        return names if all(KINDS[column.kind].floats for column in self.features) else ()
 
     def _missing(self, missing: list[str], present: list[str]) -> str:
         learnt = {column.name for column in self.columns}
@@ -245,55 +227,36 @@ def _known(option: str, given: Mapping[str, str], names: Sequence[str], words: S
 
 def _column(values: pl.Series, kind: str | None, role: str | None) -> Column:
     wanted = role in ("feature", "target", "group", "time", "weight", "split") or kind in LEARNT
-    found = _guessed(values, plain=wanted and role != "target") if kind is None else _forced(values, kind)
-    if role == "target" and found.kind in ("id", "text"):
+    found = guess(values, plain=wanted and role != "target") if kind is None else _forced(values, kind)
+    if role == "target" and KINDS[found.kind].all_different:
         found = guess(values, plain=True)
     if role is None:
-        role = "feature" if found.kind in LEARNT else "ignored"
-    elif role == "feature" and found.kind not in LEARNT:
+        role = "feature" if KINDS[found.kind].learnt else "ignored"
+    elif role == "feature" and not KINDS[found.kind].learnt:
         raise SchemaError(f"column {values.name!r} cannot be a feature: {found.reason}; leave it out of roles")
     elif role == "ignored":
         found = replace(found, reason=f"told to ignore it ({found.reason})")
-    elif role == "weight" and not values.dtype.is_numeric() and found.kind not in ("number", "flag"):
+    elif role == "weight" and not values.dtype.is_numeric() and not KINDS[found.kind].numeric:
         raise SchemaError(f"column {values.name!r} cannot hold weights, which are numbers: {found.reason}")
-    missing = found.details["missing"]
-    reason = found.reason + (f"; {_percent(missing)} missing" if 0 < missing < 1 and found.kind != "constant" else "")
-    return Column(values.name, found.kind, role, reason, found.details)
-
-
-def _guessed(values: pl.Series, plain: bool) -> Guess:
-    """Images and series are told by their dtype or their files, text only once it is nothing simpler."""
-    rich = image.guess(values) or series.guess(values)
-    if rich is not None:
-        return rich
-    found = guess(values, plain=plain)
-    return text.guess(values) or found if not plain and found.kind in ("id", "category") else found
+    return Column(values.name, found.kind, role, KINDS[found.kind].reason(found), found.details)
 
 
 def _forced(values: pl.Series, kind: str) -> Guess:
     """The kind that a person gave, if the values can be of it."""
-    found = RICH[kind].regard(values) if kind in RICH else regard(values, kind)
+    found = KINDS[kind].coerce(values)
     if found is not None:
         return found
     first = values.drop_nulls().head(1)
     shown = f", such as {first.to_list()[0]!r:.40}" if len(first) else ""
-    what = {"flag": "exactly two different values", "date": "dates (2024-05-31)", "number": "numbers"}
-    what |= {"image": "paths or bytes of image files, or arrays", "series": "lists or arrays of numbers"}
-    what = what.get(kind, "plain values")
     raise SchemaError(
-        f"column {values.name!r} cannot be a {kind}: that needs {what}, it holds {values.dtype}{shown}; "
+        f"column {values.name!r} cannot be a {kind}: that needs {KINDS[kind].expects}, it holds {values.dtype}{shown}; "
         f"leave it out of kinds, or correct its values"
     )
 
 
 def _reprieved(column: Column, values: pl.Series) -> Column:
-    if column.role == "ignored" and column.kind == "id" and column.details.get("running"):
-        found = guess(values, plain=True)
-        return Column(column.name, found.kind, "feature", found.reason + "; kept, as there is no other column", found.details)
-    wordy = column.role == "ignored" and column.kind == "id" and values.dtype == pl.String
-    if wordy and (found := text.regard(values)) and found.details["words"] >= 2:
-        return Column(column.name, "text", "feature", "texts, mostly different; there is no other column", found.details)
-    return column
+    found = KINDS[column.kind].as_only(column, values) if column.role == "ignored" else None
+    return column if found is None else Column(column.name, found.kind, "feature", found.reason, found.details)
 
 
 def _nothing_left(columns: Sequence[Column]) -> str:
@@ -304,106 +267,34 @@ def _nothing_left(columns: Sequence[Column]) -> str:
     return f"no column is left to learn from: {shown}; keep one with roles={{name: 'feature'}} or add columns"
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 else "under 0.1%"
-
-
 def _names(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
     return ("column " if len(names) == 1 else "columns ") + shown
 
 
-# Checking
+# Errors of reading
 
 
-def _check_number(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-    unit, learnt = unit_of(values), column.details.get("unit", "")
-    if unit and unit != learnt:
-        what = f"numbers in {learnt}" if learnt else "numbers without a unit"
-        raise SchemaError(f"column {column.name!r} holds numbers in {unit}, but {what} were learnt; convert them")
-    return _brought(column, values, numbers(values), remarks)
+@contextmanager
+def told_of(table: pl.DataFrame, schema: Schema) -> Iterator[None]:
+    """Whatever part of a table is read inside, in whatever order: faults are told of the rows of the table, and all of them.
+
+    Only a fault costs anything: then all values that are read late, such as images, are read once more.
+
+    Raises:
+        DataError: As what was raised inside.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise _fault(table, schema) or error from None
 
 
-def _check_date(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-    return _brought(column, values, dates(values), remarks)
-
-
-def _check_category(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-    return _brought(column, values, texts(values), remarks)
-
-
-def _brought(column: Column, before: pl.Series, after: pl.Series | None, remarks: list[str]) -> pl.Series:
-    """The values in the form of their kind, or why they cannot be."""
-    if after is None:
-        raise SchemaError(f"column {column.name!r} holds {before.dtype}, a {column.kind} was learnt; convert it first")
-    if after.null_count() == before.null_count() or column.kind == "category":
-        return after
-    lost = unparsed(before, after)
-    if lost is None:
-        return after
-    row, count = int(lost.arg_true()[0]), int(lost.sum())
-    if "unparsed" not in column.details:  # where training held some too, they are missing here as they were there
-        raise SchemaError(
-            f"column {column.name!r} holds {before[row]!r:.60} in row {row + 1:,}, a {column.kind} was learnt; "
-            "correct it, or leave it empty where unknown"
-        )
-    remarks.append(f"{column.name}: {count:,} {_plural(count)} taken as missing, such as {before[row]!r:.60}: no {column.kind}")
-    return after
-
-
-def _check_flag(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-    if values.dtype == pl.Boolean:
-        return values
-    low, high = column.details["levels"]
-    if values.dtype.is_numeric():
-        if values.dtype.is_float():
-            values = values if math.isfinite(values.sum()) else values.fill_nan(None)
-        try:
-            low, high = float(low), float(high)
-        except ValueError:
-            low, high = {"false": 0.0}.get(low), {"true": 1.0}.get(high)
-    else:
-        values = _brought(column, values, texts(values), remarks)
-    if low is None or high is None:
-        result, other = pl.Series(column.name, [False] * len(values)), pl.Series([False] * len(values))
-    else:
-        result, other = values == high, values == low
-    seen = int(result.sum()) + int(other.sum())
-    if seen + values.null_count() < len(values):
-        unseen = ~(result | other) & values.is_not_null()
-        result = result.set(unseen, None)
-        count = int(unseen.sum())
-        example = values.filter(unseen)[0]
-        remarks.append(
-            f"{column.name}: {count:,} {_plural(count)} never seen in training, such as {example!r:.40}, taken as missing "
-            f"(learnt: {column.details['levels'][0]!r} and {column.details['levels'][1]!r})"
-        )
-    return result
-
-
-def _note_span(column: Column, values: pl.Series, remarks: list[str]) -> None:
-    lowest = values.min()
-    if lowest is None:
-        return
-    low, high = column.span
-    if lowest < low or values.max() > high:  # pyright: ignore[reportOperatorIssue]
-        count = int(((values < low) | (values > high)).sum())
-        shown = f"{str(low)[:10]}..{str(high)[:10]}" if column.kind == "date" else f"{low:.6g}..{high:.6g}"
-        remarks.append(f"{column.name}: {count:,} {_plural(count)} outside {shown} learnt")
-
-
-def _plural(count: int) -> str:
-    return "value" if count == 1 else "values"
-
-
-def _check_rich(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-    return RICH[column.kind].check(column, values)
-
-
-_CHECKS = {
-    "number": _check_number,
-    "flag": _check_flag,
-    "category": _check_category,
-    "date": _check_date,
-    **dict.fromkeys(RICH, _check_rich),
-}
+def _fault(table: pl.DataFrame, schema: Schema) -> DataError | None:
+    try:
+        checked, _ = schema.check(table, notes=False)
+        for column in schema.features:
+            KINDS[column.kind].verify(checked[column.name])
+    except DataError as error:
+        return error
+    return None

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
+from lamina.data.columns.tokens import TextBlock, words_of
 from lamina.data.encoding import Encoding, Input
-from lamina.data.text import words_of
 from lamina.errors import DataError, OptionError
 from lamina.families.family import LEARNING_RATES, NetworkFamily, TableFamily
 from lamina.families.vectors import WordVectors
@@ -140,8 +140,8 @@ class BranchFamily(NetworkFamily):
         import torch
 
         notes = []
-        for text in encoder.texts if self.vectors else ():
-            words = words_of(text)[2:]  # code 0 is nothing, 1 is unknown
+        for text in encoder.by_kind("text") if self.vectors else ():
+            words = words_of(cast(TextBlock, text))[2:]  # code 0 is nothing, 1 is unknown
             found = WordVectors(self.vectors).find(words)
             if not found:
                 raise DataError(

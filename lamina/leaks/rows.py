@@ -11,7 +11,6 @@ import polars as pl
 from lamina.data.schema import Column, Schema
 from lamina.tasks.task import Outcome, Task
 
-PLAIN = ("number", "flag", "category", "date")
 FOLDS = 3
 SAMPLE = 2_000
 """Rows that the learners see; more would cost seconds and change no finding that is worth a line."""
@@ -53,7 +52,7 @@ class Rows:
 
     @classmethod
     def of(cls, table: pl.DataFrame, schema: Schema, task: Task, seed: int) -> Rows:
-        columns = tuple(column for column in schema.features if column.kind in PLAIN)
+        columns = schema.plain
         values = Schema(columns).check(table, notes=False)[0] if columns else pl.DataFrame()
         parts = [numeric(values[column.name]) for column in columns]
         owners = np.repeat(np.arange(len(columns)), [part.shape[1] for part in parts])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from lamina.data.schema import RICH, Schema
+from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError
 from lamina.train.events import Monitor, Shuffle
 
@@ -97,7 +97,7 @@ def importances(
 
 def most_rows(schema: Schema) -> int:
     """How many rows are shuffled at most: fewer with images, texts or series, which take long to answer."""
-    return MOST_ROWS_RICH if any(column.kind in RICH for column in schema.features) else MOST_ROWS
+    return MOST_ROWS_RICH if len(schema.plain) < len(schema.features) else MOST_ROWS
 
 
 def _shuffles(rows: int, repeats: int, seed: int) -> Iterator[np.ndarray]:

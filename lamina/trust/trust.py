@@ -24,7 +24,6 @@ BACKGROUND = 64
 """Training rows that are kept, for the values that reasons try instead of a row's own."""
 MOST_REASONED = 1_000
 """With more plain columns no reasons are given: each would be asked about for every row."""
-PLAIN = ("number", "flag", "category", "date")
 
 _METHODS = {"temperature": "temperature", "isotonic": "temperature and an isotonic curve"}
 _PARTS: dict[str, Any] = {"calibration": Calibration, "sets": Sets, "intervals": Intervals, "novelty": Novelty, "view": View}
@@ -166,7 +165,7 @@ class Trust:
 
 def background(table: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
     """The plain columns of a few training rows; None where there are none, or too many of them."""
-    names = [column.name for column in schema.features if column.kind in PLAIN]
+    names = [column.name for column in schema.plain]
     if not names or len(names) > MOST_REASONED:
         return None
     some = np.sort(np.random.default_rng(0).permutation(len(table))[:BACKGROUND])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,15 +10,18 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from lamina.data.encode import Encoder, Levels
+from lamina.data.columns import KINDS
+from lamina.data.columns.category import Levels
+from lamina.data.columns.column import ColumnKind
+from lamina.data.encode import Encoder
 from lamina.data.encoding import Encoding
 from lamina.data.schema import Schema
-from lamina.data.text import MOST_TOKENS, TextBlock
 
 MOST_NUMBERS = 200
 """So many numbers of a row are aimed at: beyond, rare levels of a category are taken together."""
 FEWEST_LEVELS = 3
 IMAGE_SIZE = 16
+_ANY = ColumnKind()
 _ENCODING = Encoding(scaling="robust", image_size=IMAGE_SIZE, plain=True)
 
 
@@ -44,15 +46,14 @@ class View:
     @classmethod
     def fit(cls, table: pl.DataFrame, schema: Schema) -> Self:
         """Learn from training rows, as ``schema.check`` returns them."""
-        seen = Schema(tuple(column for column in schema.features if column.kind != "text"))
+        views = {c.name: KINDS[c.kind].view(table[c.name], _ENCODING, f"{c.kind} {i}") for i, c in enumerate(schema.features)}
+        seen = Schema(tuple(column for column in schema.features if views[column.name] is None))
         encoder = Encoder.fit(table, seen, _ENCODING) if seen.columns else Encoder()
-        names = [column.name for column in schema.features if column.kind == "text"]
-        fitted = (TextBlock.fit(table[name], _ENCODING, f"text{place}") for place, name in enumerate(names))
-        texts = tuple(dataclasses.replace(text, length=MOST_TOKENS) for text in fitted)  # so that longer ones are found longer
+        own = tuple(block for block in views.values() if block is not None)
         others = sum(len(block.names) for name, block in encoder.inputs.items() if name in ("numbers", "flags"))
         most = max(FEWEST_LEVELS, (MOST_NUMBERS - others) // max(len(encoder.categories), 1) - 1)
         categories = tuple(Levels(category.name, category.levels[:most]) for category in encoder.categories)
-        return cls(dataclasses.replace(encoder, categories=categories, blocks=encoder.blocks + texts, notes=()))
+        return cls(dataclasses.replace(encoder, categories=categories, blocks=encoder.blocks + own, notes=()))
 
     def rows(self, table: pl.DataFrame) -> np.ndarray:
         """Numbers for rows as ``schema.check`` returns them, float32 (N, numbers); none is missing."""
@@ -61,11 +62,8 @@ class View:
             if name == "categories":
                 levels = (len(category.levels) + 1 for category in self.encoder.categories)
                 parts += [np.eye(size, dtype=np.float32)[block[:, j]] for j, size in enumerate(levels)]
-            elif self.encoder.inputs[name].kind == "text":
-                parts.append(_words(block))
             else:
-                size = np.float32(1 / 255 if block.dtype == np.uint8 else 1)
-                parts.append(block.reshape(len(block), math.prod(block.shape[1:])).astype(np.float32) * size)
+                parts.append(KINDS.get(self.encoder.inputs[name].kind, _ANY).compare(block))
         return np.concatenate(parts, axis=1)
 
     def to_json(self) -> dict[str, Any]:
@@ -74,15 +72,6 @@ class View:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         return cls(Encoder.from_json(values))
-
-
-def _words(codes: np.ndarray) -> np.ndarray:
-    """How long each text is, the share of unknown words, how rare the others are; codes (N, tokens) to float32 (N, 3)."""
-    length, known = (codes > 0).sum(axis=1), codes > 1
-    unknown = (codes == 1).sum(axis=1) / np.maximum(length, 1)
-    # Codes go from the most frequent word down, and frequency falls about as the inverse of a word's place (Zipf 1949).
-    rarity = np.log(np.maximum(codes, 1), dtype=np.float32).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return np.stack([np.log1p(length), unknown, rarity], axis=1).astype(np.float32)
 
 
 def scatter(rows: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from lamina.data import encode
+from lamina.data.columns import category
 from lamina.data.encode import Encoder, Levels, Scaled
 from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column, Schema
@@ -109,7 +110,7 @@ def test_categories_are_numbered_by_frequency_then_name():
 
 
 def test_the_rarest_of_too_many_levels_share_a_code(monkeypatch):
-    monkeypatch.setattr(encode, "MOST_LEVELS", 2)
+    monkeypatch.setattr(category, "MOST_LEVELS", 2)
     encoder = fit(pl.DataFrame({"town": ["a", "b", "b", "c", "d", "a", "a"]}))
     assert encoder.categories == (Levels("town", ("a", "b")),)
     assert encoder.notes == ("town has 4 levels; the 2 most frequent are kept, the others (2 rows) are taken for missing",)

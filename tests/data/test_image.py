@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from lamina.data.columns.image import ImageBlock, check, guess, regard
 from lamina.data.encoding import Encoding, Input
-from lamina.data.image import ImageBlock, check, guess, regard
 from lamina.data.schema import Column
 from lamina.errors import ReadError, SchemaError
 

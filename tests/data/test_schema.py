@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from lamina.data.kinds import guess
+from lamina.data.columns import guess
 from lamina.data.read import read_table
 from lamina.data.schema import KINDS, LEARNT, ROLES, Column, Schema
 from lamina.errors import SchemaError

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal, assert_series_equal
 
+from lamina.data.columns.series import MOST_STEPS, SeriesBlock, check, guess, regard
 from lamina.data.encoding import Encoding, Input
+from lamina.data.gather import gather_series
 from lamina.data.schema import Column
-from lamina.data.series import MOST_STEPS, SeriesBlock, check, gather_series, guess, regard
 from lamina.errors import SchemaError
 
 F64 = pl.Float64
@@ -230,7 +231,7 @@ def test_transform_in_pieces(monkeypatch):
     values = ragged([[[float(k), 1.0]] * (k % 4) for k in range(23)], 2)
     block = SeriesBlock.fit(values, Encoding(), "s")
     whole = block.transform(values)
-    monkeypatch.setattr("lamina.data.series._PIECE", 30)
+    monkeypatch.setattr("lamina.data.columns.series._PIECE", 30)
     for name, rows in block.transform(values).items():
         np.testing.assert_array_equal(rows, whole[name])
 

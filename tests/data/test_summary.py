@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy import signal, stats
 from sklearn.preprocessing import RobustScaler
 
+from lamina.data.columns.series import SeriesBlock
+from lamina.data.columns.summary import STATISTICS, SummaryBlock
 from lamina.data.encode import Encoder
 from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column, Schema
-from lamina.data.series import SeriesBlock
-from lamina.data.summary import STATISTICS, SummaryBlock
 
 NAN = float("nan")
 UNSCALED = Encoding(scaling="none", plain=True)
@@ -233,7 +233,7 @@ def test_transform_in_pieces(monkeypatch):
     values = ragged([draw.normal(size=(k % 3 * 20, 2)).tolist() for k in range(60)], 2)
     block = SummaryBlock.fit(values, UNSCALED, "s")
     whole = block.transform(values)["s"]
-    monkeypatch.setattr("lamina.data.summary._PIECE", 130)
+    monkeypatch.setattr("lamina.data.columns.summary._PIECE", 130)
     np.testing.assert_array_equal(block.transform(values)["s"], whole)
 
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from lamina.data.columns.terms import TermsBlock
+from lamina.data.columns.tokens import TextBlock
 from lamina.data.encode import Encoder
 from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column, Schema
-from lamina.data.terms import TermsBlock
-from lamina.data.text import TextBlock
 from lamina.errors import ModelFileError
 
 REVIEWS = ["A good film, good actors.", "Not a good film!", None, "Don’t go. It's 3.14 hours long", "", "good"]
@@ -133,7 +133,7 @@ def test_a_block_that_was_saved_gives_the_same_bits_in_a_fresh_process():
     script = """
 import json, sys
 import polars as pl
-from lamina.data.terms import TermsBlock
+from lamina.data.columns.terms import TermsBlock
 assert not {"sklearn", "tokenizers"} & set(sys.modules)
 stored, texts = json.load(sys.stdin)
 rows = TermsBlock.from_json(json.loads(stored)).transform(pl.Series("review", texts, dtype=pl.String))["text"]
@@ -152,7 +152,7 @@ def test_it_goes_into_forked_workers():
 import os, sys
 import polars as pl
 from lamina.data.encoding import Encoding
-from lamina.data.terms import TermsBlock
+from lamina.data.columns.terms import TermsBlock
 texts = pl.Series("review", ["A good film. Long."] * 5000)
 texts.str.head(3)  # polars' threads are up, and will be missing in the child
 block = TermsBlock.fit(texts, Encoding(), "text")

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamina.data.columns.text import check, guess, regard
+from lamina.data.columns.tokens import TextBlock, words_of
 from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column
-from lamina.data.text import TextBlock, check, guess, regard, words_of
 from lamina.errors import ModelFileError, OptionError, SchemaError
 
 REVIEWS = [
@@ -278,7 +279,7 @@ def test_rows_do_not_depend_on_their_neighbours(monkeypatch):
     for block in (RUNNING, PARTED):
         whole = codes(block, texts)
         np.testing.assert_array_equal(whole, np.concatenate([codes(block, [text]) for text in texts]))
-        monkeypatch.setattr("lamina.data.text._TEXTS", 7)
+        monkeypatch.setattr("lamina.data.columns.tokens._TEXTS", 7)
         np.testing.assert_array_equal(whole, codes(block, texts))
         monkeypatch.undo()
 
@@ -329,7 +330,7 @@ def test_it_is_imported_late_and_goes_into_forked_workers_quietly():
 import os, sys
 import polars as pl
 from lamina.data.encoding import Encoding
-from lamina.data.text import TextBlock
+from lamina.data.columns.tokens import TextBlock
 assert "tokenizers" not in sys.modules
 texts = pl.Series("review", ["A good film. Long."] * 5000)
 texts.str.head(3)  # polars' threads are up, and will be missing in the child

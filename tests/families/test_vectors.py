@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 import torch
 
+from lamina.data.columns.tokens import words_of
 from lamina.data.encode import Encoder
 from lamina.data.schema import Schema
-from lamina.data.text import words_of
 from lamina.errors import DataError, OptionError, ReadError
 from lamina.families.branches import BranchFamily
 from lamina.families.vectors import WordVectors
@@ -122,8 +122,8 @@ def laid(family, table=TABLE):
 def test_known_words_begin_with_their_vectors_and_the_others_fresh(tmp_path):
     path = written(tmp_path, GLOVE)
     encoder, net, fresh, notes = laid(Means(vectors=path).check())
-    assert [text.block for text in encoder.texts] == ["text", "text2"]
-    for text in encoder.texts:
+    assert [text.block for text in encoder.by_kind("text")] == ["text", "text2"]
+    for text in encoder.by_kind("text"):
         weight = net.get_parameter(f"{text.block}_embedding.weight")
         assert weight.shape[1] == 3  # the file's, not the option's 64
         assert weight.requires_grad
@@ -132,7 +132,7 @@ def test_known_words_begin_with_their_vectors_and_the_others_fresh(tmp_path):
             expected = own.new_tensor(EXPECTED[word]) if word in EXPECTED else own
             torch.testing.assert_close(weight[code].detach(), expected, rtol=0, atol=0)
         assert (weight[0] == 0).all()
-    total = len(words_of(encoder.texts[0])) - 2
+    total = len(words_of(encoder.by_kind("text")[0])) - 2
     assert notes[0] == f"review: 3 of {total} words begin with vectors of {path}"
     assert notes[1].startswith("other: 2 of ")
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, fresh[name])}

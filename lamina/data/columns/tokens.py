@@ -16,7 +16,6 @@ pieces     words where they are frequent and pieces of them where they are not, 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
@@ -24,19 +23,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import polars as pl
 
+from lamina.data.columns.column import Block
 from lamina.data.encoding import Encoding, Input
-from lamina.data.kinds import Guess, texts
-from lamina.errors import ModelFileError, OptionError, SchemaError
+from lamina.errors import ModelFileError, OptionError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from lamina.data.schema import Column
 
 TOKENS = ("words", "pieces")
 MOST_TOKENS = 512
@@ -44,15 +41,13 @@ MOST_TOKENS = 512
 MOST_PLACES = 16_384
 """The same where every sentence has its place, much of which stays empty."""
 UNKNOWN = "[unknown]"
-FEWEST_WORDS = 6
-"""Fewest words on average by which a column is known to be text; names and titles have fewer."""
 
 _FEW_TEXTS = 200  # below, a word that occurs once gets a code, too
 _CHARACTERS = 32  # far above what a token has, so that of a huge text only the part that is read is tokenised
 _TEXTS, _PLACES = 4096, 2**21  # a piece of so many texts, or of so many tokens, costs little memory
 
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_]&&[^{_UNSPACED}]]"
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_]&&[^{UNSPACED}]]"
 _WORD = "|".join(
     (
         r"\p{N}+(?:[.,]\p{N}+)+",
@@ -66,49 +61,8 @@ _WORD = "|".join(
 _SENTENCE_END = re.compile(r"""([.!?]["'’”)\]]*\s|[。！？])|[\n\r\v\f\x85\u2028\u2029]""")
 
 
-def guess(column: pl.Series) -> Guess | None:
-    """Is this free text: mostly different from row to row, and at least 6 words long on average? Names of people are shorter.
-
-    Example:
-        >>> plots = pl.Series([f"Plot {i}: a stranger comes to town" for i in range(9)])
-        >>> guess(plots).reason
-        'free text of 7 words on average'
-        >>> guess(pl.Series(["New York, New York"] * 9)) is None
-        True
-    """
-    present = len(column) - column.null_count()
-    if column.dtype != pl.String or present < 5:
-        return None
-    values = column.drop_nulls().unique()
-    words = _words_on_average(values)
-    if words < FEWEST_WORDS or len(values) <= 0.5 * present:
-        return None
-    return Guess("text", f"free text of {words:.0f} words on average", _details(column, words))
-
-
-def regard(column: pl.Series) -> Guess | None:
-    """Take a column for text because a person says so; None if its values have no plain text or all are missing."""
-    values = texts(column)
-    if values is None or values.null_count() == len(values):
-        return None
-    words = _words_on_average(values.drop_nulls().unique())
-    return Guess("text", f"given; {words:.0f} word{'s' if round(words) != 1 else ''} on average", _details(column, words))
-
-
-def check(column: Column, values: pl.Series) -> pl.Series:
-    """Bring texts to predict into the form that was learnt: String.
-
-    Raises:
-        SchemaError: The column holds lists, bytes or Python objects.
-    """
-    result = texts(values)
-    if result is None:
-        raise SchemaError(f"column {column.name!r} holds {values.dtype}, text was learnt; convert it to text first")
-    return result
-
-
 @dataclass(frozen=True)
-class TextBlock:
+class TextBlock(Block):
     """The way from a column of texts to codes, learnt from training rows.
 
     Code 0 is nothing (the text has ended), 1 is a token that is not known, and from 2 on come the tokens themselves: words from
@@ -139,6 +93,8 @@ class TextBlock:
         ['good', '[unknown]', '']
     """
 
+    kind: ClassVar[str] = "text"
+
     name: str
     block: str
     length: int
@@ -154,7 +110,7 @@ class TextBlock:
         with ``sentence``); where a length is asked for, all of them are, but none beyond it.
 
         Args:
-            values: Texts of training rows, as :func:`check` returns them.
+            values: Texts of training rows, as :func:`lamina.data.columns.text.check` returns them.
             encoding: What the family asks for.
             block: The name of the block.
 
@@ -191,7 +147,7 @@ class TextBlock:
         return {self.block: Input((self.length,), (self.name,), (self._tokenizer.get_vocab_size(),), "text")}
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Turn texts, as :func:`check` returns them, into codes; a missing text is all zeros.
+        """Turn texts, as :func:`lamina.data.columns.text.check` returns them, into codes; a missing text is all zeros.
 
         Shape:
             int32 (N, ``length``).
@@ -227,9 +183,6 @@ class TextBlock:
         clean = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
         return [words_of(self)[code] for code in self.transform(pl.Series(self.name, [clean]))[self.block][0]]
 
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The block that :meth:`to_json` wrote.
@@ -237,7 +190,7 @@ class TextBlock:
         Raises:
             ModelFileError: The tokenizer cannot be read.
         """
-        block = cls(**{**values, "notes": tuple(values["notes"])})
+        block = super().from_json(values)
         try:
             _ = block._tokenizer
         except Exception as error:  # the only class that tokenizers raises
@@ -274,22 +227,6 @@ def words_of(block: TextBlock) -> tuple[str, ...]:
     Code 0 is "", code 1 is "[unknown]". A piece that begins a word begins with a space; a piece of a character is "�".
     """
     return block._words
-
-
-# Words
-
-
-def _words_on_average(values: pl.Series) -> float:
-    """Words of different texts, counted on at most some thousands of them; two signs of a script without spaces are a word."""
-    some = values.sort().gather_every(max(1, len(values) // 2000)).str.head(100_000)  # sorted: the order of rows says nothing
-    spaced = some.str.count_matches(r"\S+")
-    signs = some.str.count_matches(rf"[{_UNSPACED}]")
-    return float((spaced + signs / 2).mean() or 0)  # pyright: ignore[reportArgumentType]
-
-
-def _details(column: pl.Series, words: float) -> dict[str, Any]:
-    missing = round(column.null_count() / max(len(column), 1), 6)
-    return {"dtype": str(column.dtype), "missing": missing, "words": round(words, 1)}
 
 
 def _beyond(length: int, sentence: int) -> str:

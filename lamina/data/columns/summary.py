@@ -20,14 +20,14 @@ share missing                  of the steps
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import polars as pl
 
+from lamina.data.columns.column import Block
 from lamina.data.encoding import Encoding, Input
 from lamina.data.scaling import robust, scale
 
@@ -44,7 +44,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
-class SummaryBlock:
+class SummaryBlock(Block):
     """The way from a column of series to rows of numbers, learnt from training rows.
 
     A row is the number of steps, then the statistics of each channel. Where all training series are equally long and have at
@@ -71,6 +71,8 @@ class SummaryBlock:
         {'number of steps': [3.0, 1.0], 'mean': [3.0, 7.0], 'slope': [2.0, nan]}
     """
 
+    kind: ClassVar[str] = "summary"
+
     name: str
     block: str
     channels: int
@@ -81,7 +83,7 @@ class SummaryBlock:
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Learn from training rows, as :func:`lamina.data.series.check` returns them."""
+        """Learn from training rows, as :func:`lamina.data.columns.series.check` returns them."""
         channels: int = values.dtype.inner.size  # pyright: ignore[reportAttributeAccessIssue]
         lengths = values.list.len().drop_nulls()
         lengths = lengths.filter(lengths > 0).unique().to_list()
@@ -105,7 +107,7 @@ class SummaryBlock:
         return {self.block: Input((len(self._names),), (self.name, *self._names), kind="summary")}
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Turn series, as :func:`lamina.data.series.check` returns them, into statistics.
+        """Turn series, as :func:`lamina.data.columns.series.check` returns them, into statistics.
 
         Shape:
             float32 (N, 1 + 16 channels + steps channels).
@@ -122,14 +124,6 @@ class SummaryBlock:
         have = f"{odd:,} of {len(values):,} series {'has' if odd == 1 else 'have'}"
         found = [f"{self.name}: {have} more or fewer steps than the {self.steps:,} that all had in training"] if odd else []
         return found + _stepless(values)
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        plain: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return cls(**plain)
 
     @cached_property
     def _names(self) -> tuple[str, ...]:

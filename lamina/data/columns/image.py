@@ -8,17 +8,16 @@ they stay gray if all training images are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 
+from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe
 from lamina.data.encoding import Encoding, Input
-from lamina.data.kinds import Guess
 from lamina.data.pictures import (
     PIECE,
     SIGNATURE,
@@ -31,10 +30,7 @@ from lamina.data.pictures import (
     some_headers,
     verify,
 )
-from lamina.errors import DataError, SchemaError
-
-if TYPE_CHECKING:
-    from lamina.data.schema import Column, Schema
+from lamina.errors import SchemaError
 
 LONGEST = 224
 """The longest side, in pixels, of images whose size nobody gave: ImageNet's customary size."""
@@ -64,7 +60,7 @@ def guess(column: pl.Series) -> Guess | None:
         shape = column.dtype.shape
         if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
             reason = f"arrays of {_times(shape)}; of an image the channels come last: numpy.moveaxis(images, 1, -1)"
-            return Guess("other", reason, _details(column))
+            return Guess("other", reason, describe(column))
         plain = len(shape) == 3 or _pixel(column.dtype) == pl.UInt8
         return _described(column, "arrays") if plain and _holds_images(column.dtype) else None
     if column.dtype not in (pl.String, pl.Binary):
@@ -80,7 +76,7 @@ def guess(column: pl.Series) -> Guess | None:
     if len(set(sample)) < 0.95 * len(sample):
         return None
     reason = f"names of image files that are not there, such as {sample[0]!r:.60}; give paths that lead to them from here"
-    return Guess("other", reason, _details(column))
+    return Guess("other", reason, describe(column))
 
 
 def regard(column: pl.Series) -> Guess | None:
@@ -113,32 +109,6 @@ def check(column: Column, values: pl.Series) -> pl.Series:
     return values
 
 
-@contextmanager
-def told_of(table: pl.DataFrame, schema: Schema) -> Iterator[None]:
-    """Whatever part of a table is read inside, in whatever order: faults are told of the rows of the table, and all of them.
-
-    Only a fault costs anything: then all images are decoded once more.
-
-    Raises:
-        DataError: As what was raised inside.
-    """
-    try:
-        yield
-    except DataError as error:
-        raise _fault(table, schema) or error from None
-
-
-def _fault(table: pl.DataFrame, schema: Schema) -> DataError | None:
-    try:
-        checked, _ = schema.check(table, notes=False)
-        for column in schema.by_kind("image"):
-            if not isinstance(checked[column.name].dtype, pl.Array):
-                verify(checked[column.name])
-    except DataError as error:
-        return error
-    return None
-
-
 def _holds_images(dtype: pl.DataType) -> bool:
     if not isinstance(dtype, pl.Array) or not (_pixel(dtype).is_numeric() or _pixel(dtype) == pl.Boolean):
         return False
@@ -162,10 +132,6 @@ def _sample(column: pl.Series) -> list[Any]:
     return present.gather_every(max(1, len(present) // _SAMPLE)).head(_SAMPLE).to_list()
 
 
-def _details(column: pl.Series) -> dict[str, Any]:
-    return {"dtype": str(column.dtype), "missing": round(column.null_count() / len(column), 6)}
-
-
 def _described(column: pl.Series, source: str) -> Guess:
     if source == "arrays":
         height, width, channels = _shape(column.dtype)
@@ -182,7 +148,7 @@ def _described(column: pl.Series, source: str) -> Guess:
         what = f"{of}, {'gray' if gray else 'colour'}"
     reason = f"{_count(count)} {what}"
     extra = {"source": source, "channels": 1 if gray else 3, "sizes": [sizes[0], sizes[-1]] if sizes else []}
-    return Guess("image", reason, _details(column) | extra)
+    return Guess("image", reason, describe(column) | extra)
 
 
 def _times(size: tuple[int, ...] | list[int]) -> str:
@@ -197,7 +163,7 @@ def _count(count: int) -> str:
 
 
 @dataclass(frozen=True)
-class ImageBlock:
+class ImageBlock(Block):
     """The way from a column of images to a block of pixels, learnt from training rows.
 
     The size is the one that was asked for; else the one that all training images have; else the median of their heights and of
@@ -220,6 +186,8 @@ class ImageBlock:
         >>> block.transform(images)["image"].tolist()
         [[[[0], [1]], [[2], [3]]], [[[4], [5]], [[6], [7]]]]
     """
+
+    kind: ClassVar[str] = "image"
 
     name: str
     block: str
@@ -314,13 +282,6 @@ class ImageBlock:
             found.append(f"{self.name}: {_count(coloured)} in colour, gray ones were learnt; taken as gray")
         return found
 
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**{**values, "notes": tuple(values["notes"])})
-
     def _arrays(self, values: pl.Series) -> np.ndarray:
         height, width, channels = _shape(values.dtype)
         learnt = (height, width, channels) == (self.height, self.width, self.channels) and (self.low, self.high) == (0, 255)
@@ -386,3 +347,24 @@ def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     images = (Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in pixels)
     resized = [np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)) for image in images]
     return np.stack(resized).reshape(-1, height, width, pixels.shape[3])
+
+
+class Image(ColumnKind):
+    """Paths or bytes of image files, or arrays; ``source``, ``channels``, ``sizes``."""
+
+    name = "image"
+    expects = "paths or bytes of image files, or arrays"
+    block = vector = ImageBlock
+
+    def guess(self, values: Values) -> Guess | None:
+        return guess(values.column)
+
+    def coerce(self, column: pl.Series) -> Guess | None:
+        return regard(column)
+
+    def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
+        return check(column, values)
+
+    def verify(self, values: pl.Series) -> None:
+        if not isinstance(values.dtype, pl.Array):
+            verify(values)

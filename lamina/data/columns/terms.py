@@ -1,25 +1,26 @@
 """Texts as TF-IDF vectors: what learners read that take a row of numbers, such as logistic regression and trees.
 
-A term is a token (a word, a number or a punctuation mark, as in :mod:`lamina.data.text`) or a pair of neighbouring tokens. The
-order of the others is lost, which costs little where a text is long: for news, a linear model on these vectors is hard to beat.
+A term is a token (a word, a number or a punctuation mark, as in :mod:`lamina.data.columns.tokens`) or a pair of neighbours.
+The order of the others is lost, which costs little where a text is long: for news, a linear model on these vectors is hard to
+beat.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 
+from lamina.data.columns.column import Block
+from lamina.data.columns.tokens import UNKNOWN, TextBlock
 from lamina.data.encoding import Encoding, Input
-from lamina.data.text import UNKNOWN, TextBlock
 from lamina.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _FEW_TEXTS = 200  # below, a term that one text has counts, too
 
 
 @dataclass(frozen=True)
-class TermsBlock:
+class TermsBlock(Block):
     """The way from a column of texts to TF-IDF vectors, learnt from training rows.
 
     The weight of a term that a text has ``tf`` times, and ``df`` of ``n`` training texts have, is
@@ -57,6 +58,8 @@ class TermsBlock:
         [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
     """
 
+    kind: ClassVar[str] = "terms"
+
     name: str
     block: str
     terms: tuple[str, ...]
@@ -69,7 +72,7 @@ class TermsBlock:
         """Learn the terms and how rare they are from training rows.
 
         Args:
-            values: Texts of training rows, as :func:`lamina.data.text.check` returns them.
+            values: Texts of training rows, as :func:`lamina.data.columns.text.check` returns them.
             encoding: ``encoding.vocabulary`` is the most terms.
             block: The name of the block.
         """
@@ -105,7 +108,7 @@ class TermsBlock:
         return {self.block: Input((len(self.terms),), (self.name, *self.terms), kind="terms")}
 
     def transform(self, values: pl.Series) -> dict[str, Any]:
-        """Turn texts, as :func:`lamina.data.text.check` returns them, into weights; a missing text is all zeros.
+        """Turn texts, as :func:`lamina.data.columns.text.check` returns them, into weights; a missing text is all zeros.
 
         Shape:
             float32 (N, terms), a ``scipy.sparse.csr_matrix``.
@@ -127,9 +130,6 @@ class TermsBlock:
         has = "1 text has" if strange == 1 else f"{strange:,} texts have"
         return [f"{self.name}: {has} no word known from training"]
 
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The block that :meth:`to_json` wrote.
@@ -137,8 +137,7 @@ class TermsBlock:
         Raises:
             ModelFileError: The tokenizer cannot be read, or terms and weights do not belong together.
         """
-        plain: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        block = cls(**plain)
+        block = super().from_json(values)
         try:
             _ = block._vectorizer
         except Exception as error:  # the only class that tokenizers raises

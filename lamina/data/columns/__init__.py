@@ -1,0 +1,85 @@
+"""The kinds of columns, and guessing which of them a column is.
+
+The rules, in order; the first that fits decides. Text that holds numbers is looked at as numbers.
+
+=========  ===============================================================================================================
+kind       a column that
+=========  ===============================================================================================================
+image      holds arrays, bytes or paths of pictures; see :mod:`lamina.data.columns.image`
+series     holds lists or arrays of numbers; see :mod:`lamina.data.columns.series`
+other      holds other lists, structs, bytes or Python objects (ignored)
+constant   has one value everywhere, or none at all (ignored)
+date       is a date or date-time, or text of which more than 99 % parse as dates, ISO or as 31.5.2024
+flag       is boolean, or whole numbers that are 0/1 or -1/1, or has two different texts (yes/no)
+text       is text that mostly differs from row to row and has at least 6 words on average
+id         is whole numbers, 95 % of them different, named like an identifier (``id key uuid index rownames ...``);
+           or whole numbers that all differ and run through at least 20 rows without large gaps (unless named like a
+           time); or text, different in 95 % of at least 20 rows (ignored).
+           Numbers with decimals are never an id
+category   has one value, and is missing elsewhere: whether it is there is what can be learnt; or is whole numbers named
+           like a code (``zip postcode code id type sku ...``), of a categorical dtype, text of digits with leading
+           zeros, or any other text, however many distinct values there are
+number     is any other number, a duration or a time of day (in seconds), or text of which more than 99 % parse as
+           numbers ("12.5", "1,234", "3 %", "$5" with one currency). Few distinct whole numbers (a month, a grade, a
+           count) stay numbers: their order is worth keeping, and an embedding of numbers can take each of them apart
+=========  ===============================================================================================================
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from lamina.data.columns.category import Category
+from lamina.data.columns.column import Block, ColumnKind, Guess, Values
+from lamina.data.columns.date import Date
+from lamina.data.columns.flag import Flag
+from lamina.data.columns.ignored import Constant, Id, Other
+from lamina.data.columns.image import Image
+from lamina.data.columns.number import Number
+from lamina.data.columns.series import Series
+from lamina.data.columns.text import Text
+from lamina.data.parse import texts
+
+#: The kinds in the order in which they are asked what a column is.
+_ORDER: tuple[ColumnKind, ...] = (
+    *(Image(), Series(), Other(), Constant(), Date(), Flag(), Text()),
+    *(Id(lambda column: guess(column, plain=True), Text().coerce), Category(), Number()),
+)
+_BY_NAME = {kind.name: kind for kind in _ORDER}
+#: The kinds by name, in the order in which they are shown and encoded.
+KINDS: dict[str, ColumnKind] = {
+    name: _BY_NAME[name]
+    for name in ("number", "flag", "category", "date", "image", "text", "series", "id", "constant", "other")
+}
+LEARNT = tuple(name for name, kind in KINDS.items() if kind.learnt)
+"""The kinds that can be learnt from."""
+GIVEN = tuple(name for name in KINDS if name != Other.name)
+"""The kinds that a person may say a column is of."""
+BLOCKS: dict[str, type[Block]] = {
+    maker.kind: maker for kind in KINDS.values() for maker in (kind.block, kind.vector) if maker is not None
+}
+"""The blocks that a column may have for itself, by their word in files."""
+
+
+def guess(column: pl.Series, *, plain: bool = False) -> Guess:
+    """Guess the kind of a column.
+
+    Args:
+        column: All of its values.
+        plain: Of what kind are the values, never mind whether they are worth learning from (no id, text or constant)?
+
+    Example:
+        >>> guess(pl.Series("smoker", ["no", "yes", "no"])).reason
+        "two values: 'no' and 'yes'"
+    """
+    values = Values(column, plain)
+    if (numbers := values.in_text) is not None:
+        found = _first(numbers)
+        # levels are compared as text, so "1.0" or "1 %" cannot become the flag or the code 1
+        if KINDS[found.kind].floats or (texts(numbers.column) == column).all():
+            return found
+    return _first(values)
+
+
+def _first(values: Values) -> Guess:
+    return next(found for kind in _ORDER if (found := kind.guess(values)) is not None)

@@ -1,0 +1,58 @@
+"""What numbers and dates become in the blocks that they share: a scaled number each, a flag where it is missing, cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+_DAY = 86_400e6  # microseconds
+CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "month": lambda day: _whole(day).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 / 12,
+    "weekday": lambda day: (_whole(day) + 3) % 7 / 7,  # 1970-01-01 was a Thursday, and Monday is 0
+    "hour": lambda day: np.nan_to_num(day - np.floor(day)),
+}
+"""Where in its cycle a time is, from 0 to 1, by days since 1970."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A number, or the time of a date in days: where its middle is and how wide it is spread."""
+
+    name: str
+    center: float
+    scale: float
+    has_missing: bool = False
+    is_date: bool = False
+    cycles: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, values: pl.Series, measure: Callable[[np.ndarray], tuple[float, float]]) -> Scaled:
+        """Learn from training rows of a number or a date."""
+        is_date = values.dtype.is_temporal()
+        read = floats(values)
+        known = read[np.isfinite(read)]
+        center, scale = measure(known) if len(known) else (0.0, 1.0)
+        cycles = tuple(cycle for cycle, place in CYCLES.items() if is_date and len(known) and np.ptp(place(known)) > 0)
+        return cls(values.name, center, scale, len(known) < len(values), is_date, cycles)
+
+    def waves(self, days: np.ndarray) -> list[np.ndarray]:
+        """Sine and cosine of the place in each cycle; a missing date is at neither, (0, 0)."""
+        found = []
+        for cycle in self.cycles:
+            angle = 2 * np.pi * np.where(np.isfinite(days), CYCLES[cycle](days), np.nan)
+            found += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
+        return found
+
+
+def floats(column: pl.Series) -> np.ndarray:
+    """Numbers as they are, dates as days since 1970; missing is NaN."""
+    if column.dtype.is_temporal():
+        return column.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Float64).to_numpy() / _DAY
+    return column.cast(pl.Float64).to_numpy()
+
+
+def _whole(day: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(np.floor(day)).astype(np.int64)

@@ -1,0 +1,102 @@
+"""Texts: free text, unlike names and categories; :mod:`lamina.data.columns.tokens` cuts it into tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lamina.data.columns.column import Column, ColumnKind, Guess, Values, describe
+from lamina.data.columns.terms import TermsBlock
+from lamina.data.columns.tokens import MOST_TOKENS, UNSPACED, TextBlock
+from lamina.data.encoding import Encoding
+from lamina.data.parse import texts
+from lamina.errors import SchemaError
+
+FEWEST_WORDS = 6
+"""Fewest words on average by which a column is known to be text; names and titles have fewer."""
+
+
+def guess(column: pl.Series) -> Guess | None:
+    """Is this free text: mostly different from row to row, and at least 6 words long on average? Names of people are shorter.
+
+    Example:
+        >>> plots = pl.Series([f"Plot {i}: a stranger comes to town" for i in range(9)])
+        >>> guess(plots).reason
+        'free text of 7 words on average'
+        >>> guess(pl.Series(["New York, New York"] * 9)) is None
+        True
+    """
+    present = len(column) - column.null_count()
+    if column.dtype != pl.String or present < 5:
+        return None
+    values = column.drop_nulls().unique()
+    words = _words_on_average(values)
+    if words < FEWEST_WORDS or len(values) <= 0.5 * present:
+        return None
+    return Guess("text", f"free text of {words:.0f} words on average", _details(column, words))
+
+
+def regard(column: pl.Series) -> Guess | None:
+    """Take a column for text because a person says so; None if its values have no plain text or all are missing."""
+    values = texts(column)
+    if values is None or values.null_count() == len(values):
+        return None
+    words = _words_on_average(values.drop_nulls().unique())
+    return Guess("text", f"given; {words:.0f} word{'s' if round(words) != 1 else ''} on average", _details(column, words))
+
+
+def check(column: Column, values: pl.Series) -> pl.Series:
+    """Bring texts to predict into the form that was learnt: String.
+
+    Raises:
+        SchemaError: The column holds lists, bytes or Python objects.
+    """
+    result = texts(values)
+    if result is None:
+        raise SchemaError(f"column {column.name!r} holds {values.dtype}, text was learnt; convert it to text first")
+    return result
+
+
+class Text(ColumnKind):
+    """String; ``words``: how many there are on average."""
+
+    name = "text"
+    block = TextBlock
+    vector = TermsBlock
+    all_different = True
+
+    def guess(self, values: Values) -> Guess | None:
+        return None if values.plain else guess(values.column)
+
+    def coerce(self, column: pl.Series) -> Guess | None:
+        return regard(column)
+
+    def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
+        return check(column, values)
+
+    def view(self, values: pl.Series, encoding: Encoding, block: str) -> TextBlock:
+        fitted = TextBlock.fit(values, encoding, block)
+        return dataclasses.replace(fitted, length=MOST_TOKENS)  # so that longer ones are found longer
+
+    def compare(self, array: np.ndarray) -> np.ndarray:
+        """How long each text is, the share of unknown words, how rare the others are; codes (N, tokens) to float32 (N, 3)."""
+        length, known = (array > 0).sum(axis=1), array > 1
+        unknown = (array == 1).sum(axis=1) / np.maximum(length, 1)
+        # Codes go from the most frequent word down, and frequency falls about as the inverse of a word's place (Zipf 1949).
+        rarity = np.log(np.maximum(array, 1), dtype=np.float32).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        return np.stack([np.log1p(length), unknown, rarity], axis=1).astype(np.float32)
+
+
+def _words_on_average(values: pl.Series) -> float:
+    """Words of different texts, counted on at most some thousands of them; two signs of a script without spaces are a word."""
+    some = values.sort().gather_every(max(1, len(values) // 2000)).str.head(100_000)  # sorted: the order of rows says nothing
+    spaced = some.str.count_matches(r"\S+")
+    signs = some.str.count_matches(rf"[{UNSPACED}]")
+    return float((spaced + signs / 2).mean() or 0)  # pyright: ignore[reportArgumentType]
+
+
+def _details(column: pl.Series, words: float) -> dict[str, Any]:
+    return describe(column) | {"words": round(words, 1)}
