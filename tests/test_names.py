@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lamina.data.gather import gather_series
 
 import lamina
 from lamina.answers import result_columns
 from lamina.data.frames import literal
+from lamina.data.gather import gather_series
 from lamina.data.read import read_table
 from lamina.data.schema import Schema
 from lamina.errors import ReadError

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from lamina.data.encoding import Input
 from lamina.errors import OptionError
 from lamina.families.branches import BranchFamily, image_changes
-from lamina.families.family import TABLE
+from lamina.families.family import EVERY
 from lamina.graph.graph import Graph
 from lamina.graph.layers import CategoryEmbedding, Dropout, Join, Norm, NumberEmbedding
 from lamina.graph.layers.attention import MultiHeadAttention, Patches, Position, StepDropout
@@ -41,7 +41,7 @@ class Attention(BranchFamily):
     """
 
     name: ClassVar[str] = "attention"
-    reads: ClassVar[tuple[str, ...]] = (*TABLE, "image", "text", "series")
+    reads: ClassVar[tuple[str, ...]] = EVERY
 
     blocks: int | str = option(
         "auto",

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from lamina.data.columns.tokens import TextBlock, words_of
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import DataError, OptionError
-from lamina.families.family import LEARNING_RATES, NetworkFamily, TableFamily
+from lamina.families.family import LEARNING_RATES, NetworkFamily
+from lamina.families.readers import READERS, plain, read_flat
+from lamina.families.readers.table import TableOptions
+from lamina.families.readers.text import TextOptions
 from lamina.families.vectors import WordVectors
 from lamina.graph.graph import Graph
-from lamina.graph.layers import Dense, TokenEmbedding
+from lamina.graph.layers import Dense
 from lamina.graph.layers.pretrained import Normalise, Pretrained, part_maker, registered
-from lamina.graph.layers.sequence import Present
 from lamina.options import option
 from lamina.tasks.task import Task
 from lamina.train.recipe import Recipe
@@ -35,10 +37,9 @@ FINE_TUNED = {"epochs": 15}
 
 
 @dataclass
-class BranchFamily(NetworkFamily):
+class BranchFamily(TextOptions, NetworkFamily):
     """What the families share that read more than plain columns: how branches begin and where they join."""
 
-    token_size: int = option(64, "length of the learnt vector of a token", low=1, high=4096)
     joined: int = option(128, "neurons of the layer where several branches join", low=1, high=65_536)
     dropout: float = option(0.1, "share of neurons silenced at random in training", low=0, high=0.95)
     vectors: str = option("", "file of word vectors (GloVe, word2vec, .npz) that tokens begin with; token_size follows it")
@@ -82,20 +83,14 @@ class BranchFamily(NetworkFamily):
 
     def table(self, graph: Graph, inputs: Mapping[str, Input]) -> str:
         """Add inputs and branch of the plain columns; return the node that ends it, of one axis."""
-        nodes, _ = TableFamily().stem(graph, inputs)
-        graph.layer("table", Dense(self.joined, "relu", dropout=self.dropout), after=nodes)
-        return "table"
+        raise TypeError(f"{type(self).__name__} draws no branch for plain columns; take a family such as Convolutional")
 
     def steps(self, graph: Graph, name: str, block: Input) -> tuple[str, str]:
         """Begin the branch of a text or series: the node that holds (steps, width), and the mask of the steps."""
-        present = f"{name}_present"
-        if block.kind == "text":
-            graph.layer(present, Present(), after=name)
-            graph.layer(f"{name}_embedding", TokenEmbedding(block.cardinalities[0], self.token_size), after=name)
-            return f"{name}_embedding", present
-        graph.input(f"{name}_steps", shape=block.shape[:1])
-        graph.layer(present, Present(), after=f"{name}_steps")
-        return name, present
+        steps = READERS[block.kind].steps
+        if steps is None:
+            raise TypeError(f"a block of kind {block.kind!r} has no steps; take a family that reads it whole")
+        return steps(graph, name, block, self)
 
     def pretrained(self, graph: Graph, name: str, block: Input) -> str:
         """Add the registered part as the branch of an image."""
@@ -111,10 +106,10 @@ class BranchFamily(NetworkFamily):
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[list[str], None]:
         if self.vectors and (width := WordVectors(self.vectors).width) != self.token_size:
             return dataclasses.replace(self, token_size=width).body(graph, inputs)
-        plain = {name: block for name, block in inputs.items() if block.kind in ("numbers", "flags", "categories")}
-        nodes = [self.table(graph, plain)] if plain else []
+        table = plain(inputs)
+        nodes = [self.table(graph, table)] if table else []
         for name, block in inputs.items():
-            if name in plain or block.kind == "steps":
+            if name in table or block.kind not in READERS:
                 continue
             graph.input(name, shape=block.shape)
             if block.kind == "image" and self.image_part:
@@ -154,6 +149,16 @@ class BranchFamily(NetworkFamily):
                     weight[code] = torch.from_numpy(found[word])
             notes.append(f"{text.name}: {len(found):,} of {len(words):,} words begin with vectors of {self.vectors}")
         return tuple(notes)
+
+
+@dataclass
+class MixedFamily(TableOptions, BranchFamily):
+    """A family with branches whose plain columns enter as they do in ``feedforward``, with the same options."""
+
+    def table(self, graph: Graph, inputs: Mapping[str, Input]) -> str:
+        nodes, _ = read_flat(graph, inputs, self)
+        graph.layer("table", Dense(self.joined, "relu", dropout=self.dropout), after=nodes)
+        return "table"
 
 
 def image_changes(inputs: Mapping[str, Input]) -> tuple[str, ...] | None:

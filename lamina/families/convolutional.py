@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Input
 from lamina.errors import OptionError
-from lamina.families.branches import BranchFamily, image_changes
+from lamina.families.branches import MixedFamily, image_changes
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Activation, Dense, Dropout, Flatten, Join, Norm
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, RadialBasis, Subsample
@@ -34,7 +34,7 @@ LARGEST_SIDE = 48  # a larger image is halved before anything else, as each pixe
 
 
 @dataclass
-class Convolutional(BranchFamily):
+class Convolutional(MixedFamily):
     """Convolutional networks: what is learnt at one place of an image, series or text holds at all others.
 
     ======================  ==================================================================================================

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from lamina.data.columns import KINDS, LEARNT
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import OptionError
+from lamina.families.readers import read_flat
+from lamina.families.readers.table import TableOptions
+from lamina.families.readers.text import TextOptions
 from lamina.graph.graph import Graph
-from lamina.graph.layers import CategoryEmbedding, NumberEmbedding, TokenEmbedding
-from lamina.graph.layers.convolution import Pixels
-from lamina.graph.layers.sequence import Present, StepPool
 from lamina.options import Options, option
 from lamina.tasks.head import Head
 from lamina.tasks.task import Task
@@ -30,8 +30,9 @@ LEARNING_RATES = {"sgd": 0.05, "adagrad": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "
 MOST_VISITS = 4_000_000
 
 
-#: The kinds of a table's plain columns.
-TABLE = ("number", "flag", "category", "date")
+#: The kinds of a table's plain columns, and all that can be learnt from.
+TABLE = tuple(name for name, kind in KINDS.items() if kind.plain)
+EVERY = LEARNT
 
 
 @dataclass
@@ -145,64 +146,12 @@ class NetworkFamily(Family):
 
 
 @dataclass
-class TableFamily(NetworkFamily):
-    """What the families for tables share: how numbers, flags and categories enter the network."""
-
-    number_embedding: str | None = option(
-        "piecewise_linear",
-        "how numbers enter: as bins, as waves, or as they are",
-        choices=("piecewise_linear", "periodic", None),
-    )
-    embedding_size: int | str = option(
-        "auto",
-        "neurons for each embedded number; auto is 12, or 4 for more than 32 numbers",
-        low=1,
-        high=1024,
-        choices=("auto",),
-        kind=int,
-    )
-    bins: int = option(64, "most bins for each number", low=2, high=1024)
-    one_hot: int = option(
-        50, "a category with up to this many levels enters one-hot, one with more as a learnt vector", low=0, high=100_000
-    )
-    category_size: int = option(8, "length of the learnt vector of a category", low=1, high=1024)
-    token_size: int = option(64, "length of the learnt vector of a token", low=1, high=4096)
+class TableFamily(TableOptions, TextOptions, NetworkFamily):
+    """What the families share that read every kind of column as one row of numbers."""
 
     def stem(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[list[str], list[int]]:
         """Add the inputs and their embeddings; return the nodes to read and the width of each embedded column, in order."""
-        nodes: list[str] = []
-        chunks: list[int] = []
-        for name, block in inputs.items():
-            if block.kind == "steps":  # what is not there is zero, and zero adds nothing to a weighted sum
-                continue
-            graph.input(name, shape=block.shape)
-            width = math.prod(block.shape)
-            if block.kind == "numbers" and self.number_embedding:
-                size = (12 if width <= 32 else 4) if self.embedding_size == "auto" else int(self.embedding_size)
-                embedding = NumberEmbedding(self.number_embedding, size, bins=self.bins, activation="relu")
-                graph.layer("number_embedding", embedding, after=name)
-                nodes.append("number_embedding")
-                chunks += [size] * width
-            elif block.kind == "categories":
-                sizes = tuple(0 if levels <= self.one_hot + 1 else self.category_size for levels in block.cardinalities)
-                embedding = CategoryEmbedding(cardinalities=block.cardinalities, sizes=sizes)
-                graph.layer("category_embedding", embedding, after=name)
-                nodes.append("category_embedding")
-                chunks += embedding.widths
-            elif block.kind == "image":
-                graph.layer(f"{name}_pixels", Pixels(), after=name)
-                nodes.append(f"{name}_pixels")
-                chunks += [1] * width
-            elif block.kind == "text":
-                # The mean of its tokens' vectors: a deep averaging network (Iyyer et al. 2015).
-                graph.layer(f"{name}_present", Present(), after=name)
-                graph.layer(f"{name}_embedding", TokenEmbedding(block.cardinalities[0], self.token_size), after=name)
-                graph.layer(f"{name}_mean", StepPool("mean"), after=f"{name}_embedding", mask=f"{name}_present")
-                nodes.append(f"{name}_mean")
-                chunks.append(self.token_size)
-            else:
-                nodes.append(name)
-                chunks += [1] * width
+        nodes, chunks = read_flat(graph, inputs, self)
         if not nodes:
             raise OptionError(f"{type(self).__name__} has nothing to read: no column is left to learn from")
         return nodes, chunks

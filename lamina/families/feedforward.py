@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lamina.data.encoding import Input
-from lamina.families.family import TABLE, TableFamily
+from lamina.families.family import EVERY, TableFamily
+from lamina.families.readers import plain
 from lamina.graph.graph import Graph
 from lamina.graph.layer import ACTIVATIONS
 from lamina.graph.layers import Dense
@@ -29,7 +30,7 @@ class FeedForward(TableFamily):
     """
 
     name: ClassVar[str] = "feedforward"
-    reads: ClassVar[tuple[str, ...]] = (*TABLE, "image", "text", "series")
+    reads: ClassVar[tuple[str, ...]] = EVERY
 
     hidden: tuple[int, ...] = option((128, 128), "neurons of each hidden layer", low=1, high=65_536, items=int)
     activation: str = option("relu", "activation of the hidden layers", choices=ACTIVATIONS)
@@ -45,8 +46,7 @@ class FeedForward(TableFamily):
 
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str | list[str], int | None]:
         after, chunks = self.stem(graph, inputs)
-        plain = all(block.kind in ("numbers", "flags", "categories") for block in inputs.values())
-        count = (16 if plain else 1) if self.members == "auto" else int(self.members)
+        count = (16 if len(plain(inputs)) == len(inputs) else 1) if self.members == "auto" else int(self.members)
         members = None if count == 1 else count
         for i, size in enumerate(self.hidden, 1):
             # The members part in the first layer, share the others whole (TabM-mini), and answer each for itself.

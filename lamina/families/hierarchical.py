@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import OptionError
-from lamina.families.branches import BranchFamily
+from lamina.families.branches import MixedFamily
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Dropout, Norm
 from lamina.graph.layers.attention_pool import AttentionPool
@@ -23,7 +23,7 @@ MOST_STEPS = 2**19  # words in a batch: what the levels keep of each for the way
 
 
 @dataclass
-class Hierarchical(BranchFamily):
+class Hierarchical(MixedFamily):
     """Long texts and series in levels: words make sentences, sentences make paragraphs, these make the document.
 
     Each level reads its own short sequences and sums each up by learnt attention (Yang et al. 2016, hierarchical attention

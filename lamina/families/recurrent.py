@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Input
 from lamina.errors import OptionError
-from lamina.families.branches import BranchFamily
+from lamina.families.branches import MixedFamily
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Dense, Dropout, Join
 from lamina.graph.layers import recurrent as layers
@@ -21,7 +21,7 @@ MOST_EPOCHS, VISITS = 200, 400_000
 
 
 @dataclass
-class Recurrent(BranchFamily):
+class Recurrent(MixedFamily):
     """Recurrent layers one behind the other, then one pooling over their steps.
 
     The cells are the textbook's: LSTM, GRU, Elman's, or ``"indirect"``, in which the last hidden layer feeds back into the

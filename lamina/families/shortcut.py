@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lamina.data.encoding import Input
-from lamina.families.family import TABLE, TableFamily
+from lamina.families.family import EVERY, TableFamily
 from lamina.graph.graph import Graph
 from lamina.graph.layer import ACTIVATIONS
 from lamina.graph.layers import Activation, Dense, Join, Norm
@@ -28,7 +28,7 @@ class Shortcut(TableFamily):
     """
 
     name: ClassVar[str] = "shortcut"
-    reads: ClassVar[tuple[str, ...]] = (*TABLE, "image", "text", "series")
+    reads: ClassVar[tuple[str, ...]] = EVERY
 
     blocks: int = option(4, "residual blocks, of two layers each", low=1, high=1000)
     width: int = option(128, "neurons that every block reads and writes", low=1, high=65_536)

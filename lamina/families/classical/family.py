@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lamina.data.encoding import Encoding, Input
-from lamina.families.family import TABLE, Family
+from lamina.families.family import EVERY, Family
 from lamina.families.predictor import Predictor
 from lamina.options import option
 from lamina.tasks.task import Learnable
@@ -70,7 +70,7 @@ class Fitting:
 class ClassicalFamily(Family):
     """Base of the families that are no networks."""
 
-    reads: ClassVar[tuple[str, ...]] = (*TABLE, "image", "text", "series")
+    reads: ClassVar[tuple[str, ...]] = EVERY
     #: Is every row answered by a part that has not learnt from it, so that no rows need be held back?
     out_of_bag: ClassVar[bool] = False
     #: The library that it needs, where it is none of lamina's own.

@@ -1,0 +1,19 @@
+"""How networks read images: as pixels, all of them in one row unless a family has a way of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lamina.data.encoding import Input
+from lamina.families.readers.reader import Reader
+from lamina.graph.graph import Graph
+from lamina.graph.layers.convolution import Pixels
+
+
+def _flat(graph: Graph, name: str, block: Input, options: Any) -> tuple[str, list[int]]:
+    graph.layer(f"{name}_pixels", Pixels(), after=name)
+    return f"{name}_pixels", [1] * math.prod(block.shape)
+
+
+READER = Reader(_flat)
