@@ -409,7 +409,7 @@ def card(model: Model) -> dict[str, Any]:
     """Everything that is known about a model, as plain values."""
     columns = [dataclasses.asdict(column) for column in model.schema.columns]
     task = model.task
-    about = {"targets": task.targets, "task": task.to_json(), "columns": columns}
+    about = {**task.to_json(), "task": task.name, "columns": columns}
     about["trust"] = None if model.trust is None else model.trust.words()
     if model.is_network:
         about["loss"] = model.network.loss

@@ -75,7 +75,7 @@ def test_folds_of_one_class_do_not_count_where_the_metric_is_silent():
     board = lamina.compare(table, "y", **FEW, folds=5)
     assert (board.metric.name, board.folds) == ("auc", 4)
     assert finished(board)
-    assert board.notes[-1] == "in 1 of 5 folds all rows asked about are of one class, of which AUC says nothing: not counted"
+    assert board.notes[-1] == "in 1 of 5 folds all rows predicted are of one class, of which AUC says nothing: not counted"
     assert "Compared on what was finished" not in board.verdict.words
 
 

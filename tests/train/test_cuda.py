@@ -79,14 +79,15 @@ def _fake_step(net, blocks, recipe, *, weight=False):
     inputs = {name: torch.empty((ROWS, *shape), dtype=dtype, **there) for name, (shape, dtype) in blocks.items()}
     target = torch.empty(ROWS, dtype=torch.int64, **there)
     feed = Feed(inputs, target, torch.empty(ROWS, **there) if weight else None)
-    trainer = make_step(_without_numbers(net).train(), feed, recipe)
+    with pytest.MonkeyPatch.context() as patch:  # a GPU's own read a rate and counts that lie there
+        for name in ("sgd_kernel", "adam_kernel"):
+            patch.setattr(f"lamina.train.optimizers.{name}", lambda device: _fused)
+        trainer = make_step(_without_numbers(net).train(), feed, recipe)
     step = _GraphStep(trainer, BATCH)
     trainer._begin(torch.empty(ROWS, dtype=torch.int64, **there), [0.1] * trainer.steps_per_epoch)
     step.begin(0)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode(False), torch.no_grad():
         patch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())  # knows no such device
-        for name in ("_fused_sgd", "_fused_adam"):  # nor do these; on a GPU they read a rate and counts that lie there
-            patch.setattr(f"lamina.train.optimizers.{name}", _fused)
         step.body()
     return trainer
 
