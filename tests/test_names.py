@@ -192,11 +192,12 @@ def test_the_board_shows_a_name_as_it_is_typed():
 
 def test_markup_in_a_name_is_shown_and_does_nothing(monkeypatch, capsys):
     from lamina.progress import progress
+    from lamina.train.events import Compare, Job
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress() as bar:
-        bar({"event": "compare", "candidates": {"[/red]": {}}, "rows": 3})
-        bar({"event": "job", "name": "[/red]", "fold": 0, "done": 1, "jobs": 2})
+        bar(Compare({"[/red]": {}}, 2, "at random", 3))
+        bar(Job(done=1, jobs=2, name="[/red]", fold=0))
         bar.bar.refresh()
     assert "[/red], fold 1" in capsys.readouterr().err
 

@@ -116,7 +116,7 @@ def test_where_nothing_has_a_score_there_is_no_model(rows, monkeypatch):
 def test_what_is_refused(rows):
     for arguments, said in (
         (("--picture", "b.png"), "--picture b.png: the picture is an SVG file, give a name that ends in .svg"),
-        (("--metric", "r2"), "the metric 'r2' does not fit a classification"),
+        (("--metric", "r2"), "the metric 'r2' is unknown or does not fit classification"),
         (("--family", "woods"), "there is no family 'woods'"),
         (("--group", "nobody"), "nobody"),
         (("--repeats", "0"), "repeats is 0, expected"),
