@@ -16,7 +16,7 @@ from lamina.trust.trust import Trust
 
 NOVEL = 0.05
 """A row with a p-value up to this is told of as unlike training: so is one in twenty that is not."""
-UNSURE = "unsure"
+UNSURE, NONE = "unsure", "none"
 MOST_LABELS = 10
 ASKED, ASKED_RICH = 240, 24
 """Changed rows that are asked about for the reasons of one row, if it has no more columns; fewer beside images and texts."""
@@ -95,7 +95,7 @@ def result_columns(model: Model, *, trust: bool = False, because: bool = True) -
         else:
             columns.append((what, name))
     if kept is not None:
-        columns += [("set", "set")] * (kept.sets is not None)
+        columns += [("set", "set")] * (kept.sets is not None or kept.labels is not None)
         columns += [pair for end in ("low", "high") for pair in _by_target(end, task.targets)] * (kept.intervals is not None)
         columns += [("unlike", "unlike"), ("unlike training", "unlike training")] * (kept.novelty is not None)
         columns += [("because", f"because{suffix}") for suffix, _ in task.explained()] * (
@@ -128,6 +128,9 @@ def _judged(
     if trust.sets is not None:
         inside = trust.sets.sets(said, coverage, ties=trust.ties(table))
         found.append(pl.Series(_sets(inside, chances, list(task.output_names)), dtype=pl.String))
+    if trust.labels is not None:
+        inside = trust.labels.sets(said, coverage)
+        found.append(pl.Series(_sets(inside, chances, list(task.output_names), join=", ", empty=NONE), dtype=pl.String))
     if trust.intervals is not None:
         spread = model.spread(table) if trust.intervals.with_spread else None
         for end in trust.intervals.intervals(said, coverage, spread=spread):
@@ -142,13 +145,13 @@ def _judged(
     return _frame(result_columns(model, trust=True, because=because), found)
 
 
-def _sets(inside: np.ndarray, chances: np.ndarray, labels: list[str]) -> list[str]:
+def _sets(inside: np.ndarray, chances: np.ndarray, labels: list[str], *, join: str = " or ", empty: str = UNSURE) -> list[str]:
     order, count = np.argsort(-chances, axis=1, kind="stable"), inside.sum(axis=1)
     words = []
     for row, some in enumerate(count):
         most = order[row][inside[row, order[row]]][:MOST_LABELS].tolist()
         more = [f"{some - MOST_LABELS:,} more"] if some > MOST_LABELS else []
-        words.append(" or ".join([labels[place] for place in most] + more) or UNSURE)
+        words.append(join.join([labels[place] for place in most] + more) or empty)
     return words
 
 

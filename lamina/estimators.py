@@ -116,7 +116,7 @@ class _Estimator(BaseEstimator):
             roles = {weight: "weight"} if weight in table.columns else {}
         settings = Settings(
             targets=tuple(names.values()),
-            task=self._kind,
+            task=self._kind if len(names) == 1 or self._kind != Classifier._kind else "multilabel",
             kinds=kinds,
             roles=roles,
             validation=self.validation,
@@ -152,13 +152,15 @@ class _Estimator(BaseEstimator):
             alike = like(found, X)
             return found if isinstance(alike, np.ndarray) else alike
         table = self._table(X)
-        answer = self.model_.task.predict(self.model_.said(table)).labels
+        task = self.model_.task
+        prediction = task.predict(self.model_.said(table))
         if isinstance(X, np.ndarray | list | tuple):
-            return answer
-        targets = self.model_.task.targets
-        if answer.ndim == 1:
-            return like(pl.Series(targets[0], answer), X)
-        return like(pl.DataFrame({name: answer[:, i] for i, name in enumerate(targets)}), X)
+            return prediction.labels
+        columns = [
+            pl.Series(name, values)
+            for name, values in zip(task.targets, task.columns(prediction, prediction.outputs), strict=False)
+        ]
+        return like(columns[0] if len(columns) == 1 else pl.DataFrame(columns), X)
 
     def predict_table(self, X: Any) -> Any:
         """Answers as a frame of the same library: the target's columns and, for classes, the probability of each."""
@@ -368,6 +370,8 @@ class Classifier(ClassifierMixin, _Estimator):
         return np.array(self.model_.task.classes)
 
     def _answers(self, y: Any) -> dict[str, Any]:
+        if len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1:
+            return _labels(y)
         name = _name_of(y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -417,7 +421,19 @@ class Regressor(RegressorMixin, _Estimator):
         return tags
 
 
-ESTIMATORS: dict[str, type[_Estimator]] = {kind._kind: kind for kind in (Classifier, Regressor)}
+def _labels(y: Any) -> dict[str, Any]:
+    """The columns of an indicator matrix by name: each row has a label, or has not, or that is not known (missing)."""
+    if hasattr(y, "columns"):
+        table = read_table(y)
+        return dict(zip(table.columns, table, strict=True))
+    return {f"label{place}": column for place, column in enumerate(np.asarray(y).T)}
+
+
+ESTIMATORS: dict[str, type[_Estimator]] = {
+    "classification": Classifier,
+    "multilabel": Classifier,
+    "regression": Regressor,
+}
 """The estimator of each task."""
 
 

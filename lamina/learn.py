@@ -234,8 +234,10 @@ def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: H
     else:
         said = predictor.out_of_bag if predictor.out_of_bag is not None and parts.out_of_bag else model.said(told)
     known = ~np.isnan(said).any(axis=1)  # with few trees, some rows are in the bag of all of them
-    weights = row_weights(told, schema)
-    found = model.figures(task.truth(told)[known], said[known], None if weights is None else weights[known])
+    weights, truth = row_weights(told, schema), task.truth(told)[known]
+    weights = None if weights is None else weights[known]
+    model.task = task.decide(said[known], truth, weights)
+    found = model.figures(truth, said[known], weights)
     if settings.trust:
         model.trust = _trust(model, table, parts, said, feeds)
     model.card = _card(model, table, parts, family=family, history=history, notes=notes, found=found) | {"why": why}

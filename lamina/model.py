@@ -205,7 +205,7 @@ class Model:
         return {
             "rows": len(truth),
             "scores": self.task.scores(truth, outputs, weight),
-            "baseline": self.task.scores(truth, self.task.baseline(len(truth)), weight),
+            "baseline": self.task.baseline_scores(truth, weight),
             **self.task.details(truth, outputs, weight),
         }
 

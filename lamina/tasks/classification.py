@@ -65,6 +65,8 @@ class Classification(Task):
             raise TargetError(f"{len(names)} targets ({', '.join(names)}) to classify; name one, or fit one model for each")
         name, reason = names[0], "classification was asked for"
         column = plain(table[name])
+        if column.dtype.is_nested() and not asked:
+            return None
         column = column.fill_nan(None) if column.dtype.is_float() else column
         column = column.drop_nulls()
         if not asked:

@@ -165,6 +165,10 @@ class Task(ABC):
     def fit(self, table: pl.DataFrame) -> Self:
         """The same task with what is measured on these rows: call it with the training rows."""
 
+    def decide(self, outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> Self:
+        """The same with what turns probabilities into decisions, chosen on rows that the model has not learnt from."""
+        return self
+
     @abstractmethod
     def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
         """The target as blocks by name, for networks; ``"target"`` always, masks beside it where values may be missing.
@@ -269,6 +273,10 @@ class Task(ABC):
         """
         return outputs
 
+    def adopting(self, other: Task) -> Self:
+        """This task with what ``other``, fitted to another part of the rows, turns outputs into decisions by."""
+        return self
+
     def explained(self) -> tuple[tuple[str, int | None], ...]:
         """What reasons are given for: a suffix of their column's name, and an output, None for the most probable."""
         return (("", None),)
@@ -307,6 +315,10 @@ class Task(ABC):
     def scores(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
         """The figures of a model card, by the name of the metric."""
         return scores(tuple(metric for metric in self.metrics if metric.shown), truth, self.predict(outputs), weight)
+
+    def baseline_scores(self, truth: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+        """The same of the trivial model."""
+        return self.scores(truth, self.baseline(len(truth)), weight)
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         """What is worth seeing beside the figures, as JSON by name: a confusion matrix, figures of each label."""

@@ -46,7 +46,15 @@ class Recipe(Options):
     loss: str = option(
         "auto",
         "what is minimised",
-        choices=("auto", "cross_entropy", "binary_cross_entropy", "maximum_a_posteriori", "mse", "huber"),
+        choices=(
+            "auto",
+            "cross_entropy",
+            "binary_cross_entropy",
+            "maximum_a_posteriori",
+            "label_cross_entropy",
+            "mse",
+            "huber",
+        ),
     )
     momentum: float | None = option(
         None, "momentum of sgd (none is 0.9) and rmsprop (none is 0)", low=0, high=0.9999, kind=float

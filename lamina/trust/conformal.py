@@ -215,10 +215,19 @@ def rows_needed(coverage: float = 0.9) -> int:
     return max(1, math.ceil(coverage / (1 - coverage) - 1e-9))
 
 
-def _rank(rows: int, coverage: float) -> int:
-    """The place of the score that decides, from 1; beyond the rows when they are too few."""
+def check_coverage(coverage: float) -> None:
+    """Refuse what is no share.
+
+    Raises:
+        OptionError: It is no number between 0 and 1.
+    """
     if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
         raise OptionError(f"coverage is {coverage!r}, expected a share of the rows between 0 and 1, such as 0.9")
+
+
+def _rank(rows: int, coverage: float) -> int:
+    """The place of the score that decides, from 1; beyond the rows when they are too few."""
+    check_coverage(coverage)
     return max(1, math.ceil((rows + 1) * coverage - 1e-9))  # 10 * 0.9 may be a rounding above 9
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from lamina.data.schema import Schema
 from lamina.trust.calibration import Calibration
 from lamina.trust.conformal import Intervals, Sets
+from lamina.trust.labels import LabelSets
 from lamina.trust.novelty import Novelty
 from lamina.trust.view import View, scatter
 
@@ -26,7 +27,14 @@ MOST_REASONED = 1_000
 """With more plain columns no reasons are given: each would be asked about for every row."""
 
 _METHODS = {"temperature": "temperature", "isotonic": "temperature and an isotonic curve"}
-_PARTS: dict[str, Any] = {"calibration": Calibration, "sets": Sets, "intervals": Intervals, "novelty": Novelty, "view": View}
+_PARTS: dict[str, Any] = {
+    "calibration": Calibration,
+    "sets": Sets,
+    "intervals": Intervals,
+    "labels": LabelSets,
+    "novelty": Novelty,
+    "view": View,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +45,7 @@ class Trust:
         calibration: Corrects class probabilities.
         sets: The classes that may be true.
         intervals: The values that may be true, in standard deviations of the target, as the model is trained.
+        labels: The labels that a row may have, of a multilabel task, and their calibration.
         novelty: How unlike a row is to training rows.
         view: What novelty looks at; None where it looks at a layer of the network.
         background: Training rows, their plain columns only.
@@ -45,6 +54,7 @@ class Trust:
     calibration: Calibration | None = None
     sets: Sets | None = None
     intervals: Intervals | None = None
+    labels: LabelSets | None = None
     novelty: Novelty | None = None
     view: View | None = None
     background: pl.DataFrame | None = None
@@ -111,6 +121,8 @@ class Trust:
 
     def probabilities(self, said: np.ndarray) -> np.ndarray:
         """What is said, with class probabilities corrected."""
+        if self.labels is not None:
+            return self.labels.probabilities(said)
         return said if self.calibration is None else self.calibration.apply(said)
 
     def ties(self, table: pl.DataFrame) -> np.ndarray | None:
@@ -129,6 +141,8 @@ class Trust:
             found.append(plain if one.method == "none" else f"probabilities calibrated by {_METHODS[one.method]} ({errors})")
         if self.sets is not None:
             found.append(f"sets from {len(self.sets.scores):,} rows")
+        if self.labels is not None:
+            found.append(f"sets of labels from {self.labels.rows:,} rows")
         if self.intervals is not None:
             found.append(f"intervals from {len(self.intervals.scores):,} rows")
         if self.novelty is not None:
@@ -142,7 +156,7 @@ class Trust:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is large, by name."""
-        parts = ((name, getattr(self, name)) for name in ("sets", "intervals", "novelty"))
+        parts = ((name, getattr(self, name)) for name in ("sets", "intervals", "labels", "novelty"))
         found = {f"{name}/{inner}": array for name, part in parts if part is not None for inner, array in part.arrays().items()}
         if self.background is not None:
             found["background"] = np.frombuffer(_packed(self.background), dtype=np.uint8)
@@ -152,7 +166,7 @@ class Trust:
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         found: dict[str, Any] = {}
         for name, content in values.items():
-            if name in ("sets", "intervals", "novelty"):
+            if name in ("sets", "intervals", "labels", "novelty"):
                 start = f"{name}/"
                 own = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
                 found[name] = _PARTS[name].from_json(content, own)
@@ -199,7 +213,13 @@ def _values(
     return trust.with_values(outputs, targets["target"], spread=None if spread is None else spread[rows])
 
 
-_JUDGES: dict[str, Any] = {"classes": _classes, "values": _values}
+def _labels(
+    trust: Trust, outputs: np.ndarray, targets: Mapping[str, np.ndarray], features: pl.DataFrame, rows: np.ndarray, spread: Any
+) -> Trust:
+    return dataclasses.replace(trust, labels=LabelSets.fit(outputs, targets["target"], targets["known"]))
+
+
+_JUDGES: dict[str, Any] = {"classes": _classes, "values": _values, "labels": _labels}
 
 
 def _packed(table: pl.DataFrame) -> bytes:

@@ -192,7 +192,7 @@ def test_rows_without_a_target_are_counted():
         ([str(i / 2) for i in range(20)], {}, "numbers written as words"),
         ([0.25, 0.5], {"kind": "classification"}, "Unknown label type: .* fractions such as 0.25"),
         (["a", "b"], {"kind": "regression"}, "type String .such as 'a'., but regression needs numbers"),
-        (pl.Series([[1], [2]] * 3), {}, "type List.* cannot be a class"),
+        (pl.Series([[1], [2]] * 3), {}, "type List.* regression needs numbers"),
     ],
 )
 def test_a_target_that_cannot_be_learnt_is_refused(values, options, message):

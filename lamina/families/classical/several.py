@@ -39,7 +39,7 @@ def fit_classical(
         found.append(family.fit(own, others, replace(how, tell=progress)))
     if len(found) == 1:
         return found[0]
-    return Several(tuple(found), _out_of_bag(found, rows, [train for train, _ in learn]))
+    return Several(tuple(found), _out_of_bag(found, [train for train, _ in learn]))
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,13 @@ class Several(Predictor):
         return cls(tuple(parts))
 
 
-def _out_of_bag(parts: Sequence[Predictor], rows: Rows, learn: Sequence[Learnable]) -> np.ndarray | None:
-    """Label probabilities out of bag; those of rows whose label is not known are plain predictions, which count nowhere."""
+def _out_of_bag(parts: Sequence[Predictor], learn: Sequence[Learnable]) -> np.ndarray | None:
+    """Label probabilities out of bag; where a label is not known, 0.5, which counts nowhere."""
     if any(part.out_of_bag is None for part in parts):
         return None
-    out = np.empty((len(rows), len(parts)))
+    rows = len(learn[0].values)
+    out = np.full((rows, len(parts)), 0.5)
     for label, (part, target) in enumerate(zip(parts, learn, strict=True)):
-        known = np.ones(len(rows), dtype=bool) if target.known is None else target.known
+        known = np.ones(rows, dtype=bool) if target.known is None else target.known
         out[known, label] = part.out_of_bag[:, 1]  # pyright: ignore[reportOptionalSubscript]
-        if not known.all():
-            out[~known, label] = 0.5
     return out

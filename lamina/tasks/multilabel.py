@@ -1,0 +1,370 @@
+"""Multilabel: several yes/no answers for each row, of which some may not be known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+
+from lamina.errors import OptionError, TargetError
+from lamina.tasks import metrics as m
+from lamina.tasks.losses import KNOWN, LABEL_CROSS_ENTROPY, TARGET, Loss
+from lamina.tasks.metrics import TITLES, Metric, Needs
+from lamina.tasks.prediction import Prediction
+from lamina.tasks.target import check_rows, plain, some, target_column, titled
+from lamina.tasks.task import Learnable, Outcome, Table, Task, register
+from lamina.wording import percent
+
+YES, NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", "0.0")
+"""Values of a yes/no column, in any case."""
+MOST_LABELS = 1_000
+FEWEST = 20
+"""Fewest rows with a label, and without it, that a threshold is chosen on."""
+MOST_PRINTED, MOST_TITLED = 20, 8
+
+
+@register
+@dataclass(frozen=True)
+class Multilabel(Task):
+    """Several columns of yes and no, or one column that lists the labels of each row.
+
+    A label that is not known in a row is missing there and nothing else: it has no gradient and no part in any score. A list
+    that is missing leaves the whole row out; an empty one says that the row has none of the labels. A label is predicted where
+    its probability reaches its threshold: the one with the highest F1 on the validation rows, which the model has not learnt
+    from (Lipton, Elkan and Narayanaswamy 2014, "Optimal thresholding of classifiers to maximize F1 measure").
+
+    Args:
+        labels: The labels: names of the columns, or the sorted values of the lists.
+        listed: Whether one column lists them.
+        values: For columns what stands for no and for yes in each, as it was given.
+        frequencies: Share of the known rows that have each label.
+        thresholds: Probability from which on each label is predicted.
+
+    Example:
+        >>> task = Task.infer(pl.DataFrame({"genres": [["drama"], ["drama", "war"], [], ["war"]]}), "genres")
+        >>> task.name, task.labels, task.truth(pl.DataFrame({"genres": [["war"]]})).tolist()
+        ('multilabel', ('drama', 'war'), [[0.0, 1.0]])
+        >>> task.predict(np.array([[0.9, 0.8], [0.2, 0.1]])).labels.tolist()
+        [['drama', 'war'], []]
+    """
+
+    labels: tuple[str, ...] = ()
+    listed: bool = False
+    values: tuple[tuple[Any, Any], ...] = ()
+    frequencies: tuple[float, ...] = ()
+    thresholds: tuple[float, ...] = ()
+
+    name: ClassVar[str] = "multilabel"
+    judge: ClassVar[str] = "labels"
+
+    @classmethod
+    def guess(cls, table: pl.DataFrame, names: list[str], *, asked: bool, min_class_rows: int) -> Self | None:
+        columns = [plain(table[name]) for name in names]
+        listed = len(names) == 1 and columns[0].dtype == pl.List and (asked or columns[0].dtype == pl.List(pl.String))
+        pairs = [] if listed else [_pair(column) for column in columns]
+        if not listed and (len(names) < 2 or any(pair is None for pair in pairs)):
+            if not asked:
+                return None
+            wrong = next((name for name, pair in zip(names, pairs, strict=True) if pair is None), names[0])
+            raise TargetError(
+                f"target {wrong!r} is no label: multilabel takes several columns of yes and no (true/false, 1/0), "
+                "or one column of lists"
+            )
+        if listed:
+            labels = tuple(columns[0].drop_nulls().explode().drop_nulls().cast(pl.String).unique().sort().to_list())
+            reason = f"{names[0]} holds lists, so a row may have several labels"
+        else:
+            labels, reason = tuple(names), f"{len(names)} columns of yes and no, so a row may have several labels"
+        if not 0 < len(labels) <= MOST_LABELS:
+            raise TargetError(f"the {titled(names)} has {len(labels):,} labels, expected 1 to {MOST_LABELS:,}")
+        task = cls(
+            tuple(names), reason, labels=labels, listed=listed, values=tuple((pair[0], pair[1]) for pair in pairs if pair)
+        )
+        truth = task.truth(table)
+        known = ~np.isnan(truth)
+        check_rows(int(known.any(axis=1).sum()), names)
+        if empty := [label for label, there in zip(labels, known.sum(axis=0).tolist(), strict=True) if not there]:
+            raise TargetError(f"label {empty[0]!r} has no value in any row; drop it, or give rows where it is known")
+        if not any(len(np.unique(column[~np.isnan(column)])) > 1 for column in truth.T):
+            raise TargetError(f"every label of the {titled(names)} is the same in all rows; give rows that differ")
+        return task.fit(table)
+
+    def _known(self, table: pl.DataFrame) -> np.ndarray:
+        return np.asarray(~np.isnan(self.truth(table)).all(axis=1))
+
+    def fit(self, table: pl.DataFrame) -> Self:
+        truth = self.truth(table)
+        known = ~np.isnan(truth)
+        frequencies = np.nansum(truth, axis=0) / np.maximum(known.sum(axis=0), 1)
+        return dataclasses.replace(self, frequencies=tuple(frequencies.tolist()))
+
+    def decide(self, outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> Self:
+        """The same with the threshold of each label that has the highest F1 on these rows; 0.5 where they are few.
+
+        Args:
+            outputs: Label probabilities of rows that the model has not learnt from.
+            truth: Their labels; NaN where one is not known.
+            weight: How much each row counts.
+
+        Shape:
+            outputs and truth (N, labels), weight (N,).
+        """
+        weights = np.ones(len(truth)) if weight is None else weight
+        found = tuple(_threshold(outputs[:, place], truth[:, place], weights) for place in range(len(self.labels)))
+        return dataclasses.replace(self, thresholds=found)
+
+    @property
+    def doubt(self) -> str:
+        same = [label for label, share in zip(self.labels, self.frequencies, strict=False) if share in (0.0, 1.0)]
+        which = f"the label {same[0]!r} is" if len(same) == 1 else f"the labels {some(same)} are"
+        return f"{which} the same in all rows and cannot be learnt" if same else ""
+
+    # -- the target --------------------------------------------------------------------------------------------------------
+
+    def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
+        """``target``: 1 where a row has the label, float32 (N, labels); ``known``: 1 where that is known, likewise."""
+        truth = self.truth(table)
+        known = ~np.isnan(truth)
+        return {TARGET: np.nan_to_num(truth).astype(np.float32), KNOWN: known.astype(np.float32)}
+
+    def truth(self, table: pl.DataFrame) -> np.ndarray:
+        """0, 1, or NaN where it is not known; float64 (N, labels)."""
+        if not self.listed:
+            pairs = zip(self.targets, self.values, strict=True)
+            return np.stack([_codes(plain(target_column(table, name)), name, pair) for name, pair in pairs], axis=1)
+        column = target_column(table, self.targets[0])
+        if column.dtype != pl.List and column.null_count() < len(column):
+            raise TargetError(f"target {column.name!r} is of type {column.dtype}, expected lists as in training")
+        truth = np.zeros((len(column), len(self.labels)))
+        truth[column.is_null().to_numpy()] = np.nan
+        place = {label: number for number, label in enumerate(self.labels)}
+        for row, labels in enumerate(column.to_list()):
+            for label in labels or ():
+                if label is None:
+                    continue
+                if str(label) not in place:
+                    raise TargetError(
+                        f"target {column.name!r} holds the label {label!r} in row {row + 1:,}, which training did not have; "
+                        f"expected {some(self.labels)}"
+                    )
+                truth[row, place[str(label)]] = 1.0
+        return truth
+
+    def decode_truth(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.where(blocks[KNOWN] > 0, blocks[TARGET], np.nan).astype(np.float64)
+
+    def outcomes(self, truth: np.ndarray) -> tuple[Outcome, ...]:
+        codes = np.where(np.isnan(truth), -1, truth).astype(np.int64)
+        return tuple(Outcome(label, codes[:, place], ("no", "yes")) for place, label in enumerate(self.labels))
+
+    def learnables(self, blocks: Mapping[str, np.ndarray]) -> tuple[Learnable, ...]:
+        codes, known = blocks[TARGET].astype(np.int64), blocks[KNOWN] > 0
+        return tuple(Learnable(codes[:, place], 2, known[:, place]) for place in range(len(self.labels)))
+
+    def strata(self, table: pl.DataFrame) -> np.ndarray:
+        """The rarest label that a row has, from 1 on; 0 for a row that has none."""
+        truth = np.nan_to_num(self.truth(table))
+        order = np.argsort(truth.sum(axis=0), kind="stable")
+        return np.where(truth.any(axis=1), 1 + truth[:, order].argmax(axis=1), 0)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, as scikit-learn calls them."""
+        return self.labels
+
+    # -- outputs -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        return len(self.labels)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        return (LABEL_CROSS_ENTROPY,)
+
+    def predict(self, outputs: np.ndarray) -> Prediction:
+        has = np.asarray(outputs) >= np.array(self.thresholds or (0.5,) * len(self.labels))
+        if self.listed:
+            labels = np.empty(len(has), dtype=object)
+            labels[:] = [[label for label, there in zip(self.labels, row, strict=True) if there] for row in has.tolist()]
+        else:
+            columns = [np.array(pair)[has[:, place].astype(int)] for place, pair in enumerate(self._pairs)]
+            alike = len({column.dtype.kind for column in columns}) == 1
+            labels = np.stack(columns if alike else [column.astype(object) for column in columns], axis=1)
+        return Prediction(outputs, has.astype(np.float64), labels)
+
+    @property
+    def _pairs(self) -> tuple[tuple[Any, Any], ...]:
+        return self.values or ((0, 1),) * len(self.labels)
+
+    def baseline(self, rows: int) -> np.ndarray:
+        return np.tile(self.frequencies, (rows, 1))
+
+    def baseline_scores(self, truth: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+        return dataclasses.replace(self, thresholds=()).scores(truth, self.baseline(len(truth)), weight)
+
+    def adopting(self, other: Task) -> Self:
+        chosen = dict(zip(other.labels, other.thresholds, strict=False)) if isinstance(other, Multilabel) else {}
+        return dataclasses.replace(self, thresholds=tuple(chosen.get(label, 0.5) for label in self.labels))
+
+    @property
+    def column_names(self) -> tuple[tuple[str, str], ...]:
+        chances = (("probability", f"probability {label}") for label in self.labels)
+        return (*super().column_names, *chances)
+
+    def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[Any]:
+        if self.listed:
+            return [pl.Series(prediction.labels.tolist(), dtype=pl.List(pl.String)), *probabilities.T]
+        given = zip(self._pairs, prediction.labels.T, strict=True)
+        return [*(np.array(column.tolist(), dtype=np.array(pair).dtype) for pair, column in given), *probabilities.T]
+
+    def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
+        if not isinstance(other, Multilabel) or other.labels == self.labels:
+            return outputs
+        aligned = np.tile(self.frequencies, (len(outputs), 1))
+        aligned[:, [self.labels.index(label) for label in other.labels]] = outputs
+        return aligned
+
+    # -- how good it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        chances, labels = Needs.PROBABILITIES, Needs.LABELS
+        silent = "no label has both yes and no"
+        return (
+            Metric("auc_macro", TITLES["auc_macro"], m.macro(m.auc), chances, silent=silent),
+            Metric("log_loss", TITLES["log_loss"], m.label_log_loss, chances, greater=False),
+            Metric("f1_macro", TITLES["f1_macro"], m.macro(m.f1(1)), labels, silent=silent),
+            Metric("f1_micro", TITLES["f1_micro"], m.f1_micro, labels),
+            Metric("hamming_loss", TITLES["hamming_loss"], m.hamming_loss, labels, greater=False),
+            Metric(
+                "average_precision_macro",
+                TITLES["average_precision_macro"],
+                m.macro(m.average_precision(1)),
+                chances,
+                shown=False,
+                silent=silent,
+            ),
+        )
+
+    @property
+    def main_metric(self) -> Metric:
+        return self.metric("auc_macro")
+
+    @property
+    def watched(self) -> tuple[Metric, ...]:
+        return (self.metric("log_loss"),)
+
+    def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
+        """``labels``: for each label how many rows are known and how many have it, its AUC and F1, and its threshold."""
+        prediction = self.predict(outputs)
+        aucs, f1s = (m.by_label(metric, truth, prediction, weight) for metric in (m.auc, m.f1(1)))
+        thresholds = self.thresholds or (0.5,) * len(self.labels)
+        rows = zip(self.labels, truth.T, aucs, f1s, thresholds, strict=True)
+        return {
+            "labels": {
+                label: {
+                    "known": int((~np.isnan(column)).sum()),
+                    "rows": int(np.nansum(column)),
+                    "auc": None if np.isnan(one) else one,
+                    "f1": None if np.isnan(other) else other,
+                    "threshold": threshold,
+                }
+                for label, column, one, other, threshold in rows
+            }
+        }
+
+    def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
+        found = details.get("labels")
+        if not found:
+            return ()
+
+        def figure(value: float | None) -> str:
+            return "" if value is None else f"{value:.4f}"
+
+        rows = tuple(
+            (label, f"{one['rows']:,}", figure(one["auc"]), figure(one["f1"]), f"{one['threshold']:.2f}")
+            for label, one in list(found.items())[:MOST_PRINTED]
+        )
+        return (Table("Labels", ("label", "rows", "AUC", "F1", "threshold"), rows),)
+
+    # -- words and files ---------------------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        shown = ", ".join(self.labels[:MOST_TITLED])
+        more = f" and {len(self.labels) - MOST_TITLED:,} more" if len(self.labels) > MOST_TITLED else ""
+        return f"{self.name}: {shown}{more}"
+
+    def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
+        wrong, same = scores["hamming_loss"], baseline["hamming_loss"]
+        always = f"always predicting the more frequent answer for each is wrong in {percent(same)}"
+        first = f"{percent(wrong)} of the labels are wrong on {rows}; {always}."
+        if scores["log_loss"] >= baseline["log_loss"]:
+            return first, "Nothing in the columns helps this model: do not rely on it."
+        return (first,)
+
+    @classmethod
+    def _read(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return values | {"values": tuple(tuple(pair) for pair in values["values"])}
+
+    def class_weights(self, table: pl.DataFrame, class_weight: str | Mapping[Any, float]) -> np.ndarray:
+        raise OptionError("class_weight is for one class a row, but the task is multilabel; give a weight for each row")
+
+
+def _pair(column: pl.Series) -> tuple[Any, Any] | None:
+    """What stands for no and for yes; None where it is no yes/no column."""
+    if column.dtype == pl.Boolean:
+        return False, True
+    if column.dtype == pl.Null:
+        return 0, 1
+    if column.dtype.is_numeric():
+        values = column.fill_nan(None) if column.dtype.is_float() else column
+        return (0, 1) if ((values == 0) | (values == 1)).all() else None
+    if column.dtype != pl.String:
+        return None
+    found: dict[bool, str] = {}
+    for value in column.drop_nulls().unique(maintain_order=True).to_list():
+        word = value.strip().casefold()
+        if word not in (*YES, *NO) or found.setdefault(word in YES, value) != value:
+            return None
+    return found.get(False, "no"), found.get(True, "yes")
+
+
+def _codes(column: pl.Series, name: str, pair: tuple[Any, Any]) -> np.ndarray:
+    codes = np.full(len(column), np.nan)
+    given = column.fill_nan(None) if column.dtype.is_float() else column
+    for row, value in enumerate(given.to_list()):
+        if value is None:
+            continue
+        word = str(value).strip().casefold()
+        if word not in (*YES, *NO):
+            raise TargetError(
+                f"label {name!r} holds {value!r} in row {row + 1:,}, expected {pair[1]!r} or {pair[0]!r} as in training"
+            )
+        codes[row] = float(word in YES)
+    return codes
+
+
+def _threshold(outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
+    """The probability from which on saying yes has the highest F1, in the middle between two rows; 0.5 for few rows."""
+    known = ~np.isnan(truth) & np.isfinite(outputs) & (weight > 0)
+    chances, has, weight = outputs[known], truth[known] == 1, weight[known]
+    if min(has.sum(), (~has).sum()) < FEWEST:
+        return 0.5
+    order = np.argsort(-chances, kind="stable")
+    chances, has, weight = chances[order], has[order], weight[order]
+    right, predicted = np.cumsum(weight * has), np.cumsum(weight)
+    f1 = 2 * right / (predicted + (weight * has).sum())
+    f1[:-1][chances[:-1] == chances[1:]] = -1.0  # rows of one probability are on the same side
+    best = int(f1.argmax())
+    below = chances[best + 1] if best + 1 < len(chances) else 0.0
+    return float((chances[best] + below) / 2)
