@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lamina.estimators import Classifier, Regressor
     from lamina.families import (
         Attention,
+        Auto,
         Boosting,
         CatBoost,
         Constant,
@@ -41,6 +42,7 @@ _PUBLIC = {
     "Classifier": "lamina.estimators",
     "Regressor": "lamina.estimators",
     "gather_series": "lamina.data.gather",
+    "Auto": "lamina.families",
     "FeedForward": "lamina.families",
     "Forest": "lamina.families",
     "Boosting": "lamina.families",
@@ -62,6 +64,7 @@ _PUBLIC = {
 
 __all__ = [
     "Attention",
+    "Auto",
     "Boosting",
     "CatBoost",
     "Classifier",

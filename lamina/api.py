@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from lamina import store
 from lamina.data.folder import SPLIT
-from lamina.data.frames import literal
 from lamina.data.read import read_table
-from lamina.data.rowhash import check_comparable
+from lamina.data.rowhash import check_comparable, fingerprint
 from lamina.errors import LaminaError, OptionError, RunError
-from lamina.estimators import ESTIMATORS, Classifier, Regressor
-from lamina.learn import Settings, fingerprint, learn
+from lamina.estimators import Classifier, Regressor, estimator
+from lamina.families import Auto, Family
+from lamina.fitting.settings import SPLITTERS, Interventions, Recording, Settings
+from lamina.learn import choose_device, learn
 from lamina.model import Model
+from lamina.options import known_options, shortened
 from lamina.train.callbacks import Callback
 from lamina.train.events import End, Monitor, StopReason
 from lamina.train.loop import Edit
@@ -31,51 +31,69 @@ from lamina.train.recipe import Recipe
 from lamina.train.run import DATA, Run, replacing
 
 if TYPE_CHECKING:
-    from lamina.comparison import compare as comparison
     from lamina.comparison.board import Board
-
-ROLES = ("group", "time", "weight", "split")
-_ASKED = tuple(
-    field.name for field in dataclasses.fields(Settings) if field.name not in ("targets", "roles", "family", "recipe", "fewest")
-)
+    from lamina.comparison.terms import Terms
 
 
+@known_options
 def fit(
-    data: Any,
-    target: str | list[str] | None = None,
+    data: Any,  # a frame of any library
+    target: str | list[str] | tuple[str, ...] | None = None,
     *,
-    family: Any = "auto",
+    task: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    split: str | None = None,
+    weight: str | None = None,
+    drop: list[str] | tuple[str, ...] | None = None,
+    unique: bool = False,
+    validation: float = 0.15,
+    class_weight: Mapping[Any, float] | str | None = None,
+    family: Family | Auto | str = "auto",
     recipe: Recipe | None = None,
+    device: str = "auto",
+    seed: int | None = 0,
+    trust: bool = True,
     run: str | Path | None = None,
     monitor: Monitor | str | None = "auto",
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
-    **asked: Any,
 ) -> Classifier | Regressor:
-    """Learn to tell one column (or several numbers) of a table from the others.
+    """Fit a model that predicts one column of a table, or several, from the others.
 
     Args:
         data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz), a folder with a folder of images or texts for each
             class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of arrays).
-        target: The column to be told, or several columns of numbers; for class folders it may be left out.
-        family: Which networks: "auto", a name, or a family with its options.
-        recipe: How to train.
-        run: A folder for events and checkpoints, so that ``lamina.resume`` can go on after whatever ends the process.
+        target: The column to predict, or several columns of numbers or of yes and no; for class folders it may be left out.
+        task: "classification", "regression" or "multilabel"; None decides from the target.
+        kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
+        group: A column whose rows of one value stay on one side of the split.
+        time: A column of times: the latest rows are the validation rows.
+        split: A column that says which rows are validation rows.
+        weight: A column that says how much each row counts.
+        drop: Columns to ignore.
+        unique: Leave out duplicates of rows.
+        validation: Share of the rows that are kept for validation.
+        class_weight: "balanced", weights by class, or None.
+        family: Which model: "auto", a name, or a family with its options.
+        recipe: How to train a network; None is ``Recipe()``.
+        device: "auto" takes a GPU where there is one; "cpu", "cuda", ...
+        seed: Everything random follows from it; None draws one.
+        trust: Keep what ``predict(X, trust=True)`` needs, some training rows among it.
+        run: A folder for events and checkpoints, so that ``lamina.resume`` can resume after whatever ended the process.
         monitor: Called with each event (:mod:`lamina.callbacks`); "auto" shows a progress bar where a person is looking, None
             shows nothing.
         callbacks: Called when training starts, after steps and epochs, and at the end; may stop training.
         edit: Called before each epoch with its number and the net; a graph that it returns becomes the network's topology, and
             the weights that still fit are kept. For networks only.
-        **asked: ``task`` ("classification" or "regression"), ``kinds``, ``validation`` (a share), ``class_weight``, ``device``,
-            ``seed``; the columns ``group``, ``time``, ``weight``, ``split``; ``drop``, a list of columns to leave aside;
-            ``unique``, to leave out rows that are there already.
 
     Returns:
-        A fitted :class:`~lamina.Classifier` or :class:`~lamina.Regressor`.
+        A fitted :class:`~lamina.Classifier` or :class:`~lamina.Regressor` that carries these options.
 
     Raises:
         DataError: The data cannot be learnt from; the message names the file, column or row and the remedy.
-        OptionError: An option is unknown or out of bounds.
+        OptionError: An option is unknown, of the wrong type, out of bounds, or contradicts another.
         RunError: The run folder cannot be used.
 
     Example:
@@ -85,23 +103,61 @@ def fit(
         >>> model.evaluate(rows)["scores"]["r2"] > 0.9
         True
     """
+    recording = Recording(run=run, monitor=monitor).check()
+    Interventions(callbacks, edit).check()
+    settings = Settings(
+        target_of(data, target),
+        task=task,
+        kinds=kinds,
+        group=group,
+        time=time,
+        split=split,
+        weight=weight,
+        drop=drop,
+        unique=unique,
+        validation=validation,
+        class_weight=class_weight,
+        family=family,
+        recipe=recipe,  # pyright: ignore[reportArgumentType]  (None is the default recipe there)
+        device=device,
+        seed=seed,  # pyright: ignore[reportArgumentType]  (None is a random seed there)
+        trust=trust,
+    ).check()
     table = read_table(data)
-    settings = ask(target_of(data, target), family=family, recipe=recipe, **folder_roles(data, table, asked))
-    folder = None
-    if run is not None:
-        folder = start_run(run, data, table, settings)
+    settings = with_parts(settings, data, table)
+    folder = None if recording.run is None else start_run(recording.run, data, table, settings)
     return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
 
 
+@known_options
 def compare(
-    data: Any,
-    target: str | list[str] | None = None,
+    data: Any,  # a frame of any library
+    target: str | list[str] | tuple[str, ...] | None = None,
     *,
-    families: Any = "auto",
+    families: Family | Auto | str | Sequence[Family | Auto | str] | Mapping[str, Family | Auto | str] = "auto",
+    folds: int = 5,
+    repeats: int | str = "auto",
+    metric: str = "auto",
+    rope: float | None = None,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+    workers: int | None = None,
+    task: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    split: str | None = None,
+    weight: str | None = None,
+    drop: list[str] | tuple[str, ...] | None = None,
+    unique: bool = False,
+    validation: float = 0.15,
+    class_weight: Mapping[Any, float] | str | None = None,
     recipe: Recipe | None = None,
+    device: str = "auto",
+    seed: int | None = 0,
+    trust: bool = True,
     run: str | Path | None = None,
     monitor: Monitor | str | None = "auto",
-    **asked: Any,
 ) -> Board:
     """Is deep learning worth it on these data? Deep and classical families on the very same folds, and a verdict in words.
 
@@ -114,18 +170,36 @@ def compare(
         target: As for :func:`fit`.
         families: "auto" for all classical families that are there and the network that suits the columns; or names and
             families in a list; or a dict of them by the name they are to have on the board.
+        folds: Parts that the rows are dealt into.
+        repeats: Times that the rows are dealt anew; "auto" is 3, 2 from 5,000 rows on, 1 from 20,000 rows on.
+        metric: What candidates are compared by.
+        rope: The smallest difference that matters, in the metric's units.
+        time_limit: Seconds that one fit may take.
+        memory_limit: Gigabytes that one process may take.
+        workers: Processes side by side; None is one for each core.
+        task: As for :func:`fit`, and so are all the others.
+        kinds: As for :func:`fit`.
+        group: As for :func:`fit`; the rows of one group stay in one fold.
+        time: As for :func:`fit`; folds run from the past to the future.
+        split: As for :func:`fit`; there is one fold then.
+        weight: As for :func:`fit`.
+        drop: As for :func:`fit`.
+        unique: As for :func:`fit`.
+        validation: As for :func:`fit`.
+        class_weight: As for :func:`fit`.
         recipe: How networks train.
+        device: As for :func:`fit`.
+        seed: As for :func:`fit`.
+        trust: As for :func:`fit`.
         run: A folder for what is done; :func:`resume` or the same call goes on with it. None keeps nothing.
         monitor: As for :func:`fit`.
-        **asked: ``folds`` (5), ``repeats`` (1), ``metric``, ``rope`` (the smallest difference that matters), ``time_limit``
-            (seconds for one fit), ``memory_limit`` (gigabytes for one process), ``workers``; and all that :func:`fit` takes.
 
     Returns:
         The board: ``board.verdict.words`` says it, ``board.to_frame()`` shows it, ``board.model`` is what to take.
 
     Raises:
         DataError: The data cannot be compared on; the message names the column or class and the remedy.
-        OptionError: An option is unknown or out of bounds.
+        OptionError: An option is unknown, of the wrong type, out of bounds, or contradicts another.
         RunError: The run folder cannot be used, or holds another comparison.
 
     Example:
@@ -135,54 +209,83 @@ def compare(
         >>> board.verdict.call, board.model.predict({"x": [0.1]}).tolist()
         ('wins', ['low'])
     """
+    from lamina.comparison.terms import Terms
+
+    recording = Recording(run=run, monitor=monitor).check()
+    terms = Terms(
+        families=families,
+        folds=folds,
+        repeats=repeats,
+        metric=metric,
+        rope=rope,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        workers=workers,
+    ).check()
+    settings = Settings(
+        target_of(data, target),
+        task=task,
+        kinds=kinds,
+        group=group,
+        time=time,
+        split=split,
+        weight=weight,
+        drop=drop,
+        unique=unique,
+        validation=validation,
+        class_weight=class_weight,
+        recipe=recipe,  # pyright: ignore[reportArgumentType]  (None is the default recipe there)
+        device=device,
+        seed=seed,  # pyright: ignore[reportArgumentType]  (None is a random seed there)
+        trust=trust,
+    ).check()
+    with contextlib.ExitStack() as stack:
+        place = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
+        return _compare(data, settings, terms, place, stack.enter_context(watching(recording.monitor)))
+
+
+def _compare(data: Any, settings: Settings, terms: Terms, place: str | Path, monitor: Monitor | None) -> Board:
     from lamina.comparison import compare as comparison
 
-    if run is None:
-        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
-            return compare(data, target, families=families, recipe=recipe, run=folder, monitor=monitor, **asked)
     table = read_table(data)
-    fields = {field.name for field in dataclasses.fields(comparison.Terms)}
-    terms = comparison.Terms(**{name: value for name, value in asked.items() if name in fields}).check()
-    asked = {"seed": 0, **{name: value for name, value in asked.items() if name not in fields}}
-    settings = ask(target_of(data, target), recipe=recipe, **folder_roles(data, table, asked))
-    question = comparison.question(families, table, settings, terms)
-    if (Path(run) / "run.json").exists():
-        folder = Run.open(run)
-        comparison.check_same(folder, {**question, "asked": settings.to_json()}, fingerprint(table))
-        return finish_comparison(table, settings, families=families, terms=terms, run=folder, monitor=monitor)
-    folder = start_run(run, data, table, settings, verb="compare", **{**terms.to_json(), **question}, threads=terms.threads)
+    settings = with_parts(settings, data, table)
+    question = comparison.question(table, settings, terms)
+    if (Path(place) / "run.json").exists():
+        folder = Run.open(place)
+        comparison.check_same(folder, {**question, "asked": settings.to_json()}, fingerprint(_storable(table)))
+        return finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)
+    folder = start_run(place, data, table, settings, verb="compare", **{**terms.to_json(), **question}, threads=terms.threads)
     try:
-        return finish_comparison(table, settings, families=families, terms=terms, run=folder, monitor=monitor)
+        return finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)
     except LaminaError:
-        if not folder.events():  # refused before anything was asked: there is nothing to go on with
+        if not folder.events():  # refused before anything was fitted: there is nothing to resume
             shutil.rmtree(folder.folder)
         raise
 
 
-def target_of(data: Any, target: str | list[str] | None) -> str | list[str]:
-    """What is to be told; a folder of class folders says so itself.
+def target_of(data: Any, target: Any) -> Any:
+    """The target as it was given; a folder of class folders has one of its own.
 
     Raises:
-        OptionError: Nobody said.
+        OptionError: There is none.
     """
-    if target is not None and (target or _is_number(target)):
+    if target is not None and not (isinstance(target, str | list | tuple) and not target):
         return target
     if (path := _path(data)) and path.is_dir():
         return "label"
-    raise OptionError("nobody said what is to be told; name a column: target='income' (in the command line --target income)")
+    raise OptionError("there is no target; name the column to predict: target='income' (in the command line --target income)")
 
 
-def folder_roles(data: Any, table: pl.DataFrame, asked: dict[str, Any]) -> dict[str, Any]:
-    """What is asked for, with the split that a folder or an archive with train and test parts says by itself.
+def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:
+    """The settings with the split that a folder or an archive with train and test parts has of its own.
 
-    Where a person asks for another split the column of parts is left aside: it is nothing to learn from.
+    Where another split is asked for, the column of parts is ignored: it is nothing to learn from.
     """
-    if _path(data) is None or table.schema.get("split") != SPLIT:
-        return asked
-    others = {asked.get(role) for role in ("group", "time", "split")} - {None}
-    if not others:
-        return {**asked, "split": "split"}
-    return asked if "split" in others else {**asked, "drop": [*(asked.get("drop") or ()), "split"]}
+    if _path(data) is None or table.schema.get("split") != SPLIT or "split" in settings.roles:
+        return settings
+    if any(getattr(settings, role) is not None for role in SPLITTERS):
+        return dataclasses.replace(settings, drop=(*(settings.drop or ()), "split"))
+    return dataclasses.replace(settings, split="split")
 
 
 def _path(data: Any) -> Path | None:
@@ -190,42 +293,20 @@ def _path(data: Any) -> Path | None:
     return Path(os.path.abspath(os.path.expanduser(data))) if isinstance(data, str | os.PathLike) else None
 
 
-def ask(target: str | list[str], *, family: Any = "auto", recipe: Recipe | None = None, **asked: Any) -> Settings:
-    """Settings from the words of :func:`fit`."""
-    roles = {_name(asked.pop(role)): role for role in ROLES if asked.get(role) is not None}
-    roles.update({_name(name): "ignored" for name in asked.pop("drop", None) or ()})
-    asked = {name: value for name, value in asked.items() if name not in ROLES}
-    for name in asked:
-        if name not in _ASKED:
-            near = difflib.get_close_matches(name, (*_ASKED, *ROLES, "drop"), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join((*_ASKED, *ROLES, "drop"))
-            raise OptionError(f"fit has no option {name!r}; {hint}")
-    if asked.get("seed") is None:
-        asked["seed"] = int(np.random.SeedSequence().entropy % 2**31)  # pyright: ignore[reportOperatorIssue]
-    asked["kinds"] = {_name(name): kind for name, kind in dict(asked.get("kinds") or {}).items()}
-    targets = (_name(target),) if isinstance(target, str) or _is_number(target) else tuple(map(_name, target))
-    return Settings(targets=targets, roles=roles, family=family, recipe=recipe or Recipe(), **asked)
-
-
-def _is_number(name: Any) -> bool:
-    return isinstance(name, int | np.integer) and not isinstance(name, bool)
-
-
-def _name(name: Any) -> Any:
-    """A column's name as :func:`~lamina.data.read.read_table` gives it: pandas may call columns 0, 1, 2."""
-    name = str(name) if _is_number(name) else name
-    return literal(name) if isinstance(name, str) else name
-
-
+@known_options
 def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:
     """Load a ``.lamina`` file: a fitted estimator that answers bit by bit as it did when it was saved.
 
     Raises:
         ModelFileError: There is no such file, it is none of lamina's, it is damaged, or a newer lamina wrote it.
+        OptionError: The path is no path, or the device cannot be used here.
     """
-    return estimator(store.load(path, device))
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"path is {shortened(path)}, expected that of a .lamina file")
+    return estimator(store.load(path, choose_device(device)))
 
 
+@known_options
 def resume(
     run: str | Path,
     *,
@@ -259,7 +340,11 @@ def resume(
         >>> lamina.resume(folder).verdict.take
         'linear'
     """
-    folder = Run.open(run)
+    recording = Recording(run=run, monitor=monitor).check()
+    Interventions(callbacks, edit).check()
+    if recording.run is None:
+        raise OptionError("run is None, expected the folder of a run, such as 'runs/adult-1'")
+    folder = Run.open(recording.run)
     if folder.finished:
         fitted = estimator(store.load(folder.model_path))
         if folder.verb == "fit":
@@ -285,12 +370,13 @@ def resume(
         raise OptionError(f"{folder.folder} holds a comparison, whose fits take no callbacks and no edit; leave them out")
     from lamina.comparison import compare as comparison
 
-    families, terms = comparison.candidates_of(folder), comparison.terms_of(folder)
-    return finish_comparison(table, settings, families=families, terms=terms, run=folder, monitor=monitor)
+    terms = dataclasses.replace(comparison.terms_of(folder), families=comparison.candidates_of(folder))
+    return finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)
 
 
 def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Settings, *, verb: str = "fit", **more: Any) -> Run:
     """Begin a run, with all that is needed to go on with it: a path to the data, or a copy of them."""
+    table = _storable(table)
     source: dict[str, Any] = {"fingerprint": fingerprint(table)}
     if path := _path(data):
         source["path"] = os.fspath(path)
@@ -328,15 +414,13 @@ def finish(
     return estimator(model)
 
 
-def finish_comparison(
-    table: pl.DataFrame, settings: Settings, *, families: Any, terms: comparison.Terms, run: Run, monitor: Any = None
-) -> Board:
+def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, run: Run, monitor: Any = None) -> Board:
     """Compare, and leave the board and the recommended model in the run's folder."""
     from lamina.comparison import board as boards
     from lamina.comparison import compare as comparison
 
     with watching(monitor) as watch:
-        board, model = comparison.compare(table, settings, families=families, terms=terms, run=run, monitor=watch)
+        board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=watch)
     boards.save_board(board, run)
     interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
     if model is None or interrupted:
@@ -360,6 +444,7 @@ def watching(monitor: Any) -> Iterator[Any]:
         yield bar
 
 
-def estimator(model: Model) -> Classifier | Regressor:
-    """The estimator that holds a model."""
-    return ESTIMATORS[model.task.name](family=model.family)._adopt(model)
+def _storable(table: pl.DataFrame) -> pl.DataFrame:
+    """The table as a file can hold it: a column of Python objects, which nothing learns from, is empty there."""
+    objects = [name for name, dtype in table.schema.items() if dtype == pl.Object]
+    return table.with_columns(pl.lit(None).alias(name) for name in objects) if objects else table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,9 +30,11 @@ from lamina.data.read import like, read_table
 from lamina.data.schema import told_of
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError
-from lamina.families import make_family
-from lamina.learn import Settings, learn
+from lamina.families import Auto, Family, check_family, family_from_json
+from lamina.fitting.settings import SEEDS, ImportanceOptions, PredictOptions, Settings
+from lamina.learn import learn
 from lamina.model import Model
+from lamina.options import known_options, shortened
 from lamina.store import save
 from lamina.train.callbacks import Callback
 from lamina.train.events import Monitor
@@ -39,6 +42,8 @@ from lamina.train.recipe import Recipe
 from lamina.trust.importance import importances, most_rows
 
 WEIGHT = "sample_weight"
+#: The options of a fit that an estimator has under the same name.
+CARRIED = tuple(field.name for field in dataclasses.fields(Settings) if field.name not in ("target", "task", "seed", "fewest"))
 # Whole-number weights are lived through as repeated rows, exactly, up to this many times the rows that were given.
 MOST_REPEATS = 10
 
@@ -47,32 +52,19 @@ class _Estimator(BaseEstimator):
     """What classification and regression have in common."""
 
     _kind: str
-
-    def __init__(
-        self,
-        family: Any = "auto",
-        recipe: Recipe | None = None,
-        *,
-        validation: float = 0.15,
-        kinds: Mapping[str, str] | None = None,
-        device: str = "auto",
-        random_state: Any = None,
-        trust: bool = True,
-        callbacks: Sequence[Callback] | None = None,
-    ):
-        self.family = family
-        self.recipe = recipe
-        self.validation = validation
-        self.kinds = kinds
-        self.device = device
-        self.random_state = random_state
-        self.trust = trust
-        self.callbacks = callbacks
+    family: Family | Auto | str
+    recipe: Recipe | None
+    kinds: Mapping[str, str] | None
+    weight: str | None
+    unique: bool
+    random_state: int | np.random.RandomState | None
+    callbacks: Sequence[Callback] | None
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, nested ones too: ``recipe__learning_rate``, ``family__hidden``.
 
-        A family or recipe that is still to be decided becomes the default one, so that it can be set into.
+        A recipe that is None becomes the default one, and a family that is ``"auto"`` or a name an object, so that their
+        options can be set.
         """
         nested = {name.partition("__")[0] for name in params if "__" in name}
         if "recipe" in nested and self.recipe is None and "recipe" not in params:
@@ -80,10 +72,11 @@ class _Estimator(BaseEstimator):
         if "family" in nested:
             given = params.pop("family", self.family)
             if isinstance(given, str):
-                given = make_family("feedforward" if given == "auto" else given)()
+                given = check_family(given)
             self.family = given
         return super().set_params(**params)
 
+    @known_options
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from rows and their answers.
 
@@ -104,32 +97,33 @@ class _Estimator(BaseEstimator):
         answers = self._answers(y)
         check_consistent_length(table, y)
         names = _free_names(list(answers), table.columns)
+        if not isinstance(self.kinds, Mapping | None):
+            Settings(kinds=self.kinds).check()
         kinds = {literal(str(name)): kind for name, kind in (self.kinds or {}).items()}
         if is_rich(X) and table.dtypes == [pl.String] and guess_image(table.to_series()) is None:
             kinds.setdefault(table.columns[0], "text")  # a list of texts is no table, however short they are
         table = table.with_columns(pl.Series(names[name], values) for name, values in answers.items())
-        roles = {}
+        weight = self.weight
         if sample_weight is not None:
+            if self.weight is not None:
+                raise OptionError(f"both sample_weight and weight={self.weight!r} say how much rows count; give one of them")
             weights = _check_sample_weight(sample_weight, np.empty((len(table), 1)), ensure_non_negative=True)
-            weight = _free_names([WEIGHT], table.columns)[WEIGHT]
-            table = _weigh(table, weights, weight)
-            roles = {weight: "weight"} if weight in table.columns else {}
+            name = _free_names([WEIGHT], table.columns)[WEIGHT]
+            table = _weigh(table, weights, name, repeat=not self.unique)
+            weight = name if name in table.columns else None
+        asked = {name: getattr(self, name) for name in CARRIED if hasattr(self, name)}
         settings = Settings(
-            targets=tuple(names.values()),
-            task=self._kind if len(names) == 1 or self._kind != Classifier._kind else "multilabel",
-            kinds=kinds,
-            roles=roles,
-            validation=self.validation,
-            class_weight=getattr(self, "class_weight", None),
-            family=self.family,
-            recipe=Recipe() if self.recipe is None else self.recipe,
-            device=self.device,
+            tuple(names.values()),
+            task=self._kind,
+            **{**asked, "kinds": kinds, "weight": weight},
             seed=_seed(self.random_state),
             fewest=1,
-            trust=self.trust,
-        )
-        return self._adopt(learn(table, settings, callbacks=self.callbacks))
+        ).check()
+        model = learn(table, settings, callbacks=self.callbacks)
+        model.card["settings"]["weight"] = self.weight  # sample_weight is no column of X
+        return self._adopt(model)
 
+    @known_options
     def predict(self, X: Any, *, trust: bool = False, coverage: float = 0.9, because: bool = True) -> Any:
         """The answer for each row: labels, or values; with ``trust`` a frame that says how far to trust each.
 
@@ -147,6 +141,7 @@ class _Estimator(BaseEstimator):
             SchemaError: A column is missing or of another kind than was learnt.
             OptionError: With trust: the coverage is no share, or the model keeps nothing to judge its answers by.
         """
+        PredictOptions(trust, coverage, because).check()
         if trust:
             found = self.answers(self._table(X), trust=True, coverage=coverage, because=because)
             alike = like(found, X)
@@ -166,11 +161,14 @@ class _Estimator(BaseEstimator):
         """Answers as a frame of the same library: the target's columns and, for classes, the probability of each."""
         return like(self.answers(self._table(X)), X)
 
-    def answers(self, table: pl.DataFrame, **asked: Any) -> pl.DataFrame:
-        """Predictions, and probabilities for classes, for a table; what may be asked is told in :mod:`lamina.answers`."""
+    @known_options
+    def answers(self, table: pl.DataFrame, *, trust: bool = False, coverage: float = 0.9, because: bool = True) -> pl.DataFrame:
+        """Predictions, and probabilities for classes, for a table; the options are those of :meth:`predict`."""
         check_is_fitted(self)
-        return answers(self.model_, table, **asked)
+        PredictOptions(trust, coverage, because).check()
+        return answers(self.model_, table, trust=trust, coverage=coverage, because=because)
 
+    @known_options
     def evaluate(self, data: Any) -> dict[str, Any]:
         """Scores on rows whose target is known: ``rows``, ``scores`` and, beside it, ``baseline``: the always-the-same answer.
 
@@ -180,6 +178,7 @@ class _Estimator(BaseEstimator):
         check_is_fitted(self)
         return self.model_.scores(read_table(data))
 
+    @known_options
     def importance(self, data: Any, *, repeats: int = 5, seed: int = 0, monitor: Monitor | None = None) -> pl.DataFrame:
         """How much the model relies on each column: how far its score falls when the column's values are shuffled.
 
@@ -213,6 +212,7 @@ class _Estimator(BaseEstimator):
             ['s5', 'bmi', 'bp']
         """
         check_is_fitted(self)
+        ImportanceOptions(repeats, seed, monitor).check()
         model, given = self.model_, read_table(data)
         task, metric = model.task, model.task.main_metric
         known = np.flatnonzero(task.usable_rows(given)[0])
@@ -310,8 +310,14 @@ class Classifier(ClassifierMixin, _Estimator):
     Args:
         family: Which networks: ``"auto"``, a name, or a family with its options, ``FeedForward(hidden=(64, 64))``.
         recipe: How to train; ``None`` is ``Recipe()``.
-        validation: Share of the rows that are never learnt from; they choose the best epoch and the end of training.
         kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
+        group: A column of X whose rows of one value stay on one side of the split.
+        time: A column of X: the latest rows are the validation rows.
+        split: A column of X that says which rows are validation rows.
+        weight: A column of X that says how much each row counts; instead of ``sample_weight``.
+        drop: Columns of X to ignore.
+        unique: Leave out duplicates of rows.
+        validation: Share of the rows that are never learnt from; they choose the best epoch and the end of training.
         class_weight: ``"balanced"``, weights by class, or ``None``.
         device: ``"auto"`` takes a GPU where there is one.
         random_state: Everything random follows from it.
@@ -333,30 +339,41 @@ class Classifier(ClassifierMixin, _Estimator):
 
     _kind = "classification"
 
+    @known_options
     def __init__(
         self,
-        family: Any = "auto",
+        family: Family | Auto | str = "auto",
         recipe: Recipe | None = None,
         *,
-        validation: float = 0.15,
         kinds: Mapping[str, str] | None = None,
-        class_weight: Any = None,
+        group: str | None = None,
+        time: str | None = None,
+        split: str | None = None,
+        weight: str | None = None,
+        drop: list[str] | tuple[str, ...] | None = None,
+        unique: bool = False,
+        validation: float = 0.15,
+        class_weight: Mapping[Any, float] | str | None = None,
         device: str = "auto",
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         trust: bool = True,
         callbacks: Sequence[Callback] | None = None,
     ):
-        super().__init__(
-            family,
-            recipe,
-            validation=validation,
-            kinds=kinds,
-            device=device,
-            random_state=random_state,
-            trust=trust,
-            callbacks=callbacks,
-        )
+        self.family = family
+        self.recipe = recipe
+        self.kinds = kinds
+        self.group = group
+        self.time = time
+        self.split = split
+        self.weight = weight
+        self.drop = drop
+        self.unique = unique
+        self.validation = validation
+        self.callbacks = callbacks
         self.class_weight = class_weight
+        self.device = device
+        self.random_state = random_state
+        self.trust = trust
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class (N, classes), in the order of ``classes_``: an array, as scikit-learn's scorers need it."""
@@ -384,8 +401,14 @@ class Regressor(RegressorMixin, _Estimator):
     Args:
         family: Which networks: ``"auto"``, a name, or a family with its options, ``FeedForward(hidden=(64, 64))``.
         recipe: How to train; ``None`` is ``Recipe()``.
-        validation: Share of the rows that are never learnt from; they choose the best epoch and the end of training.
         kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
+        group: A column of X whose rows of one value stay on one side of the split.
+        time: A column of X: the latest rows are the validation rows.
+        split: A column of X that says which rows are validation rows.
+        weight: A column of X that says how much each row counts; instead of ``sample_weight``.
+        drop: Columns of X to ignore.
+        unique: Leave out duplicates of rows.
+        validation: Share of the rows that are never learnt from; they choose the best epoch and the end of training.
         device: ``"auto"`` takes a GPU where there is one.
         random_state: Everything random follows from it.
         trust: Keep what ``predict(X, trust=True)`` needs, some training rows among it.
@@ -404,6 +427,38 @@ class Regressor(RegressorMixin, _Estimator):
     """
 
     _kind = "regression"
+
+    @known_options
+    def __init__(
+        self,
+        family: Family | Auto | str = "auto",
+        recipe: Recipe | None = None,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        group: str | None = None,
+        time: str | None = None,
+        split: str | None = None,
+        weight: str | None = None,
+        drop: list[str] | tuple[str, ...] | None = None,
+        unique: bool = False,
+        validation: float = 0.15,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        trust: bool = True,
+    ):
+        self.family = family
+        self.recipe = recipe
+        self.kinds = kinds
+        self.group = group
+        self.time = time
+        self.split = split
+        self.weight = weight
+        self.drop = drop
+        self.unique = unique
+        self.validation = validation
+        self.device = device
+        self.random_state = random_state
+        self.trust = trust
 
     def _answers(self, y: Any) -> dict[str, Any]:
         names = column_names(list(y.columns), "y") if hasattr(y, "columns") else [_name_of(y)]
@@ -461,9 +516,25 @@ def _name_of(y: Any) -> str:
 
 
 def _seed(random_state: Any) -> int:
-    if isinstance(random_state, int | np.integer):
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool) and 0 <= random_state < SEEDS:
         return int(random_state)
+    if not isinstance(random_state, np.random.RandomState | None):
+        raise OptionError(
+            f"random_state is {shortened(random_state)}, expected a whole number between 0 and {SEEDS - 1}, "
+            "a numpy.random.RandomState or None"
+        )
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def estimator(model: Model) -> Any:
+    """A fitted estimator with the options that its model was fitted with, so that a clone of it is the same model unfitted."""
+    kind = ESTIMATORS[model.task.name]
+    if "settings" not in model.card:  # a file of lamina 0.1.0
+        family = family_from_json({"name": model.family, **model.card["family"]})
+        return kind(family, Recipe.from_json(model.card["recipe"]))._adopt(model)
+    settings = Settings.from_json(model.card["settings"])
+    options = {name: getattr(settings, name) for name in kind._get_param_names() if hasattr(settings, name)}
+    return kind(**options, random_state=settings.seed)._adopt(model)
 
 
 def _rows(table: pl.DataFrame) -> pl.DataFrame:
@@ -490,11 +561,11 @@ def _free_names(names: list[str], taken: list[str]) -> dict[str, str]:
     return free
 
 
-def _weigh(table: pl.DataFrame, weights: np.ndarray, name: str) -> pl.DataFrame:
-    """Rows of weight zero go; whole numbers repeat rows; other weights become a column."""
+def _weigh(table: pl.DataFrame, weights: np.ndarray, name: str, *, repeat: bool) -> pl.DataFrame:
+    """Rows of weight zero go; whole numbers repeat rows, where they may; other weights become a column."""
     if not weights.any():
         raise OptionError("sample_weight is zero for all rows; at least one row must count")
-    whole = np.array_equal(weights, np.round(weights)) and weights.sum() <= MOST_REPEATS * len(weights)
+    whole = repeat and np.array_equal(weights, np.round(weights)) and weights.sum() <= MOST_REPEATS * len(weights)
     if whole:
         return table[np.repeat(np.arange(len(table)), weights.astype(np.int64))]
     return table.with_columns(pl.Series(name, weights)).filter(pl.Series(weights > 0))

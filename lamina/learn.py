@@ -23,10 +23,11 @@ from lamina.data.rowhash import fingerprint, first_of_doubles, in_order
 from lamina.data.schema import Schema, told_of
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError, RunError
-from lamina.families import ClassicalFamily, Family, NetworkFamily, choose_family, make_family
+from lamina.families import ClassicalFamily, Family, NetworkFamily, choose_family
 from lamina.families.classical.family import Fitting, Rows
 from lamina.families.classical.several import fit_classical
 from lamina.families.predictor import Predictor
+from lamina.fitting.settings import Settings
 from lamina.fitting.split import ROLES as SPLIT_ROLES
 from lamina.fitting.split import Split, out_of_bag, split, times
 from lamina.graph.net import Net
@@ -51,61 +52,6 @@ from lamina.trust.view import View
 NOVELTY_LEARNT, NOVELTY_HELD = 4000, 1000
 """So many rows that were learnt from, and that were not, novelty is measured on; with more it would be slower, not better."""
 _TIMES = 10  # parts of the time that are told from the others
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that is asked for besides the data; JSON both ways, so that a run can be gone on from.
-
-    Attributes:
-        targets: Columns to be told.
-        task: "classification", "regression", or None to decide from the target.
-        kinds: Kinds of columns that a person knows better.
-        roles: Columns that are a "group", the "time", a "weight", the "split", or "ignored".
-        validation: Share of the rows that are never learnt from.
-        class_weight: "balanced", weights by class, or None.
-        family: A family, or "auto".
-        recipe: How to train.
-        device: "auto", "cpu", "cuda", ...
-        seed: Everything random follows from it.
-        fewest: Rows that the rarest class must have.
-        unique: Leave out rows that are there already.
-        trust: Keep what answers are judged by, one by one; some training rows are kept with it.
-    """
-
-    targets: tuple[str, ...]
-    task: str | None = None
-    kinds: dict[str, str] = dataclasses.field(default_factory=dict)
-    roles: dict[str, str] = dataclasses.field(default_factory=dict)
-    validation: float = 0.15
-    class_weight: Any = None
-    family: Family | str = "auto"
-    recipe: Recipe = dataclasses.field(default_factory=Recipe)
-    device: str = "auto"
-    seed: int = 0
-    fewest: int = 2
-    unique: bool = False
-    trust: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        content["targets"] = list(self.targets)
-        if isinstance(self.class_weight, dict):
-            content["class_weight"] = [[label, weight] for label, weight in self.class_weight.items()]
-        content["recipe"] = self.recipe.to_json()
-        if isinstance(self.family, Family):
-            content["family"] = {"name": self.family.name, **self.family.to_json()}
-        return content
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Settings:
-        content = dict(content, targets=tuple(content["targets"]), recipe=Recipe.from_json(content["recipe"]))
-        if isinstance(content["class_weight"], list):
-            content["class_weight"] = dict(content["class_weight"])
-        if isinstance(content["family"], dict):
-            options = dict(content["family"])
-            content["family"] = make_family(options.pop("name")).from_json(options)
-        return cls(**content)
 
 
 @sharing_cores()
@@ -157,7 +103,7 @@ def learn(
 
 
 def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Model:
-    settings.recipe.check()
+    settings.check()
     if settings.unique:
         table = table.filter(first_of_doubles(table))
     schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
@@ -200,7 +146,9 @@ def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: H
         net.to(device)
     else:
         laid = (*_meaningless(recipe, family), *hooks.never_called(family.name))
-    notes = [note for note in (missing_note, task.doubt, *parts.notes, *encoder.notes, device_note, *laid) if note]
+    classical = None if isinstance(family, NetworkFamily) else family.name
+    unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=classical)
+    notes = [note for note in (missing_note, task.doubt, *parts.notes, *encoder.notes, device_note, *laid, *unused) if note]
     start = Start(
         rows=len(rows),
         validation_rows=len(held),
@@ -240,7 +188,8 @@ def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: H
     found = model.figures(truth, said[known], weights)
     if settings.trust:
         model.trust = _trust(model, table, parts, said, feeds)
-    model.card = _card(model, table, parts, family=family, history=history, notes=notes, found=found) | {"why": why}
+    model.card = _card(model, table, parts, family=family, history=history, notes=notes, found=found)
+    model.card |= {"why": why, "settings": dataclasses.replace(settings, family=family).to_json()}
     return model
 
 

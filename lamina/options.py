@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import inspect
 import math
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ParamSpec, Self, TypeVar
 
 from lamina.errors import OptionError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def option(
@@ -26,6 +31,7 @@ def option(
     kind: type | tuple[type, ...] | None = None,
     items: type | None = None,
     words: tuple[str, ...] = (),
+    expected: str = "",
 ) -> Any:
     """Declare a field with its bounds.
 
@@ -37,43 +43,46 @@ def option(
         choices: Allowed words (and ``None`` where it is one of them). With ``kind`` numbers are allowed beside them.
         kind: Types allowed besides that of the default.
         items: The value is a tuple (or list) of these, each within ``low`` and ``high``.
-        words: What each may be where they are ``str``.
+        words: What each may be where they are ``str``; empty for any text.
+        expected: What is expected besides choices, in words, where ``kind`` does not say it.
     """
-    meta = {"help": help, "low": low, "high": high, "choices": choices, "kind": kind, "items": items, "words": words}
+    meta: dict[str, Any] = {"help": help, "low": low, "high": high, "choices": choices, "kind": kind, "items": items}
+    meta |= {"words": words, "expected": expected}
     return dataclasses.field(default=default, metadata=meta)
 
 
 def bounds(field: dataclasses.Field) -> str:
-    """Say in words what a field accepts: ``"a number between 0 and 1"``."""
+    """What a field accepts, in words: ``"a number between 0 and 1"``."""
     meta = field.metadata
     words = []
-    if meta.get("choices") is not None:
-        words.append("one of " + ", ".join(repr(choice) for choice in meta["choices"]))
+    choices = meta.get("choices") or ()
     kinds = _kinds(field)
-    if meta.get("items") is not None:
-        if meta["items"] is str:  # the words are those of choices
-            return (
-                "a list of " + ", ".join(repr(c) for c in meta["words"]) + "".join(f" or {c!r}" for c in meta["choices"] or ())
-            )
+    if meta.get("items") is not None and meta["words"]:  # the words are those of choices
+        return "a list of " + ", ".join(repr(c) for c in meta["words"]) + "".join(f" or {c!r}" for c in choices)
+    if given := [repr(choice) for choice in choices if choice is not None]:
+        words.append(("one of " if len(given) > 1 else "") + ", ".join(given))
+    if meta.get("expected"):
+        words.append(meta["expected"])
+    elif meta.get("items") is not None:
         words.append("a list of " + ("whole numbers" if meta["items"] is int else "numbers") + _range(meta))
-    elif isinstance(field.default, str) and meta.get("choices") is None:
+    elif (isinstance(field.default, str) and not choices) or str in kinds:
         words.append("a text")
     elif bool in kinds:
         words.append("true or false")
     elif int in kinds or float in kinds:
         words.append(("a number" if float in kinds else "a whole number") + _range(meta))
-    if field.default is None and None not in (meta.get("choices") or ()):
+    if field.default is None or None in choices:
         words.append("None")
     return " or ".join(words)
 
 
 def _range(meta: Mapping[str, Any]) -> str:
-    low, high = meta.get("low"), meta.get("high")
-    if low is not None and high is not None:
-        return f" between {low:g} and {high:g}"
-    if low is not None:
-        return f" of at least {low:g}"
-    return f" of at most {high:g}" if high is not None else ""
+    low, high = (
+        f"{end}" if isinstance(end, int) else f"{end:g}" if end is not None else "" for end in (meta["low"], meta["high"])
+    )
+    if low and high:
+        return f" between {low} and {high}"
+    return f" of at least {low}" if low else f" of at most {high}" if high else ""
 
 
 def _kinds(field: dataclasses.Field) -> set[type]:
@@ -92,13 +101,24 @@ class Options:
         >>> Recipe(learning_rate=-1).check()
         Traceback (most recent call last):
         ...
-        lamina.errors.OptionError: Recipe.learning_rate is -1, expected one of 'auto' or a number between 1e-08 and 100
+        lamina.errors.OptionError: Recipe.learning_rate is -1, expected one of 'auto', 'find' or a number between 1e-08 and 100
     """
+
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        """Refuse an unknown name with the nearest known one; values are checked later, by :meth:`check`."""
+        for name in named:
+            find(cls, name)
+        return super().__new__(cls)
+
+    @classmethod
+    def title(cls, name: str) -> str:
+        """How errors call a field."""
+        return f"{cls.__name__}.{name}"
 
     def check(self) -> Self:
         """Raise OptionError for the first field that is out of bounds; return self."""
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            _check(type(self).__name__, field, getattr(self, field.name))
+            _check(type(self), field, getattr(self, field.name))
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -112,21 +132,78 @@ class Options:
         return self
 
     def to_json(self) -> dict[str, Any]:
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in self.get_params().items()}
+        return {name: plain(value) for name, value in self.get_params().items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
+class CallOptions(Options):
+    """Options that are keywords of a public call: errors call them by the keyword alone."""
+
+    @classmethod
+    def title(cls, name: str) -> str:
+        return name
+
+
 def find(cls: type, name: str) -> dataclasses.Field:
-    """The field of an options class by name."""
+    """The field of an options class by name.
+
+    Raises:
+        OptionError: There is none; the message has the nearest name.
+    """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if name not in fields:
-        near = difflib.get_close_matches(name, fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "it has " + ", ".join(fields)
-        raise OptionError(f"{cls.__name__} has no option {name!r}; {hint}")
+        raise OptionError(f"{cls.__name__} has no option {name!r}; {nearest_option(name, fields)}")
     return fields[name]
+
+
+def nearest_option(name: str, names: Collection[str]) -> str:
+    """A hint for an unknown option: the nearest known one, or all that there are.
+
+    Example:
+        >>> nearest_option("epoch", ["epochs", "learning_rate"]), nearest_option("lr", ["epochs", "learning_rate"])
+        ("did you mean 'epochs'?", "did you mean 'learning_rate'?")
+        >>> nearest_option("edit", ["weight", "group"])
+        'it has weight, group'
+    """
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+    near += [other for other in names if name == "".join(word[:1] for word in other.split("_"))]
+    near += [other for other in names if len(other) > 3 and other in name or len(name) > 3 and name in other]
+    return f"did you mean {near[0]!r}?" if near else "it has " + ", ".join(names)
+
+
+def known_options(function: Callable[P, R]) -> Callable[P, R]:
+    """A public call that answers an unknown keyword with an OptionError and the nearest known one.
+
+    Example:
+        >>> @known_options
+        ... def bake(minutes: int = 20) -> int:
+        ...     return minutes
+        >>> bake(minuts=3)
+        Traceback (most recent call last):
+        ...
+        lamina.errors.OptionError: bake has no option 'minuts'; did you mean 'minutes'?
+    """
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    title = function.__qualname__.removesuffix(".__init__").split(".")[-1]
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in names:
+                raise OptionError(f"{title} has no option {name!r}; {nearest_option(name, names)}")
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: NumPy scalars as Python's, tuples as lists."""
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def parse(cls: type, name: str, text: str) -> Any:
@@ -146,7 +223,7 @@ def parse(cls: type, name: str, text: str) -> Any:
         value = text.lower() == "true"
     else:
         value = _number(text)
-    _check(cls.__name__, field, value)
+    _check(cls, field, value)
     return value
 
 
@@ -159,23 +236,33 @@ def _number(text: str) -> Any:
     return text.strip()
 
 
-def _check(owner: str, field: dataclasses.Field, value: Any) -> None:
+def _check(owner: type, field: dataclasses.Field, value: Any) -> None:
     meta = field.metadata
     if not meta:
         return
-    choices, low, high = meta["choices"], meta["low"], meta["high"]
+    choices, low, high = meta["choices"] or (), meta["low"], meta["high"]
     if value is None:
-        good = field.default is None or (choices is not None and None in choices)
+        good = field.default is None or None in choices
     elif isinstance(value, str):
-        good = value in choices if choices is not None else isinstance(field.default, str)
-    elif meta["items"] is not None:
-        good = isinstance(value, tuple | list) and all(
-            item in meta["words"] if meta["items"] is str else _within(item, {meta["items"]}, low, high) for item in value
+        kinds = meta["kind"] if isinstance(meta["kind"], tuple) else (meta["kind"],)
+        good = value in choices or str in kinds or (not choices and isinstance(field.default, str))
+    elif meta["items"] is not None and isinstance(value, tuple | list):
+        kinds, words = {meta["items"]}, meta["words"]
+        good = all(
+            isinstance(item, str) and (not words or item in words) if meta["items"] is str else _within(item, kinds, low, high)
+            for item in value
         )
     else:
-        good = (choices is not None and value in choices) or _within(value, _kinds(field), low, high)
+        good = meta["items"] is None and _within(value, _kinds(field), low, high)
     if not good:
-        raise OptionError(f"{owner}.{field.name} is {value!r}, expected {bounds(field)}")
+        title = owner.title(field.name) if issubclass(owner, Options) else field.name
+        raise OptionError(f"{title} is {shortened(value)}, expected {bounds(field)}")
+
+
+def shortened(value: Any) -> str:
+    """A value as an error shows it: on one line, however long it is."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _within(value: Any, kinds: set[type], low: float | None, high: float | None) -> bool:

@@ -1,5 +1,6 @@
 """What ``lamina.fit`` makes of the words it is called with: the target, and how rows are split."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lamina.data.folder import SPLIT
 from lamina.data.read import read_table
 from lamina.errors import OptionError, RunError
 from lamina.families import FeedForward
+from lamina.fitting.settings import Settings
 from lamina.train.events import Epoch, Start
 from lamina.train.recipe import Recipe
 
@@ -61,7 +63,7 @@ def test_somebody_must_say_what_is_to_be_told(data):
     assert api.target_of(data, ["a", "b"]) == ["a", "b"]
     for nobody in (None, "", []):
         with pytest.raises(
-            OptionError, match=r"nobody said what is to be told; name a column: target='income' \(in the command"
+            OptionError, match=r"there is no target; name the column to predict: target='income' \(in the command"
         ):
             api.target_of(data, nobody)
 
@@ -70,7 +72,7 @@ def test_a_folder_says_itself_what_is_to_be_told(tmp_path):
     for data in (tmp_path, str(tmp_path)):
         assert api.target_of(data, None) == "label"
         assert api.target_of(data, "other") == "other"
-    with pytest.raises(OptionError, match="nobody said what is to be told"):
+    with pytest.raises(OptionError, match="there is no target"):
         api.target_of(tmp_path / "gone", None)
 
 
@@ -220,25 +222,26 @@ def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
     }
 
 
-def test_roles_are_added_to_what_is_asked_for_and_nothing_else_is_changed(tmp_path):
+def test_parts_are_the_split_unless_another_is_asked_for(tmp_path):
     plain = pl.DataFrame({"split": ["train"], "label": ["a"]})
     parted = plain.with_columns(pl.col("split").cast(SPLIT))
-    asked = {"validation": 0.3, "group": None, "drop": ["a"]}
+    asked = Settings("label", validation=0.3, drop=["a"])
+    with_split = dataclasses.replace(asked, split="split")
     for data, table, expected in [
-        (tmp_path, parted, {**asked, "split": "split"}),
-        (os.fspath(tmp_path), parted, {**asked, "split": "split"}),
+        (tmp_path, parted, with_split),
+        (os.fspath(tmp_path), parted, with_split),
         (tmp_path, plain, asked),
-        ("data.NPZ", parted, {**asked, "split": "split"}),
+        ("data.NPZ", parted, with_split),
         (Path("data.npz"), plain, asked),
         ("data.npz", plain.drop("split"), asked),
         ("data.parquet", plain, asked),
         (parted, parted, asked),
         ({"split": ["train"], "label": ["a"]}, parted, asked),
     ]:
-        before = dict(asked)
-        assert api.folder_roles(data, table, asked) == expected
-        assert asked == before
+        assert api.with_parts(asked, data, table) == expected
     for role in ("group", "time", "split"):
-        assert api.folder_roles(tmp_path, parted, {role: "mine"}) == {role: "mine", "drop": ["split"]}
-    assert api.folder_roles(tmp_path, parted, {"time": "t", "drop": ["x"]}) == {"time": "t", "drop": ["x", "split"]}
-    assert api.folder_roles(tmp_path, parted, {"weight": "w"}) == {"weight": "w", "split": "split"}
+        found = api.with_parts(Settings("label", **{role: "mine"}, drop=["x"]), tmp_path, parted)
+        assert found.roles == {"mine": role, "x": "ignored", "split": "ignored"}
+    assert api.with_parts(Settings("label", weight="w"), tmp_path, parted).roles == {"w": "weight", "split": "split"}
+    dropped = Settings("label", drop=["split"])
+    assert api.with_parts(dropped, tmp_path, parted) == dropped

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import lamina
-from lamina import api
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, SchemaError
 from lamina.families import FeedForward
@@ -25,18 +24,16 @@ QUICK = {"family": PLAIN, "recipe": Recipe(epochs=2), "seed": 0, "monitor": None
 @pytest.mark.parametrize("class_weight", [None, "balanced", {"yes": 2.0, "no": 0.5}])
 def test_settings_survive_json(family, class_weight):
     roles = {"group": "shop", "drop": ["b"]}
-    asked = api.ask(
-        "y", family=family, recipe=Recipe(epochs=3), class_weight=class_weight, kinds={"a": "category"}, **roles, seed=1
-    )
+    asked = Settings("y", family=family, recipe=Recipe(epochs=3), class_weight=class_weight, kinds={"a": "category"}, **roles)
     assert asked.roles == {"shop": "group", "b": "ignored"}
     assert Settings.from_json(json.loads(json.dumps(asked.to_json()))) == asked
 
 
 def test_unknown_words_are_refused_with_the_nearest():
     with pytest.raises(OptionError, match="fit has no option 'grup'; did you mean 'group'"):
-        api.ask("y", grup="shop")
-    with pytest.raises(OptionError, match="fit has no option 'xyzzy'; known: task, kinds"):
-        api.ask("y", xyzzy=1)
+        lamina.fit({"x": [1]}, "y", grup="shop")
+    with pytest.raises(OptionError, match="fit has no option 'xyzzy'; it has data, target, task, kinds"):
+        lamina.fit({"x": [1]}, "y", xyzzy=1)
     with pytest.raises(OptionError, match="device 'abacus' cannot be used here; take 'cpu' or 'auto'"):
         choose_device("abacus")
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lamina.cli.fit import chosen_options, kinds_of, nothing_left, places
+from lamina.cli.fit import kinds_of, nothing_left, places, recipe_of
 from lamina.cli.options import (
     OUTPUT,
     ClassWeight,
@@ -17,7 +17,7 @@ from lamina.cli.options import (
     Group,
     Kind,
     Seed,
-    Set,
+    SetRecipe,
     SplitColumn,
     Target,
     Task,
@@ -26,6 +26,7 @@ from lamina.cli.options import (
     Unique,
     Validation,
     Weight,
+    declared,
 )
 from lamina.cli.shared import (
     INTERRUPTED,
@@ -39,7 +40,10 @@ from lamina.cli.shared import (
     resume_command,
     waiting,
 )
+from lamina.comparison.terms import Terms
 from lamina.errors import OptionError
+from lamina.fitting.settings import Settings
+from lamina.options import parse
 
 if TYPE_CHECKING:
     from lamina.comparison.board import Board
@@ -53,33 +57,15 @@ def compare(  # typer reads the options of the command from these arguments, so 
     target: Target = None,
     family: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A candidate, a family by name; can be given again. Else all classical ones that are there, and the network "
-            "that suits the columns.",
-            rich_help_panel=_FOLDS,
-        ),
+        declared(Terms, "families", _FOLDS, "--family", more="Here a name; can be given again."),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Parts that the rows are dealt into.", rich_help_panel=_FOLDS)] = 5,
-    repeats: Annotated[
-        int | None, typer.Option(help="Times that they are dealt anew; else the more, the fewer rows.", rich_help_panel=_FOLDS)
-    ] = None,
-    metric: Annotated[
-        str,
-        typer.Option(
-            help="auto, accuracy, balanced_accuracy, f1, f1_macro, auc, average_precision, log_loss; r2, rmse, mae.",
-            rich_help_panel=_FOLDS,
-        ),
-    ] = "auto",
-    rope: Annotated[
-        float | None, typer.Option(help="The smallest difference that matters, in the metric's units.", rich_help_panel=_FOLDS)
-    ] = None,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds that one fit may take.", rich_help_panel=_FOLDS)] = None,
-    memory_limit: Annotated[
-        float | None, typer.Option(help="Gigabytes that one process may take.", rich_help_panel=_FOLDS)
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes side by side; else one for each core.", rich_help_panel=_FOLDS)
-    ] = None,
+    folds: Annotated[int, declared(Terms, "folds", _FOLDS)] = Terms.folds,
+    repeats: Annotated[str, declared(Terms, "repeats", _FOLDS, metavar="INTEGER|auto")] = "auto",
+    metric: Annotated[str, declared(Terms, "metric", _FOLDS)] = Terms.metric,
+    rope: Annotated[float | None, declared(Terms, "rope", _FOLDS)] = None,
+    time_limit: Annotated[float | None, declared(Terms, "time_limit", _FOLDS)] = None,
+    memory_limit: Annotated[float | None, declared(Terms, "memory_limit", _FOLDS)] = None,
+    workers: Annotated[int | None, declared(Terms, "workers", _FOLDS)] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where the model to take goes; else TARGET.lamina.", rich_help_panel=OUTPUT)
     ] = None,
@@ -98,12 +84,12 @@ def compare(  # typer reads the options of the command from these arguments, so 
     time: Time = None,
     split: SplitColumn = None,
     weight: Weight = None,
-    validation: Validation = 0.15,
+    validation: Validation = Settings.validation,
     class_weight: ClassWeight = None,
-    set_: Set = None,
-    trust: Trust = True,
-    seed: Seed = 0,
-    device: Device = "auto",
+    set_: SetRecipe = None,
+    trust: Trust = Settings.trust,
+    seed: Seed = Settings.seed,
+    device: Device = Settings.device,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -120,38 +106,35 @@ def compare(  # typer reads the options of the command from these arguments, so 
         from lamina import api
         from lamina.progress import progress
 
-        _, recipe = chosen_options("auto", set_ or [])
-    asked: dict[str, Any] = {
-        "folds": folds,
-        "repeats": "auto" if repeats is None else repeats,
-        "metric": metric,
-        "rope": rope,
-        "time_limit": time_limit,
-        "memory_limit": memory_limit,
-        "workers": workers,
-        "task": task,
-        "kinds": kinds_of(kind or []),
-        "drop": drop,
-        "unique": unique,
-        "group": group,
-        "time": time,
-        "split": split,
-        "weight": weight,
-        "validation": validation,
-        "class_weight": class_weight,
-        "seed": seed,
-        "device": device,
-        "trust": trust,
-    }
+        recipe = recipe_of(set_ or [])
     with nothing_left(folder), progress(transient=True) as bar:
         board = api.compare(
             data,
             target if len(target) > 1 else target[0],
             families=family or "auto",
+            folds=folds,
+            repeats=parse(Terms, "repeats", repeats),
+            metric=metric,
+            rope=rope,
+            time_limit=time_limit,
+            memory_limit=memory_limit,
+            workers=workers,
+            task=task,
+            kinds=kinds_of(kind or []),
+            group=group,
+            time=time,
+            split=split,
+            weight=weight,
+            drop=drop,
+            unique=unique,
+            validation=validation,
+            class_weight=class_weight,
             recipe=recipe,
+            device=device,
+            seed=seed,
+            trust=trust,
             run=folder,
             monitor=bar,
-            **asked,
         )
     from lamina.train.run import Run
 

@@ -30,13 +30,15 @@ from lamina.cli.options import (
     Unique,
     Validation,
     Weight,
+    declared,
 )
 from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, copy_model, print_json, resume_command, waiting
 from lamina.errors import OptionError
+from lamina.fitting.settings import Settings
 
 if TYPE_CHECKING:
     from lamina.estimators import Classifier, Regressor
-    from lamina.families import Family
+    from lamina.families import Auto, Family
     from lamina.train.events import Event, Monitor
     from lamina.train.recipe import Recipe
     from lamina.train.run import Run
@@ -67,14 +69,16 @@ def fit(  # typer reads the options of the command from these arguments, so ther
     time: Time = None,
     split: SplitColumn = None,
     weight: Weight = None,
-    validation: Validation = 0.15,
+    validation: Validation = Settings.validation,
     class_weight: ClassWeight = None,
     family: Annotated[
         str,
-        typer.Option(
-            help="auto, a network (feedforward, shortcut, convolutional, recurrent, attention, hierarchical), or a classical "
-            "one: forest, boosting, linear, neighbours, ...",
-            rich_help_panel=TRAINING,
+        declared(
+            Settings,
+            "family",
+            TRAINING,
+            more="Networks: feedforward, shortcut, convolutional, recurrent, attention, hierarchical; classical: forest, "
+            "boosting, linear, neighbours, ...",
         ),
     ] = "auto",
     set_: Set = None,
@@ -88,9 +92,9 @@ def fit(  # typer reads the options of the command from these arguments, so ther
             rich_help_panel=TRAINING,
         ),
     ] = False,
-    trust: Trust = True,
-    seed: Seed = 0,
-    device: Device = "auto",
+    trust: Trust = Settings.trust,
+    seed: Seed = Settings.seed,
+    device: Device = Settings.device,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -104,52 +108,75 @@ def fit(  # typer reads the options of the command from these arguments, so ther
             from lamina.data.read import read_table
 
             chosen, recipe = chosen_options(family, set_ or [])
+            settings = Settings(
+                target,
+                task=task,
+                kinds=kinds_of(kind or []),
+                group=group,
+                time=time,
+                split=split,
+                weight=weight,
+                drop=drop,
+                unique=unique,
+                validation=validation,
+                class_weight=class_weight,
+                family=chosen,
+                recipe=recipe,
+                device=device,
+                seed=seed,
+                trust=trust,
+            ).check()
             table = read_table(data)
 
             from lamina import api  # this loads torch, so what can be refused without it was refused
 
-            roles = api.folder_roles(data, table, {"group": group, "time": time, "split": split, "drop": drop})
-            settings = api.ask(
-                target,
-                family=chosen,
-                recipe=recipe,
-                task=task,
-                kinds=kinds_of(kind or []),
-                unique=unique,
-                **roles,
-                weight=weight,
-                validation=validation,
-                class_weight=class_weight,
-                device=device,
-                seed=seed,
-                trust=trust,
-            )
+            settings = api.with_parts(settings, data, table)
             begun = api.start_run(folder, data, table, settings)
         fitted = watched(lambda monitor: api.finish(table, settings, run=begun, monitor=monitor), begun, model_path, as_json)
     conclude(fitted, begun, model_path, as_json)
 
 
-def chosen_options(family: str, sets: list[str]) -> tuple[Family | str, Recipe]:
+def chosen_options(family: str, sets: list[str]) -> tuple[Family | Auto | str, Recipe]:
     """The family and the recipe with the values of ``--set``.
 
     Raises:
         OptionError: An option is unknown or out of bounds, or is not written as owner.name=value.
     """
-    from lamina.families import make_family
+    from lamina.families import Auto, make_family
     from lamina.options import parse
     from lamina.train.recipe import Recipe
 
-    owners: dict[str, type] = {"recipe": Recipe, "family": make_family("feedforward" if family == "auto" else family)}
-    values: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
+    values: dict[str, dict[str, Any]] = {"recipe": {}, "family": {}}
     for text in sets:
         where, equals, value = text.partition("=")
         owner, dot, name = where.strip().partition(".")
-        if not equals or not dot or owner not in owners:
+        if not equals or not dot or owner not in values:
             raise OptionError(
                 f"--set {text}: write recipe.NAME=VALUE or family.NAME=VALUE; `lamina fit --options` lists them all"
             )
-        values[owner][name] = parse(owners[owner], name, value.strip())
-    return owners["family"](**values["family"]) if values["family"] else family, Recipe(**values["recipe"])
+        if owner == "family" and family == "auto":  # the data choose the family, which reads the text
+            values[owner][name] = value.strip()
+        else:
+            values[owner][name] = parse(Recipe if owner == "recipe" else make_family(family), name, value.strip())
+    recipe, options = Recipe(**values["recipe"]), values["family"]
+    if not options:
+        return family, recipe
+    return (Auto(**options) if family == "auto" else make_family(family)(**options)), recipe
+
+
+def recipe_of(sets: list[str]) -> Recipe:
+    """The recipe with the values of ``--set``, for several families.
+
+    Raises:
+        OptionError: An option of a family is among them.
+    """
+    for text in sets:
+        if text.strip().startswith("family."):
+            raise OptionError(
+                f"--set {text}: a comparison has several families, so --set is for options of the recipe; in Python, "
+                "lamina.compare(families=['linear', FeedForward(hidden=(64, 64))]) takes families with their options"
+            )
+    return chosen_options("auto", sets)[1]
 
 
 def kinds_of(texts: list[str]) -> dict[str, str]:

@@ -1,52 +1,46 @@
-"""The options that several verbs have: about the data, and about the training."""
+"""The options that several verbs have: about the data, and about the training. Their help is that of the declaration."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from lamina.fitting.settings import Settings
+from lamina.options import find
+
 DATA, TRAINING, OUTPUT = "About the data", "About the training", "About the output"
 
+
+def declared(owner: type, name: str, panel: str, *flags: str, more: str = "", **shown: Any) -> Any:
+    """The typer option for a declared one: its help comes from the declaration.
+
+    Args:
+        owner: The class that declares it, such as Settings.
+        name: Its name there.
+        panel: The heading that it stands under.
+        flags: How it is written, where that is not ``--name``.
+        more: What the command line adds to its help.
+        shown: Passed on to ``typer.Option``.
+    """
+    return typer.Option(*flags, help=f"{find(owner, name).metadata['help']} {more}".strip(), rich_help_panel=panel, **shown)
+
+
+_AGAIN = "Can be given again."
 Data = Annotated[
     str, typer.Argument(help="CSV, TSV, Parquet, Arrow or JSON Lines, also .gz; .npz; or a folder with one for each class.")
 ]
-Target = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="The column to tell. Several columns of numbers: name each. Of a folder: the label.", rich_help_panel=DATA
-    ),
-]
-Task = Annotated[
-    str | None, typer.Option(help="classification or regression; else decided from the target.", rich_help_panel=DATA)
-]
-Kind = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="COLUMN=KIND",
-        help="A kind that you know better: number, flag, category, date, image, text, series, id. Can be given again.",
-        rich_help_panel=DATA,
-    ),
-]
-Drop = Annotated[
-    list[str] | None, typer.Option(metavar="COLUMN", help="Leave a column aside. Can be given again.", rich_help_panel=DATA)
-]
-Unique = Annotated[bool, typer.Option("--unique", help="Leave out rows that are there already.", rich_help_panel=DATA)]
-Group = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Rows of one group stay on one side of the split.", rich_help_panel=DATA)
-]
-Time = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="The latest rows are the validation rows.", rich_help_panel=DATA)
-]
-SplitColumn = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="The column that says which rows are validation rows.", rich_help_panel=DATA),
-]
-Weight = Annotated[str | None, typer.Option(metavar="COLUMN", help="How much each row counts.", rich_help_panel=DATA)]
-Validation = Annotated[float, typer.Option(help="Share of rows that are never learnt from.", rich_help_panel=DATA)]
-ClassWeight = Annotated[
-    str | None, typer.Option(help="'balanced': rare classes count as much as frequent ones.", rich_help_panel=DATA)
-]
+Target = Annotated[list[str] | None, declared(Settings, "target", DATA)]
+Task = Annotated[str | None, declared(Settings, "task", DATA)]
+Kind = Annotated[list[str] | None, declared(Settings, "kinds", DATA, metavar="COLUMN=KIND", more=_AGAIN)]
+Drop = Annotated[list[str] | None, declared(Settings, "drop", DATA, metavar="COLUMN", more=_AGAIN)]
+Unique = Annotated[bool, declared(Settings, "unique", DATA, "--unique")]
+Group = Annotated[str | None, declared(Settings, "group", DATA, metavar="COLUMN")]
+Time = Annotated[str | None, declared(Settings, "time", DATA, metavar="COLUMN")]
+SplitColumn = Annotated[str | None, declared(Settings, "split", DATA, metavar="COLUMN")]
+Weight = Annotated[str | None, declared(Settings, "weight", DATA, metavar="COLUMN")]
+Validation = Annotated[float, declared(Settings, "validation", DATA)]
+ClassWeight = Annotated[str | None, declared(Settings, "class_weight", DATA)]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -56,13 +50,15 @@ Set = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
-Trust = Annotated[
-    bool,
+SetRecipe = Annotated[
+    list[str] | None,
     typer.Option(
-        "--trust/--no-trust",
-        help="Keep what `lamina predict --trust` needs in the model, some rows of the data among it.",
-        rich_help_panel=OUTPUT,
+        "--set",
+        metavar="NAME=VALUE",
+        help="An option of the recipe that networks train by, such as recipe.epochs=20. Can be given again.",
+        rich_help_panel=TRAINING,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.", rich_help_panel=TRAINING)]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...", rich_help_panel=TRAINING)]
+Trust = Annotated[bool, declared(Settings, "trust", OUTPUT, "--trust/--no-trust")]
+Seed = Annotated[int, declared(Settings, "seed", TRAINING)]
+Device = Annotated[str, declared(Settings, "device", TRAINING)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,72 +12,30 @@ import polars as pl
 
 from lamina.comparison.board import Board, make_board
 from lamina.comparison.runner import Job, may_try_again, results, work
+from lamina.comparison.terms import Terms
 from lamina.comparison.verdict import BASELINE
-from lamina.data.rowhash import check_comparable
+from lamina.data.rowhash import check_comparable, first_of_doubles
 from lamina.data.schema import Schema
 from lamina.errors import OptionError, RunError
-from lamina.families import CLASSICAL, Family, choose_family, make_family
+from lamina.families import CLASSICAL, NETWORKS, Auto, Family, choose_family, make_family
 from lamina.fitting.folds import draw
+from lamina.fitting.settings import Settings
 from lamina.leaks import find_leaks
-from lamina.learn import Settings, first_of_doubles, learn
+from lamina.learn import learn
 from lamina.model import Model
-from lamina.options import Options, option
 from lamina.tasks.task import Task
 from lamina.train.events import Compare, Monitor, Refit
+from lamina.train.recipe import Recipe
 from lamina.train.run import BOARD, Run
 
 #: Libraries that a person may have, by the family that needs them.
 FOREIGN = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost"}
 
 
-@dataclass
-class Terms(Options):
-    """On what terms candidates are compared.
-
-    Example:
-        >>> Terms(folds=10, repeats=2).check().folds
-        10
-    """
-
-    folds: int = option(5, "parts that the rows are dealt into", low=2, high=100)
-    repeats: int | str = option(
-        "auto",
-        "times that the rows are dealt anew; auto is 3, 2 from 5,000 rows on, 1 from 20,000 rows on",
-        low=1,
-        high=100,
-        choices=("auto",),
-        kind=int,
-    )
-    metric: str = option("auto", "what candidates are compared by")
-    rope: float | None = option(None, "smallest difference that matters, in the metric's units", low=0, kind=float)
-    time_limit: float | None = option(None, "seconds that one fit may take", low=1, kind=float)
-    memory_limit: float | None = option(None, "gigabytes that one process may take", low=0.1, kind=float)
-    workers: int | None = option(None, "processes side by side; None is one for each core", low=1, high=1024, kind=int)
-
-    def dealt(self, rows: int) -> int:
-        """How often the rows are dealt."""
-        if self.repeats != "auto":
-            return int(self.repeats)
-        # Of 100 pairs of forests 0.02 of accuracy apart, dealing once, twice and three times finds 36, 58 and 69 at 5,000 rows,
-        # and 90, 100 and 100 at 20,000 (python -m benchmarks verdicts).
-        return 1 if rows >= 20_000 else 2 if rows >= 5_000 else 3
-
-    @property
-    def processes(self) -> int:
-        """How many processes there are."""
-        return self.workers or _cores()
-
-    @property
-    def threads(self) -> int:
-        """How many cores each process may use."""
-        return max(1, _cores() // self.processes)
-
-
 def compare(
     table: pl.DataFrame,
     settings: Settings,
     *,
-    families: Any,
     terms: Terms,
     run: Run,
     monitor: Monitor | None = None,
@@ -90,8 +47,7 @@ def compare(
     Args:
         table: Features, target, and what the roles name.
         settings: What is asked for, as for a fit; its family means nothing.
-        families: "auto", or names and families, or those by the name they are to have on the board.
-        terms: On what terms.
+        terms: The candidates, and on what terms they are compared.
         run: A folder with the data, see :func:`lamina.api.start_run`.
         monitor: Called with :class:`~lamina.train.events.Compare` (once), ``Job``, ``Refit`` and the events of that fit.
 
@@ -107,10 +63,11 @@ def compare(
     rows = table if known.all() else table.filter(pl.Series(known))
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     metric = task.metric(terms.metric)
-    candidates = choose_candidates(families, schema)
+    candidates = choose_candidates(terms.families, schema)
     folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.dealt(len(rows)), seed=settings.seed)
     leaks = find_leaks(rows, schema, task, seed=settings.seed)
     notes = tuple(note for note in (missing_note, task.doubt, left_aside(schema, settings.roles), *folds.notes) if note)
+    notes += without_effect(settings, terms, networks=any(family["name"] in NETWORKS for family in candidates.values()))
 
     parts = {f"train{i}": part for i, part in enumerate(folds.train)} | {f"test{i}": part for i, part in enumerate(folds.test)}
     with run.replacing("folds.npz") as path, path.open("wb") as file:
@@ -163,7 +120,7 @@ def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]
     if isinstance(families, str) and families == "auto":
         there = [name for name in CLASSICAL if name not in FOREIGN or importlib.util.find_spec(FOREIGN[name])]
         families = [*there, "auto"]
-    if isinstance(families, str | Family):
+    if isinstance(families, str | Family | Auto):
         families = [families]
     if isinstance(families, Mapping):
         named = list(families.items())
@@ -193,10 +150,24 @@ def left_aside(schema: Schema, roles: Mapping[str, str]) -> str:
     return f"{which}: {', '.join(aside[:3])}{', ...' * (len(aside) > 3)}" if aside else ""
 
 
-def question(families: Any, table: pl.DataFrame, settings: Settings, terms: Terms) -> dict[str, Any]:
+def without_effect(settings: Settings, terms: Terms, *, networks: bool) -> tuple[str, ...]:
+    """Sentences about options that were given but have no effect on this comparison."""
+    plain = Recipe()
+    given = [name for name, value in settings.recipe.get_params().items() if value != getattr(plain, name)]
+    notes = [] if networks or not given else [f"recipe has no effect ({', '.join(given)}): no candidate is a network"]
+    if settings.split and terms.folds != Terms.folds:
+        notes.append(f"folds={terms.folds} has no effect: column {settings.split!r} says the one fold that there is")
+    if (settings.split or settings.time) and terms.repeats not in ("auto", 1):
+        notes.append(
+            f"repeats={terms.repeats} has no effect: column {settings.split or settings.time!r} says what the folds are"
+        )
+    return tuple(notes)
+
+
+def question(table: pl.DataFrame, settings: Settings, terms: Terms) -> dict[str, Any]:
     """What a run has to be about to be gone on with: candidates and folds. Limits and the metric may change."""
     schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
-    return {"candidates": choose_candidates(families, schema), "folds": terms.folds, "repeats": terms.repeats}
+    return {"candidates": choose_candidates(terms.families, schema), "folds": terms.folds, "repeats": terms.repeats}
 
 
 def candidates_of(run: Run) -> dict[str, Family]:
@@ -251,9 +222,3 @@ def check_same(run: Run, question: Mapping[str, Any], fingerprint: str) -> None:
     if changed or others:
         what = f"another {changed[0]!r}" if changed else "other settings" if others[0] == "asked" else f"other {others[0]}"
         raise RunError(f"the comparison in {run.folder} was begun with {what}; {remedy}")
-
-
-def _cores() -> int:
-    from joblib import cpu_count  # knows affinity and the quota of a container
-
-    return cpu_count()

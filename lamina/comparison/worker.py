@@ -79,6 +79,7 @@ class Work:
         from lamina import store
         from lamina.data.weights import row_weights
         from lamina.families import make_family
+        from lamina.fitting.settings import SEEDS
         from lamina.learn import learn
         from lamina.tasks.metrics import scores
 
@@ -95,9 +96,10 @@ class Work:
             trust=False,
             task=self.task.name,  # the rows of a fold may look like another
             fewest=1,  # of a class that is rare, a fold may have a single row to learn from
-            seed=self.settings.seed + fold,
+            seed=(self.settings.seed + fold) % SEEDS,
             # which rows are asked about is decided; who learns holds back rows of its own
-            roles={name: "ignored" if role == "split" else role for name, role in self.settings.roles.items()},
+            split=None,
+            drop=(*(self.settings.drop or ()), *((self.settings.split,) if self.settings.split else ())),
         )
         began = time.perf_counter()
         model = learn(self.table[train], settings)

@@ -236,6 +236,8 @@ def _column(values: pl.Series, kind: str | None, role: str | None) -> Column:
         raise SchemaError(f"column {values.name!r} cannot be a feature: {found.reason}; leave it out of roles")
     elif role == "ignored":
         found = replace(found, reason=f"told to ignore it ({found.reason})")
+    elif role in ("target", "group", "time", "split", "weight") and values.dtype == pl.Object:
+        raise SchemaError(f"column {values.name!r} cannot be the {role}: it holds Python objects; convert it to text")
     elif role == "weight" and not values.dtype.is_numeric() and not KINDS[found.kind].numeric:
         raise SchemaError(f"column {values.name!r} cannot hold weights, which are numbers: {found.reason}")
     return Column(values.name, found.kind, role, KINDS[found.kind].reason(found), found.details)
@@ -264,7 +266,7 @@ def _nothing_left(columns: Sequence[Column]) -> str:
     shown = ", ".join(reasons[:5]) + (f" and {len(reasons) - 5:,} more" if len(reasons) > 5 else "")
     if not reasons:
         return "no column is left to learn from besides the target; add columns that say something about it"
-    return f"no column is left to learn from: {shown}; keep one with roles={{name: 'feature'}} or add columns"
+    return f"no column is left to learn from: {shown}; keep one with kinds={{name: 'category'}} or add columns"
 
 
 def _names(names: Sequence[str]) -> str:

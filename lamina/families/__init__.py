@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
 from lamina.data.schema import Schema
 from lamina.errors import OptionError
 from lamina.families.attention import Attention
@@ -19,6 +23,7 @@ from lamina.families.feedforward import FeedForward
 from lamina.families.hierarchical import Hierarchical
 from lamina.families.recurrent import Recurrent
 from lamina.families.shortcut import Shortcut
+from lamina.options import nearest_option, parse, plain
 
 NETWORKS: dict[str, type[NetworkFamily]] = {
     family.name: family for family in (FeedForward, Shortcut, Convolutional, Recurrent, Attention, Hierarchical)
@@ -51,6 +56,7 @@ __all__ = [
     "NETWORKS",
     "SIMPLEST_FIRST",
     "Attention",
+    "Auto",
     "Boosting",
     "BranchFamily",
     "CatBoost",
@@ -69,10 +75,80 @@ __all__ = [
     "Shortcut",
     "TableFamily",
     "XGBoost",
+    "check_family",
     "choose_family",
+    "family_from_json",
+    "family_to_json",
     "make_family",
     "works_with",
 ]
+
+
+class Auto:
+    """The family that suits the columns, with options: ``"auto"`` is the same without any.
+
+    The data choose the family; an option that it does not have is then an error, which names the families that have it.
+    Options given as text are read as the command line reads them.
+
+    Raises:
+        OptionError: No family has an option of that name.
+
+    Example:
+        >>> from lamina import Recipe, fit
+        >>> rows = {"x": [i / 50 for i in range(100)], "y": ["low"] * 50 + ["high"] * 50}
+        >>> model = fit(rows, "y", family=Auto(hidden=(8,)), recipe=Recipe(epochs=1), monitor=None)
+        >>> model.family.name, model.family.hidden
+        ('feedforward', (8,))
+    """
+
+    name: ClassVar[str] = "auto"
+
+    def __init__(self, **options: Any):
+        self.options: dict[str, Any] = {}
+        self.set_params(**options)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The options by name, as scikit-learn wants them."""
+        return dict(self.options)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set options by name."""
+        for name in params:
+            if not _families_with(name):
+                names = dict.fromkeys(f.name for family in NETWORKS.values() for f in dataclasses.fields(family))
+                raise OptionError(f"no family has an option {name!r}; {nearest_option(name, names)}")
+        self.options |= params
+        return self
+
+    def choose(self, schema: Schema) -> tuple[Family, str]:
+        """The family for such columns with these options, and why it was chosen.
+
+        Raises:
+            OptionError: It has no such option, or one is out of bounds.
+        """
+        kinds = {column.kind: column.name for column in reversed(schema.features)}
+        rich = next((kind for kind in AUTO if kind in kinds), None)
+        chosen, reason = AUTO[rich] if rich else (FeedForward, "")
+        fields = {field.name for field in dataclasses.fields(chosen)}
+        values = {}
+        for name, value in self.options.items():
+            if name not in fields:
+                having = ", ".join(repr(other) for other in _families_with(name))
+                raise OptionError(
+                    f"family 'auto' is {chosen.name!r} for these columns, which has no option {name!r}; "
+                    f"name a family that has it: {having}"
+                )
+            values[name] = parse(chosen, name, value) if isinstance(value, str) else value
+        why = "plain columns: feedforward networks that share weights and answer together"
+        return chosen(**values), f"column {kinds[rich]!r} holds {PLURALS[rich]}: {chosen.name}, {reason}" if rich else why
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Auto) and self.options == other.options
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]  (its options can be set)
+
+    def __repr__(self) -> str:
+        return f"Auto({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"
 
 
 def make_family(name: str) -> type[Family]:
@@ -86,33 +162,61 @@ def make_family(name: str) -> type[Family]:
     return FAMILIES[name]
 
 
+def check_family(family: object) -> Family | Auto:
+    """The family that was given, by name or whole, its options checked.
+
+    Raises:
+        OptionError: There is none of that name, it is no family, or an option is out of bounds.
+    """
+    if isinstance(family, str):
+        return Auto() if family == "auto" else make_family(family)()
+    if isinstance(family, Auto):
+        return family
+    if not isinstance(family, Family):
+        raise OptionError(
+            f"family is {family!r}, expected 'auto', a name ({', '.join(FAMILIES)}), or a family such as FeedForward()"
+        )
+    return family.check()
+
+
 def choose_family(family: object, schema: Schema) -> tuple[Family, str]:
     """The family for "auto", from the schema; else the one that was given, by name or whole; and why.
 
     Raises:
         OptionError: There is none of that name, or it has no way to read any of the columns.
     """
-    kinds = {column.kind: column.name for column in reversed(schema.features)}
-    if isinstance(family, str) and family == "auto":
-        rich = next((kind for kind in AUTO if kind in kinds), None)
-        if rich is None:
-            return FeedForward(), "plain columns: feedforward networks that share weights and answer together"
-        chosen, why = AUTO[rich]
-        return chosen(), f"column {kinds[rich]!r} holds {PLURALS[rich]}: {chosen.name}, {why}"
-    if isinstance(family, str):
-        family = make_family(family)()
-    if not isinstance(family, Family):
-        raise OptionError(
-            f"family is {family!r}, expected 'auto', a name ({', '.join(FAMILIES)}), or a family such as FeedForward()"
-        )
+    family = check_family(family)
+    if isinstance(family, Auto):
+        chosen, why = family.choose(schema)
+        return chosen.check(), why
+    kinds = sorted({column.kind for column in schema.features})
     if not any(kind in family.reads for kind in kinds):
         able = [name for name, other in FAMILIES.items() if any(kind in other.reads for kind in kinds)]
         reads = " and ".join(PLURALS.get(kind, kind) for kind in dict.fromkeys(map(_sort, family.reads)))
         raise OptionError(
-            f"the family {family.name!r} reads {reads}, but the columns are of the kinds {', '.join(sorted(kinds))}; "
+            f"the family {family.name!r} reads {reads}, but the columns are of the kinds {', '.join(kinds)}; "
             f"take 'auto' or one of {', '.join(able)}"
         )
-    return family.check(), "as asked"
+    return family, "as asked"
+
+
+def family_to_json(family: Family | Auto | str) -> dict[str, Any] | str:
+    """A family, given by name or whole, as JSON."""
+    if isinstance(family, str):
+        return family
+    return {"name": family.name, **{name: plain(value) for name, value in family.get_params().items()}}
+
+
+def family_from_json(content: Mapping[str, Any] | str) -> Family | Auto | str:
+    """The family that :func:`family_to_json` wrote."""
+    if isinstance(content, str):
+        return content
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items() if name != "name"}
+    return Auto(**options) if content["name"] == Auto.name else make_family(content["name"])(**options)
+
+
+def _families_with(option: str) -> list[str]:
+    return [name for name, family in FAMILIES.items() if option in {field.name for field in dataclasses.fields(family)}]
 
 
 def works_with() -> str:

@@ -1,0 +1,1 @@
+"""Fitting: from a table and settings to a model."""

@@ -13,7 +13,7 @@ from lamina import FeedForward, Recipe
 from lamina.api import load
 from lamina.cli.fit import chosen_options
 from lamina.errors import OptionError
-from lamina.families import Shortcut
+from lamina.families import Auto, Shortcut
 from tests.cli.helpers import QUICK, lamina, leftovers, people
 
 
@@ -73,7 +73,7 @@ def test_options_of_every_sort_reach_the_settings(table):
     assert said.code == 0, said.err
     asked = json.loads(Path("r/run.json").read_text())["asked"]
     assert asked["kinds"] == {"zip": "category"}
-    assert asked["roles"] == {"town": "ignored", "part": "split"}
+    assert (asked["drop"], asked["split"], asked["group"]) == (["town"], "part", None)
     assert (asked["class_weight"], asked["seed"], asked["family"]["blocks"]) == ("balanced", 5, 1)
     assert load("m.lamina").model_.card["split"]["train"] == 80
 
@@ -99,7 +99,7 @@ def test_several_targets_are_told_at_once(table):
 
 def test_set_reads_values_for_the_recipe_and_the_family():
     family, recipe = chosen_options("auto", ["recipe.learning_rate=3e-3", "family.hidden=64,64", "recipe.patience=none"])
-    assert family == FeedForward(hidden=(64, 64))
+    assert family == Auto(hidden="64,64")
     assert recipe == Recipe(learning_rate=3e-3, patience=None)
     assert chosen_options("shortcut", ["family.blocks=2"]) == (Shortcut(blocks=2), Recipe())
     assert chosen_options("auto", []) == ("auto", Recipe())
@@ -112,7 +112,7 @@ def test_set_reads_values_for_the_recipe_and_the_family():
         ("recipe.epochs", "write recipe.NAME=VALUE"),
         ("recipe.epoch=3", "did you mean 'epochs'"),
         ("recipe.epochs=0", "Recipe.epochs is 0, expected"),
-        ("family.blocks=3", "FeedForward has no option 'blocks'"),
+        ("family.blocs=3", "no family has an option 'blocs'; did you mean 'blocks'"),
     ],
 )
 def test_set_refuses_what_it_does_not_know(text, match):

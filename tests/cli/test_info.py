@@ -37,7 +37,7 @@ def test_a_run_folder_says_how_it_stands(model):
 
 
 def test_a_run_that_ended_early_says_how_to_go_on():
-    run = Run.create("runs/a-1", {"asked": {"targets": ["y"]}, "data": {"path": "/data/a.csv"}})
+    run = Run.create("runs/a-1", {"asked": {"target": ["y"]}, "data": {"path": "/data/a.csv"}})
     for number, loss in enumerate((0.5, 0.25, 0.3)):
         run.write(Epoch(number, 0.5, 0.01, 10, 1.0, 1.0, True, {"loss": loss}))
     said = lamina("info", "runs/a-1")

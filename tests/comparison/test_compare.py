@@ -228,9 +228,9 @@ def test_candidates_have_names_of_their_own():
 def test_what_does_not_fit_is_refused_before_any_work(tmp_path):
     for asked, said in (
         ({"metric": "r2"}, "the metric 'r2' is unknown or does not fit classification"),
-        ({"folds": 1}, "Terms.folds is 1, expected a whole number between 2 and 100"),
-        ({"time_limit": 0}, "Terms.time_limit is 0"),
-        ({"nonsense": 1}, "fit has no option 'nonsense'"),
+        ({"folds": 1}, "^folds is 1, expected a whole number between 2 and 100"),
+        ({"time_limit": 0}, "^time_limit is 0"),
+        ({"nonsense": 1}, "compare has no option 'nonsense'"),
     ):
         with pytest.raises(OptionError, match=said):
             lamina.compare(waves(60), "y", **{**SMALL, "folds": 3, **asked})

@@ -151,7 +151,7 @@ def test_it_finds_the_sentence_that_tells():
 @pytest.mark.parametrize(
     ("family", "message"),
     [
-        (Hierarchical(levels=(1,)), r"Hierarchical.levels is \(1,\), expected one of 'auto' or a list of whole numbers"),
+        (Hierarchical(levels=(1,)), r"Hierarchical.levels is \(1,\), expected 'auto' or a list of whole numbers"),
         (Hierarchical(levels=()), r"Hierarchical.levels is empty, expected the size of one level or more, as in \(25,\)"),
         (Hierarchical(width=7), "Hierarchical.width is 7, expected an even number"),
         (Hierarchical(width=8, heads=3), "Hierarchical.heads is 3, expected a number that divides the width 8"),

@@ -206,7 +206,7 @@ def test_a_fit_reads_each_image_once_and_comes_to_the_same(mixed, monkeypatch):
 def test_what_is_kept_for_trust_is_what_the_model_says_of_the_table(target):
     data = read_table(table()).with_columns(part=pl.Series(["valid", *["train"] * 5] * 10))
     family = Convolutional(image_part="vector")
-    settings = Settings((target,), roles={"part": "split"}, family=family, recipe=Recipe(epochs=2))
+    settings = Settings((target,), split="part", family=family, recipe=Recipe(epochs=2))
     model = learn(data, settings)
     held = data.filter(data["part"] == "valid")
     assert model.scores(held)["scores"] == pytest.approx(model.card["validation"], abs=1e-6)
