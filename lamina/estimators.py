@@ -99,7 +99,7 @@ class _Estimator(BaseEstimator):
         names = _free_names(list(answers), table.columns)
         if not isinstance(self.kinds, Mapping | None):
             Settings(kinds=self.kinds).check()
-        kinds = {literal(str(name)): kind for name, kind in (self.kinds or {}).items()}
+        kinds = dict(Settings(kinds=self.kinds).kinds or {})
         if is_rich(X) and table.dtypes == [pl.String] and guess_image(table.to_series()) is None:
             kinds.setdefault(table.columns[0], "text")  # a list of texts is no table, however short they are
         table = table.with_columns(pl.Series(names[name], values) for name, values in answers.items())
@@ -114,7 +114,7 @@ class _Estimator(BaseEstimator):
         asked = {name: getattr(self, name) for name in CARRIED if hasattr(self, name)}
         settings = Settings(
             tuple(names.values()),
-            task=self._kind,
+            task=self._kind if len(names) == 1 or self._kind != Classifier._kind else "multilabel",
             **{**asked, "kinds": kinds, "weight": weight},
             seed=_seed(self.random_state),
             fewest=1,
@@ -445,6 +445,7 @@ class Regressor(RegressorMixin, _Estimator):
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         trust: bool = True,
+        callbacks: Sequence[Callback] | None = None,
     ):
         self.family = family
         self.recipe = recipe
@@ -459,6 +460,7 @@ class Regressor(RegressorMixin, _Estimator):
         self.device = device
         self.random_state = random_state
         self.trust = trust
+        self.callbacks = callbacks
 
     def _answers(self, y: Any) -> dict[str, Any]:
         names = column_names(list(y.columns), "y") if hasattr(y, "columns") else [_name_of(y)]

@@ -218,7 +218,7 @@ def test_files_that_are_links_are_refused(copied, tmp_path, name):
     [
         ({"data": None}, r"run.json is damaged \(it names no data\); begin again in another folder"),
         ({"data": {"path": 3}}, "it names no data"),
-        ({"asked": {}}, r"is damaged \(its settings: 'targets'"),
+        ({"asked": {}}, r"is damaged \(its settings: 'recipe'"),
         ({"asked": 7}, r"is damaged \(its settings: "),
         ({"candidates": ["forest"]}, r"is damaged \(its candidates: "),
         ({"candidates": {"a": {"trees": 3}}}, r"is damaged \(its candidates: 'name'"),
@@ -234,7 +234,7 @@ def test_settings_that_are_damaged_are_said(copied, settings, said):
 def test_terms_out_of_bounds_are_said(copied):
     (copied / "model.lamina").unlink()
     change(copied, folds="../x")
-    with pytest.raises(OptionError, match=r"Terms.folds is '../x', expected a whole number between 2 and 100"):
+    with pytest.raises(OptionError, match=r"folds is '../x', expected a whole number between 2 and 100"):
         lamina.resume(copied, monitor=None)
 
 
@@ -249,5 +249,5 @@ def test_events_and_boards_that_are_damaged_are_said(copied):
 
 
 def test_no_target_is_said(copied):
-    change(copied, asked={"targets": 3})
+    change(copied, asked={"target": 3})
     assert "it names no target" in command("info", copied).err

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamina.options import CallOptions, option
 
@@ -54,6 +53,10 @@ class Terms(CallOptions):
         # and 90, 100 and 100 at 20,000 (python -m benchmarks verdicts).
         return 1 if rows >= 20_000 else 2 if rows >= 5_000 else 3
 
+    def to_json(self) -> dict[str, Any]:
+        """All of it but the families, which a run keeps as JSON by the name of the candidate."""
+        return {name: value for name, value in super().to_json().items() if name != "families"}
+
     @property
     def processes(self) -> int:
         """How many processes there are."""
@@ -66,4 +69,6 @@ class Terms(CallOptions):
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from joblib import cpu_count  # knows affinity and the quota of a container
+
+    return cpu_count()

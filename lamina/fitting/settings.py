@@ -240,7 +240,7 @@ class Interventions(CallOptions):
         "Called when training starts, after steps and epochs, and at the end.",
         choices=(None,),
         kind=(list, tuple),
-        expected="a list of callbacks, such as [lamina.callbacks.TensorBoard('runs')]",
+        expected="a list of callbacks, such as callbacks=[MyCallback()]",
     )
     edit: Edit | None = option(
         None,

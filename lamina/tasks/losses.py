@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from typing import TYPE_CHECKING
 
 from lamina.errors import OptionError
+
+if TYPE_CHECKING:  # torch takes a second to load, and who asks for the name of a loss needs none of it
+    from torch import Tensor
 
 TARGET = "target"
 """The block of a task's targets that every task has."""
 KNOWN = "known"
 """The block that says which labels of a row are known, where some may be missing."""
 
-Targets = Mapping[str, Tensor]
+Targets = Mapping[str, "Tensor"]
 
 NO_CLASS = -3.0
 """The logit of no class at all in :func:`maximum_a_posteriori`, ``-j`` of the paper, which gives no number."""
@@ -73,9 +73,12 @@ def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None)
         outputs (N, K) or (N, k, K); target (N,); weight (N,); result ().
 
     Example:
+        >>> import torch
         >>> cross_entropy(torch.zeros(1, 4), torch.tensor([2])).item()  # log(4)
         1.3862943649291992
     """
+    from torch.nn import functional as F
+
     if outputs.ndim == 2:
         if weight is None:
             return F.cross_entropy(outputs, target)
@@ -102,9 +105,12 @@ def maximum_a_posteriori(outputs: Tensor, target: Tensor, weight: Tensor | None 
         outputs (N, K) or (N, k, K); target (N,); weight (N,); result ().
 
     Example:
+        >>> import torch
         >>> round(maximum_a_posteriori(torch.full((1, 4), -3.0), torch.tensor([2])).item(), 4)  # log(5)
         1.6094
     """
+    import torch
+
     nothing = torch.full_like(outputs[..., :1], NO_CLASS)
     return cross_entropy(torch.cat([outputs, nothing], -1), target, weight)
 
@@ -121,9 +127,12 @@ def binary_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None 
         outputs (N, 1) or (N, k, 1); target (N,); weight (N,); result ().
 
     Example:
+        >>> import torch
         >>> binary_cross_entropy(torch.zeros(1, 1), torch.tensor([1])).item()  # log(2)
         0.6931471824645996
     """
+    from torch.nn import functional as F
+
     logits = outputs.squeeze(-1)
     goal = target.to(logits.dtype)
     if logits.ndim == 2:
@@ -145,9 +154,12 @@ def mse(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor
         outputs (N, K) or (N, k, K); target (N, K); weight (N,); result ().
 
     Example:
+        >>> import torch
         >>> mse(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 0.0]])).item()
         5.0
     """
+    from torch.nn import functional as F
+
     target = _for_members(outputs, target)
     if weight is None:
         return F.mse_loss(outputs, target)
@@ -166,11 +178,14 @@ def huber(delta: float) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
         of the loss returned: outputs (N, K) or (N, k, K); target (N, K); weight (N,); result ().
 
     Example:
+        >>> import torch
         >>> huber(1.0)(torch.tensor([[3.0]]), torch.tensor([[0.0]]), None).item()
         2.5
     """
 
     def loss(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        from torch.nn import functional as F
+
         target = _for_members(outputs, target)
         if weight is None:
             return F.huber_loss(outputs, target, delta=delta)
@@ -194,10 +209,14 @@ def label_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None =
         outputs (N, L) or (N, k, L); target and known (N, L), float32; weight (N,); result ().
 
     Example:
+        >>> import torch
         >>> target, known = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
         >>> label_cross_entropy(torch.tensor([[0.0, 9.0]]), target, None, known).item()  # log(2)
         0.6931471824645996
     """
+    import torch
+    from torch.nn import functional as F
+
     losses = F.binary_cross_entropy_with_logits(outputs, _for_members(outputs, target), reduction="none")
     losses = losses.mean(1) if losses.ndim == 3 else losses
     counts = torch.ones_like(target) if known is None else known
@@ -222,8 +241,14 @@ def _softmax(outputs: Tensor) -> Tensor:
 
 
 def _two_classes(outputs: Tensor) -> Tensor:
+    import torch
+
     yes = outputs.sigmoid()
     return torch.cat([1 - yes, yes], dim=-1)
+
+
+def _sigmoid(outputs: Tensor) -> Tensor:
+    return outputs.sigmoid()
 
 
 def _identity(outputs: Tensor) -> Tensor:
@@ -233,7 +258,7 @@ def _identity(outputs: Tensor) -> Tensor:
 CROSS_ENTROPY = Loss("cross_entropy", _of(cross_entropy), _softmax)
 MAXIMUM_A_POSTERIORI = Loss("maximum_a_posteriori", _of(maximum_a_posteriori), _softmax)
 BINARY_CROSS_ENTROPY = Loss("binary_cross_entropy", _of(binary_cross_entropy), _two_classes, single=True)
-LABEL_CROSS_ENTROPY = Loss("label_cross_entropy", _label_cross_entropy, torch.sigmoid)
+LABEL_CROSS_ENTROPY = Loss("label_cross_entropy", _label_cross_entropy, _sigmoid)
 MSE = Loss("mse", _of(mse), _identity)
 HUBER = Loss("huber", _of(huber(1.0)), _identity)
 LOSSES = {
@@ -264,6 +289,8 @@ def _for_members(outputs: Tensor, target: Tensor) -> Tensor:
 
 def _weighted(losses: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean over rows of the mean over everything else; 0 when all weights of the batch are 0."""
+    import torch
+
     if losses.ndim > 1:
         losses = losses.flatten(1).mean(1)
     return torch.dot(losses, weight) / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)

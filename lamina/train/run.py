@@ -167,7 +167,9 @@ class Run:
     def targets(self) -> list[str]:
         """The columns to predict."""
         match self.settings.get("asked"):
-            case {"targets": list(names)}:
+            case {"target": str(name)}:
+                return [name]
+            case {"target": list(names)}:
                 return [str(name) for name in names]
         raise self.damaged("it names no target")
 
