@@ -11,7 +11,7 @@ https://doi.org/10.1145/2660193.2660195), ``G`` its increment 0x9E3779B97F4A7C15
   them is missing. A struct: the row hash of its fields. Decimals: the text of the integer that polars stores. Anything else:
   its text.
 - A *column* is ``mix(value + mix((place + 1) * G))`` with the place of the column in the table.
-- A *row* is the sum of its columns. A column of Python objects counts as one of nulls.
+- A *row* is the sum of its columns. Columns of Python objects, and of the dtype Null, count as 0.
 
 So rows are equal by values, not by how these are stored: 1 as Int8 or as UInt64, "a" as text or as a category. Names of
 columns do not matter to a row, their order does.
