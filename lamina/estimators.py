@@ -30,7 +30,7 @@ from lamina.data.read import like, read_table
 from lamina.data.schema import told_of
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError
-from lamina.families import Auto, Family, check_family, family_from_json
+from lamina.families import FAMILIES, Auto, Family, check_family, family_from_json
 from lamina.fitting.settings import SEEDS, ImportanceOptions, PredictOptions, Settings
 from lamina.learn import learn
 from lamina.model import Model
@@ -534,8 +534,10 @@ def estimator(model: Model) -> Any:
     if "settings" not in model.card:  # a file of lamina 0.1.0
         family = family_from_json({"name": model.family, **model.card["family"]})
         return kind(family, Recipe.from_json(model.card["recipe"]))._adopt(model)
-    settings = Settings.from_json(model.card["settings"])
+    content, own = model.card["settings"], model.family not in FAMILIES  # a family of one's own is known by its name only
+    settings = Settings.from_json({**content, "family": {"name": "auto"}} if own else content)
     options = {name: getattr(settings, name) for name in kind._get_param_names() if hasattr(settings, name)}
+    options |= {"family": model.family} if own else {}
     return kind(**options, random_state=settings.seed)._adopt(model)
 
 
