@@ -114,7 +114,7 @@ class _Estimator(BaseEstimator):
         asked = {name: getattr(self, name) for name in CARRIED if hasattr(self, name)}
         settings = Settings(
             tuple(names.values()),
-            task=self._kind if len(names) == 1 or self._kind != Classifier._kind else "multilabel",
+            task=self._task(len(names)),
             **{**asked, "kinds": kinds, "weight": weight},
             seed=_seed(self.random_state),
             fewest=1,
@@ -290,6 +290,10 @@ class _Estimator(BaseEstimator):
         names = X.columns.tolist() if hasattr(X.columns, "tolist") else list(X.columns)  # pandas goes through them slowly
         return names == getattr(self, "feature_names_in_", np.empty(0)).tolist()
 
+    def _task(self, targets: int) -> str:
+        """The task of so many target columns."""
+        return self._kind
+
     def _answers(self, y: Any) -> dict[str, Any]:
         raise TypeError("an estimator says how it reads its answers")
 
@@ -385,6 +389,9 @@ class Classifier(ClassifierMixin, _Estimator):
         """The labels, sorted."""
         check_is_fitted(self)
         return np.array(self.model_.task.classes)
+
+    def _task(self, targets: int) -> str:
+        return self._kind if targets == 1 else "multilabel"
 
     def _answers(self, y: Any) -> dict[str, Any]:
         if len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1:

@@ -179,3 +179,17 @@ def test_the_rows_that_were_learnt_from_are_known_beside_others_without_a_target
     once = lamina.fit(twice, "y", family="constant", unique=True, seed=0, monitor=None).model_
     assert learnt_from(once, twice)
     assert not learnt_from(model, frame.with_columns(x=pl.col("x") + 1))
+
+
+@pytest.mark.parametrize("family", ["linear", "forest", "feedforward"])
+def test_rows_that_weigh_next_to_nothing_have_no_part_in_scores(family):
+    """Every row that counts is predicted rightly; the others, as many, have the opposite class."""
+    x = np.tile([-1.0, 1.0], 100) * np.linspace(1, 2, 200)
+    light = np.arange(200) // 2 % 2 == 1
+    frame = pl.DataFrame({"x": x, "y": np.where((x > 0) != light, "up", "down"), "w": np.where(light, 1e-6, 1.0)})
+    options = {"recipe": Recipe(epochs=20, learning_rate=1e-2)} if family == "feedforward" else {}
+    model = lamina.fit(frame, "y", weight="w", family=family, seed=0, monitor=None, **options)
+    assert model.model_.card["validation"]["accuracy"] > 0.99
+    assert model.evaluate(frame)["scores"]["accuracy"] > 0.99
+    assert model.evaluate(frame.drop("w"))["scores"]["accuracy"] < 0.8
+    assert model.importance(frame)["importance"][0] > 0.3

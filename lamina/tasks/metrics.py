@@ -73,12 +73,11 @@ class Metric:
             counts = weight > 0
             if not counts.any():
                 return math.nan
-            if (weight[counts] == weight[counts][0]).all():
-                weight = None if counts.all() else weight
             if not counts.all():
-                truth, weight = truth[counts], weight[counts]  # pyright: ignore[reportOptionalSubscript]
+                truth, weight = truth[counts], weight[counts]
                 parts = (prediction.outputs, prediction.decision, prediction.labels)
                 prediction = Prediction(*(part[counts] for part in parts))
+            weight = None if (weight == weight[0]).all() else weight
         return float(self.compute(truth, prediction, weight))
 
     def better(self, one: float, other: float) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -56,7 +57,7 @@ class Guess:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class Block:
+class Block(ABC):
     """Base of the ways from one column to arrays, learnt from training rows; frozen dataclasses of JSON values.
 
     Attributes:
@@ -72,27 +73,27 @@ class Block:
     notes: tuple[str, ...]
 
     @property
+    @abstractmethod
     def extent(self) -> str:
         """What every value is brought to, in words."""
-        raise NotImplementedError
 
-    @cached_property
+    @property
+    @abstractmethod
     def inputs(self) -> dict[str, Input]:
         """The arrays that :meth:`transform` gives."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
         """Learn from training rows, as the kind's check returns them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def transform(self, values: pl.Series) -> dict[str, Any]:
         """Turn values, as the kind's check returns them, into arrays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remarks(self, values: pl.Series) -> list[str]:
         """What was handled in rows to predict and is worth saying."""
-        raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(cast(Any, self))
@@ -136,11 +137,11 @@ class ColumnKind:
 
     def guess(self, values: Values) -> Guess | None:
         """Take a column for this kind if its values are; None if not. Kinds that come before in the order have said no."""
-        raise NotImplementedError
+        raise TypeError(f"columns of the kind {self.name!r} have no guess")
 
     def coerce(self, column: pl.Series) -> Guess | None:
         """Take a column for this kind because a person says so; None if its values cannot be of it."""
-        raise NotImplementedError
+        raise TypeError(f"columns of the kind {self.name!r} have no coerce")
 
     def reason(self, guess: Guess) -> str:
         """The reason of a guess, with how many values are missing."""
@@ -158,7 +159,7 @@ class ColumnKind:
         Raises:
             SchemaError: They cannot be of this kind; names column, value and row.
         """
-        raise NotImplementedError
+        raise TypeError(f"columns of the kind {self.name!r} are not learnt from so")
 
     def outside(self, column: Column, values: pl.Series) -> list[str]:
         """A sentence if checked values lie outside the range learnt."""
@@ -169,7 +170,7 @@ class ColumnKind:
 
     def enter(self, values: pl.Series, measure: Callable[[np.ndarray], tuple[float, float]]) -> tuple[Any, str]:
         """What a column becomes in the block that it shares, learnt from training rows, and a note."""
-        raise NotImplementedError
+        raise TypeError(f"columns of the kind {self.name!r} are not learnt from so")
 
     def view(self, values: pl.Series, encoding: Encoding, block: str) -> Block | None:
         """The block that novelty compares rows by, where it is not that of the classical families."""
