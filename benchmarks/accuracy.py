@@ -97,7 +97,7 @@ def score_media(name: str, model: str, seed: int, rows: int | None = None) -> di
 
         family, _, vectors = (model.partition(", ")[2] or "auto").partition(" + ")
         if family.startswith("lenet5"):
-            family = lamina.Convolutional(design=family)
+            family = lamina.Convolutional(architecture=family)
         elif vectors:
             family = make_family(family)(vectors=datasets.glove())
         started = time.perf_counter()

@@ -91,7 +91,7 @@ def _forest(peer: str, classes: bool, frame: Any, seed: int) -> Any:
         if peer == "lamina, on scikit-learn":
             sys.modules["sklearnex"] = None  # importing it fails from now on
         maker = lamina.Classifier if classes else lamina.Regressor
-        return maker(lamina.Forest(trees=TREES), random_state=seed, trust=peer != "lamina, without trust")
+        return maker(lamina.Forest(n_estimators=TREES), random_state=seed, trust=peer != "lamina, without trust")
     from sklearn.compose import ColumnTransformer, make_column_selector
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder

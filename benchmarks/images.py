@@ -77,7 +77,7 @@ def learn(way: str, size: int, rows: int, test_rows: int, seed: int) -> dict[str
     family = Convolutional()
     if way != "from scratch":
         register(PART, efficientnet, size=size)
-        family = Convolutional(image_part=PART, frozen=way == "frozen")
+        family = Convolutional(backbone=PART, freeze_backbone=way == "frozen")
     started = time.perf_counter()
     data = {"image": train.values, "label": train.labels}
     model = lamina.fit(data, "label", task="classification", family=family, seed=seed, monitor=None)

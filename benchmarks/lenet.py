@@ -85,7 +85,7 @@ def _lamina(peer: str, arrays: Any, seed: int, epochs: int, told: Any) -> tuple[
         epochs=epochs,
         patience=None,
         weight_decay=0.0,
-        averaging=None,
+        ema_decay=None,
         augment=None,
     )
     seen: dict[str, Any] = {"seconds": 0.0, "parameters": 0}
@@ -101,7 +101,7 @@ def _lamina(peer: str, arrays: Any, seed: int, epochs: int, told: Any) -> tuple[
             if told(event.scores["accuracy"]):
                 raise Reached
 
-    family = Convolutional(design="lenet5", dropout=0.0)
+    family = Convolutional(architecture="lenet5", dropout=0.0)
     try:
         lamina.fit(data, "label", split="part", task="classification", family=family, recipe=recipe, seed=seed, monitor=monitor)
     except Reached:

@@ -113,7 +113,13 @@ def family(words: int) -> Any:
 
     size = SENTENCE + 1
     return lamina.Hierarchical(
-        levels=(size,), length=words // SENTENCE * size, encoder="none", width=64, token_size=32, heads=2, dropout=0.0
+        levels=(size,),
+        max_length=words // SENTENCE * size,
+        encoder="none",
+        hidden_size=64,
+        embedding_dim=32,
+        num_heads=2,
+        dropout=0.0,
     )
 
 

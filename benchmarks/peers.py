@@ -83,7 +83,7 @@ class Lamina(Peer):
 
 def plain(lamina: Any, hidden: tuple[int, ...], batch_size: int, epochs: int, patience: int | None) -> tuple[Any, Any]:
     """The family and recipe that make lamina train the network of the peers."""
-    family = lamina.FeedForward(hidden=hidden, activation="relu", number_embedding=None, members=1)
+    family = lamina.FeedForward(hidden_sizes=hidden, activation="relu", number_embedding=None, members=1)
     recipe = lamina.Recipe(
         optimizer="adam",
         learning_rate=LEARNING_RATE,
@@ -91,8 +91,8 @@ def plain(lamina: Any, hidden: tuple[int, ...], batch_size: int, epochs: int, pa
         batch_size=batch_size,
         epochs=epochs,
         patience=patience,
-        weight_decay=0.0,  # lamina has decay and averaging when nothing is said; the peers do without
-        averaging=None,
+        weight_decay=0.0,  # lamina has decay and a moving average when nothing is said; the peers do without
+        ema_decay=None,
     )
     return family, recipe
 

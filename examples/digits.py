@@ -17,10 +17,10 @@ def main() -> None:
     train, test, labels, truth = train_test_split(images, digits.target, test_size=0.3, random_state=0)
 
     recipe = lamina.Recipe(epochs=20)
-    for family in ("auto", lamina.Convolutional(design="lenet5"), "feedforward"):
+    for family in ("auto", lamina.Convolutional(architecture="lenet5"), "feedforward"):
         model = lamina.Classifier(family, recipe, random_state=0).fit(train, labels)
         card = model.model_.card
-        name = family if isinstance(family, str) else f"convolutional, {family.design}"
+        name = family if isinstance(family, str) else f"convolutional, {family.architecture}"
         print(
             f"{name:22} {model.score(test, truth):.3f} right of {len(test)} images, {card['parameters']:,} parameters, ", end=""
         )

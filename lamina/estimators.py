@@ -61,7 +61,7 @@ class _Estimator(BaseEstimator):
     callbacks: Sequence[Callback] | None
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, nested ones too: ``recipe__learning_rate``, ``family__hidden``.
+        """Set parameters, nested ones too: ``recipe__learning_rate``, ``family__hidden_sizes``.
 
         A recipe that is None becomes the default one, and a family that is ``"auto"`` or a name an object, so that their
         options can be set.
@@ -312,7 +312,7 @@ class Classifier(ClassifierMixin, _Estimator):
     """Learns to tell classes.
 
     Args:
-        family: Which networks: ``"auto"``, a name, or a family with its options, ``FeedForward(hidden=(64, 64))``.
+        family: Which networks: ``"auto"``, a name, or a family with its options, ``FeedForward(hidden_sizes=(64, 64))``.
         recipe: How to train; ``None`` is ``Recipe()``.
         kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
         group: A column of X whose rows of one value stay on one side of the split.
@@ -406,7 +406,7 @@ class Regressor(RegressorMixin, _Estimator):
     """Learns to tell values, of one target or of several.
 
     Args:
-        family: Which networks: ``"auto"``, a name, or a family with its options, ``FeedForward(hidden=(64, 64))``.
+        family: Which networks: ``"auto"``, a name, or a family with its options, ``FeedForward(hidden_sizes=(64, 64))``.
         recipe: How to train; ``None`` is ``Recipe()``.
         kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
         group: A column of X whose rows of one value stay on one side of the split.

@@ -169,6 +169,7 @@ def nearest_option(name: str, names: Collection[str]) -> str:
         'it has weight, group'
     """
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+    near += [other for other in names if difflib.get_close_matches(name, other.split("_"), n=1, cutoff=0.8)]
     near += [other for other in names if name == "".join(word[:1] for word in other.split("_"))]
     near += [other for other in names if len(other) > 3 and other in name or len(name) > 3 and name in other]
     return f"did you mean {near[0]!r}?" if near else "it has " + ", ".join(names)

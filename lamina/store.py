@@ -2,12 +2,13 @@
 
 ::
 
-    header  __metadata__ : format    "2"
+    header  __metadata__ : format    "3"
                            content   schema, task, encoder, predictor (a network's graph and loss), family, card, trust as JSON
                            sha256    of content and tensors
             tensors by the name the predictor gives them; those of trust begin with trust/
 
-Format 1, of lamina 0.1.0, knew networks only: their graph and loss stood beside the rest.
+Format 1, of lamina 0.1.0, knew networks only: their graph and loss stood beside the rest. Up to format 2 the options of
+families and recipe had other names, see :mod:`lamina.migration`.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from lamina.data.encode import Encoder
 from lamina.data.schema import Schema
 from lamina.errors import LaminaError, ModelFileError
 from lamina.families.predictor import PREDICTORS
+from lamina.migration import renamed
 from lamina.model import Model, Network
 from lamina.tasks.task import Task
 from lamina.train.events import StopReason
 from lamina.train.run import replacing
 from lamina.trust.trust import Trust
 
-FORMAT = 2
+FORMAT = 3
 TRUST = "trust/"
 
 
@@ -123,16 +125,16 @@ def _build(path: Path, content: Mapping[str, Any], tensors: Mapping[str, torch.T
             encoder=Encoder.from_json(content["encoder"]),
             predictor=predictor,
             family=content["family"],
-            card=_card(content["card"]),
+            card=_card(content["card"], content["family"]),
             trust=None if trust is None else Trust.from_json(trust, kept),
         )
     except (LaminaError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{path} cannot be read by this lamina: {error}") from error
 
 
-def _card(card: Mapping[str, Any]) -> dict[str, Any]:
-    """The card, with ids and flags where earlier versions wrote sentences."""
-    card = dict(card)
+def _card(card: Mapping[str, Any], family: str) -> dict[str, Any]:
+    """The card, with ids, flags and names of options where earlier versions wrote others."""
+    card = renamed(card, family)
     if "stopped" in card:
         card |= {"stopped": StopReason(card["stopped"]), "stopped_by": card.get("stopped_by", "")}
     if "split" in card:

@@ -46,7 +46,7 @@ class Stream:
         >>> rising = [[0.0, 0.1, 0.2], [0.3, 0.5, 0.9]] * 20
         >>> falling = [[0.9, 0.3, 0.1], [0.8, 0.7, 0.2]] * 20
         >>> table = {"wave": rising + falling, "way": ["up"] * 40 + ["down"] * 40}
-        >>> family = Recurrent(bidirectional=False, hidden=(8,))
+        >>> family = Recurrent(bidirectional=False, hidden_sizes=(8,))
         >>> stream = Stream(lamina.fit(table, "way", family=family, recipe=lamina.Recipe(epochs=30), monitor=None))
         >>> [int(stream.step(value).argmax()) for value in (0.9, 0.5, 0.1)][-1]  # of ("down", "up")
         0

@@ -23,25 +23,29 @@ from lamina.train.recipe import Recipe
 
 # Small enough to be quick, large enough to learn.
 SMALL = {
-    "feedforward": {"hidden": (32, 32), "members": 4, "bins": 8, "dropout": 0.0},
-    "shortcut": {"blocks": 2, "width": 32, "inner": 32, "bins": 8, "dropout": 0.0},
-    "convolutional": {"channels": 8, "features": 16, "dropout": 0.0, "token_size": 16},
-    "recurrent": {"hidden": (16,), "dropout": 0.0, "token_size": 16},
-    "attention": {"width": 16, "heads": 2, "blocks": 1, "dropout": 0.0, "word_dropout": 0.0, "token_size": 16},
-    "hierarchical": {"width": 16, "dropout": 0.0, "token_size": 16},
-    "forest": {"trees": 30},
-    "boosting": {"rounds": 60, "leaf": 2, "l2": 1.0},
-    "linear": {"penalty": 0.1},
-    "neighbours": {"k": 3},
+    "feedforward": {"hidden_sizes": (32, 32), "members": 4, "bins": 8, "dropout": 0.0},
+    "shortcut": {"num_blocks": 2, "hidden_size": 32, "inner_size": 32, "bins": 8, "dropout": 0.0},
+    "convolutional": {"channels": 8, "filters": 16, "dropout": 0.0, "embedding_dim": 16},
+    "recurrent": {"hidden_sizes": (16,), "dropout": 0.0, "embedding_dim": 16},
+    "attention": {"hidden_size": 16, "num_heads": 2, "num_layers": 1, "dropout": 0.0, "word_dropout": 0.0, "embedding_dim": 16},
+    "hierarchical": {"hidden_size": 16, "dropout": 0.0, "embedding_dim": 16},
+    "forest": {"n_estimators": 30},
+    "boosting": {"max_iter": 60, "min_samples_leaf": 2, "l2_regularization": 1.0},
+    "linear": {"alpha": 0.1},
+    "neighbours": {"n_neighbors": 3},
     "constant": {},
-    "lightgbm": {"rounds": 60, "leaf": 2},
-    "xgboost": {"rounds": 60},
-    "catboost": {"rounds": 60},
+    "lightgbm": {"max_iter": 60, "min_samples_leaf": 2},
+    "xgboost": {"max_iter": 60},
+    "catboost": {"max_iter": 60},
 }
 # Accuracy, or the share of the variance, that is reached on rows learnt from: for plain columns, and for the others.
 BY_HEART = {"linear": (0.7, 0.95), "neighbours": (0.6, 0.75), "constant": (-0.1, 0.4)}
 # With leaves of a single row or few neighbours no other class is near, whatever the rows weigh.
-WEIGHED = {"forest": {"leaf": 20}, "neighbours": {"k": 20}, "lightgbm": {"leaf": 20, "rounds": 20}}
+WEIGHED = {
+    "forest": {"min_samples_leaf": 20},
+    "neighbours": {"n_neighbors": 20},
+    "lightgbm": {"min_samples_leaf": 20, "max_iter": 20},
+}
 SEEDLESS = ("constant",)
 TASKS = ("binary", "classes", "regression", "targets", "labels")
 TABLES = [name for name, family in FAMILIES.items() if set(TABLE) <= set(family.reads)]
@@ -188,7 +192,7 @@ class TestRichContract:
         X = read_table(columns) if kind == "all" else columns[kind]  # the rows themselves, or a frame
         recipe = Recipe(epochs=3, learning_rate=1e-2)
         model = lamina.Classifier(family=small(name), recipe=recipe, random_state=0)
-        search = GridSearchCV(model, {"recipe__batch_size": [8, 48], "family__vocabulary": [500]}, cv=2).fit(X, y)
+        search = GridSearchCV(model, {"recipe__batch_size": [8, 48], "family__vocabulary_size": [500]}, cv=2).fit(X, y)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
         assert cross_val_score(search.best_estimator_, X, y, cv=2).mean() == search.best_score_
 

@@ -19,7 +19,7 @@ from lamina.fitting.settings import Settings
 from lamina.train.events import Epoch, Start
 from lamina.train.recipe import Recipe
 
-PLAIN = FeedForward(hidden=(8,), members=1, number_embedding=None)
+PLAIN = FeedForward(hidden_sizes=(8,), members=1, number_embedding=None)
 QUICK = {"family": PLAIN, "recipe": Recipe(epochs=1), "seed": 0, "monitor": None}
 
 

@@ -201,7 +201,7 @@ def test_5000_columns():
     table = pl.DataFrame(draw.normal(size=(60, 5000)).astype(np.float32), schema=[f"column {i}" for i in range(5000)])
     table = table.with_columns(y=pl.Series(draw.choice(["no", "yes"], 60)))
     table.write_parquet("wide.parquet")
-    fits("wide.parquet", "y", "--set", "family.embedding_size=2", "--set", "family.bins=4")
+    fits("wide.parquet", "y", "--set", "family.number_embedding_dim=2", "--set", "family.bins=4")
     said = lamina("info", "m.lamina")
     assert "and 4,980 more columns: 4,980 number" in said.out
     assert len(said.out.splitlines()) < 80

@@ -21,9 +21,10 @@ from lamina.train.recipe import Recipe
 from tests.cli.helpers import lamina as command
 from tests.cli.helpers import leftovers
 
-TINY = FeedForward(hidden=(4,), members=1)
+TINY = FeedForward(hidden_sizes=(4,), members=1)
 ONCE = Recipe(epochs=1, threads=1)
-QUICK = "--family feedforward --set recipe.epochs=1 --set recipe.threads=1 --set family.members=1 --set family.hidden=4".split()
+QUICK = "--family feedforward --set recipe.epochs=1 --set recipe.threads=1 --set family.members=1".split()
+QUICK += ["--set", "family.hidden_sizes=4"]
 WORDS = "a stranger comes to town and finds old gold under gray stones".split()
 LATIN1 = "caf\xe9 in the old town at night".encode("latin-1")
 

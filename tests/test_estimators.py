@@ -27,7 +27,7 @@ from lamina import Classifier, FeedForward, Recipe, Regressor, Shortcut
 from lamina.errors import DataError, OptionError, SchemaError
 from lamina.estimators import is_rich
 
-PLAIN = FeedForward(hidden=(32,), number_embedding=None, members=1, dropout=0.0)
+PLAIN = FeedForward(hidden_sizes=(32,), number_embedding=None, members=1, dropout=0.0)
 SHORT = Recipe(epochs=40, batch_size=32, learning_rate=0.01)
 
 
@@ -68,7 +68,7 @@ def test_scorers_work_on_frames(iris, scoring):
 
 
 def test_grid_search_reaches_into_recipe_and_family(iris):
-    grid = {"recipe__learning_rate": [1e-5, 0.02], "family__hidden": [(16,), (16, 16)]}
+    grid = {"recipe__learning_rate": [1e-5, 0.02], "family__hidden_sizes": [(16,), (16, 16)]}
     search = GridSearchCV(Classifier(recipe=SHORT, family=PLAIN, random_state=0), grid, cv=2).fit(*iris)
     assert search.best_params_["recipe__learning_rate"] == 0.02
     assert SHORT.learning_rate == 0.01
@@ -78,8 +78,8 @@ def test_grid_search_reaches_into_recipe_and_family(iris):
 
 def test_set_params_makes_what_was_left_to_be_decided():
     assert Classifier().set_params(recipe__epochs=3).recipe == Recipe(epochs=3)
-    assert Classifier(family="shortcut").set_params(family__blocks=2).family == Shortcut(blocks=2)
-    assert Classifier().set_params(family="shortcut", family__blocks=2).family == Shortcut(blocks=2)
+    assert Classifier(family="shortcut").set_params(family__num_blocks=2).family == Shortcut(num_blocks=2)
+    assert Classifier().set_params(family="shortcut", family__num_blocks=2).family == Shortcut(num_blocks=2)
     with pytest.raises(ValueError, match="Invalid parameter 'nonsense'"):
         Classifier().set_params(nonsense=1)
     with pytest.raises(OptionError, match="Recipe has no option 'epoch'; did you mean 'epochs'"):

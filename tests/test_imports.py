@@ -8,7 +8,7 @@ import lamina
 ROOT = Path(lamina.__file__).parent
 ROWS = [
     ["errors"],
-    ["options", "wording"],
+    ["migration", "options", "wording"],
     ["data", "graph"],
     ["tasks"],
     ["train"],

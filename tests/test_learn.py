@@ -16,11 +16,11 @@ from lamina.tasks import Task
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
 
-PLAIN = FeedForward(hidden=(8,), members=1, number_embedding=None)
+PLAIN = FeedForward(hidden_sizes=(8,), members=1, number_embedding=None)
 QUICK = {"family": PLAIN, "recipe": Recipe(epochs=2), "seed": 0, "monitor": None}
 
 
-@pytest.mark.parametrize("family", ["auto", "shortcut", FeedForward(hidden=(3, 4), activation="tanh")])
+@pytest.mark.parametrize("family", ["auto", "shortcut", FeedForward(hidden_sizes=(3, 4), activation="tanh")])
 @pytest.mark.parametrize("class_weight", [None, "balanced", {"yes": 2.0, "no": 0.5}])
 def test_settings_survive_json(family, class_weight):
     roles = {"group": "shop", "drop": ["b"]}

@@ -97,7 +97,7 @@ def test_a_forest_gives_the_importance_to_the_column_itself(name):
     table = pl.DataFrame(
         {name: [i / 3 for i in range(60)], "stay": [i * 7 % 5 / 3 for i in range(60)], "y": ["a"] * 30 + ["b"] * 30}
     )
-    model = lamina.fit(table, "y", family=lamina.Forest(trees=10), seed=0, monitor=None)
+    model = lamina.fit(table, "y", family=lamina.Forest(n_estimators=10), seed=0, monitor=None)
     impurity = dict(model.importance(table, repeats=1).select("column", "impurity").iter_rows())
     assert impurity[name] > 0.8
     assert sum(impurity.values()) == pytest.approx(1)

@@ -243,8 +243,8 @@ def test_options_of_a_fitted_model(fitted, call, match):
         (lambda: Classifier(famly="linear"), "Classifier has no option 'famly'; did you mean 'family'"),
         (lambda: Regressor(class_weight=None), "Regressor has no option 'class_weight'; did you mean 'weight'"),
         (lambda: Recipe(lr=0.1), "Recipe has no option 'lr'; did you mean 'learning_rate'"),
-        (lambda: FeedForward(hiden=(3,)), "FeedForward has no option 'hiden'; did you mean 'hidden'"),
-        (lambda: Auto(hiden=(3,)), "no family has an option 'hiden'; did you mean 'hidden'"),
+        (lambda: FeedForward(hiden=(3,)), "FeedForward has no option 'hiden'; did you mean 'hidden_sizes'"),
+        (lambda: Auto(hiden=(3,)), "no family has an option 'hiden'; did you mean 'hidden_sizes'"),
     ],
 )
 def test_an_unknown_name_gives_the_nearest(call, match):
@@ -391,11 +391,11 @@ def test_auto_with_options_follows_the_data():
     model = Classifier(Auto(image_size=4), Recipe(epochs=1), random_state=0).fit(rows, ["a", "b"] * 12)
     assert (model.model_.family, model.model_.card["family"]["image_size"]) == ("convolutional", 4)
     assert "holds images: convolutional" in model.model_.card["why"]
-    with pytest.raises(OptionError, match="family 'auto' is 'convolutional' for these columns, which has no option 'hidden'; .*"
-                       "that has it: 'feedforward'"):  # fmt: skip
-        Classifier(random_state=0).set_params(family__hidden=(7,)).fit(rows, ["a", "b"] * 12)
-    table = lamina.fit(BASE, "y", family=Auto(members=1, hidden="7"), recipe=Recipe(epochs=1), monitor=None)
-    assert table.family == FeedForward(members=1, hidden=(7,))
+    missing = "'convolutional' for these columns, which has no option 'hidden_sizes'; .*that has it: 'feedforward', 'recurrent'"
+    with pytest.raises(OptionError, match=f"family 'auto' is {missing}"):
+        Classifier(random_state=0).set_params(family__hidden_sizes=(7,)).fit(rows, ["a", "b"] * 12)
+    table = lamina.fit(BASE, "y", family=Auto(members=1, hidden_sizes="7"), recipe=Recipe(epochs=1), monitor=None)
+    assert table.family == FeedForward(members=1, hidden_sizes=(7,))
     assert table.model_.card["why"].startswith("plain columns")
     with pytest.raises(OptionError, match="FeedForward.dropout is 2, expected"):
         lamina.fit(BASE, "y", family=Auto(dropout=2), monitor=None)
@@ -404,7 +404,7 @@ def test_auto_with_options_follows_the_data():
 def test_auto_is_a_parameter_like_others():
     model = Classifier(Auto(members=1))
     assert clone(model).family == Auto(members=1)
-    assert clone(model).set_params(family__hidden=(4,)).family == Auto(members=1, hidden=(4,))
+    assert clone(model).set_params(family__hidden_sizes=(4,)).family == Auto(members=1, hidden_sizes=(4,))
     assert model.family == Auto(members=1)
     assert (repr(Auto(members=1)), Auto() == "auto") == ("Auto(members=1)", False)
 
@@ -412,9 +412,9 @@ def test_auto_is_a_parameter_like_others():
 def test_a_comparison_refuses_options_of_one_family(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pl.DataFrame(BASE).write_csv("t.csv")
-    said = command("compare", "t.csv", "--target", "y", "--family", "feedforward", "--set", "family.hidden=7")
+    said = command("compare", "t.csv", "--target", "y", "--family", "feedforward", "--set", "family.hidden_sizes=7")
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
-    assert "--set family.hidden=7: a comparison has several families, so --set is for options of the recipe" in said.err
+    assert "--set family.hidden_sizes=7: a comparison has several families, so --set is for options of the recipe" in said.err
 
 
 # JSON
@@ -447,10 +447,10 @@ def test_moments_of_other_libraries_are_labels(label):
 
 
 def test_numpy_values_of_options_survive_json():
-    recipe, family = Recipe(epochs=np.int64(2), weight_decay=np.float32(0.5)), FeedForward(hidden=(np.int64(4),))
+    recipe, family = Recipe(epochs=np.int64(2), weight_decay=np.float32(0.5)), FeedForward(hidden_sizes=(np.int64(4),))
     settings = Settings("y", recipe=recipe, family=family, validation=np.float32(0.25), seed=np.int64(3))
     content = json.loads(json.dumps(settings.check().to_json()))
-    assert (content["recipe"]["epochs"], content["family"]["hidden"], content["validation"], content["seed"]) == (
+    assert (content["recipe"]["epochs"], content["family"]["hidden_sizes"], content["validation"], content["seed"]) == (
         2,
         [4],
         0.25,
@@ -465,7 +465,7 @@ def test_what_comes_back_carries_the_options_of_the_fit(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=120), "id": rng.permutation(120) * 1.5, "shop": np.arange(120) // 6})
     frame["y"] = np.where(frame.x + rng.normal(0, 1, 120) > 0, "up", "down")
-    family, recipe = FeedForward(hidden=(4,), members=1, number_embedding=None), Recipe(epochs=3)
+    family, recipe = FeedForward(hidden_sizes=(4,), members=1, number_embedding=None), Recipe(epochs=3)
     asked = {"family": family, "recipe": recipe, "validation": 0.3, "class_weight": {"up": 2.0}, "kinds": {"x": "number"}}
     model = lamina.fit(frame, "y", **asked, seed=7, drop=["id"], group="shop", trust=False, monitor=None, run=tmp_path / "r")
     carried = {**asked, "random_state": 7, "drop": ("id",), "group": "shop", "trust": False, "device": "auto", "unique": False}

@@ -15,7 +15,7 @@ from lamina.train.events import Compare
 from lamina.train.run import FILES, Run
 from tests.cli.helpers import lamina as command
 
-FAMILIES = ["constant", "linear", lamina.Forest(trees=3)]
+FAMILIES = ["constant", "linear", lamina.Forest(n_estimators=3)]
 
 
 def waves(rows=120, seed=0):
@@ -116,7 +116,7 @@ def test_resume_goes_on_with_the_terms_of_the_last_call(finished, copied, no_wor
     found = lamina.resume(copied, monitor=None)
     assert (found.metric.name, len(found.lines)) == ("log_loss", 2)
     with pytest.raises(RunError, match="was begun with another 'forest'"):  # its results are in the folder still
-        lamina.compare(waves(), "y", **{**again, "families": [lamina.Forest(trees=4)]})
+        lamina.compare(waves(), "y", **{**again, "families": [lamina.Forest(n_estimators=4)]})
     assert len(lamina.compare(waves(), "y", **{**again, "families": FAMILIES}).lines) == 3
 
 

@@ -95,10 +95,10 @@ def test_other_files_are_refused_by_name(tmp_path, path):
 
 
 def test_a_newer_format_is_refused_by_name(path, monkeypatch, model):
-    monkeypatch.setattr(store, "FORMAT", 3)
+    monkeypatch.setattr(store, "FORMAT", 4)
     model.save(path)
     monkeypatch.undo()
-    with pytest.raises(ModelFileError, match=r"has format 3 and this lamina reads up to 2; upgrade: pip install -U lamina"):
+    with pytest.raises(ModelFileError, match=r"has format 4 and this lamina reads up to 3; upgrade: pip install -U lamina"):
         lamina.load(path)
 
 
@@ -134,5 +134,24 @@ def test_files_of_earlier_releases_still_predict_the_same_numbers():
     assert files
     for file in files:
         rows = pl.read_csv(golden / f"{file.stem}.csv", try_parse_dates=True)
-        said = lamina.load(file).predict_proba(rows.drop("expected"))[:, 1]
-        np.testing.assert_allclose(said, rows["expected"].to_numpy(), rtol=0, atol=1e-6)
+        model = lamina.load(file)
+        np.testing.assert_allclose(
+            model.predict_proba(rows.drop("expected"))[:, 1], rows["expected"].to_numpy(), rtol=0, atol=1e-6
+        )
+        card = model.model_.card
+        assert lamina.FeedForward.from_json(card["family"]).check().hidden_sizes == (16,)
+        assert lamina.Recipe.from_json(card["recipe"]).check().ema_decay == 0.998
+
+
+def test_every_option_that_was_renamed_is_one_of_its_family():
+    from dataclasses import fields
+
+    from lamina.families import FAMILIES
+    from lamina.migration import RENAMED
+
+    for family, names in RENAMED.items():
+        if family != "auto":
+            known = {field.name for field in fields(FAMILIES[family])}
+            shared = set(RENAMED["feedforward"].values()) | set(RENAMED["lightgbm"].values()) | {"max_depth"}
+            assert set(names.values()) - shared <= known
+            assert not set(names) & known

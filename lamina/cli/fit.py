@@ -174,7 +174,7 @@ def recipe_of(sets: list[str]) -> Recipe:
         if text.strip().startswith("family."):
             raise OptionError(
                 f"--set {text}: a comparison has several families, so --set is for options of the recipe; in Python, "
-                "lamina.compare(families=['linear', FeedForward(hidden=(64, 64))]) takes families with their options"
+                "lamina.compare(families=['linear', FeedForward(hidden_sizes=(64, 64))]) takes families with their options"
             )
     return chosen_options("auto", sets)[1]
 

@@ -46,7 +46,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="An option of the recipe or the family, such as recipe.epochs=20 or family.hidden=64,64. Can be given again.",
+        help="An option of recipe or family, such as recipe.epochs=20 or family.hidden_sizes=64,64. Can be given again.",
         rich_help_panel=TRAINING,
     ),
 ]

@@ -96,8 +96,8 @@ class Auto:
     Example:
         >>> from lamina import Recipe, fit
         >>> rows = {"x": [i / 50 for i in range(100)], "y": ["low"] * 50 + ["high"] * 50}
-        >>> model = fit(rows, "y", family=Auto(hidden=(8,)), recipe=Recipe(epochs=1), monitor=None)
-        >>> model.family.name, model.family.hidden
+        >>> model = fit(rows, "y", family=Auto(hidden_sizes=(8,)), recipe=Recipe(epochs=1), monitor=None)
+        >>> model.family.name, model.family.hidden_sizes
         ('feedforward', (8,))
     """
 

@@ -36,14 +36,14 @@ class Attention(BranchFamily):
     token, and that the head of a text reads the mean of its words' own vectors, too, which alone goes far on few texts.
 
     Example:
-        >>> Attention(blocks=2, width=128, heads=8).check().heads
+        >>> Attention(num_layers=2, hidden_size=128, num_heads=8).check().num_heads
         8
     """
 
     name: ClassVar[str] = "attention"
     reads: ClassVar[tuple[str, ...]] = EVERY
 
-    blocks: int | str = option(
+    num_layers: int | str = option(
         "auto",
         "blocks of the encoder; auto is 1 for texts, 2 for series and plain columns, 4 for images",
         low=1,
@@ -51,30 +51,32 @@ class Attention(BranchFamily):
         choices=("auto",),
         kind=int,
     )
-    width: int | str = option(
+    hidden_size: int | str = option(
         "auto",
-        "neurons of each step, a multiple of heads; auto is 64, for images 96",
+        "neurons of each step, a multiple of num_heads; auto is 64, for images 96",
         low=1,
         high=65_536,
         choices=("auto",),
         kind=int,
     )
-    heads: int = option(4, "ways to look, side by side", low=1, high=1024)
-    inner: int = option(2, "neurons between the two layers of a block, as a multiple of the width", low=1, high=64)
+    num_heads: int = option(4, "ways to look, side by side", low=1, high=1024)
+    mlp_ratio: int = option(2, "neurons between the two layers of a block, as a multiple of hidden_size", low=1, high=64)
     positions: str | None = option(
         "auto",
         "how steps know their place; auto is sinusoidal for texts and series, learnt for images; columns need none",
         choices=("auto", "sinusoidal", "learnt", None),
     )
-    patch: int | str = option(
+    patch_size: int | str = option(
         "auto", "height and width of a patch in pixels; auto makes about 64", low=1, high=4096, choices=("auto",), kind=int
     )
     word_dropout: float = option(0.3, "share of a text's words left out at random in training", low=0, high=0.95)
 
     def check(self) -> Self:
         super().check()
-        if self.width != "auto" and int(self.width) % self.heads:
-            raise OptionError(f"Attention.width is {self.width}, expected a multiple of heads, {self.heads}; change one")
+        if self.hidden_size != "auto" and int(self.hidden_size) % self.num_heads:
+            raise OptionError(
+                f"Attention.hidden_size is {self.hidden_size}, expected a multiple of num_heads, {self.num_heads}; change one"
+            )
         return self
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
@@ -92,7 +94,7 @@ class Attention(BranchFamily):
             graph.layer(f"{name}_mean", StepPool("mean"), after=last, mask=mask)
             graph.layer(f"{name}_mean_norm", Norm(), after=f"{name}_mean")
             ends.append(f"{name}_mean_norm")
-        if kind != "text" or self.token_size != width:
+        if kind != "text" or self.embedding_dim != width:
             graph.layer(f"{name}_stem", StepDense(width), after=last)
             last = f"{name}_stem"
         graph.layer(f"{name}_stem_norm", Norm(), after=last)  # what a step says is then as large as where it stands
@@ -119,10 +121,10 @@ class Attention(BranchFamily):
 
     def _width(self, kind: str) -> int:
         """The width for a kind of column; auto is widened to a multiple of the heads."""
-        return -(-WIDTHS[kind] // self.heads) * self.heads if self.width == "auto" else int(self.width)
+        return -(-WIDTHS[kind] // self.num_heads) * self.num_heads if self.hidden_size == "auto" else int(self.hidden_size)
 
     def _patches(self, graph: Graph, name: str, block: Input) -> str:
-        size = max(1, round(max(block.shape[:2]) / 8)) if self.patch == "auto" else int(self.patch)
+        size = max(1, round(max(block.shape[:2]) / 8)) if self.patch_size == "auto" else int(self.patch_size)
         graph.layer(f"{name}_pixels", Pixels(), after=name)
         graph.layer(f"{name}_patches", Patches(size), after=f"{name}_pixels")
         return f"{name}_patches"
@@ -132,20 +134,20 @@ class Attention(BranchFamily):
     ) -> str:
         """The blocks, and the pool that makes one vector of all steps; ``beside`` are vectors laid to its side."""
         width = self._width(kind)
-        for i in range(1, (BLOCKS[kind] if self.blocks == "auto" else int(self.blocks)) + 1):
+        for i in range(1, (BLOCKS[kind] if self.num_layers == "auto" else int(self.num_layers)) + 1):
             attended, block = f"{name}_attended{i}", f"{name}_block{i}"
             graph.layer(f"{name}_norm{i}", Norm(), after=last)
-            graph.layer(f"{name}_attention{i}", MultiHeadAttention(self.heads), after=f"{name}_norm{i}", mask=mask)
+            graph.layer(f"{name}_attention{i}", MultiHeadAttention(self.num_heads), after=f"{name}_norm{i}", mask=mask)
             graph.layer(f"{name}_dropout{i}", Dropout(self.dropout), after=f"{name}_attention{i}")
             graph.layer(attended, Join("add"), after=[last, f"{name}_dropout{i}"])
             graph.layer(f"{name}_inner_norm{i}", Norm(), after=attended)
-            expand = StepDense(self.inner * width, "gelu", dropout=self.dropout)
+            expand = StepDense(self.mlp_ratio * width, "gelu", dropout=self.dropout)
             graph.layer(f"{name}_expand{i}", expand, after=f"{name}_inner_norm{i}")
             graph.layer(f"{name}_project{i}", StepDense(width, dropout=self.dropout), after=f"{name}_expand{i}")
             graph.layer(block, Join("add"), after=[attended, f"{name}_project{i}"])
             last = block
         graph.layer(f"{name}_norm", Norm(), after=last)
-        graph.layer(f"{name}_pool", AttentionPool(heads=self.heads), after=f"{name}_norm", mask=mask)
+        graph.layer(f"{name}_pool", AttentionPool(heads=self.num_heads), after=f"{name}_norm", mask=mask)
         graph.layer(f"{name}_end", Dropout(self.dropout), after=[*(beside or []), f"{name}_pool"])
         return f"{name}_end"
 

@@ -40,23 +40,25 @@ FINE_TUNED = {"epochs": 15}
 class BranchFamily(TextOptions, NetworkFamily):
     """What the families share that read more than plain columns: how branches begin and where they join."""
 
-    joined: int = option(128, "neurons of the layer where several branches join", low=1, high=65_536)
+    joint_size: int = option(128, "neurons of the layer where several branches join", low=1, high=65_536)
     dropout: float = option(0.1, "share of neurons silenced at random in training", low=0, high=0.95)
-    vectors: str = option("", "file of word vectors (GloVe, word2vec, .npz) that tokens begin with; token_size follows it")
-    image_part: str = option("", "registered part that reads the images in place of the family's own layers")
-    frozen: bool = option(True, "keep the weights of image_part as they are")
+    word_vectors: str = option(
+        "", "file of word vectors (GloVe, word2vec, .npz) that tokens begin with; embedding_dim follows it"
+    )
+    backbone: str = option("", "registered pretrained part that reads the images, instead of the family's own layers")
+    freeze_backbone: bool = option(True, "keep the weights of the backbone as they are")
 
     def check(self) -> Self:
         super().check()
         owner = type(self).__name__
-        if self.vectors and not Path(self.vectors).is_file():
-            raise OptionError(f"{owner}.vectors is {self.vectors!r}, expected the path of a file; there is none")
-        if self.vectors and self.tokens != "words":
-            raise OptionError(f"{owner}.tokens is {self.tokens!r}, expected 'words' beside vectors, which are of words")
-        if self.image_part and self.image_part not in registered():
+        if self.word_vectors and not Path(self.word_vectors).is_file():
+            raise OptionError(f"{owner}.word_vectors is {self.word_vectors!r}, expected the path of a file; there is none")
+        if self.word_vectors and self.tokens != "words":
+            raise OptionError(f"{owner}.tokens is {self.tokens!r}, expected 'words' beside word_vectors, which are of words")
+        if self.backbone and self.backbone not in registered():
             known = ", ".join(registered()) or "none"
             raise OptionError(
-                f"{owner}.image_part is {self.image_part!r}, expected a registered part ({known}); "
+                f"{owner}.backbone is {self.backbone!r}, expected a registered part ({known}); "
                 "register it: from lamina.graph.layers.pretrained import register"
             )
         return self
@@ -64,16 +66,16 @@ class BranchFamily(TextOptions, NetworkFamily):
     def encoding(self) -> Encoding:
         """Images are brought to the size that a pretrained part was taught on, unless a person says another."""
         encoding = super().encoding()
-        if not self.image_part or encoding.image_size:
+        if not self.backbone or encoding.image_size:
             return encoding
-        return dataclasses.replace(encoding, image_size=part_maker(self.image_part).size)
+        return dataclasses.replace(encoding, image_size=part_maker(self.backbone).size)
 
     def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> Recipe:
         """With a pretrained part few epochs are enough, whatever the family prefers for networks that begin from nothing."""
         decided: dict[str, Any] = {}
-        if self.image_part and any(block.kind == "image" for block in inputs.values()):
+        if self.backbone and any(block.kind == "image" for block in inputs.values()):
             rate = round(LEARNING_RATES[recipe.optimizer] / 10, 6)
-            decided = FROZEN if self.frozen else {**FINE_TUNED, "learning_rate": rate}
+            decided = FROZEN if self.freeze_backbone else {**FINE_TUNED, "learning_rate": rate}
         decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
         return super().complete(dataclasses.replace(recipe, **decided), rows=rows, inputs=inputs, task=task, device=device)
 
@@ -96,30 +98,30 @@ class BranchFamily(TextOptions, NetworkFamily):
         """Add the registered part as the branch of an image."""
         from lamina.graph.modules.pretrained import part_shape
 
-        maker = part_maker(self.image_part)
+        maker = part_maker(self.backbone)
         normalise = Normalise(maker.mean, maker.std)
         graph.layer(f"{name}_normalise", normalise, after=name)
-        out = part_shape(self.image_part, normalise.result(block.shape))
-        graph.layer(f"{name}_part", Pretrained(self.image_part, out=out, frozen=self.frozen), after=f"{name}_normalise")
+        out = part_shape(self.backbone, normalise.result(block.shape))
+        graph.layer(f"{name}_part", Pretrained(self.backbone, out=out, frozen=self.freeze_backbone), after=f"{name}_normalise")
         return f"{name}_part"
 
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[list[str], None]:
-        if self.vectors and (width := WordVectors(self.vectors).width) != self.token_size:
-            return dataclasses.replace(self, token_size=width).body(graph, inputs)
+        if self.word_vectors and (width := WordVectors(self.word_vectors).width) != self.embedding_dim:
+            return dataclasses.replace(self, embedding_dim=width).body(graph, inputs)
         table = plain(inputs)
         nodes = [self.table(graph, table)] if table else []
         for name, block in inputs.items():
             if name in table or block.kind not in READERS:
                 continue
             graph.input(name, shape=block.shape)
-            if block.kind == "image" and self.image_part:
+            if block.kind == "image" and self.backbone:
                 nodes.append(self.pretrained(graph, name, block))
                 continue
-            shared = {"token_size": self.token_size, "vectors": self.vectors}
+            shared = {"embedding_dim": self.embedding_dim, "word_vectors": self.word_vectors}
             reader = self if block.kind in self.reads else BRANCHES[block.kind](**shared)
             nodes.append(reader.branch(graph, name, block))
         if len(nodes) > 1:
-            graph.layer("joined", Dense(self.joined, "relu", dropout=self.dropout), after=nodes)
+            graph.layer("joined", Dense(self.joint_size, "relu", dropout=self.dropout), after=nodes)
             nodes = ["joined"]
         return nodes, None
 
@@ -135,19 +137,19 @@ class BranchFamily(TextOptions, NetworkFamily):
         import torch
 
         notes = []
-        for text in encoder.by_kind("text") if self.vectors else ():
+        for text in encoder.by_kind("text") if self.word_vectors else ():
             words = words_of(cast(TextBlock, text))[2:]  # code 0 is nothing, 1 is unknown
-            found = WordVectors(self.vectors).find(words)
+            found = WordVectors(self.word_vectors).find(words)
             if not found:
                 raise DataError(
-                    f"none of the {len(words):,} words of column {text.name!r} has a vector in {self.vectors}; "
-                    "take a file of the same language, or leave vectors out"
+                    f"none of the {len(words):,} words of column {text.name!r} has a vector in {self.word_vectors}; "
+                    "take a file of the same language, or leave word_vectors out"
                 )
             weight = net.get_parameter(f"{text.block}_embedding.weight").data
             for code, word in enumerate(words, 2):
                 if word in found:
                     weight[code] = torch.from_numpy(found[word])
-            notes.append(f"{text.name}: {len(found):,} of {len(words):,} words begin with vectors of {self.vectors}")
+            notes.append(f"{text.name}: {len(found):,} of {len(words):,} words begin with vectors of {self.word_vectors}")
         return tuple(notes)
 
 
@@ -157,7 +159,7 @@ class MixedFamily(TableOptions, BranchFamily):
 
     def table(self, graph: Graph, inputs: Mapping[str, Input]) -> str:
         nodes, _ = read_flat(graph, inputs, self)
-        graph.layer("table", Dense(self.joined, "relu", dropout=self.dropout), after=nodes)
+        graph.layer("table", Dense(self.joint_size, "relu", dropout=self.dropout), after=nodes)
         return "table"
 
 

@@ -56,7 +56,7 @@ class Convolutional(MixedFamily):
     Example:
         >>> from lamina.data.encoding import Input
         >>> from lamina.graph import Plan
-        >>> family = Convolutional(design="lenet5_1998")
+        >>> family = Convolutional(architecture="lenet5_1998")
         >>> plan = Plan(family.graph({"image": Input((28, 28, 1), ("digit",), kind="image")}, 10))
         >>> [count for count in plan.parameters.values() if count]
         [156, 12, 1516, 32, 48120, 10164]
@@ -65,7 +65,9 @@ class Convolutional(MixedFamily):
     name: ClassVar[str] = "convolutional"
     reads: ClassVar[tuple[str, ...]] = ("image", "series", "text")
 
-    design: str = option("auto", "architecture for images; auto is plain for gray ones and resnet for colour", choices=DESIGNS)
+    architecture: str = option(
+        "auto", "architecture for images; auto is plain for gray ones and resnet for colour", choices=DESIGNS
+    )
     channels: int | str = option(
         "auto",
         "channels of the first stage, later ones have up to four times as many; auto is 32, for colour images on a GPU 128",
@@ -74,8 +76,8 @@ class Convolutional(MixedFamily):
         choices=("auto",),
         kind=int,
     )
-    windows: tuple[int, ...] = option((2, 3, 4), "tokens that a neuron sees in a text", low=1, high=100, items=int)
-    features: int = option(64, "neurons for each place of a series, and for each width of windows in a text", low=1, high=4096)
+    kernel_sizes: tuple[int, ...] = option((2, 3, 4), "tokens that a neuron sees in a text", low=1, high=100, items=int)
+    filters: int = option(64, "neurons for each place of a series, and for each width of windows in a text", low=1, high=4096)
 
     def graph(self, inputs: Mapping[str, Input], head: Head | int) -> Graph:
         graph = super().graph(inputs, head)
@@ -89,7 +91,7 @@ class Convolutional(MixedFamily):
             return self._text(graph, name, block)
         if block.kind == "series":
             return self._series(graph, name, block)
-        design = ("plain" if block.shape[2] == 1 else "resnet") if self.design == "auto" else self.design
+        design = ("plain" if block.shape[2] == 1 else "resnet") if self.architecture == "auto" else self.architecture
         if design.startswith("lenet5") and max(block.shape[:2]) > LENET_SIZE:
             raise OptionError(
                 f"design {design!r} reads images of up to {LENET_SIZE} x {LENET_SIZE}, but those of {block.names[0]!r} are "
@@ -167,14 +169,14 @@ class Convolutional(MixedFamily):
     def _series(self, graph: Graph, name: str, block: Input) -> str:
         source, mask = self.steps(graph, name, block)
         chain = _Chain(graph, name, source, mask)
-        chain.add("stem", Convolution(self.features, 7, "relu"))
+        chain.add("stem", Convolution(self.filters, 7, "relu"))
         reach, number, most = 7, 0, min(100, block.shape[0])
         while reach < most or not number:
             number, last = number + 1, chain.last
             dilation = 2 ** (number - 1)
             chain.add(f"block{number}_norm", Norm("layer"))
-            chain.add(f"block{number}_a", Convolution(self.features, 5, "relu", dilation=dilation))
-            chain.add(f"block{number}_b", Convolution(self.features, 3, dilation=dilation, dropout=self.dropout))
+            chain.add(f"block{number}_a", Convolution(self.filters, 5, "relu", dilation=dilation))
+            chain.add(f"block{number}_b", Convolution(self.filters, 3, dilation=dilation, dropout=self.dropout))
             chain.add(f"block{number}", Join("add"), beside=last)
             reach += 6 * dilation
         last = chain.add("norm", Norm("layer"))
@@ -187,9 +189,9 @@ class Convolutional(MixedFamily):
         source, mask = self.steps(graph, name, block)
         graph.layer(f"{name}_mean", StepPool("mean"), after=source, mask=mask)
         found = [f"{name}_mean"]
-        for window in self.windows:
+        for window in self.kernel_sizes:
             chain = _Chain(graph, name, source, mask)
-            chain.add(f"window{window}", Convolution(self.features, window, "relu"))
+            chain.add(f"window{window}", Convolution(self.filters, window, "relu"))
             found.append(chain.add(f"window{window}_max", StepPool("max")))
         graph.layer(f"{name}_features", Join("concat"), after=found)
         graph.layer(f"{name}_dropout", Dropout(self.dropout), after=f"{name}_features")
@@ -220,7 +222,9 @@ class Convolutional(MixedFamily):
                 "weight_decay": 0.1,
                 "augment": (*changes, "erase"),
             }
-        if self.design.startswith("lenet5"):  # small: it learns for longer, and has no neurons to spare for images that move
+        if self.architecture.startswith(
+            "lenet5"
+        ):  # small: it learns for longer, and has no neurons to spare for images that move
             preferred |= {"epochs": max(30, preferred["epochs"]), "augment": ("rotate",), "precision": "float32"}
         if self._prints(inputs):
             if MAXIMUM_A_POSTERIORI in task.losses:
@@ -238,14 +242,14 @@ class Convolutional(MixedFamily):
         return dataclasses.replace(self, channels=GPU_CHANNELS), note
 
     def _is_wide_on(self, device: str, inputs: Mapping[str, Input]) -> bool:
-        if device != "cuda" or self.design not in ("auto", "resnet") or self.image_part:
+        if device != "cuda" or self.architecture not in ("auto", "resnet") or self.backbone:
             return False
         wide = self.channels == "auto" or int(self.channels) >= GPU_CHANNELS
         return wide and any(block.kind == "image" and block.shape[2] > 1 for block in inputs.values())
 
     def _prints(self, inputs: Mapping[str, Input]) -> bool:
         """Whether it is the printed LeNet-5 to its last layer, which can join no other branch."""
-        return self.design == "lenet5_1998" and [block.kind for block in inputs.values()] == ["image"]
+        return self.architecture == "lenet5_1998" and [block.kind for block in inputs.values()] == ["image"]
 
 
 class _Chain:

@@ -59,8 +59,8 @@ class NetworkFamily(Family):
         "auto", "height and width that images are brought to", low=4, high=4096, choices=("auto",), kind=int
     )
     tokens: str = option("words", "what a text is cut into", choices=("words", "pieces"))
-    vocabulary: int = option(20_000, "most different tokens that get a vector of their own", low=10, high=1_000_000)
-    length: int | str = option(
+    vocabulary_size: int = option(20_000, "most different tokens that get a vector of their own", low=10, high=1_000_000)
+    max_length: int | str = option(
         "auto", "most tokens of a text or steps of a series that are read", low=1, high=1_000_000, choices=("auto",), kind=int
     )
 
@@ -70,8 +70,8 @@ class NetworkFamily(Family):
             scaling=self.scaling,
             image_size=0 if self.image_size == "auto" else int(self.image_size),
             tokens=self.tokens,
-            vocabulary=self.vocabulary,
-            length=0 if self.length == "auto" else int(self.length),
+            vocabulary=self.vocabulary_size,
+            length=0 if self.max_length == "auto" else int(self.max_length),
         )
 
     def graph(self, inputs: Mapping[str, Input], head: Head | int) -> Graph:

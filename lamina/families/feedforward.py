@@ -25,14 +25,14 @@ class FeedForward(TableFamily):
     one setting away.
 
     Example:
-        >>> FeedForward(hidden=(64, 64), activation="tanh", number_embedding=None, members=1).check().members
+        >>> FeedForward(hidden_sizes=(64, 64), activation="tanh", number_embedding=None, members=1).check().members
         1
     """
 
     name: ClassVar[str] = "feedforward"
     reads: ClassVar[tuple[str, ...]] = EVERY
 
-    hidden: tuple[int, ...] = option((128, 128), "neurons of each hidden layer", low=1, high=65_536, items=int)
+    hidden_sizes: tuple[int, ...] = option((128, 128), "neurons of each hidden layer", low=1, high=65_536, items=int)
     activation: str = option("relu", "activation of the hidden layers", choices=ACTIVATIONS)
     members: int | str = option(
         "auto",
@@ -48,7 +48,7 @@ class FeedForward(TableFamily):
         after, chunks = self.stem(graph, inputs)
         count = (16 if len(plain(inputs)) == len(inputs) else 1) if self.members == "auto" else int(self.members)
         members = None if count == 1 else count
-        for i, size in enumerate(self.hidden, 1):
+        for i, size in enumerate(self.hidden_sizes, 1):
             # The members part in the first layer, share the others whole (TabM-mini), and answer each for itself.
             parting = {"adapter": True, "chunks": tuple(chunks)} if members and i == 1 else {}
             layer = Dense(size, self.activation, dropout=self.dropout, members=members, **parting)

@@ -32,7 +32,7 @@ class Hierarchical(MixedFamily):
     texts, whose lowest level is a stretch of steps.
 
     Example:
-        >>> Hierarchical(levels=(25, 20), length=10_000).encoding().chunk
+        >>> Hierarchical(levels=(25, 20), max_length=10_000).encoding().chunk
         500
     """
 
@@ -47,21 +47,25 @@ class Hierarchical(MixedFamily):
         choices=("auto",),
         items=int,
     )
-    width: int = option(64, "neurons that each level gives on", low=2, high=4096)
+    hidden_size: int = option(64, "neurons that each level gives on", low=2, high=4096)
     encoder: str = option(
         "gru", "what reads the members of a level in their context; none reads each by itself", choices=("gru", "none")
     )
-    heads: int = option(1, "places of a sequence that attention can look at independently", low=1, high=64)
+    num_heads: int = option(1, "places of a sequence that attention can look at independently", low=1, high=64)
     norm: bool = option(True, "bring the sum of a document to mean 0 and variance 1 over the documents of a batch")
 
     def check(self) -> Self:
         super().check()
         if not self.levels:
             raise OptionError("Hierarchical.levels is empty, expected the size of one level or more, as in (25,)")
-        if self.encoder == "gru" and self.width % 2:
-            raise OptionError(f"Hierarchical.width is {self.width}, expected an even number: half of it reads backwards")
-        if self.width % self.heads:
-            raise OptionError(f"Hierarchical.heads is {self.heads}, expected a number that divides the width {self.width}")
+        if self.encoder == "gru" and self.hidden_size % 2:
+            raise OptionError(
+                f"Hierarchical.hidden_size is {self.hidden_size}, expected an even number: half of it reads backwards"
+            )
+        if self.hidden_size % self.num_heads:
+            raise OptionError(
+                f"Hierarchical.num_heads is {self.num_heads}, expected a number that divides hidden_size, {self.hidden_size}"
+            )
         return self
 
     def encoding(self) -> Encoding:
@@ -101,11 +105,11 @@ class Hierarchical(MixedFamily):
         """Read the members of each chunk and sum them up; the node holds one vector for each chunk."""
         read, attention = f"{name}_read{level}", f"{name}_attention{level}"
         if self.encoder == "gru":
-            layer = Recurrent(self.width // 2, cell="gru", bidirectional=True)
+            layer = Recurrent(self.hidden_size // 2, cell="gru", bidirectional=True)
             graph.layer(read, layer, after=after, mask=present)
         else:
-            graph.layer(read, StepDense(self.width, "tanh"), after=after)
-        graph.layer(attention, AttentionPool(heads=self.heads), after=read, mask=present)
+            graph.layer(read, StepDense(self.hidden_size, "tanh"), after=after)
+        graph.layer(attention, AttentionPool(heads=self.num_heads), after=read, mask=present)
         return attention
 
     def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:

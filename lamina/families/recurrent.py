@@ -31,7 +31,7 @@ class Recurrent(MixedFamily):
     A net that reads forwards only, ``bidirectional=False``, can follow a stream: see :class:`lamina.stream.Stream`.
 
     Example:
-        >>> Recurrent(cell="gru", hidden=(32, 32), pool="last").check().hidden
+        >>> Recurrent(cell="gru", hidden_sizes=(32, 32), pool="last").check().hidden_sizes
         (32, 32)
     """
 
@@ -39,7 +39,9 @@ class Recurrent(MixedFamily):
     reads: ClassVar[tuple[str, ...]] = ("text", "series")
 
     cell: str = option("lstm", "what the neurons of a layer are", choices=("lstm", "gru", "rnn", "indirect"))
-    hidden: tuple[int, ...] = option((64,), "neurons of each recurrent layer, in each direction", low=1, high=65_536, items=int)
+    hidden_sizes: tuple[int, ...] = option(
+        (64,), "neurons of each recurrent layer, in each direction", low=1, high=65_536, items=int
+    )
     bidirectional: bool | str = option(
         "auto", "read backwards, too; auto does, but with indirect recurrence", choices=("auto",), kind=bool
     )
@@ -51,8 +53,8 @@ class Recurrent(MixedFamily):
 
     def check(self) -> Self:
         super().check()
-        if not self.hidden:
-            raise OptionError("Recurrent.hidden is empty, expected the sizes of one recurrent layer or more, as in (64,)")
+        if not self.hidden_sizes:
+            raise OptionError("Recurrent.hidden_sizes is empty, expected the sizes of one recurrent layer or more, as in (64,)")
         if self.cell == "indirect" and self.bidirectional is True:
             raise OptionError(
                 "Recurrent.bidirectional is True with cell='indirect', which only reads forwards; leave it at 'auto'"
@@ -73,12 +75,12 @@ class Recurrent(MixedFamily):
         after, present = self.steps(graph, name, block)
         both = self.cell != "indirect" and self.bidirectional is not False
         if self.cell == "indirect":
-            width = block.shape[-1] if block.kind == "series" else self.token_size
-            graph.layer(f"{name}_recurrent", layers.Loop(_indirect(width, self.hidden)), after=after)
+            width = block.shape[-1] if block.kind == "series" else self.embedding_dim
+            graph.layer(f"{name}_recurrent", layers.Loop(_indirect(width, self.hidden_sizes)), after=after)
             graph.layer(f"{name}_dropout", Dropout(self.dropout), after=f"{name}_recurrent")
             after = f"{name}_dropout"
         else:
-            for i, size in enumerate(self.hidden, 1):
+            for i, size in enumerate(self.hidden_sizes, 1):
                 layer = layers.Recurrent(size, self.cell, bidirectional=both, dropout=self.dropout)
                 graph.layer(f"{name}_recurrent{i}", layer, after=after, mask=present)
                 after = f"{name}_recurrent{i}"

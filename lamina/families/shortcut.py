@@ -23,28 +23,28 @@ class Shortcut(TableFamily):
     Gorishniy et al. 2021, arXiv 2106.11959).
 
     Example:
-        >>> Shortcut(blocks=15, width=64).check().blocks
+        >>> Shortcut(num_blocks=15, hidden_size=64).check().num_blocks
         15
     """
 
     name: ClassVar[str] = "shortcut"
     reads: ClassVar[tuple[str, ...]] = EVERY
 
-    blocks: int = option(4, "residual blocks, of two layers each", low=1, high=1000)
-    width: int = option(128, "neurons that every block reads and writes", low=1, high=65_536)
-    inner: int = option(256, "neurons between the two layers of a block", low=1, high=65_536)
+    num_blocks: int = option(4, "residual blocks, of two layers each", low=1, high=1000)
+    hidden_size: int = option(128, "neurons that every block reads and writes", low=1, high=65_536)
+    inner_size: int = option(256, "neurons between the two layers of a block", low=1, high=65_536)
     activation: str = option("relu", "activation inside the blocks", choices=ACTIVATIONS)
     norm: str | None = option("layer", "what keeps each block's input in scale", choices=("layer", "batch", None))
     dropout: float = option(0.1, "share of neurons silenced at random in training", low=0, high=0.95)
 
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str, None]:
         nodes, _ = self.stem(graph, inputs)
-        graph.layer("stem", Dense(self.width), after=nodes)
+        graph.layer("stem", Dense(self.hidden_size), after=nodes)
         last = "stem"
-        for i in range(1, self.blocks + 1):
+        for i in range(1, self.num_blocks + 1):
             branch = self._norm(graph, f"norm{i}", last)
-            graph.layer(f"expand{i}", Dense(self.inner, self.activation, dropout=self.dropout), after=branch)
-            graph.layer(f"project{i}", Dense(self.width), after=f"expand{i}")
+            graph.layer(f"expand{i}", Dense(self.inner_size, self.activation, dropout=self.dropout), after=branch)
+            graph.layer(f"project{i}", Dense(self.hidden_size), after=f"expand{i}")
             graph.layer(f"block{i}", Join("add"), after=[last, f"project{i}"])
             last = f"block{i}"
         graph.layer("activation", Activation(self.activation), after=self._norm(graph, "norm", last))

@@ -31,7 +31,7 @@ class Optimizer(ABC):
         weight_decay: How strongly decaying weights are pulled to zero.
         clip_value: Clamp each component of the gradient to this absolute value.
         clip_norm: Scale the gradient down to this Euclidean norm where it is longer (after ``clip_value``).
-        averaging: Memory of the moving average of the weights, see :meth:`averaged`.
+        ema_decay: Memory of the moving average of the weights, see :meth:`averaged`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Optimizer(ABC):
         weight_decay: float = 0.0,
         clip_value: float | None = None,
         clip_norm: float | None = None,
-        averaging: float | None = None,
+        ema_decay: float | None = None,
     ) -> None:
         self.parameters = parameters
         self.value, self.gradient = parameters.value, parameters.gradient
@@ -49,8 +49,8 @@ class Optimizer(ABC):
         self._decaying_value = parameters.decaying(self.value)
         self._decaying_gradient = parameters.decaying(self.gradient)
         self._state: dict[str, Tensor] = {}
-        self.averaging = averaging
-        if averaging is not None:
+        self.ema_decay = ema_decay
+        if ema_decay is not None:
             self._average = self._state["average"] = self.value.clone()
             self._averaged = self._state["average_steps"] = torch.zeros((), dtype=torch.float32, device=self.value.device)
             self._count = 0  # the same, on the host
@@ -65,24 +65,24 @@ class Optimizer(ABC):
         if self.weight_decay:
             self._decay(learning_rate)
         self._step(learning_rate)
-        if self.averaging is not None:
+        if self.ema_decay is not None:
             self._averaged.add_(1)
             if isinstance(learning_rate, Tensor):  # a CUDA graph counts on the device
-                weight: LearningRate = (9 / (self._averaged + 9)).clamp_min_(1 - self.averaging)
+                weight: LearningRate = (9 / (self._averaged + 9)).clamp_min_(1 - self.ema_decay)
             else:
                 self._count += 1
-                weight = max(9 / (self._count + 9), 1 - self.averaging)
+                weight = max(9 / (self._count + 9), 1 - self.ema_decay)
             self._average.lerp_(self.value, weight)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within, the weights are their moving average: ``mean += max(1 - averaging, 9 / (9 + t)) * (w - mean)`` at step t.
+        """Within, the weights are their moving average: ``mean += max(1 - ema_decay, 9 / (9 + t)) * (w - mean)`` at step t.
 
         Around a minimum the weights of single steps bounce with the learning rate, their average rests (Polyak and Juditsky
         1992); so it does the work of a falling learning rate, without having to know when training will end. Early on the
         memory is short, a ninth of the steps so far.
         """
-        if self.averaging is None:
+        if self.ema_decay is None:
             yield
             return
         kept = self.value.clone()
@@ -126,7 +126,7 @@ class Optimizer(ABC):
             )
         for name, tensor in state.items():
             self._state[name].copy_(tensor)
-        if self.averaging is not None:
+        if self.ema_decay is not None:
             self._count = int(self._averaged.item())  # sync
 
 
@@ -225,11 +225,11 @@ def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
 
     Example:
         >>> net = torch.nn.Linear(2, 1)
-        >>> optimizer = make_optimizer(FlatParameters(net), Recipe(optimizer="adam", averaging=None))
+        >>> optimizer = make_optimizer(FlatParameters(net), Recipe(optimizer="adam", ema_decay=None))
         >>> sorted(optimizer.state_dict())
         ['mean', 'squares', 'steps']
     """
-    options: dict[str, Any] = {name: getattr(recipe, name) for name in ("clip_value", "clip_norm", "averaging")}
+    options: dict[str, Any] = {name: getattr(recipe, name) for name in ("clip_value", "clip_norm", "ema_decay")}
     options["clip_value"] = None if recipe.clip_value == "auto" else recipe.clip_value
     options["weight_decay"] = 0.0 if recipe.weight_decay == "auto" else recipe.weight_decay
     if recipe.optimizer == "sgd":

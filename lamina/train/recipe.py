@@ -68,7 +68,7 @@ class Recipe(Options):
         choices=("auto",),
         kind=float,
     )
-    averaging: float | None = option(
+    ema_decay: float | None = option(
         0.998,
         "memory of the moving average of weights that is validated and kept; none to keep single steps",
         low=0,

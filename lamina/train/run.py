@@ -36,7 +36,7 @@ from lamina.train.events import Compare, End, Event, Start, StopReason, from_jso
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 VERBS = ("fit", "compare")
 DATA, BOARD = "data.arrow", "board.json"
 FILES = ("run.json", "events.jsonl", DATA, "checkpoint.safetensors", "folds.npz", BOARD, "model.lamina")
@@ -123,7 +123,9 @@ class Run:
         except (OSError, ValueError) as error:
             raise RunError(f"cannot read {folder / 'run.json'}: {error}") from error
         if not isinstance(settings, dict) or settings.get("format", 0) > FORMAT:
-            raise RunError(f"{folder} was begun by a newer lamina; upgrade lamina to go on with it")
+            raise RunError(f"{folder} was begun by a newer lamina; upgrade lamina to resume it")
+        if settings.get("format", 0) < FORMAT:
+            raise RunError(f"{folder} was begun by an earlier lamina, whose options had other names; begin a new run")
         run = cls(folder, settings)
         if run.verb not in VERBS:
             raise RunError(

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from lamina.cli import app
 
-QUICK = "--set recipe.epochs=3 --set recipe.threads=1 --set family.members=2 --set family.hidden=16".split()
+QUICK = "--set recipe.epochs=3 --set recipe.threads=1 --set family.members=2 --set family.hidden_sizes=16".split()
 
 
 @dataclass(frozen=True)

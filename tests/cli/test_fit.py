@@ -58,7 +58,7 @@ def test_json_is_one_document_with_the_whole_card(table):
         "planet": "ignored",
         "income": "target",
     }
-    assert found["family"] == {"name": "feedforward", **FeedForward(hidden=(16,), members=2).to_json()}
+    assert found["family"] == {"name": "feedforward", **FeedForward(hidden_sizes=(16,), members=2).to_json()}
     assert (found["split"]["train"], found["split"]["validation"], len(found["history"])) == (204, 36, 3)
 
 
@@ -68,13 +68,13 @@ def test_options_of_every_sort_reach_the_settings(table):
     )
     rows.write_parquet("people.parquet")
     words = "--kind zip=category --drop town --split part --class-weight balanced --family shortcut".split()
-    words += "--set family.blocks=1 --set recipe.epochs=2 --out m.lamina --run r --seed 5 --device cpu".split()
+    words += "--set family.num_blocks=1 --set recipe.epochs=2 --out m.lamina --run r --seed 5 --device cpu".split()
     said = lamina("fit", "people.parquet", "--target", "income", *words)
     assert said.code == 0, said.err
     asked = json.loads(Path("r/run.json").read_text())["asked"]
     assert asked["kinds"] == {"zip": "category"}
     assert (asked["drop"], asked["split"], asked["group"]) == (["town"], "part", None)
-    assert (asked["class_weight"], asked["seed"], asked["family"]["blocks"]) == ("balanced", 5, 1)
+    assert (asked["class_weight"], asked["seed"], asked["family"]["num_blocks"]) == ("balanced", 5, 1)
     assert load("m.lamina").model_.card["split"]["train"] == 80
 
 
@@ -98,10 +98,10 @@ def test_several_targets_are_told_at_once(table):
 
 
 def test_set_reads_values_for_the_recipe_and_the_family():
-    family, recipe = chosen_options("auto", ["recipe.learning_rate=3e-3", "family.hidden=64,64", "recipe.patience=none"])
-    assert family == Auto(hidden="64,64")
+    family, recipe = chosen_options("auto", ["recipe.learning_rate=3e-3", "family.hidden_sizes=64,64", "recipe.patience=none"])
+    assert family == Auto(hidden_sizes="64,64")
     assert recipe == Recipe(learning_rate=3e-3, patience=None)
-    assert chosen_options("shortcut", ["family.blocks=2"]) == (Shortcut(blocks=2), Recipe())
+    assert chosen_options("shortcut", ["family.num_blocks=2"]) == (Shortcut(num_blocks=2), Recipe())
     assert chosen_options("auto", []) == ("auto", Recipe())
 
 
@@ -112,7 +112,7 @@ def test_set_reads_values_for_the_recipe_and_the_family():
         ("recipe.epochs", "write recipe.NAME=VALUE"),
         ("recipe.epoch=3", "did you mean 'epochs'"),
         ("recipe.epochs=0", "Recipe.epochs is 0, expected"),
-        ("family.blocs=3", "no family has an option 'blocs'; did you mean 'blocks'"),
+        ("family.num_bloks=3", "no family has an option 'num_bloks'; did you mean 'num_blocks'"),
     ],
 )
 def test_set_refuses_what_it_does_not_know(text, match):
@@ -123,7 +123,7 @@ def test_set_refuses_what_it_does_not_know(text, match):
 def test_options_lists_every_option_with_its_bounds():
     said = lamina("fit", "--options")
     assert said.code == 0
-    for name in ("learning_rate", "patience", "hidden", "members", "blocks"):
+    for name in ("learning_rate", "patience", "hidden_sizes", "members", "num_blocks"):
         assert re.search(rf"^{name} ", said.out, re.M), name
     assert "a number between 0 and 0.95" in re.sub(r"\s+", " ", said.out)
 

@@ -22,7 +22,10 @@ from lamina.fitting.folds import Folds
 from lamina.train.events import Compare, Job
 from tests.comparison.metrics import METRICS, TWO
 
-SMALL = {"families": {"always the same": "constant", "linear": "linear", "forest": lamina.Forest(trees=5)}, "monitor": None}
+SMALL = {
+    "families": {"always the same": "constant", "linear": "linear", "forest": lamina.Forest(n_estimators=5)},
+    "monitor": None,
+}
 
 
 def waves(rows=240, seed=0):
@@ -60,7 +63,7 @@ def test_scores_are_those_of_a_fit_on_the_very_same_fold(compared):
     with np.load(run / "folds.npz") as folds:
         train, test = folds["train1"], folds["test1"]
     line = next(line for line in board.lines if line.name == "forest")
-    model = lamina.fit(table[train], "y", family=lamina.Forest(trees=5), seed=1, monitor=None)
+    model = lamina.fit(table[train], "y", family=lamina.Forest(n_estimators=5), seed=1, monitor=None)
     assert line.candidate.scores[1] == model.evaluate(table[test])["scores"]["accuracy"]
 
 
@@ -71,7 +74,7 @@ def test_the_complexity_of_a_candidate_is_its_family_and_the_size_of_its_model(c
     assert (found["always the same"], found["linear"]) == ((0, 2), (1, 3))  # two shares; two weights and an offset
     with np.load(run / "folds.npz") as folds:
         train = folds["train1"]
-    model = lamina.fit(waves()[train], "y", family=lamina.Forest(trees=5), seed=1, monitor=None).model_
+    model = lamina.fit(waves()[train], "y", family=lamina.Forest(n_estimators=5), seed=1, monitor=None).model_
     sizes = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     assert model.predictor.size() in [each["parameters"] for each in sizes if each.get("name") == "forest"]
 
@@ -115,7 +118,7 @@ def test_a_finished_comparison_is_not_done_again(compared):
         ({"folds": 4}, "was begun with other folds; give the same"),
         ({"repeats": 2}, "was begun with other repeats"),
         ({"seed": 7}, "was begun with other settings"),
-        ({"families": {"forest": lamina.Forest(trees=6)}}, "was begun with another 'forest'"),
+        ({"families": {"forest": lamina.Forest(n_estimators=6)}}, "was begun with another 'forest'"),
         ({"data": waves(seed=3)}, "was begun on other rows"),
     ],
 )
@@ -137,7 +140,7 @@ def test_a_candidate_that_fails_says_why_and_the_others_go_on(monkeypatch):
     families = {"linear": "linear", "windows": lamina.Convolutional(), "always the same": "constant"}
     with pytest.raises(OptionError, match="the family 'convolutional' reads"):
         lamina.compare(table, "y", families=families, folds=3, monitor=None)
-    families = {"linear": "linear", "woods": lamina.Forest(trees=100_000), "always the same": "constant"}
+    families = {"linear": "linear", "woods": lamina.Forest(n_estimators=100_000), "always the same": "constant"}
     board = lamina.compare(table, "y", families=families, folds=3, repeats=1, time_limit=1, monitor=None)
     woods = next(line for line in board.lines if line.name == "woods")
     assert woods.folds == 0
@@ -158,7 +161,7 @@ def test_memory_has_a_limit():
 
 
 def test_the_same_candidate_twice_is_a_tie_and_said():
-    families = {"one": lamina.Forest(trees=5), "other": lamina.Forest(trees=5), "always the same": "constant"}
+    families = {"one": lamina.Forest(n_estimators=5), "other": lamina.Forest(n_estimators=5), "always the same": "constant"}
     board = lamina.compare(waves(150), "y", families=families, folds=3, repeats=1, monitor=None)
     assert board.notes == ("one and other say the same of every row: they count as one",)
     assert board.verdict.call == "tie"
@@ -166,7 +169,8 @@ def test_the_same_candidate_twice_is_a_tie_and_said():
 
 SCRIPT = """
 import sys, lamina, polars as pl
-lamina.compare(pl.read_parquet(sys.argv[1]), "y", families=["constant", "linear", lamina.Forest(trees=100)], folds=5, repeats=1,
+lamina.compare(pl.read_parquet(sys.argv[1]), "y", families=["constant", "linear", lamina.Forest(n_estimators=100)],
+    folds=5, repeats=1,
     run=sys.argv[2], workers=1, monitor=lambda event: print(event.kind, getattr(event, "done", None), flush=True))
 print("complete")
 """
@@ -212,9 +216,9 @@ def test_an_interrupt_leaves_a_partial_board(tmp_path):
 
 def test_candidates_have_names_of_their_own():
     schema = Schema.infer(waves(), target="y")
-    chosen = choose_candidates(["forest", lamina.Forest(trees=5), "constant"], schema)
+    chosen = choose_candidates(["forest", lamina.Forest(n_estimators=5), "constant"], schema)
     assert list(chosen) == ["forest", "forest 2", "always the same"]
-    assert chosen["forest 2"]["trees"] == 5
+    assert chosen["forest 2"]["n_estimators"] == 5
     everything = choose_candidates("auto", schema)
     assert {"always the same", "linear", "neighbours", "boosting", "forest", "feedforward"} <= set(everything)
     with pytest.raises(OptionError, match="there is no candidate; name at least one family"):

@@ -29,7 +29,7 @@ TABLE = {
     "flags": Input((2,), ("d", "a is missing"), kind="flags"),
     "categories": Input((2,), ("e", "f"), (4, 9), "categories"),
 }
-TINY = Attention(width=8, heads=2, token_size=8, blocks=1, dropout=0.0, word_dropout=0.0, joined=8)
+TINY = Attention(hidden_size=8, num_heads=2, embedding_dim=8, num_layers=1, dropout=0.0, word_dropout=0.0, joint_size=8)
 CLASSES = Task.infer(pl.DataFrame({"y": ["a", "b", "c"] * 5}), "y")
 
 
@@ -86,15 +86,17 @@ def test_what_it_draws_follows_the_kind_of_column():
 
 
 def test_options_reach_the_graph():
-    family = Attention(blocks=3, width=24, heads=3, inner=4, positions=None, patch=5, word_dropout=0.0, token_size=10)
+    family = Attention(
+        num_layers=3, hidden_size=24, num_heads=3, mlp_ratio=4, positions=None, patch_size=5, word_dropout=0.0, embedding_dim=10
+    )
     plan = Plan(family.check().graph(IMAGE | TEXT, 2))
     assert plan.shapes["image_patches"] == (4, 75)
     assert plan.shapes["image_expand3"] == (4, 96)
     assert plan.shapes["text_stem"] == (12, 24)
     assert not {"image_position", "text_position", "text_kept", "image_norm4"} & set(plan.layers)
-    assert Plan(Attention(heads=5).graph(TEXT, 2)).shapes["text_pool"] == (65,)
-    with pytest.raises(OptionError, match=r"Attention.width is 50, expected a multiple of heads, 4; change one"):
-        Attention(width=50).check()
+    assert Plan(Attention(num_heads=5).graph(TEXT, 2)).shapes["text_pool"] == (65,)
+    with pytest.raises(OptionError, match=r"Attention.hidden_size is 50, expected a multiple of num_heads, 4; change one"):
+        Attention(hidden_size=50).check()
 
 
 @pytest.mark.parametrize("inputs", [TEXT, SERIES], ids=["text", "series"])
@@ -114,7 +116,7 @@ def test_it_learns_what_no_word_tells_by_itself():
     first, second = random.random(400) < 0.5, random.random(400) < 0.5
     codes[np.arange(400), random.integers(0, 6, 400)] = np.where(first, 2, 4)
     codes[np.arange(400), random.integers(6, 12, 400)] = np.where(second, 3, 4)
-    family = Attention(width=16, heads=2, token_size=16, blocks=1, dropout=0.0, word_dropout=0.0)
+    family = Attention(hidden_size=16, num_heads=2, embedding_dim=16, num_layers=1, dropout=0.0, word_dropout=0.0)
     target = (first == second).astype(np.int64)
     _, history = fit(family, TEXT, {"text": codes}, target, epochs=30, learning_rate=1e-2, batch_size=32)
     assert history.epochs[-1]["validation_accuracy"] > 0.97
@@ -138,7 +140,7 @@ def test_steps_are_replayed():
     """A traced step gives the same numbers as an eager one, masks, dropout and all."""
     rows = 64
     recipe = Recipe(threads=1, batch_size=16, epochs=3, step_mode="traced")
-    family = Attention(width=8, heads=2, token_size=8, dropout=0.1, joined=8)
+    family = Attention(hidden_size=8, num_heads=2, embedding_dim=8, dropout=0.1, joint_size=8)
     inputs = TEXT | SERIES
     target = np.arange(rows) % 3
     feed = Feed(blocks_of(inputs, rows), target)

@@ -20,7 +20,7 @@ GIVEN = {
 
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_fine_tuning_takes_a_tenth_of_the_steps_of_the_optimizer(optimizer):
-    family = Convolutional(image_part="backbone", frozen=False)
+    family = Convolutional(backbone="backbone", freeze_backbone=False)
     recipe = family.complete(Recipe(optimizer=optimizer), **GIVEN)
     expected = {"sgd": 0.005, "adagrad": 0.002, "rmsprop": 1e-4, "adam": 3e-4, "adamw": 3e-4}
     assert (recipe.learning_rate, recipe.epochs) == (expected[optimizer], 15)
@@ -36,7 +36,7 @@ MIXED = {
 
 @pytest.mark.parametrize("family", [Convolutional, Recurrent, Hierarchical])
 def test_a_mixed_table_takes_the_options_of_the_table_reader(family):
-    options = {"bins": 7, "embedding_size": 5, "one_hot": 10, "category_size": 6}
+    options = {"bins": 7, "number_embedding_dim": 5, "one_hot": 10, "category_embedding_dim": 6}
     plans = [Plan(one(number_embedding="periodic", **options).graph(MIXED, 2)) for one in (family, FeedForward)]
     for name, shape in (("number_embedding", (15,)), ("category_embedding", (4 + 6,))):
         assert plans[0].layers[name] == plans[1].layers[name]

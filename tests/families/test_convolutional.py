@@ -52,7 +52,7 @@ def trainer(family, inputs, made, target, **recipe):
 
 
 def test_lenet5_has_the_sizes_of_the_paper():
-    plan = Plan(Convolutional(design="lenet5_1998").graph(image(), 10))
+    plan = Plan(Convolutional(architecture="lenet5_1998").graph(image(), 10))
     sizes = {name.removeprefix("image_"): count for name, count in plan.parameters.items() if count}
     assert sizes == {"c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48_120, "f6": 10_164}
     shapes = {name.removeprefix("image_"): plan.shapes[name] for name in plan.order}
@@ -63,13 +63,16 @@ def test_lenet5_has_the_sizes_of_the_paper():
 
 
 def test_the_printed_lenet5_learns_by_the_loss_of_the_paper_and_tells_classes_only():
-    family = Convolutional(design="lenet5_1998").check()
+    family = Convolutional(architecture="lenet5_1998").check()
     two, values = Classification(("y",), classes=("a", "b"), dtype="String"), Regression(("y", "z"))
     recipe = family.complete(Recipe(), rows=100, inputs=image(), task=two)
     assert recipe.loss == "maximum_a_posteriori"
     assert family.graph(image(), two.head(recipe.loss)).nodes["head"] == RadialBasis(2)
     assert family.complete(Recipe(loss="cross_entropy"), rows=100, inputs=image(), task=two).loss == "cross_entropy"
-    assert Convolutional(design="lenet5").complete(Recipe(), rows=100, inputs=image(), task=two).loss == "binary_cross_entropy"
+    assert (
+        Convolutional(architecture="lenet5").complete(Recipe(), rows=100, inputs=image(), task=two).loss
+        == "binary_cross_entropy"
+    )
     with pytest.raises(OptionError, match="not in several values; take 'lenet5'"):
         family.complete(Recipe(), rows=100, inputs=image(), task=values)
 
@@ -81,29 +84,29 @@ def test_lenet5s_table_is_that_of_the_paper():
 
 
 def test_lenet5_answers_with_values_or_beside_other_columns_by_neurons():
-    assert Plan(Convolutional(design="lenet5_1998").graph(image(), 1)).parameters["head"] == 85
+    assert Plan(Convolutional(architecture="lenet5_1998").graph(image(), 1)).parameters["head"] == 85
     both = image() | {"numbers": Input((3,), ("a", "b", "c"))}
-    assert Plan(Convolutional(design="lenet5_1998").graph(both, 10)).parameters["head"] == 1290
+    assert Plan(Convolutional(architecture="lenet5_1998").graph(both, 10)).parameters["head"] == 1290
 
 
 @pytest.mark.parametrize("design", ["lenet5", "lenet5_1998"])
 def test_lenet5_refuses_large_images(design):
     with pytest.raises(OptionError, match=r"up to 32 x 32, but those of 'picture' are 64 x 48; set image_size=32, or take"):
-        Convolutional(design=design).graph(image(64, 48), 10)
+        Convolutional(architecture=design).graph(image(64, 48), 10)
 
 
 def test_auto_goes_by_color():
     assert "image_stage1_a" in Plan(Convolutional().graph(image(), 10)).layers
     gray, color = (Convolutional().graph(image(32, 32, channels), 10) for channels in (1, 3))
-    assert gray == Convolutional(design="plain").graph(image(32, 32, 1), 10)
-    assert color == Convolutional(design="resnet").graph(image(32, 32, 3), 10)
+    assert gray == Convolutional(architecture="plain").graph(image(32, 32, 1), 10)
+    assert color == Convolutional(architecture="resnet").graph(image(32, 32, 3), 10)
     assert make_family("convolutional") is Convolutional
 
 
 @pytest.mark.parametrize("design", ["plain", "resnet"])
 @pytest.mark.parametrize(("side", "last"), [(4, 4), (8, 4), (28, 7), (32, 4), (100, 6), (224, 7)])
 def test_depth_follows_the_size_of_the_image(design, side, last):
-    plan = Plan(Convolutional(design=design, channels=4).graph(image(side, side + 3, 3), 2))
+    plan = Plan(Convolutional(architecture=design, channels=4).graph(image(side, side + 3, 3), 2))
     (before,) = (edge.source for edge in plan.edges["image_pooled"])
     assert last - 1 <= plan.shapes[before][1] <= last
     assert plan.shapes["image_pooled"][0] <= 16
@@ -116,7 +119,7 @@ def test_branches_learn_rows_by_heart_and_are_replayed(inputs, precision):
     if "series_steps" in made:  # no two rows without any step, which nobody could tell apart
         made["series_steps"][:, :3] = 1
         made["series"] *= made["series_steps"][..., None]
-    family = Convolutional(channels=8, features=16, dropout=0.0)
+    family = Convolutional(channels=8, filters=16, dropout=0.0)
     net, steps = trainer(family, inputs, made, target, step_mode="traced", precision=precision)
     losses = [steps.run_epoch(torch.arange(16), [5e-3]) for _ in range(30)]
     assert losses[-1] < 0.2 < losses[0]
@@ -162,7 +165,7 @@ def test_nothing_there_is_a_finite_answer_and_longer_rows_answer_the_same(kind):
 
 
 def test_a_text_of_few_tokens_and_other_windows_are_fine():
-    plan = Plan(Convolutional(windows=(1, 5), features=4).graph({"text": Input((2,), ("t",), (9,), "text")}, 2))
+    plan = Plan(Convolutional(kernel_sizes=(1, 5), filters=4).graph({"text": Input((2,), ("t",), (9,), "text")}, 2))
     assert plan.shapes["text_features"] == (64 + 2 * 4,)
 
 
@@ -173,11 +176,11 @@ def test_each_design_learns_digits(design):
     cut = 1200
     train, held = ({"image": made["image"][part]} for part in (slice(cut), slice(cut, None)))
     net, steps = trainer(
-        Convolutional(design=design, channels=8, dropout=0.0),
+        Convolutional(architecture=design, channels=8, dropout=0.0),
         image(8, 8),
         train,
         digits.target[:cut],
-        averaging=None,
+        ema_decay=None,
         batch_size=40,
     )
     generator = torch.Generator().manual_seed(0)
@@ -198,5 +201,5 @@ def test_what_it_prefers_depends_on_the_images():
     assert gray["batch_size"] == 128
     few = Convolutional().prefers(rows=200, inputs=image(), task=task)
     assert few["epochs"] > gray["epochs"]
-    small = Convolutional(design="lenet5").prefers(rows=50_000, inputs=image(), task=task)
+    small = Convolutional(architecture="lenet5").prefers(rows=50_000, inputs=image(), task=task)
     assert (small["epochs"], small["augment"], small["learning_rate"]) == (30, ("rotate",), 5e-3)

@@ -36,14 +36,16 @@ BINARY = Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y")
 
 @pytest.mark.tiny
 def test_the_plain_textbook_network_is_one_setting_away():
-    family = FeedForward(hidden=(64, 64), activation="tanh", number_embedding=None, members=1, dropout=0.0)
+    family = FeedForward(hidden_sizes=(64, 64), activation="tanh", number_embedding=None, members=1, dropout=0.0)
     plan = Plan(family.graph({"numbers": Input((20,), tuple(map(str, range(20))))}, 3))
     assert plan.parameter_count == (20 * 64 + 64) + (64 * 64 + 64) + (64 * 3 + 3)
     assert list(plan.graph.layers) == ["hidden1", "hidden2", "head"]
 
 
 def test_columns_enter_as_numbers_flags_one_hot_and_vectors():
-    family = FeedForward(number_embedding="periodic", embedding_size=5, one_hot=10, category_size=6, hidden=(7,), members=4)
+    family = FeedForward(
+        number_embedding="periodic", number_embedding_dim=5, one_hot=10, category_embedding_dim=6, hidden_sizes=(7,), members=4
+    )
     plan = Plan(family.graph(INPUTS, 2))
     assert plan.shapes["number_embedding"] == (15,)
     assert plan.shapes["category_embedding"] == (4 + 6,)
@@ -53,7 +55,7 @@ def test_columns_enter_as_numbers_flags_one_hot_and_vectors():
 
 
 def test_shortcuts_jump_over_two_layers():
-    graph = Shortcut(blocks=2, width=8, inner=16).graph(INPUTS, 1)
+    graph = Shortcut(num_blocks=2, hidden_size=8, inner_size=16).graph(INPUTS, 1)
     assert [edge.source for edge in graph.edges_into("block2")] == ["block1", "project2"]
     assert Plan(graph).shapes["expand1"] == (16,)
 
@@ -102,10 +104,10 @@ def test_thirty_layers_train_with_shortcuts_and_not_without():
     recipe = Recipe(epochs=25, batch_size=64, learning_rate=1e-3, patience=None)
     plain = {"number_embedding": None, "dropout": 0.0}
     deep = lamina.fit(
-        table, "y", family=FeedForward(hidden=(64,) * 30, members=1, **plain), recipe=recipe, seed=0, monitor=None
+        table, "y", family=FeedForward(hidden_sizes=(64,) * 30, members=1, **plain), recipe=recipe, seed=0, monitor=None
     )
     residual = lamina.fit(
-        table, "y", family=Shortcut(blocks=15, width=64, inner=64, **plain), recipe=recipe, seed=0, monitor=None
+        table, "y", family=Shortcut(num_blocks=15, hidden_size=64, inner_size=64, **plain), recipe=recipe, seed=0, monitor=None
     )
     assert min(epoch["train_loss"] for epoch in deep.history_) > 0.65
     assert deep.model_.card["validation"]["accuracy"] < 0.7

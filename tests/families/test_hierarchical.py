@@ -17,7 +17,7 @@ from lamina.train.schedules import make_schedule
 from lamina.train.step import make_step
 
 TASK = Classification(("y",), dtype="String", classes=("a", "b", "c"))
-SMALL = {"width": 8, "token_size": 4}
+SMALL = {"hidden_size": 8, "embedding_dim": 4}
 
 
 def text(length, vocabulary=50):
@@ -60,12 +60,12 @@ def test_levels_are_of_similar_length(family, inputs, sizes):
     for level, size in enumerate(sizes, 1):
         left //= size
         assert shapes[f"{name}_chunk{level}"][:2] == (left, size)
-        assert shapes[f"{name}_attention{level}"] == (left, family.width)
-    assert shapes[f"{name}_attention{len(sizes) + 1}"] == (family.width,)
+        assert shapes[f"{name}_attention{level}"] == (left, family.hidden_size)
+    assert shapes[f"{name}_attention{len(sizes) + 1}"] == (family.hidden_size,)
 
 
 def test_it_asks_for_places_that_fit_its_levels():
-    asked = Hierarchical(levels=(20, 10), length=10_000).encoding()
+    asked = Hierarchical(levels=(20, 10), max_length=10_000).encoding()
     assert (asked.sentence, asked.chunk, asked.length) == (20, 200, 10_000)
     asked = Hierarchical().encoding()
     assert (asked.sentence, asked.chunk, asked.length) == (25, 25, 0)
@@ -127,7 +127,7 @@ def test_it_finds_the_sentence_that_tells():
         others = random.permutation(np.delete(np.arange(sentences), where[i]))[:4]
         x[i, others, 0] = [2, 3, 4, 5]
         x[i, where[i], random.permutation(size)[:2]] = 2, 3 + y[i]
-    family = Hierarchical(levels=(size,), encoder="none", width=16, token_size=16, dropout=0.0)
+    family = Hierarchical(levels=(size,), encoder="none", hidden_size=16, embedding_dim=16, dropout=0.0)
     net = Net(Plan(family.graph(text(sentences * size, most), classes)), seed=0)
     recipe = Recipe(
         learning_rate=5e-3, batch_size=32, epochs=12, schedule="cosine", weight_decay=0.03, clip_value=1.0, loss="cross_entropy"
@@ -153,8 +153,11 @@ def test_it_finds_the_sentence_that_tells():
     [
         (Hierarchical(levels=(1,)), r"Hierarchical.levels is \(1,\), expected 'auto' or a list of whole numbers"),
         (Hierarchical(levels=()), r"Hierarchical.levels is empty, expected the size of one level or more, as in \(25,\)"),
-        (Hierarchical(width=7), "Hierarchical.width is 7, expected an even number"),
-        (Hierarchical(width=8, heads=3), "Hierarchical.heads is 3, expected a number that divides the width 8"),
+        (Hierarchical(hidden_size=7), "Hierarchical.hidden_size is 7, expected an even number"),
+        (
+            Hierarchical(hidden_size=8, num_heads=3),
+            "Hierarchical.num_heads is 3, expected a number that divides hidden_size, 8",
+        ),
     ],
 )
 def test_bad_options_are_refused(family, message):

@@ -27,18 +27,18 @@ def plan(inputs=None, **options):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("inputs", [SERIES, TEXT, SERIES | TEXT | {"numbers": Input((2,), ("a", "b"))}])
 def test_every_cell_reads_series_and_texts(cell, inputs):
-    drawn = plan(inputs, cell=cell, hidden=(4, 5))
+    drawn = plan(inputs, cell=cell, hidden_sizes=(4, 5))
     assert drawn.shapes["head"] == (2,)
     assert Net(drawn, seed=0).plan.parameter_count == drawn.parameter_count
 
 
 def test_layers_stand_one_behind_the_other():
-    drawn = plan(hidden=(4, 6), cell="gru", dropout=0.2)
+    drawn = plan(hidden_sizes=(4, 6), cell="gru", dropout=0.2)
     assert drawn.shapes["series_recurrent1"] == (9, 8)
     assert drawn.shapes["series_recurrent2"] == (9, 12)
     assert drawn.masks["series_recurrent2"] == "series_present"
     assert [edge.source for edge in drawn.edges["series_recurrent2"]] == ["series_recurrent1"]
-    assert plan(hidden=(4,), bidirectional=False).shapes["series_recurrent1"] == (9, 4)
+    assert plan(hidden_sizes=(4,), bidirectional=False).shapes["series_recurrent1"] == (9, 4)
 
 
 @pytest.mark.parametrize(
@@ -51,21 +51,21 @@ def test_layers_stand_one_behind_the_other():
     ],
 )
 def test_pools(pool, width, nodes):
-    drawn = plan(hidden=(4,), pool=pool)
+    drawn = plan(hidden_sizes=(4,), pool=pool)
     assert [name for name in drawn.order if name not in ("series_present", "series_recurrent1", "head")] == nodes
     assert drawn.shapes[nodes[-1]] == (width,)
     assert isinstance(drawn.layers[nodes[0]], Ends) == (pool == "last")
 
 
 def test_indirect_recurrence_goes_through_the_next_layer():
-    loop = plan(cell="indirect", hidden=(4, 6)).layers["series_recurrent"]
+    loop = plan(cell="indirect", hidden_sizes=(4, 6)).layers["series_recurrent"]
     assert isinstance(loop, Loop)
     assert [(edge.source, edge.target, edge.delay) for edges in loop.plan.edges.values() for edge in edges] == [
         ("step", "hidden1", 0),
         ("hidden2", "hidden1", 1),
         ("hidden1", "hidden2", 0),
     ]
-    alone = plan(cell="indirect", hidden=(4,)).layers["series_recurrent"]
+    alone = plan(cell="indirect", hidden_sizes=(4,)).layers["series_recurrent"]
     assert isinstance(alone, Loop)
     assert alone.plan.order == ("hidden1", "hidden2")
 
@@ -81,8 +81,10 @@ def test_gradients_are_clamped_unless_said_otherwise():
 def test_what_cannot_be_is_refused():
     with pytest.raises(OptionError, match=r"bidirectional is True with cell='indirect', which only reads forwards"):
         Recurrent(cell="indirect", bidirectional=True).check()
-    with pytest.raises(OptionError, match=r"Recurrent.hidden is empty, expected the sizes of one recurrent layer or more"):
-        Recurrent(hidden=()).check()
+    with pytest.raises(
+        OptionError, match=r"Recurrent.hidden_sizes is empty, expected the sizes of one recurrent layer or more"
+    ):
+        Recurrent(hidden_sizes=()).check()
     with pytest.raises(OptionError, match=r"Recurrent.cell is 'ltsm', expected one of 'lstm', 'gru', 'rnn', 'indirect'"):
         Recurrent(cell="ltsm").check()
 
@@ -93,7 +95,7 @@ def test_it_learns_what_only_the_order_tells(cell):
     random = np.random.default_rng(0)
     waves = [random.normal(size=(length, 1)) for length in random.integers(3, 7, 240)]
     table = {"wave": waves, "first": ["up" if wave[0] > 0 else "down" for wave in waves]}
-    family = Recurrent(cell=cell, hidden=(12,), bidirectional=False, pool="last", dropout=0.0)
+    family = Recurrent(cell=cell, hidden_sizes=(12,), bidirectional=False, pool="last", dropout=0.0)
     recipe = Recipe(epochs=60, batch_size=16, learning_rate=0.02)
     model = lamina.fit(table, "first", family=family, recipe=recipe, validation=0.25, seed=0, monitor=None)
     assert model.model_.card["validation"]["accuracy"] >= 0.9

@@ -121,7 +121,7 @@ def laid(family, table=TABLE):
 
 def test_known_words_begin_with_their_vectors_and_the_others_fresh(tmp_path):
     path = written(tmp_path, GLOVE)
-    encoder, net, fresh, notes = laid(Means(vectors=path).check())
+    encoder, net, fresh, notes = laid(Means(word_vectors=path).check())
     assert [text.block for text in encoder.by_kind("text")] == ["text", "text2"]
     for text in encoder.by_kind("text"):
         weight = net.get_parameter(f"{text.block}_embedding.weight")
@@ -140,7 +140,7 @@ def test_known_words_begin_with_their_vectors_and_the_others_fresh(tmp_path):
 
 
 def test_without_a_file_nothing_is_laid_in():
-    encoder, net, fresh, notes = laid(Means(token_size=5))
+    encoder, net, fresh, notes = laid(Means(embedding_dim=5))
     assert notes == ()
     assert all(torch.equal(value, fresh[name]) for name, value in net.state_dict().items())
 
@@ -148,11 +148,11 @@ def test_without_a_file_nothing_is_laid_in():
 def test_what_cannot_help_is_refused(tmp_path):
     path = written(tmp_path, "der 1 2\nund 3 4\n")
     with pytest.raises(DataError, match="none of the .* words of column 'review' has a vector in .*; take a file of the same"):
-        laid(Means(vectors=path))
-    with pytest.raises(OptionError, match="Means.vectors is 'nonsense', expected the path of a file"):
-        Means(vectors="nonsense").check()
-    with pytest.raises(OptionError, match="Means.tokens is 'pieces', expected 'words' beside vectors"):
-        Means(vectors=path, tokens="pieces").check()
+        laid(Means(word_vectors=path))
+    with pytest.raises(OptionError, match="Means.word_vectors is 'nonsense', expected the path of a file"):
+        Means(word_vectors="nonsense").check()
+    with pytest.raises(OptionError, match="Means.tokens is 'pieces', expected 'words' beside word_vectors"):
+        Means(word_vectors=path, tokens="pieces").check()
 
 
 def test_a_family_without_texts_of_its_own_hands_the_vectors_on(tmp_path, monkeypatch):
@@ -162,7 +162,7 @@ def test_a_family_without_texts_of_its_own_hands_the_vectors_on(tmp_path, monkey
         reads = ()
 
     monkeypatch.setitem(branches.BRANCHES, "text", Means)
-    _, net, _, notes = laid(Numbers(vectors=written(tmp_path, GLOVE)))
+    _, net, _, notes = laid(Numbers(word_vectors=written(tmp_path, GLOVE)))
     assert net.get_parameter("text_embedding.weight").shape[1] == 3
     assert len(notes) == 2
     assert isinstance(net.plan.layers["head"], Dense)

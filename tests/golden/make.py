@@ -13,7 +13,7 @@ if __name__ == "__main__":  # pytest imports every file here in its search for e
     days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 12, 31), eager=True)
     people = people.with_columns(day=pl.Series([days[i % len(days)] for i in range(len(people))]))
     people = people.with_columns(age=pl.when(pl.col("fnlwgt") % 10 > 0).then("age"))
-    family = lamina.FeedForward(hidden=(16,), members=4, bins=8, embedding_size=4)
+    family = lamina.FeedForward(hidden_sizes=(16,), members=4, bins=8, number_embedding_dim=4)
     model = lamina.fit(people, "income", family=family, recipe=lamina.Recipe(epochs=3), seed=0, monitor=None)
     path = model.save(HERE / f"{lamina.__version__}.lamina")
     rows = people.drop("income").head(40)

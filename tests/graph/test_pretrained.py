@@ -65,7 +65,7 @@ def test_a_part_trains_or_stays_as_it_was(frozen):
     head = net.head.weight.detach().clone()
     feed = Feed({"image": images(40)}, np.arange(40) % 2)
     trainer = make_step(
-        net.train(), feed, Recipe(loss="cross_entropy", batch_size=8, averaging=None, step_mode="eager", learning_rate=0.01)
+        net.train(), feed, Recipe(loss="cross_entropy", batch_size=8, ema_decay=None, step_mode="eager", learning_rate=0.01)
     )
     trainer.run_epoch(torch.arange(40), [1e-2] * 5)
     same = {name: torch.equal(before[name], value) for name, value in net.part.state_dict().items()}
@@ -186,7 +186,7 @@ def test_a_fit_reads_images_with_it_and_the_file_names_it_and_holds_its_weights(
 
     rows = np.random.default_rng(0).integers(0, 256, (40, 10, 10, 3), dtype=np.uint8)
     data = {"image": rows, "label": ["a", "b"] * 20}
-    family = Images(image_part="backbone", frozen=frozen)
+    family = Images(backbone="backbone", freeze_backbone=frozen)
     model = lamina.fit(data, "label", family=family, recipe=Recipe(epochs=1), seed=0, monitor=None)
     assert model.model_.net.plan.inputs == {"image": (8, 8, 3)}  # the size it was registered with
     assert model.model_.card["recipe"]["learning_rate"] == (3e-3 if frozen else 3e-4)
@@ -200,10 +200,8 @@ def test_a_fit_reads_images_with_it_and_the_file_names_it_and_holds_its_weights(
 
 
 def test_an_unknown_part_is_refused():
-    with pytest.raises(
-        OptionError, match=r"BranchFamily.image_part is 'vgg', expected a registered part \(backbone\); register"
-    ):
-        BranchFamily(image_part="vgg").check()
+    with pytest.raises(OptionError, match=r"BranchFamily.backbone is 'vgg', expected a registered part \(backbone\); register"):
+        BranchFamily(backbone="vgg").check()
 
 
 def build(layer, shape=(3, 8, 8)):

@@ -14,7 +14,7 @@ from lamina.graph.graph import Graph
 from lamina.train.run import Run
 from tests.contract import table
 
-TINY = lamina.FeedForward(hidden=(8,), members=1, number_embedding=None, dropout=0.0)
+TINY = lamina.FeedForward(hidden_sizes=(8,), members=1, number_embedding=None, dropout=0.0)
 
 
 def fit(*callbacks, family=TINY, kind="binary", epochs=3, run=None, edit=None, monitor=None, **recipe):

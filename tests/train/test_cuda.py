@@ -209,7 +209,7 @@ def stand_in(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, value)
 
     def trained(mode, *, on_gpu, epochs=4, net=None):
-        trainer = make_step(net or _net(nn.Dropout(0.2)), _numbers(), _recipe(step_mode="eager", averaging=0.9))
+        trainer = make_step(net or _net(nn.Dropout(0.2)), _numbers(), _recipe(step_mode="eager", ema_decay=0.9))
         trainer.mode, trainer._on_gpu = mode, on_gpu
         trainers.append(trainer)
         losses = []
@@ -268,7 +268,7 @@ def test_colour_images_get_a_wider_network_on_a_gpu():
         (Convolutional(), colour, "cpu"),
         (Convolutional(), gray, "cuda"),
         (Convolutional(channels=64), colour, "cuda"),
-        (Convolutional(design="plain"), colour, "cuda"),
+        (Convolutional(architecture="plain"), colour, "cuda"),
     ):
         assert family.suited(inputs, device) == (family, "")
     assert Plan(wide.graph(colour, 10)).parameter_count == 7_681_674

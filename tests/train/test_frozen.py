@@ -175,7 +175,7 @@ def table():
 
 
 def fit(run=None, monitor=None, edit=None, part="vector", data=None, trust=False, **recipe):
-    family = Convolutional(image_part=part, dropout=0.0)
+    family = Convolutional(backbone=part, dropout=0.0)
     recipe = Recipe(**{"epochs": 6, "patience": None, **recipe})
     settings = Settings(("label",), family=family, recipe=recipe, trust=trust)
     Vector.rows = 0
@@ -205,7 +205,7 @@ def test_a_fit_reads_each_image_once_and_comes_to_the_same(mixed, monkeypatch):
 @pytest.mark.parametrize("target", ["label", "age"])
 def test_what_is_kept_for_trust_is_what_the_model_says_of_the_table(target):
     data = read_table(table()).with_columns(part=pl.Series(["valid", *["train"] * 5] * 10))
-    family = Convolutional(image_part="vector")
+    family = Convolutional(backbone="vector")
     settings = Settings((target,), split="part", family=family, recipe=Recipe(epochs=2))
     model = learn(data, settings)
     held = data.filter(data["part"] == "valid")
@@ -244,9 +244,7 @@ def test_a_fit_goes_on_bit_by_bit(tmp_path, monkeypatch):
 
 
 def test_the_model_predicts_from_images():
-    model = lamina.fit(
-        table(), "label", family=Convolutional(image_part="vector"), recipe=Recipe(epochs=1), seed=0, monitor=None
-    )
+    model = lamina.fit(table(), "label", family=Convolutional(backbone="vector"), recipe=Recipe(epochs=1), seed=0, monitor=None)
     assert len(model.predict(table())) == 60
     with pytest.raises(GraphError, match="the batch lacks the input 'image'; it has 'numbers'"):
         model.model_.net({"numbers": torch.zeros(2, 1)})

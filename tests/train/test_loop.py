@@ -21,7 +21,7 @@ from lamina.train.events import Epoch, StopReason
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
 
-TINY = FeedForward(hidden=(8,), members=1, number_embedding=None, dropout=0.0)
+TINY = FeedForward(hidden_sizes=(8,), members=1, number_embedding=None, dropout=0.0)
 
 
 def fit(rows=80, *, family=TINY, monitor=None, edit=None, run=None, kind="binary", **recipe):
@@ -57,13 +57,19 @@ def test_the_time_limit_ends_training_with_the_best_so_far():
 
 def test_an_exploding_loss_is_said():
     with pytest.raises(TrainingError, match=r"the loss was never finite \(learning rate 100\); lower recipe.learning_rate"):
-        fit(kind="regression", optimizer="sgd", learning_rate=100.0, loss="mse", family=FeedForward(hidden=(64, 64), members=1))
+        fit(
+            kind="regression",
+            optimizer="sgd",
+            learning_rate=100.0,
+            loss="mse",
+            family=FeedForward(hidden_sizes=(64, 64), members=1),
+        )
 
 
 def test_the_callers_random_numbers_go_on_as_before():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    fit(family=FeedForward(hidden=(8,), members=1, dropout=0.3))
+    fit(family=FeedForward(hidden_sizes=(8,), members=1, dropout=0.3))
     assert torch.equal(torch.get_rng_state(), before)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -74,7 +80,7 @@ def test_every_optimizer_and_schedule_goes_on_after_a_stop(optimizer, schedule, 
     """Momentum, rates, what plateau has heard and dropout: an epoch is lived through again from a checkpoint, bit by bit."""
     monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
     frame, target = table("binary", 60)
-    family = FeedForward(hidden=(8,), members=2, dropout=0.2, bins=4)
+    family = FeedForward(hidden_sizes=(8,), members=2, dropout=0.2, bins=4)
     recipe = Recipe(optimizer=optimizer, schedule=schedule, epochs=14, batch_size=16, patience=None)
 
     class Killed(BaseException):
@@ -134,7 +140,7 @@ CHILD = """
 import sys, polars as pl, lamina
 from lamina import FeedForward, Recipe
 recipe = Recipe(epochs=40, batch_size=8, patience=None, schedule="cosine")
-family = FeedForward(hidden=(16,), members=2, bins=4, dropout=0.1)
+family = FeedForward(hidden_sizes=(16,), members=2, bins=4, dropout=0.1)
 lamina.fit(pl.read_parquet(sys.argv[1]), "target", family=family, recipe=recipe, seed=4, run=sys.argv[2], monitor=None)
 """
 

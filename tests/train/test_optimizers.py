@@ -36,7 +36,7 @@ def _adam(w, g, state, t):
 
 
 def _recipe(optimizer, **options):
-    return Recipe(**{"optimizer": optimizer, "weight_decay": 0.0, "averaging": None, **options})
+    return Recipe(**{"optimizer": optimizer, "weight_decay": 0.0, "ema_decay": None, **options})
 
 
 CASES = {
@@ -175,7 +175,7 @@ def _averaged(optimizer):
 
 def test_the_average_of_the_weights():
     flat = _flat()
-    optimizer = make_optimizer(flat, _recipe("sgd", averaging=0.9))
+    optimizer = make_optimizer(flat, _recipe("sgd", ema_decay=0.9))
     average = flat.value.double()
     for t, gradient in enumerate(_gradients(flat), 1):
         _updated(flat, optimizer, [gradient])
@@ -188,12 +188,12 @@ def test_the_average_of_the_weights():
 
 def test_the_average_counts_alike_on_host_and_device_and_goes_on():
     flats = [_flat() for _ in range(3)]
-    on_host, on_device, resumed = (make_optimizer(flat, _recipe("sgd", averaging=0.9)) for flat in flats)
+    on_host, on_device, resumed = (make_optimizer(flat, _recipe("sgd", ema_decay=0.9)) for flat in flats)
     _updated(flats[0], on_host, _gradients(flats[0]))
     _updated(flats[1], on_device, _gradients(flats[1]), torch.tensor(RATE))
     _updated(flats[2], resumed, _gradients(flats[2])[:20])
     state, value = {name: tensor.clone() for name, tensor in resumed.state_dict().items()}, flats[2].value.clone()
-    resumed = make_optimizer(flats[2], _recipe("sgd", averaging=0.9))
+    resumed = make_optimizer(flats[2], _recipe("sgd", ema_decay=0.9))
     resumed.load_state_dict(state)
     flats[2].value.copy_(value)
     _updated(flats[2], resumed, _gradients(flats[2])[20:])

@@ -19,7 +19,7 @@ def fitted(seed: int) -> np.ndarray:
     draw = np.random.default_rng(0)
     X = draw.normal(size=(300, 4)).astype(np.float32)
     y = np.where(X[:, 0] * X[:, 1] > 0, "a", "b")
-    family = lamina.FeedForward(hidden=(32, 32), dropout=0.4, members=1)
+    family = lamina.FeedForward(hidden_sizes=(32, 32), dropout=0.4, members=1)
     recipe = lamina.Recipe(epochs=12, batch_size=16)
     return lamina.Classifier(family, recipe=recipe, random_state=seed).fit(X, y).predict_proba(X)
 

@@ -80,6 +80,9 @@ def test_bad_folders_are_refused_by_name(tmp_path, run):
     (run.folder / "run.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(RunError, match=r"was begun by a newer lamina"):
         Run.open(run.folder)
+    (run.folder / "run.json").write_text(json.dumps({"format": 1}))
+    with pytest.raises(RunError, match=r"was begun by an earlier lamina, whose options had other names; begin a new run"):
+        Run.open(run.folder)
     (run.folder / "run.json").write_text("{")
     with pytest.raises(RunError, match=r"cannot read"):
         Run.open(run.folder)

@@ -131,8 +131,10 @@ NETS = {
     "convolution": lambda: Rows(
         nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(8, 3)
     ),
-    "feed-forward": lambda: _table(FeedForward(hidden=(16, 16), members=4, bins=5, embedding_size=4)),
-    "feed-forward, periodic": lambda: _table(FeedForward(hidden=(16,), members=1, number_embedding="periodic", one_hot=0)),
+    "feed-forward": lambda: _table(FeedForward(hidden_sizes=(16, 16), members=4, bins=5, number_embedding_dim=4)),
+    "feed-forward, periodic": lambda: _table(
+        FeedForward(hidden_sizes=(16,), members=1, number_embedding="periodic", one_hot=0)
+    ),
     "shortcut": lambda: _table(Shortcut()),
     "embedded": Embedded,
     "recurrent": Recurrent,
@@ -164,7 +166,7 @@ def _feed(loss="cross_entropy", weighted=False):
 
 def _trained(net, mode, *, loss="cross_entropy", weighted=False, epochs=5, batch=BATCH, **options):
     recipe = Recipe(
-        loss=loss, batch_size=batch, step_mode=mode, **{"optimizer": "adamw", "weight_decay": 0.1, "averaging": 0.99, **options}
+        loss=loss, batch_size=batch, step_mode=mode, **{"optimizer": "adamw", "weight_decay": 0.1, "ema_decay": 0.99, **options}
     )
     feed = _feed(loss, weighted)
     trainer = make_step(net, feed, recipe)
@@ -259,7 +261,7 @@ def test_a_plain_loop_learns_the_same():
             optimizer.step()
             total += loss.item() * len(rows)
         losses.append(total / ROWS)
-    trainer, ours, _ = _trained(_make("plain"), "traced", optimizer="adam", weight_decay=0.0, averaging=None)
+    trainer, ours, _ = _trained(_make("plain"), "traced", optimizer="adam", weight_decay=0.0, ema_decay=None)
     assert ours == pytest.approx(losses, rel=1e-5)
     for view, parameter in zip(trainer.net.parameters(), net.parameters(), strict=True):
         torch.testing.assert_close(view, parameter, rtol=1e-4, atol=1e-5)

@@ -129,7 +129,7 @@ def fitted(family, rows=None, target="rich", kind=Classifier):
     return kind(family, Recipe(epochs=15), random_state=0, trust=False).fit(rows.drop(target), rows[target])
 
 
-@pytest.mark.parametrize("family", [FeedForward(hidden=(16,), members=2), "forest", "boosting", "linear"])
+@pytest.mark.parametrize("family", [FeedForward(hidden_sizes=(16,), members=2), "forest", "boosting", "linear"])
 def test_every_family_relies_on_what_tells(family):
     rows = people(400)
     found = fitted(family, rows[:200]).importance(rows[200:])

@@ -15,7 +15,7 @@ from lamina.trust.trust import BACKGROUND, Trust, background
 from lamina.trust.view import FEWEST_LEVELS, MOST_NUMBERS, View, scatter
 
 QUICK = lamina.Recipe(epochs=8, batch_size=64, patience=None, learning_rate=5e-3, threads=1)
-NETWORK = lamina.FeedForward(hidden=(16,), members=4, bins=8, dropout=0.0)
+NETWORK = lamina.FeedForward(hidden_sizes=(16,), members=4, bins=8, dropout=0.0)
 
 
 def table(rows: int, seed: int = 0) -> pl.DataFrame:
@@ -60,7 +60,7 @@ def test_sets_hold_the_truth_as_often_as_asked(classifier):
 
 
 def test_where_a_few_trees_vote_alike_ties_are_broken():
-    model, new = fit("class", lamina.Forest(trees=10)), table(3000, seed=1)
+    model, new = fit("class", lamina.Forest(n_estimators=10)), table(3000, seed=1)
     assert len(np.unique(model.model_.trust.sets.ties)) > 1000
     answers = model.predict(new, trust=True, coverage=0.9, because=False)
     inside = [truth in said.split(" or ") for truth, said in zip(new["class"], answers["set"], strict=True)]
@@ -201,7 +201,7 @@ def test_images_have_novelty_by_the_last_layer_or_by_pixels():
     images[:60, :, :4] += 120
     y = np.repeat(["left", "right"], 60)
     noise = draw.integers(0, 255, (20, 8, 8), dtype=np.uint8)
-    for family, by in ((lamina.Convolutional(channels=8, features=16), "last layer"), ("forest", "columns")):
+    for family, by in ((lamina.Convolutional(channels=8, filters=16), "last layer"), ("forest", "columns")):
         model = lamina.Classifier(family, lamina.Recipe(epochs=3, threads=1), random_state=0).fit(images, y)
         answers = model.predict(noise, trust=True)
         assert "because" not in answers.columns

@@ -34,12 +34,12 @@ class BoostingFamily(ClassicalFamily):
 
     scaling: ClassVar[str] = "none"
 
-    rounds: int = option(1_000, "most trees for each class or target", low=1, high=100_000)
+    max_iter: int = option(1_000, "most trees for each class or target", low=1, high=100_000)
     learning_rate: float = option(0.1, "how much of a tree's answer counts", low=1e-6, high=1)
     patience: int = option(
         20, "rounds without a better answer on the rows that validate after which it ends", low=1, high=100_000
     )
-    vocabulary: int = option(1_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
+    vocabulary_size: int = option(1_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
 
     def fit(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
         if rows.classes and len(np.unique(rows.target)) < 2:
@@ -69,9 +69,9 @@ class Boosting(BoostingFamily):
 
     name: ClassVar[str] = "boosting"
 
-    leaves: int = option(31, "most leaves of a tree", low=2, high=100_000)
-    leaf: int = option(20, "fewest rows in a leaf", low=1, high=1_000_000)
-    l2: float = option(0.0, "how strongly the answers of leaves are held small", low=0, high=1e10)
+    max_leaf_nodes: int = option(31, "most leaves of a tree", low=2, high=100_000)
+    min_samples_leaf: int = option(20, "fewest rows in a leaf", low=1, high=1_000_000)
+    l2_regularization: float = option(0.0, "how strongly the answers of leaves are held small", low=0, high=1e10)
 
     def boost(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
         from threadpoolctl import threadpool_limits
@@ -84,7 +84,7 @@ class Boosting(BoostingFamily):
                 grower = self._grower(sizes, rows, how)
                 known: dict[str, Any] = {}
                 if not usable.any():
-                    grower.set_params(early_stopping=False, max_iter=min(self.rounds, UNWATCHED))
+                    grower.set_params(early_stopping=False, max_iter=min(self.max_iter, UNWATCHED))
                 elif "X_val" in inspect.signature(grower.fit).parameters:  # before 1.7 it holds back rows of its own
                     weight = None if held.weight is None else held.weight[usable]
                     known = {"X_val": X_held[usable], "y_val": target_held[usable], "sample_weight_val": weight}
@@ -98,11 +98,11 @@ class Boosting(BoostingFamily):
 
         maker = HistGradientBoostingClassifier if rows.classes else HistGradientBoostingRegressor
         return maker(
-            max_iter=self.rounds,
+            max_iter=self.max_iter,
             learning_rate=self.learning_rate,
-            max_leaf_nodes=self.leaves,
-            min_samples_leaf=self.leaf,
-            l2_regularization=self.l2,
+            max_leaf_nodes=self.max_leaf_nodes,
+            min_samples_leaf=self.min_samples_leaf,
+            l2_regularization=self.l2_regularization,
             n_iter_no_change=self.patience,
             early_stopping=True,
             categorical_features=[place for place, size in enumerate(sizes) if size <= _MOST_CODES] or None,

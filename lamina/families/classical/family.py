@@ -79,10 +79,12 @@ class ClassicalFamily(Family):
     scaling: ClassVar[str] = "robust"
 
     image_size: int = option(28, "height and width that images are brought to", low=2, high=512)
-    vocabulary: int = option(50_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
+    vocabulary_size: int = option(
+        50_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000
+    )
 
     def encoding(self) -> Encoding:
-        return Encoding(scaling=self.scaling, image_size=self.image_size, vocabulary=self.vocabulary, plain=True)
+        return Encoding(scaling=self.scaling, image_size=self.image_size, vocabulary=self.vocabulary_size, plain=True)
 
     def fit(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
         """Learn from rows; ``held`` are others that may tell when to stop, and that nothing else is learnt from."""

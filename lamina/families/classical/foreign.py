@@ -68,7 +68,7 @@ class ForeignFamily(BoostingFamily):
             weight = None if held.weight is None else held.weight[usable]
             watched = (X_held[usable], target_held[usable], weight) if usable.any() else None
             part = Part(X, target, rows.weight, watched, len(sizes), len(known))
-            rounds = self.rounds if watched else min(self.rounds, UNWATCHED)
+            rounds = self.max_iter if watched else min(self.max_iter, UNWATCHED)
             raw.append(np.frombuffer(bytearray(self.grow(module, part, rounds, how)), dtype=np.uint8))
             how.tell(len(raw) / len(tasks))
         return self.predictor(tuple(raw), len(sizes), rows.classes, tuple(known.tolist()))
@@ -163,16 +163,16 @@ class LightGBM(ForeignFamily):
     needs: ClassVar[str | None] = "lightgbm"
     predictor: ClassVar[type[Foreign]] = LightGBMTrees
 
-    leaves: int = option(31, "most leaves of a tree", low=2, high=100_000)
-    leaf: int = option(20, "fewest rows in a leaf", low=1, high=1_000_000)
+    max_leaf_nodes: int = option(31, "most leaves of a tree", low=2, high=100_000)
+    min_samples_leaf: int = option(20, "fewest rows in a leaf", low=1, high=1_000_000)
 
     def grow(self, module: Any, part: Part, rounds: int, how: Fitting) -> bytes:
         asked = {
             "objective": {0: "regression", 2: "binary"}.get(part.classes, "multiclass"),
             "num_class": part.classes if part.classes > 2 else 1,
             "learning_rate": self.learning_rate,
-            "num_leaves": self.leaves,
-            "min_data_in_leaf": self.leaf,
+            "num_leaves": self.max_leaf_nodes,
+            "min_data_in_leaf": self.min_samples_leaf,
             "num_threads": how.threads,
             "seed": how.seed % 2**31,
             "deterministic": True,
@@ -218,13 +218,13 @@ class XGBoost(ForeignFamily):
     needs: ClassVar[str | None] = "xgboost"
     predictor: ClassVar[type[Foreign]] = XGBoostTrees
 
-    depth: int = option(6, "most questions from the root to a leaf", low=1, high=1_000)
+    max_depth: int = option(6, "most questions from the root to a leaf", low=1, high=1_000)
 
     def grow(self, module: Any, part: Part, rounds: int, how: Fitting) -> bytes:
         asked = {
             "objective": {0: "reg:squarederror", 2: "binary:logistic"}.get(part.classes, "multi:softprob"),
             "eta": self.learning_rate,
-            "max_depth": self.depth,
+            "max_depth": self.max_depth,
             "tree_method": "hist",
             "nthread": how.threads,
             "seed": how.seed % 2**31,
@@ -273,14 +273,14 @@ class CatBoost(ForeignFamily):
     needs: ClassVar[str | None] = "catboost"
     predictor: ClassVar[type[Foreign]] = CatBoostTrees
 
-    depth: int = option(6, "most questions from the root to a leaf", low=1, high=16)
+    max_depth: int = option(6, "most questions from the root to a leaf", low=1, high=16)
 
     def grow(self, module: Any, part: Part, rounds: int, how: Fitting) -> bytes:
         asked = {
             "loss_function": {0: "RMSE", 2: "Logloss"}.get(part.classes, "MultiClass"),
             "iterations": rounds,
             "learning_rate": self.learning_rate,
-            "depth": self.depth,
+            "depth": self.max_depth,
             "thread_count": how.threads,
             "random_seed": how.seed % 2**31,
             "allow_writing_files": False,

@@ -46,7 +46,7 @@ class Forest(ClassicalFamily):
         >>> from sklearn.datasets import load_iris
         >>> from lamina import Classifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = Classifier(Forest(trees=50), random_state=0).fit(X, y)
+        >>> model = Classifier(Forest(n_estimators=50), random_state=0).fit(X, y)
         >>> model.model_.card["validation"]["accuracy"] > 0.9
         True
     """
@@ -55,8 +55,8 @@ class Forest(ClassicalFamily):
     out_of_bag: ClassVar[bool] = True
     scaling: ClassVar[str] = "none"
 
-    trees: int = option(100, "how many trees", low=1, high=100_000)
-    subset: str | float | None = option(
+    n_estimators: int = option(100, "how many trees", low=1, high=100_000)
+    max_features: str | float | None = option(
         "auto",
         "columns that each split may choose from: their square root, their binary logarithm, a share, or all (None); auto is "
         "the square root for classes and all for values",
@@ -65,12 +65,14 @@ class Forest(ClassicalFamily):
         choices=("auto", "sqrt", "log2", None),
         kind=float,
     )
-    leaf: int = option(1, "fewest rows in a leaf", low=1, high=1_000_000)
-    depth: int | None = option(None, "most questions from the root to a leaf", low=1, high=10_000, choices=(None,), kind=int)
+    min_samples_leaf: int = option(1, "fewest rows in a leaf", low=1, high=1_000_000)
+    max_depth: int | None = option(
+        None, "most questions from the root to a leaf", low=1, high=10_000, choices=(None,), kind=int
+    )
     vote: str = option(
         "mean", "trees answer with the mean of their shares, or with the class most of them name", choices=("mean", "mode")
     )
-    vocabulary: int = option(1_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
+    vocabulary_size: int = option(1_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
 
     def fit(self, rows: Rows, held: Rows, how: Fitting) -> Grown:
         X = ordered(rows.blocks)
@@ -79,24 +81,24 @@ class Forest(ClassicalFamily):
         grown, began = 0, time.monotonic()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # such rows are left out below
-            while grown < self.trees:
+            while grown < self.n_estimators:
                 # scikit-learn-intelex grows all at once.
-                more = self.trees if not grower.warm_start else _more_trees(grown, time.monotonic() - began, how.threads)
-                grown = min(grown + more, self.trees)
-                grower.set_params(n_estimators=grown, oob_score=grown == self.trees)
+                more = self.n_estimators if not grower.warm_start else _more_trees(grown, time.monotonic() - began, how.threads)
+                grown = min(grown + more, self.n_estimators)
+                grower.set_params(n_estimators=grown, oob_score=grown == self.n_estimators)
                 grower.fit(X, y, sample_weight=rows.weight)
-                how.tell(grown / self.trees)
+                how.tell(grown / self.n_estimators)
         return Grown.gather(grower, X, rows, how, mode=self.vote == "mode")
 
     def _grower(self, X: np.ndarray, rows: Rows, how: Fitting) -> Any:
         classes = rows.classes > 0
-        ensemble, fast = _ensemble(X, values=not classes, trees=self.trees)
+        ensemble, fast = _ensemble(X, values=not classes, trees=self.n_estimators)
         maker = ensemble.RandomForestClassifier if classes else ensemble.RandomForestRegressor
         return maker(
             **({"max_bins": _BINS} if fast and classes else {}),
-            max_features=("sqrt" if classes else 1.0) if self.subset == "auto" else self.subset,
-            min_samples_leaf=self.leaf,
-            max_depth=self.depth,
+            max_features=("sqrt" if classes else 1.0) if self.max_features == "auto" else self.max_features,
+            min_samples_leaf=self.min_samples_leaf,
+            max_depth=self.max_depth,
             warm_start=not fast,
             n_jobs=how.threads,
             random_state=how.seed % 2**32,

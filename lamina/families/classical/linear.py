@@ -49,7 +49,7 @@ class Linear(ClassicalFamily):
 
     name: ClassVar[str] = "linear"
 
-    penalty: str | float = option(
+    alpha: str | float = option(
         "auto",
         "how strongly weights are held small; auto tries a few values by cross-validation on training rows, groups kept whole",
         low=1e-10,
@@ -63,7 +63,7 @@ class Linear(ClassicalFamily):
             return Constant().fit(rows, held, how)
         levels = cardinalities(rows.inputs)
         X = one_hot(rows.blocks, levels)
-        penalty = _choose(X, rows, how) if self.penalty == "auto" else float(self.penalty)
+        penalty = _choose(X, rows, how) if self.alpha == "auto" else float(self.alpha)
         learner = _learner(X, rows.target, penalty)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a fit that ends before the last digit answers as well

@@ -47,7 +47,7 @@ class Neighbours(ClassicalFamily):
 
     name: ClassVar[str] = "neighbours"
 
-    k: str | int = option(
+    n_neighbors: str | int = option(
         "auto",
         "how many neighbours answer; auto tries a few numbers, each training row answered by the others, or by other groups",
         low=1,
@@ -55,7 +55,7 @@ class Neighbours(ClassicalFamily):
         choices=("auto",),
         kind=int,
     )
-    memory: int = option(50_000, "most rows that are remembered, drawn at random", low=1, high=10_000_000)
+    max_rows: int = option(50_000, "most rows that are remembered, drawn at random", low=1, high=10_000_000)
 
     def fit(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
         levels = cardinalities(rows.inputs)
@@ -63,12 +63,12 @@ class Neighbours(ClassicalFamily):
         if not len(counting):
             return Constant().fit(rows, held, how)
         random = np.random.default_rng(how.seed)
-        kept = np.sort(random.permutation(counting)[: self.memory])
+        kept = np.sort(random.permutation(counting)[: self.max_rows])
         weight = np.ones(len(kept)) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)[kept]
         X = _rows(rows.blocks, levels)[kept]
         found = Remembered(X, rows.target[kept], weight, 1, levels, rows.classes)
         group = kept if rows.group is None else rows.group[kept]
-        k = found.choose(group, random, how) if self.k == "auto" else int(self.k)
+        k = found.choose(group, random, how) if self.n_neighbors == "auto" else int(self.n_neighbors)
         how.tell(1.0)
         return Remembered(X, found.target, weight, min(k, len(kept)), levels, found.classes)
 

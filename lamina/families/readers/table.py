@@ -21,7 +21,7 @@ class TableOptions(Options):
         "how numbers enter: as bins, as waves, or as they are",
         choices=("piecewise_linear", "periodic", None),
     )
-    embedding_size: int | str = option(
+    number_embedding_dim: int | str = option(
         "auto",
         "neurons for each embedded number; auto is 12, or 4 for more than 32 numbers",
         low=1,
@@ -33,21 +33,21 @@ class TableOptions(Options):
     one_hot: int = option(
         50, "a category with up to this many levels enters one-hot, one with more as a learnt vector", low=0, high=100_000
     )
-    category_size: int = option(8, "length of the learnt vector of a category", low=1, high=1024)
+    category_embedding_dim: int = option(8, "length of the learnt vector of a category", low=1, high=1024)
 
 
 def _numbers(graph: Graph, name: str, block: Input, options: TableOptions) -> tuple[str, list[int]]:
     width = math.prod(block.shape)
     if not options.number_embedding:
         return name, [1] * width
-    size = (12 if width <= 32 else 4) if options.embedding_size == "auto" else int(options.embedding_size)
+    size = (12 if width <= 32 else 4) if options.number_embedding_dim == "auto" else int(options.number_embedding_dim)
     embedding = NumberEmbedding(options.number_embedding, size, bins=options.bins, activation="relu")
     graph.layer("number_embedding", embedding, after=name)
     return "number_embedding", [size] * width
 
 
 def _categories(graph: Graph, name: str, block: Input, options: TableOptions) -> tuple[str, list[int]]:
-    sizes = tuple(0 if levels <= options.one_hot + 1 else options.category_size for levels in block.cardinalities)
+    sizes = tuple(0 if levels <= options.one_hot + 1 else options.category_embedding_dim for levels in block.cardinalities)
     embedding = CategoryEmbedding(cardinalities=block.cardinalities, sizes=sizes)
     graph.layer("category_embedding", embedding, after=name)
     return "category_embedding", list(embedding.widths)

@@ -16,12 +16,12 @@ from lamina.options import Options, option
 class TextOptions(Options):
     """How tokens enter a network."""
 
-    token_size: int = option(64, "length of the learnt vector of a token", low=1, high=4096)
+    embedding_dim: int = option(64, "length of the learnt vector of a token", low=1, high=4096)
 
 
 def _steps(graph: Graph, name: str, block: Input, options: TextOptions) -> tuple[str, str]:
     graph.layer(f"{name}_present", Present(), after=name)
-    graph.layer(f"{name}_embedding", TokenEmbedding(block.cardinalities[0], options.token_size), after=name)
+    graph.layer(f"{name}_embedding", TokenEmbedding(block.cardinalities[0], options.embedding_dim), after=name)
     return f"{name}_embedding", f"{name}_present"
 
 
@@ -29,7 +29,7 @@ def _flat(graph: Graph, name: str, block: Input, options: TextOptions) -> tuple[
     """The mean of its tokens' vectors: a deep averaging network (Iyyer et al. 2015)."""
     source, mask = _steps(graph, name, block, options)
     graph.layer(f"{name}_mean", StepPool("mean"), after=source, mask=mask)
-    return f"{name}_mean", [options.token_size]
+    return f"{name}_mean", [options.embedding_dim]
 
 
 READER = Reader(_flat, _steps)

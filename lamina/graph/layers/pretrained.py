@@ -48,7 +48,7 @@ def register(
     Needed once in every process that builds or loads a network with it; registering a name again replaces what it stood for.
 
     Args:
-        name: What :class:`Pretrained` and ``image_part`` call it.
+        name: What :class:`Pretrained` and ``backbone`` call it.
         make: ``make(**options) -> nn.Module`` that takes a float batch and gives a float batch. It may load weights; a model
             that is loaded from a file replaces them with those of the file.
         size: Height and width of the images that it was taught on. With ``mean`` and ``std`` only for parts that read images.

@@ -19,7 +19,7 @@ from lamina.families.classical.neighbours import COUNTS
 from lamina.families.predictor import PREDICTORS
 from tests.families.classical.helpers import KINDS, LEVELS, blocks, how, make
 
-FAMILIES = {"constant": Constant(), "linear": Linear(), "neighbours": Neighbours(), "boosting": Boosting(rounds=20)}
+FAMILIES = {"constant": Constant(), "linear": Linear(), "neighbours": Neighbours(), "boosting": Boosting(max_iter=20)}
 CLASSES = ("binary", "classes")
 
 
@@ -57,7 +57,7 @@ def test_rows_that_weigh_nothing_are_not_learnt_from(name):
     rows = make("binary", 200)
     half = Rows({key: block[:100] for key, block in rows.blocks.items()}, rows.inputs, rows.target[:100], rows.classes)
     weighted = Rows(rows.blocks, rows.inputs, rows.target, rows.classes, (np.arange(200) < 100).astype(float))
-    family = {"linear": Linear(penalty=1.0), "neighbours": Neighbours(k=7)}.get(name, FAMILIES[name])
+    family = {"linear": Linear(alpha=1.0), "neighbours": Neighbours(n_neighbors=7)}.get(name, FAMILIES[name])
     if name == "boosting":  # the histograms of rows that weigh nothing are there all the same
         weighted = Rows(rows.blocks, rows.inputs, rows.target, rows.classes, np.where(rows.target == 1, 1e-6, 1.0))
         assert family.fit(weighted, weighted, how()).said(rows.blocks, 200)[:, 1].max() < 0.1
@@ -106,7 +106,7 @@ def test_constant_says_what_scikit_learns_dummy_says(kind, weighted):
 def test_linear_finds_the_weights_that_scikit_learn_finds(kind, weighted):
     weight = np.random.default_rng(0).random(300) + 0.1 if weighted else None
     rows, new = make(kind, weight=weight), blocks(70, 5)
-    found = Linear(penalty=0.5).fit(rows, rows, how())
+    found = Linear(alpha=0.5).fit(rows, rows, how())
     peer = LogisticRegression(C=2, tol=1e-9, max_iter=5000) if kind in CLASSES else Ridge(0.5, solver="svd")
     peer.fit(one_hot(rows.blocks, LEVELS).astype(np.float64), rows.target, weight)
     np.testing.assert_allclose(found.said(new, 70), expected(peer, one_hot(new, LEVELS), 70), atol=1e-4)
@@ -181,7 +181,7 @@ def grouped(groups: int, seed: int, kind: str) -> Rows:
 @pytest.mark.parametrize("name", ["linear", "neighbours"])
 def test_what_is_chosen_among_groups_is_right_for_new_groups(name, kind):
     """Chosen without groups it is not: what tells the groups apart seems to tell the answers."""
-    tried = [Linear(penalty=one) for one in PENALTIES] if name == "linear" else [Neighbours(k=one) for one in COUNTS]
+    tried = [Linear(alpha=one) for one in PENALTIES] if name == "linear" else [Neighbours(n_neighbors=one) for one in COUNTS]
     regrets = []
     for seed in range(3):
         rows, new = grouped(40, seed, kind), grouped(100, 100 + seed, kind)
@@ -198,7 +198,7 @@ def test_what_is_chosen_among_groups_is_right_for_new_groups(name, kind):
 
 
 @pytest.mark.parametrize("kind", ["binary", "value"])
-@pytest.mark.parametrize("family", [Linear(), Neighbours(), Neighbours(memory=7)])
+@pytest.mark.parametrize("family", [Linear(), Neighbours(), Neighbours(max_rows=7)])
 def test_few_groups_and_groups_of_most_rows_are_no_trouble(family, kind):
     rows = grouped(3, 0, kind)
     for group in (rows.group % 2, np.minimum(rows.group, 1), np.arange(60) > 0, np.zeros(60)):
@@ -213,7 +213,7 @@ def test_few_groups_and_groups_of_most_rows_are_no_trouble(family, kind):
 @pytest.mark.parametrize("k", [1, 4, 30])
 def test_neighbours_are_those_of_scikit_learn(kind, k):
     rows, new = make(kind, 400), blocks(80, 5)
-    found = Neighbours(k=k).fit(rows, rows, how())
+    found = Neighbours(n_neighbors=k).fit(rows, rows, how())
     maker = KNeighborsClassifier if kind in CLASSES else KNeighborsRegressor
     scale = {"flag": 0.5, "level": np.sqrt(0.5)}
     peer = maker(k).fit(one_hot(rows.blocks, LEVELS, **scale), rows.target)
@@ -224,7 +224,7 @@ def test_two_levels_and_yes_and_no_are_one_apart_and_ties_all_count():
     inputs = {"flags": Input((1,), ("f",), kind="flags"), "categories": Input((1,), ("c",), (3,), "categories")}
     codes, flags = np.array([[1], [2], [1], [2]]), np.array([[1], [1], [-1], [-1]], np.float32)
     rows = Rows({"flags": flags, "categories": codes}, inputs, np.array([0, 1, 1, 0]), 2)
-    found = Neighbours(k=2).fit(rows, rows, how())
+    found = Neighbours(n_neighbors=2).fit(rows, rows, how())
     asked = {"flags": flags[:1], "categories": codes[:1]}
     np.testing.assert_allclose(found.said(asked, 1), [[1 / 3, 2 / 3]])  # itself, and both that are 1 away
 
@@ -238,7 +238,7 @@ def test_the_number_of_neighbours_is_chosen_and_rows_are_forgotten():
     assert Neighbours().fit(twice, twice, how()).k == 1  # each row's double knows
     together = dataclasses.replace(twice, group=np.arange(50).repeat(2))
     assert Neighbours().fit(together, together, how()).k > 1  # and is not asked
-    assert len(Neighbours(memory=40).fit(rows, rows, how()).target) == 40
-    assert Neighbours(k=1000).fit(rows, rows, how()).k == 300
+    assert len(Neighbours(max_rows=40).fit(rows, rows, how()).target) == 40
+    assert Neighbours(n_neighbors=1000).fit(rows, rows, how()).k == 300
     nothing = Rows(rows.blocks, rows.inputs, rows.target, 2, np.zeros(300))
     assert Neighbours().fit(nothing, nothing, how()).kind == "constant"

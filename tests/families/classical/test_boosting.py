@@ -40,7 +40,7 @@ def test_it_answers_as_scikit_learns_does(kind, levels, weighted):
     weight = np.random.default_rng(0).random(500) + 0.1 if weighted else None
     rows = make(kind, 500, missing=True, levels=levels, weight=weight)
     nobody = Rows({name: block[:0] for name, block in rows.blocks.items()}, rows.inputs, rows.target[:0], rows.classes)
-    found = Boosting(rounds=12, leaf=5).fit(rows, nobody, how())
+    found = Boosting(max_iter=12, min_samples_leaf=5).fit(rows, nobody, how())
     check(found, peers(kind, rows, levels, max_iter=12, min_samples_leaf=5), blocks(200, 7, missing=True, levels=levels), 200)
 
 
@@ -51,7 +51,7 @@ def test_questions_after_sets_of_codes_are_asked():
     rows = make("binary", 3000, levels=(30,))
     wanted = np.isin(codes[:, 0], [2, 3, 7, 11, 12, 13, 20, 29])
     rows = Rows({**rows.blocks, "categories": codes}, rows.inputs, wanted.astype(np.int64), 2)
-    found = Boosting(rounds=30, leaves=2).fit(rows, rows, how())
+    found = Boosting(max_iter=30, max_leaf_nodes=2).fit(rows, rows, how())
     every = {name: np.repeat(block[:1], 30, axis=0) for name, block in rows.blocks.items()}
     every["categories"] = np.arange(30)[:, None]
     said = found.said(every, 30)
@@ -62,10 +62,14 @@ def test_questions_after_sets_of_codes_are_asked():
 @pytest.mark.parametrize("kind", ["binary", "values"])
 def test_what_was_grown_since_the_best_round_is_dropped(kind):
     rows, held = make(kind, 150), make(kind, 150, 1)
-    found = Boosting(learning_rate=0.4, patience=15, leaf=3).fit(rows, held, how())
+    found = Boosting(learning_rate=0.4, patience=15, min_samples_leaf=3).fit(rows, held, how())
 
     def loss(rounds: int) -> float:
-        said = Boosting(rounds=rounds, learning_rate=0.4, patience=1000, leaf=3).fit(rows, held, how()).said(held.blocks, 150)
+        said = (
+            Boosting(max_iter=rounds, learning_rate=0.4, patience=1000, min_samples_leaf=3)
+            .fit(rows, held, how())
+            .said(held.blocks, 150)
+        )
         if kind == "binary":
             return -np.log(said[np.arange(150), held.target]).mean()
         return ((said - held.target) ** 2)[:, 0].mean()
@@ -78,7 +82,7 @@ def test_what_was_grown_since_the_best_round_is_dropped(kind):
 def test_rows_of_a_class_that_is_not_learnt_say_nothing_of_when_to_stop():
     rows, held = make("classes"), make("classes", 90, 1)
     strange = Rows(held.blocks, held.inputs, np.where(np.arange(90) % 3 == 0, 4, held.target), 5, np.ones(90))
-    found = Boosting(rounds=15).fit(rows, strange, how())
+    found = Boosting(max_iter=15).fit(rows, strange, how())
     assert not found.said(rows.blocks, 300)[:, 4].any()
     only = Rows(held.blocks, held.inputs, np.full(90, 4), 5)
     assert len(Boosting().fit(rows, only, how()).trees) == 3 * module.UNWATCHED
@@ -88,7 +92,7 @@ def test_a_scikit_learn_that_takes_no_rows_to_validate_holds_back_its_own(monkey
     rows = make("binary")
     old = SimpleNamespace(parameters=("X", "y", "sample_weight"))
     monkeypatch.setattr(module, "inspect", SimpleNamespace(signature=lambda function: old))
-    found = Boosting(rounds=60, patience=3).fit(rows, rows, how())
+    found = Boosting(max_iter=60, patience=3).fit(rows, rows, how())
     assert 0 < len(found.trees) < 60
 
 
@@ -96,7 +100,7 @@ def test_trees_that_cannot_be_read_are_refused(monkeypatch):
     read = module._read
     monkeypatch.setattr(module, "_read", lambda *given: read(*given) | {"value": [1.0] * len(read(*given)["value"])})
     with pytest.raises(TrainingError, match="the boosted trees of this scikit-learn cannot be read, expected one from 1.6"):
-        Boosting(rounds=5).fit(make("binary"), make("binary"), how())
+        Boosting(max_iter=5).fit(make("binary"), make("binary"), how())
 
 
 def test_the_base_boosts_nothing():

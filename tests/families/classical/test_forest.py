@@ -25,7 +25,7 @@ def peer(kind: str, rows, **more):
 
 
 def grow(kind: str, rows, **options) -> Grown:
-    return Forest(**{"trees": 20, **options}).fit(rows, rows, how(3))
+    return Forest(**{"n_estimators": 20, **options}).fit(rows, rows, how(3))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,7 +53,7 @@ def test_it_answers_as_scikit_learns_does_also_out_of_bag(kind, weighted):
 
 def test_each_tree_names_one_class_by_majority():
     rows = make("classes")
-    found, theirs = grow("classes", rows, vote="mode", leaf=7), peer("classes", rows, min_samples_leaf=7)
+    found, theirs = grow("classes", rows, vote="mode", min_samples_leaf=7), peer("classes", rows, min_samples_leaf=7)
     new = blocks(50, 6)
     named = np.stack([tree.predict_proba(ordered(new)).argmax(1) for tree in theirs.estimators_])
     shares = np.stack([(named == place).mean(0) for place in range(len(theirs.classes_))], axis=1)
@@ -64,7 +64,7 @@ def test_quantiles_are_those_of_a_quantile_regression_forest():
     """Meinshausen 2006, computed by hand: every training row weighs its share of the leaves that the row to answer comes to."""
     rows = make("value", 400)
     trees = 150
-    found = Forest(trees=trees, leaf=5).fit(rows, rows, how(3))
+    found = Forest(n_estimators=trees, min_samples_leaf=5).fit(rows, rows, how(3))
     new = blocks(40, 8)
     ours = found.quantiles(new, 40, (0.1, 0.5, 0.9))[:, :, 0]
     y = rows.target[:, 0]
@@ -87,7 +87,7 @@ def test_quantiles_are_those_of_a_quantile_regression_forest():
 
 def test_the_spread_out_of_bag_is_that_of_trees_that_had_not_learnt_from_the_row():
     rows = make("value", 200)
-    found = grow("value", rows, trees=60)
+    found = grow("value", rows, n_estimators=60)
     error = np.abs(found.out_of_bag - rows.target)[:, 0]
     within = error <= found.out_of_bag_spread[:, 0]
     assert 0.6 < within.mean() < 0.95  # half of the middle 80 %
@@ -118,7 +118,7 @@ def test_a_row_alone_in_company_and_from_a_file_has_the_same_bits(kind):
 
 
 def test_rows_in_the_bag_of_all_trees_have_no_answer_out_of_bag():
-    found = grow("binary", make("binary", 40), trees=2)
+    found = grow("binary", make("binary", 40), n_estimators=2)
     unseen = np.isnan(found.out_of_bag).all(1)
     assert 0 < unseen.sum() < 40
     assert not np.isnan(found.out_of_bag[~unseen]).any()
@@ -128,7 +128,7 @@ def test_a_prediction_out_of_bag_of_exactly_0_is_no_missing_one():
     rows = make("value", 40)
     rows.target[:] = 0
     rows.target[:2] = [[1.0], [-1.0]]
-    found = grow("value", rows, trees=4)
+    found = grow("value", rows, n_estimators=4)
     drawn = peer_samples(rows, trees=4)
     always = np.array([all(row in sample for sample in drawn) for row in range(40)])
     assert 0 < always.sum() < 40
@@ -154,11 +154,11 @@ def test_quantiles_are_numpys_also_where_trees_had_the_row():
 
 def test_doubles_among_rows_that_all_validate_are_said():
     table = pl.DataFrame({"x": [float(i) for i in range(50)] * 2, "y": ["a", "b"] * 50})
-    assert lamina.fit(table, "y", family=lamina.Forest(trees=5), seed=0, monitor=None).model_.card["notes"] == [
+    assert lamina.fit(table, "y", family=lamina.Forest(n_estimators=5), seed=0, monitor=None).model_.card["notes"] == [
         "50 rows have an exact double: the result may look better than it is on new rows"
     ]
     alone = table[:50]
-    assert lamina.fit(alone, "y", family=lamina.Forest(trees=5), seed=0, monitor=None).model_.card["notes"] == []
+    assert lamina.fit(alone, "y", family=lamina.Forest(n_estimators=5), seed=0, monitor=None).model_.card["notes"] == []
 
 
 @pytest.mark.parametrize("kind", ["class", "value"])
@@ -167,7 +167,7 @@ def test_what_scikit_learn_intelex_grew_needs_it_no_more(kind, monkeypatch, tmp_
     assert _ensemble(np.zeros((2, 1)), values=True, trees=64)[1]
     frame = pl.DataFrame({"a": np.arange(300.0) % 17, "b": np.arange(300.0) % 23})
     target = frame["a"] * frame["b"] if kind == "value" else (frame["a"] > frame["b"]).cast(pl.String)
-    model = lamina.fit(frame.with_columns(y=target), "y", family=Forest(trees=64), seed=0, monitor=None)
+    model = lamina.fit(frame.with_columns(y=target), "y", family=Forest(n_estimators=64), seed=0, monitor=None)
     path, said = model.save(tmp_path / "m.lamina"), model.model_.said(frame)
     monkeypatch.setitem(sys.modules, "sklearnex", None)
     assert not _ensemble(np.zeros((2, 1)), values=True, trees=64)[1]
@@ -179,6 +179,6 @@ def test_scikit_learn_intelex_splits_what_lies_beside_many_zeros():
     draw = np.random.default_rng(0)
     gain = np.where(draw.random(20_000) < 0.03, draw.random(20_000), 0.0)
     frame = pl.DataFrame({"gain": gain, "noise": draw.normal(size=20_000), "y": np.where(gain > 0.5, "more", "less")})
-    model = lamina.fit(frame, "y", family=Forest(trees=30, subset=None), trust=False, seed=0, monitor=None)
+    model = lamina.fit(frame, "y", family=Forest(n_estimators=30, max_features=None), trust=False, seed=0, monitor=None)
     near = pl.DataFrame({"gain": np.r_[np.linspace(0.41, 0.45, 50), np.linspace(0.55, 0.59, 50)], "noise": np.zeros(100)})
     assert model.predict(near).to_list() == ["less"] * 50 + ["more"] * 50

@@ -29,8 +29,8 @@ print(json.dumps(said))
 def test_in_a_fresh_process(tmp_path):
     expected = {}
     here = [name for name, family in CLASSICAL.items() if family.needs is None or importlib.util.find_spec(family.needs)]
-    options = {name: {"rounds": 15} if issubclass(CLASSICAL[name], BoostingFamily) else {} for name in here}
-    options["forest"] = {"trees": 15}
+    options = {name: {"max_iter": 15} if issubclass(CLASSICAL[name], BoostingFamily) else {} for name in here}
+    options["forest"] = {"n_estimators": 15}
     frames = {"values": table("targets", 60), "rich": (rich("all"), "target")}
     for name in here:
         for kind, (frame, target) in frames.items():
