@@ -66,8 +66,8 @@ def _table(name: str, family: str, seed: int, rows: int | None, asked: int) -> d
         for place, column in enumerate(new.columns)
         if column != target
     )
-    answers, odd = (model.predict(some, trust=True, coverage=COVERAGE, because=False) for some in (new, strange))
-    novelty = {"auroc_shuffled": _auroc(answers, odd), "alarms": float(answers["unlike training"].mean())}
+    answers, odd = (model.predict(some, trust=True, coverage=COVERAGE, reasons=False) for some in (new, strange))
+    novelty = {"auroc_shuffled": _auroc(answers, odd), "alarms": float(answers["is_novel"].mean())}
     return _judged(model, new, answers, new[target]) | novelty
 
 
@@ -86,13 +86,13 @@ def _images(family: str, seed: int, rows: int | None, asked: int) -> dict[str, A
     noise = np.random.default_rng(seed).integers(0, 256, (1000, *images.shape[1:]), dtype=np.uint8)
     for word, some in (("letters", _letters(images.shape[1])), ("noise", noise)):
         found[f"auroc_{word}"] = _auroc(answers, model.predict(some, trust=True))
-    return found | {"alarms": float(answers["unlike training"].mean())}
+    return found | {"alarms": float(answers["is_novel"].mean())}
 
 
 def _judged(model: Any, asked: Any, answers: Any, truth: Any) -> dict[str, Any]:
     from lamina.trust.calibration import expected_calibration_error
 
-    kept, said = model.model_.trust, model.model_.said(asked)
+    kept, said = model.model_.trust, model.model_.outputs(asked)
     told = {"asked": len(truth)}
     if kept.sets is None:
         values = truth.to_numpy().astype(np.float64)
@@ -118,9 +118,9 @@ def _judged(model: Any, asked: Any, answers: Any, truth: Any) -> dict[str, Any]:
 def _auroc(usual: Any, strange: Any) -> float | None:
     from sklearn.metrics import roc_auc_score
 
-    if "unlike" not in usual.columns:
+    if "novelty_p" not in usual.columns:
         return None
-    scores = -np.concatenate([usual["unlike"].to_numpy(), strange["unlike"].to_numpy()])
+    scores = -np.concatenate([usual["novelty_p"].to_numpy(), strange["novelty_p"].to_numpy()])
     return float(roc_auc_score(np.repeat([0, 1], [len(usual), len(strange)]), scores))
 
 

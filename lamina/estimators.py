@@ -22,12 +22,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from lamina.answers import answers
 from lamina.data.arrays import has_axes, is_missing, is_nested
 from lamina.data.columns.image import guess as guess_image
 from lamina.data.frames import column_names, free_name, literal
 from lamina.data.read import like, read_table
-from lamina.data.schema import told_of
+from lamina.data.schema import rows_numbered_as
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError
 from lamina.families import FAMILIES, Auto, Family, check_family, family_from_json
@@ -35,6 +34,7 @@ from lamina.fitting.settings import SEEDS, ImportanceOptions, PredictOptions, Se
 from lamina.learn import learn
 from lamina.model import Model
 from lamina.options import known_options, shortened
+from lamina.predictions import predictions
 from lamina.store import save
 from lamina.train.callbacks import Callback
 from lamina.train.events import Monitor
@@ -124,14 +124,15 @@ class _Estimator(BaseEstimator):
         return self._adopt(model)
 
     @known_options
-    def predict(self, X: Any, *, trust: bool = False, coverage: float = 0.9, because: bool = True) -> Any:
+    def predict(self, X: Any, *, trust: bool = False, coverage: float = 0.9, reasons: bool = True) -> Any:
         """The answer for each row: labels, or values; with ``trust`` a frame that says how far to trust each.
 
         Args:
             X: Rows, as in ``fit``.
-            trust: Also calibrated probabilities, sets or intervals, novelty and reasons: see :func:`lamina.answers.answers`.
+            trust: Also calibrated probabilities, sets or intervals, novelty and reasons: see
+                :func:`lamina.predictions.predictions`.
             coverage: With trust, the share of rows whose truth shall be in their set or interval.
-            because: With trust, look for reasons too; that takes longest.
+            reasons: With trust, look for reasons too; that takes longest.
 
         Returns:
             For a frame a series of the same library, named as the target (a frame where there are several targets); for an
@@ -141,14 +142,12 @@ class _Estimator(BaseEstimator):
             SchemaError: A column is missing or of another kind than was learnt.
             OptionError: With trust: the coverage is no share, or the model keeps nothing to judge its answers by.
         """
-        PredictOptions(trust, coverage, because).check()
+        PredictOptions(trust, coverage, reasons).check()
         if trust:
-            found = self.answers(self._table(X), trust=True, coverage=coverage, because=because)
-            alike = like(found, X)
-            return found if isinstance(alike, np.ndarray) else alike
+            return self.predict_table(X, trust=True, coverage=coverage, reasons=reasons)
         table = self._table(X)
         task = self.model_.task
-        prediction = task.predict(self.model_.said(table))
+        prediction = task.predict(self.model_.outputs(table))
         if isinstance(X, np.ndarray | list | tuple):
             return prediction.labels
         columns = [
@@ -157,16 +156,16 @@ class _Estimator(BaseEstimator):
         ]
         return like(columns[0] if len(columns) == 1 else pl.DataFrame(columns), X)
 
-    def predict_table(self, X: Any) -> Any:
-        """Answers as a frame of the same library: the target's columns and, for classes, the probability of each."""
-        return like(self.answers(self._table(X)), X)
-
     @known_options
-    def answers(self, table: pl.DataFrame, *, trust: bool = False, coverage: float = 0.9, because: bool = True) -> pl.DataFrame:
-        """Predictions, and probabilities for classes, for a table; the options are those of :meth:`predict`."""
-        check_is_fitted(self)
-        PredictOptions(trust, coverage, because).check()
-        return answers(self.model_, table, trust=trust, coverage=coverage, because=because)
+    def predict_table(self, X: Any, *, trust: bool = False, coverage: float = 0.9, reasons: bool = True) -> Any:
+        """Predictions as a frame of the same library: the target's columns and, for classes, the probability of each.
+
+        The options are those of :meth:`predict`; where X is no frame, this one is of polars.
+        """
+        PredictOptions(trust, coverage, reasons).check()
+        table = predictions(self.model_, self._table(X), trust=trust, coverage=coverage, reasons=reasons)
+        alike = like(table, X)
+        return table if isinstance(alike, np.ndarray) else alike
 
     @known_options
     def evaluate(self, data: Any) -> dict[str, Any]:
@@ -221,14 +220,14 @@ class _Estimator(BaseEstimator):
         truth, weight = task.truth(table), row_weights(table, model.schema)
 
         def score(rows: pl.DataFrame) -> float:
-            value = metric(truth, task.predict(model.said(rows, checked=True)), weight)
+            value = metric(truth, task.predict(model.outputs(rows, checked=True)), weight)
             if np.isnan(value):
                 raise DataError(
                     f"{metric.silent} in the {len(truth):,} rows used, of which the {metric.title} says nothing; give more rows"
                 )
             return value
 
-        with told_of(given, model.schema):
+        with rows_numbered_as(given, model.schema):
             checked, _ = model.schema.check(table, notes=False)
             found = importances(score, checked, repeats=repeats, seed=seed, monitor=monitor)
         rows = [(one.column, one.mean, one.error) for one in found]
@@ -382,7 +381,7 @@ class Classifier(ClassifierMixin, _Estimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class (N, classes), in the order of ``classes_``: an array, as scikit-learn's scorers need it."""
         table = self._table(X)
-        return self.model_.said(table)
+        return self.model_.outputs(table)
 
     @property
     def classes_(self) -> np.ndarray:

@@ -19,8 +19,8 @@ import lamina
 from lamina.data.encode import Encoder
 from lamina.data.encoding import Input
 from lamina.data.feed import Feed, as_tensor
-from lamina.data.rowhash import fingerprint, first_of_doubles, in_order
-from lamina.data.schema import Schema, told_of
+from lamina.data.rowhash import fingerprint, first_of_duplicates, in_order
+from lamina.data.schema import Schema, rows_numbered_as
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError, RunError
 from lamina.families import ClassicalFamily, Family, NetworkFamily, choose_family
@@ -105,7 +105,7 @@ def learn(
 def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Model:
     settings.check()
     if settings.unique:
-        table = table.filter(first_of_doubles(table))
+        table = table.filter(first_of_duplicates(table))
     schema = Schema.infer(table, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
     task = Task.infer(table, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     known, missing_note = task.usable_rows(table)
@@ -119,7 +119,7 @@ def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: H
         parts = split(table, schema, task, validation=settings.validation, seed=settings.seed)
 
     task = task.fit(table[parts.train])
-    with told_of(given, schema):
+    with rows_numbered_as(given, schema):
         features, _ = schema.check(table, notes=False)
         train_features = features[parts.train]
         encoder = Encoder.fit(train_features, schema, family.encoding())
@@ -142,7 +142,7 @@ def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: H
         recipe = family.complete(recipe, rows=len(rows), inputs=encoder.inputs, task=task, device=device.type)
         net = Net(Plan(family.graph(encoder.inputs, task.head(recipe.loss))), seed=settings.seed)
         net.prepare({name: as_tensor(block) for name, block in rows.blocks.items()})
-        laid = family.lay_in(net, encoder)
+        laid = family.initialise(net, encoder)
         net.to(device)
     else:
         laid = (*_meaningless(recipe, family), *hooks.never_called(family.name))
@@ -178,9 +178,9 @@ def _learn(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: H
     model = Model(schema, task, encoder, predictor, family.name)
     told = table[parts.validation]
     if feeds:  # asked what it was given already: nothing is encoded again, and what is frozen is not computed again
-        said = predictor.said(feeds[1].inputs, len(feeds[1]))
+        said = predictor.outputs(feeds[1].inputs, len(feeds[1]))
     else:
-        said = predictor.out_of_bag if predictor.out_of_bag is not None and parts.out_of_bag else model.said(told)
+        said = predictor.out_of_bag if predictor.out_of_bag is not None and parts.out_of_bag else model.outputs(told)
     known = ~np.isnan(said).any(axis=1)  # with few trees, some rows are in the bag of all of them
     weights, truth = row_weights(told, schema), task.truth(told)[known]
     weights = None if weights is None else weights[known]
@@ -384,4 +384,4 @@ def _card(
 def learnt_from(model: Model, table: pl.DataFrame) -> bool:
     """Whether these are the rows that a model was fitted to: those whose target is known, or one of each duplicate."""
     known = table.filter(pl.Series(model.task.usable_rows(table)[0]))
-    return model.card["data"]["fingerprint"] in (fingerprint(known), fingerprint(known.filter(first_of_doubles(known))))
+    return model.card["data"]["fingerprint"] in (fingerprint(known), fingerprint(known.filter(first_of_duplicates(known))))

@@ -14,7 +14,7 @@ import torch
 
 from lamina.data.encode import Encoder
 from lamina.data.feed import as_tensor
-from lamina.data.schema import Schema, told_of
+from lamina.data.schema import Schema, rows_numbered_as
 from lamina.data.weights import row_weights
 from lamina.errors import OptionError
 from lamina.families.predictor import Predictor
@@ -55,7 +55,7 @@ class Network(Predictor):
     def device(self) -> torch.device:
         return next(iter(self.net.state_dict().values())).device
 
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         return LOSSES[self.loss].predictions(self._outputs(blocks, rows)).cpu().numpy()  # sync
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
@@ -153,7 +153,7 @@ class Model:
         """The net that executes the graph, where there is one."""
         return self.network.net
 
-    def said(self, table: pl.DataFrame, *, checked: bool = False) -> np.ndarray:
+    def outputs(self, table: pl.DataFrame, *, checked: bool = False) -> np.ndarray:
         """Class probabilities (N, classes), or standardised values (N, K); float64.
 
         Args:
@@ -165,7 +165,7 @@ class Model:
         """
         if not checked:
             table, _ = self.schema.check(table, notes=False)
-        return self._in_pieces(table, self.predictor.said)
+        return self._in_pieces(table, self.predictor.outputs)
 
     def spread(self, table: pl.DataFrame) -> np.ndarray | None:
         """How uncertain the model is of each output (N, K), for rows as ``schema.check`` returns them.
@@ -177,7 +177,7 @@ class Model:
     def seen(self, table: pl.DataFrame, view: View | None) -> np.ndarray | None:
         """What novelty looks at, for rows as ``schema.check`` returns them: the view, or the layer before the output."""
         if view is not None:
-            with told_of(table, self.schema):
+            with rows_numbered_as(table, self.schema):
                 return view.rows(table)
         return self._in_pieces(table, self.predictor.layer)
 
@@ -197,8 +197,8 @@ class Model:
         known, _ = self.task.usable_rows(table)
         given, table = table, table if known.all() else table.filter(pl.Series(known))
         truth = self.task.truth(table)
-        with told_of(given, self.schema):
-            return self.figures(truth, self.said(table), row_weights(table, self.schema))
+        with rows_numbered_as(given, self.schema):
+            return self.figures(truth, self.outputs(table), row_weights(table, self.schema))
 
     def figures(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         """The same as :meth:`scores`, from the truth and the outputs."""
@@ -217,7 +217,7 @@ class Model:
     def _in_pieces(self, table: pl.DataFrame, ask: Callable[[Mapping[str, Any], int], Any]) -> Any:
         """What the predictor says of encoded rows, a piece of the table at a time, so that memory stays bounded."""
         most = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (4 * self._row_size)))
-        with told_of(table, self.schema):
+        with rows_numbered_as(table, self.schema):
             pieces = [
                 table[start : start + most] if len(table) > most else table for start in range(0, max(len(table), 1), most)
             ]

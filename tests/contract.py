@@ -179,12 +179,12 @@ class TestRichContract:
     def test_it_says_how_far_to_trust_each_answer(self, name, kind, tmp_path):
         model, frame = fitted_to(name, kind, epochs=1), rich(kind)[:6]
         answers = model.predict(frame, trust=True)
-        assert {"set", "unlike", "unlike training"} < set(answers.columns)
-        assert ("because" in answers.columns) == (kind == "all")
+        assert {"set", "novelty_p", "is_novel"} < set(answers.columns)
+        assert ("reasons" in answers.columns) == (kind == "all")
         loaded = lamina.load(model.save(tmp_path / "m.lamina"))
         assert loaded.predict(frame, trust=True).equals(answers)
         alone = model.predict(frame[:1], trust=True)
-        assert alone["unlike"][0] == pytest.approx(answers["unlike"][0], abs=0.2)
+        assert alone["novelty_p"][0] == pytest.approx(answers["novelty_p"][0], abs=0.2)
 
     def test_scikit_learn_searches_and_validates_it(self, name, kind):
         columns = rich_columns(kind)
@@ -285,8 +285,8 @@ class TestContract:
         model, frame = fitted(name, task, epochs=2)
         holes = frame[:12].with_columns(pl.lit(None, dtype=pl.Float64).alias("a"))
         answers = model.predict(holes, trust=True)
-        assert {"unlike", "unlike training"} < set(answers.columns)
-        assert ({"low one", "high two", "because two"} if task == "targets" else {"set", "because"}) < set(answers.columns)
+        assert {"novelty_p", "is_novel"} < set(answers.columns)
+        assert ({"low one", "high two", "reasons two"} if task == "targets" else {"set", "reasons"}) < set(answers.columns)
         assert answers.null_count().sum_horizontal()[0] == 0
         loaded = lamina.load(model.save(tmp_path / "m.lamina"))
         assert loaded.predict(holes, trust=True).equals(answers)
@@ -294,7 +294,7 @@ class TestContract:
         for mine, together in zip(alone, answers[:3], strict=True):
             if mine.dtype.is_float():
                 np.testing.assert_allclose(mine, together, rtol=0, atol=1e-5)
-            elif not mine.name.startswith("because"):  # effects are rounded, and an end of 5 may round either way
+            elif not mine.name.startswith("reasons"):  # effects are rounded, and an end of 5 may round either way
                 assert mine.equals(together)
 
     def test_one_row_or_one_class_is_refused(self, name):

@@ -16,7 +16,7 @@ ROWS = [
     ["leaks", "trust"],
     ["model"],
     ["fitting"],
-    ["answers", "store", "stream"],
+    ["predictions", "store", "stream"],
     ["learn"],
     ["comparison", "estimators"],
     ["callbacks", "progress"],

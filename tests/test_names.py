@@ -11,19 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lamina
-from lamina.answers import result_columns
 from lamina.data.frames import literal
 from lamina.data.gather import gather_series
 from lamina.data.read import read_table
 from lamina.data.schema import Schema
 from lamina.errors import ReadError
 from lamina.leaks import Leak, find_leaks
+from lamina.predictions import result_columns
 from lamina.tasks import Task
 
 NAMES = (
     "count", "len", "literal", "*", "^a$", "^.*$", "^", "$", "a.b", "x (y)", "x (days)", "x is missing", "x month (sine)",
-    "[0]", "[red]x[/red]", "[/]", "two\nlines", "tab\there", "naïve 変数 🙂", "l" * 300, "set", "set_", "low", "high", "unlike",
-    "unlike training", "because", "probability a", "probability b", "prediction", "predicted y", "label", "level", "rows",
+    "[0]", "[red]x[/red]", "[/]", "two\nlines", "tab\there", "naïve 変数 🙂", "l" * 300, "set", "set_", "low", "high",
+    "novelty_p", "is_novel", "reasons", "probability a", "probability b", "prediction", "predicted y", "label", "level", "rows",
     "index", "row", "0", "1", "-x", "a=b", 'quo"te', "quo'te", "back\\slash", "${x}", "{x}", ":smile:", "column",
     "sample_weight",
 )  # fmt: skip

@@ -42,7 +42,7 @@ CALLS = {
     "Regressor": (Regressor.__init__, declared(Settings, Interventions)),
     "resume": (lamina.resume, declared(Recording, Interventions)),
     "predict": (Classifier.predict, declared(PredictOptions)),
-    "answers": (Classifier.answers, declared(PredictOptions)),
+    "predict_table": (Classifier.predict_table, declared(PredictOptions)),
     "importance": (Classifier.importance, declared(ImportanceOptions)),
 }
 LACKS = {
@@ -212,7 +212,7 @@ def fitted():
         (lambda m: m.predict(BASE, trust="x"), "trust is 'x', expected true or false"),
         (lambda m: m.predict(BASE, trust=True, coverage=2), "coverage is 2, expected a share of the rows between 0 and 1"),
         (lambda m: m.predict(BASE, coverage="x"), "coverage is 'x', expected"),
-        (lambda m: m.predict(BASE, because=3), "because is 3, expected true or false"),
+        (lambda m: m.predict(BASE, reasons=3), "reasons is 3, expected true or false"),
         (lambda m: m.importance(BASE, repeats=0), "repeats is 0, expected a whole number between 1 and 10000"),
         (lambda m: m.importance(BASE, repeats="x"), "repeats is 'x', expected"),
         (lambda m: m.importance(BASE, seed=-1), "seed is -1, expected"),

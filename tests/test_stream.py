@@ -44,7 +44,7 @@ def follow(stream, wave):
 def test_the_last_answer_is_the_models(cell, pool):
     data = table("wave way")
     model = fit(data, cell=cell, pool=pool)
-    said, stream = model.model_.said(lamina_table(data)), Stream(model)
+    said, stream = model.model_.outputs(lamina_table(data)), Stream(model)
     for row in (0, 3, 17):
         stream.reset()
         np.testing.assert_allclose(follow(stream, data["wave"][row]), said[row], rtol=0, atol=1e-6)
@@ -58,7 +58,7 @@ def lamina_table(data):
 def test_other_columns_are_given_once():
     data = table("wave age way")
     model, whole = fit(data), lamina_table(data)
-    said, stream = model.model_.said(whole), Stream(model, whole[:1])
+    said, stream = model.model_.outputs(whole), Stream(model, whole[:1])
     np.testing.assert_allclose(follow(stream, data["wave"][0]), said[0], rtol=0, atol=1e-6)
     stream.reset({"age": [data["age"][5]]})
     np.testing.assert_allclose(follow(stream, data["wave"][5]), said[5], rtol=0, atol=1e-6)
@@ -69,7 +69,7 @@ def test_other_columns_are_given_once():
 def test_values_come_in_their_own_units():
     data = table("wave sum")
     model, whole = fit(data, "sum"), lamina_table(data)
-    answers = model.model_.task.predict(model.model_.said(whole)).labels
+    answers = model.model_.task.predict(model.model_.outputs(whole)).labels
     np.testing.assert_allclose(follow(Stream(model.model_), data["wave"][7]), answers[7:8], rtol=0, atol=1e-5)
 
 

@@ -32,10 +32,10 @@ def predict(
     keep: Annotated[bool, typer.Option("--keep", help="Put the columns of the data before the answers.")] = False,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="Say how far to trust each: calibrated, what else may be true, is the row new, because."),
+        typer.Option("--trust", help="Say how far to trust each: calibrated, what else may be true, is the row new, reasons."),
     ] = False,
     coverage: Annotated[float, typer.Option(help="With --trust: share of the rows whose truth shall be held.")] = 0.9,
-    because: Annotated[bool, typer.Option("--because/--no-because", help="With --trust: reasons, which take longest.")] = True,
+    reasons: Annotated[bool, typer.Option("--reasons/--no-reasons", help="With --trust: reasons, which take longest.")] = True,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -61,12 +61,12 @@ def predict(
         estimator = load(model)
         _, notes = _checked(estimator.model_, table)
         with sharing_cores():
-            answers = estimator.answers(table, trust=trust, coverage=coverage, because=because)
+            answers = estimator.predict_table(table, trust=trust, coverage=coverage, reasons=reasons)
     if sys.stdout.isatty() and out is None and not as_json:
-        from lamina.answers import result_columns
         from lamina.cli.render import show_predictions
+        from lamina.predictions import result_columns
 
-        columns = result_columns(estimator.model_, trust=trust, because=because)
+        columns = result_columns(estimator.model_, trust=trust, reasons=reasons)
         show_predictions(answers, columns, table if keep else None)
         _say(notes)
         return

@@ -155,7 +155,7 @@ def show_scores(task: Task, found: Mapping[str, Any], rows: str) -> None:
     for sentence in task.summary(found["scores"], found["baseline"], f"{found['rows']:,} {rows}"):
         out.print(title(plain(sentence)))
     out.print()
-    table = small_table("", "this model", "always the same", right=(1, 2))
+    table = small_table("", "this model", "baseline", right=(1, 2))
     for name, value in found["scores"].items():
         table.add_row(TITLES.get(name, name), *(_figure(figure) for figure in (value, found["baseline"][name])))
     out.print(table)
@@ -348,13 +348,13 @@ def show_predictions(answers: pl.DataFrame, columns: Mapping[str, str], table: p
     """The first answers, beside the first columns of their rows when these are to be kept.
 
     Args:
-        answers: As :func:`lamina.answers.answers` gives them.
-        columns: What each column is, as :func:`lamina.answers.result_columns` says it.
+        answers: As :func:`lamina.predictions.predictions` gives them.
+        columns: What each column is, as :func:`lamina.predictions.result_columns` says it.
         table: The rows to show beside them.
     """
     out, head = console(), answers.head(MOST_ROWS)
-    trust = "unlike training" in columns.values()
-    alarms = [answers.get_column(name) for name, what in columns.items() if what == "unlike training"]
+    trust = "is_novel" in columns.values()
+    alarms = [answers.get_column(name) for name, what in columns.items() if what == "is_novel"]
     chances = [name for name, what in columns.items() if what == "probability"]
     likeliest = len(chances) > (1 if trust else 3)
     shown: list[tuple[str, str, list[Any]]] = []  # what it is, its head, its values
@@ -364,13 +364,13 @@ def show_predictions(answers: pl.DataFrame, columns: Mapping[str, str], table: p
             if name != chances[0]:
                 continue
             name, values = "probability" if trust else "its probability", head[chances].max_horizontal().to_list()
-        elif what == "unlike":
+        elif what == "novelty_p":
             values = [f"{p_value:.2g}{' !' * alarm}" for p_value, alarm in zip(values, alarms[0], strict=False)]
-        if what != "unlike training":
+        if what != "is_novel":
             shown.append((what, name if table is None else f"predicted {name}", values))
     if table is not None:
         shown = [("", column.name, column.to_list()) for column in table[:, :4].head(MOST_ROWS)] + shown
-    words = [place for place, (what, _, _) in enumerate(shown, 1) if what in ("set", "because")]
+    words = [place for place, (what, _, _) in enumerate(shown, 1) if what in ("set", "reasons")]
     heads = (_name(name).plain for _, name, _ in shown)
     lines = small_table("row", *heads, right=set(range(len(shown) + 1)).difference(words))
     for row, cells in enumerate(zip(*(values for _, _, values in shown), strict=True), 1):

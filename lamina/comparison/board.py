@@ -75,7 +75,7 @@ class Board:
         >>> table = {"x": [i / 100 for i in range(200)], "y": ["low"] * 100 + ["high"] * 100}
         >>> board = lamina.compare(table, "y", families=["constant", "linear"], folds=3, monitor=None)
         >>> board.verdict.take, [line.name for line in board.lines]
-        ('linear', ['linear', 'always the same'])
+        ('linear', ['linear', 'baseline'])
     """
 
     verdict: Verdict

@@ -14,7 +14,7 @@ from lamina.comparison.board import Board, make_board
 from lamina.comparison.runner import Job, may_try_again, results, work
 from lamina.comparison.terms import Terms
 from lamina.comparison.verdict import BASELINE
-from lamina.data.rowhash import check_comparable, first_of_doubles
+from lamina.data.rowhash import check_comparable, first_of_duplicates
 from lamina.data.schema import Schema
 from lamina.errors import OptionError, RunError
 from lamina.families import CLASSICAL, NETWORKS, Auto, Family, choose_family, make_family
@@ -59,7 +59,7 @@ def compare(
     task = Task.infer(table, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     known, missing_note = task.usable_rows(table)
     if settings.unique:
-        known &= first_of_doubles(table).to_numpy()
+        known &= first_of_duplicates(table).to_numpy()
     rows = table if known.all() else table.filter(pl.Series(known))
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     metric = task.metric(terms.metric)

@@ -14,7 +14,7 @@ from lamina.comparison.words import paragraph
 from lamina.errors import OptionError
 from lamina.tasks.metrics import Metric
 
-BASELINE = "always the same"
+BASELINE = "baseline"
 """The candidate that looks at no column: it names the most frequent class, or the mean."""
 CALLS = ("wins", "tie", "unclear", "nothing learnt", "too few folds", "alone", "failed")
 

@@ -159,8 +159,8 @@ def called(name: str) -> str:
     """A name in a sentence, in quotes where it is several words.
 
     Example:
-        >>> called("forest"), called("always the same")
-        ('forest', '"always the same"')
+        >>> called("forest"), called("baseline")
+        ('forest', '"baseline"')
     """
     return f'"{name}"' if " " in name else name
 

@@ -106,7 +106,7 @@ class Work:
         fit_seconds = time.perf_counter() - began
         asked = self.table[test]
         began = time.perf_counter()
-        prediction = self.task.adopting(model.task).predict(self.task.align(model.said(asked), model.task))
+        prediction = self.task.adopting(model.task).predict(self.task.align(model.outputs(asked), model.task))
         predict_seconds = time.perf_counter() - began
         with tempfile.TemporaryDirectory() as temporary:
             size = store.save(model, Path(temporary) / "m.lamina").stat().st_size

@@ -68,11 +68,11 @@ def hash_column(column: pl.Series, place: int = 0) -> np.ndarray:
     return _mix(_values(column) + key)
 
 
-def first_of_doubles(table: pl.DataFrame) -> pl.Series:
+def first_of_duplicates(table: pl.DataFrame) -> pl.Series:
     """Whether a row is the first of its content, (N,).
 
     Example:
-        >>> first_of_doubles(pl.DataFrame({"a": [1, 2, 1]})).to_list()
+        >>> first_of_duplicates(pl.DataFrame({"a": [1, 2, 1]})).to_list()
         [True, True, False]
     """
     return pl.Series(hash_rows(table)).is_first_distinct()

@@ -278,7 +278,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def told_of(table: pl.DataFrame, schema: Schema) -> Iterator[None]:
+def rows_numbered_as(table: pl.DataFrame, schema: Schema) -> Iterator[None]:
     """Whatever part of a table is read inside, in whatever order: faults are told of the rows of the table, and all of them.
 
     Only a fault costs anything: then all values that are read late, such as images, are read once more.

@@ -125,7 +125,7 @@ class BranchFamily(TextOptions, NetworkFamily):
             nodes = ["joined"]
         return nodes, None
 
-    def lay_in(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
+    def initialise(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
         """Put the vectors of known words into the embedding of each text; the others keep their fresh ones.
 
         Returns:

@@ -140,7 +140,7 @@ class NetworkFamily(Family):
             size *= 2
         return min(size, rows)
 
-    def lay_in(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
+    def initialise(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
         """Give a new net what was learnt elsewhere, such as vectors of words; say what that was."""
         return ()
 

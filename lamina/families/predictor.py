@@ -35,7 +35,7 @@ class Predictor(ABC):
             PREDICTORS[cls.kind] = cls
 
     @abstractmethod
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         """Class or label probabilities (N, size), or standardised values (N, K), float64, from the encoder's blocks."""
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:

@@ -263,7 +263,7 @@ class PredictOptions(CallOptions):
         high=1 - 1e-9,
         expected="a share of the rows between 0 and 1, such as 0.9",
     )
-    because: bool = option(True, "Look for reasons; that takes longest.")
+    reasons: bool = option(True, "Look for reasons; that takes longest.")
 
 
 @dataclass(frozen=True)

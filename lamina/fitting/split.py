@@ -102,7 +102,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     train = ~held & ~unused
     check_outcomes(task.outcomes(task.truth(table)), train, notes)
     rows = np.flatnonzero(train), np.flatnonzero(held)
-    doubles = count_doubles(table, schema, *rows)
+    doubles = count_duplicates(table, schema, *rows)
     if doubles:
         them = f"{doubles:,} row{'s' * (doubles > 1)} of {len(rows[1]):,} in validation {'have' if doubles > 1 else 'has'}"
         notes.append(f"{them} an exact double in training: the result may look better than it is on new rows")
@@ -122,7 +122,7 @@ def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
     return Split(rows, rows, OUT_OF_BAG, (note,) if doubles else (), out_of_bag=True)
 
 
-def count_doubles(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:
+def count_duplicates(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:
     """How many validation rows equal a training row in every feature (the target is not looked at).
 
     Rows are compared by a hash of 64 bits, then the few that agree value by value (images and series in memory by the hash

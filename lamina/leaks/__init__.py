@@ -25,7 +25,7 @@ import polars as pl
 
 from lamina.data.schema import Schema
 from lamina.errors import DataError
-from lamina.leaks import answers, doubles, folds
+from lamina.leaks import duplicates, folds, targets
 from lamina.leaks.rows import Rows
 from lamina.tasks.task import Task
 
@@ -77,14 +77,14 @@ def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0
         raise DataError(f"the table lacks the column {missing[0]!r} of its schema; give the table that the schema is of")
     rows = Rows.of(table, schema, task, seed)
     found = []
-    if copied := doubles.find(rows):
+    if copied := duplicates.find(rows):
         but, evidence = copied
         found.append(Leak("duplicates", but, evidence, "unique=True"))
         if not but:  # so that they count for nothing below
-            rows = Rows.of(doubles.without(rows), schema, task, seed)
-    told = answers.copies(rows)
+            rows = Rows.of(duplicates.without(rows), schema, task, seed)
+    told = targets.copies(rows)
     found += [Leak("target copy", (name,), evidence, _option("drop", name)) for name, evidence in told.items()]
-    marks = answers.marks(rows, set(told))
+    marks = targets.marks(rows, set(told))
     found += [Leak("after the fact", (mark.column,), mark.evidence, _option("drop", mark.column)) for mark in marks]
     passed = set(told) | {mark.column for mark in marks}
     for kind, search in (("group", folds.group), ("time", folds.time)):

@@ -29,7 +29,7 @@ class Reason:
     effect: float
 
 
-def reasons(
+def find_reasons(
     say: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     columns: Sequence[str],
     *,
@@ -78,7 +78,7 @@ def reasons(
         ...     swapped = np.flatnonzero(column >= 0)
         ...     mixed[swapped, column[swapped]] = others[donor[swapped], column[swapped]]
         ...     return mixed @ np.array([[1.0], [-2.0], [0.0]])
-        >>> reasons(say, ["a", "b", "c"], rows=1, background=10, output=0)
+        >>> find_reasons(say, ["a", "b", "c"], rows=1, background=10, output=0)
         [(Reason(column='a', effect=3.0), Reason(column='b', effect=-2.0))]
     """
     for name, value in (("top", top), ("draws", draws)):

@@ -34,7 +34,7 @@ def test_a_person_reads_the_board_and_the_verdict(rows):
     assert re.search(r"^Mind duplicates: 30 of 180 rows .* --unique deals with it", said.out.replace("\n", " "))
     assert re.search(r"^accuracy on 180 rows, 3 folds at random, class by class$", said.out, re.M)
     assert re.search(r"^linear +0\.\d+ +0\.\d+ to ", said.out, re.M)
-    assert re.search(r"^always the same +0\.5", said.out, re.M)
+    assert re.search(r"^baseline +0\.5", said.out, re.M)
     assert "take linear" in said.out.replace("\n", " ").lower()
     assert re.search(r"^model +y\.lamina \(.*linear learnt from all rows", said.out, re.M)
     assert max(map(len, said.out.splitlines())) <= 80
@@ -109,7 +109,7 @@ def test_where_nothing_has_a_score_there_is_no_model(rows, monkeypatch):
     said = lamina("compare", rows, "--target", "y", *FEW, "--run", "here")
     assert (said.code, said.err.count("\n")) == (1, 1)
     assert "no candidate has a score, so there is no model; the verdict says why, and here keeps what was tried" in said.err
-    assert '("always the same", linear: ran out of luck)' in said.out.replace("\n", " ")
+    assert "(baseline, linear: ran out of luck)" in said.out.replace("\n", " ")
     assert Path("y.lamina").read_text() == "of before"
 
 

@@ -19,7 +19,7 @@ def test_answers_are_csv_in_a_pipe(model, table):
     said = lamina("predict", model, table)
     assert (said.code, said.err) == (0, "")
     found = pl.read_csv(io.StringIO(said.out))
-    assert found.equals(load(model).answers(people()))
+    assert found.equals(load(model).predict_table(people()))
     assert found.columns == ["income", "probability <=50K", "probability >50K"]
 
 
@@ -27,25 +27,25 @@ def test_trust_says_how_far_each_answer_goes(model, table):
     said = lamina("predict", model, table, "--trust", "--coverage", "0.8", "--out", "answers.parquet")
     assert said.code == 0
     found = pl.read_parquet("answers.parquet")
-    assert found.columns[3:] == ["set", "unlike", "unlike training", "because"]
+    assert found.columns[3:] == ["set", "novelty_p", "is_novel", "reasons"]
     assert found.equals(load(model).predict(people(), trust=True, coverage=0.8))
-    said = lamina("predict", model, table, "--trust", "--no-because")
-    assert pl.read_csv(io.StringIO(said.out)).columns[3:] == ["set", "unlike", "unlike training"]
+    said = lamina("predict", model, table, "--trust", "--no-reasons")
+    assert pl.read_csv(io.StringIO(said.out)).columns[3:] == ["set", "novelty_p", "is_novel"]
     said = lamina("predict", model, table, "--trust", "--coverage", "90")
     assert (said.code, said.out) == (1, "")
     assert "coverage is 90.0, expected a share of the rows between 0 and 1, such as 0.9" in said.err
 
 
 def test_trust_fits_into_80_columns(model, monkeypatch, capsys):
-    from lamina.answers import result_columns
     from lamina.cli.render import show_predictions
+    from lamina.predictions import result_columns
 
     monkeypatch.setenv("COLUMNS", "80")
     estimator = load(model)
-    answers = estimator.answers(people(30), trust=True).with_columns(pl.lit(True).alias("unlike training"))
+    answers = estimator.predict_table(people(30), trust=True).with_columns(pl.lit(True).alias("is_novel"))
     show_predictions(answers, result_columns(estimator.model_, trust=True))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["row", "income", "probability", "set", "unlike", "because"]
+    assert lines[0].split() == ["row", "income", "probability", "set", "novelty_p", "reasons"]
     assert max(map(len, lines)) <= 80
     assert lines[-2] == "!: unlike training, 30 of 30 rows; of rows like those of training, 5 % are."
 
@@ -56,7 +56,7 @@ def test_the_ending_of_out_says_the_format(model, table, ending):
 
     said = lamina("predict", model, table, "--out", f"answers.{ending}")
     assert (said.code, said.out) == (0, f"240 rows in answers.{ending}\n")
-    assert read_table(f"answers.{ending}").equals(load(model).answers(people()))
+    assert read_table(f"answers.{ending}").equals(load(model).predict_table(people()))
 
 
 def test_keep_puts_the_columns_of_the_data_before_the_answers(model, table):
@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_the_old_answers(model, table):
 
 
 def test_evaluate_shows_which_class_was_taken_for_which(model, table):
-    answers = load(model).answers(people())["income"]
+    answers = load(model).predict_table(people())["income"]
     wrong = int(((answers == ">50K") & (people()["income"] == "<=50K")).sum())
     right = int(((answers == "<=50K") & (people()["income"] == "<=50K")).sum())
     assert re.search(rf"^<=50K +{right} +{wrong}$", lamina("evaluate", model, table).out, re.M)

@@ -101,7 +101,7 @@ def test_a_fold_without_a_value_in_any_column_says_which():
     part = ["test"] * 2 + ["train"] * 10
     table = pl.DataFrame({"a": [1.5, 2.5] + [None] * 10, "y": ["u", "d"] * 6, "part": part})
     board = lamina.compare(table, "y", **FEW, split="part")
-    assert "\"always the same\", linear: in fold 1, no column is left to learn from: 'a'" in board.verdict.words
+    assert "baseline, linear: in fold 1, no column is left to learn from: 'a'" in board.verdict.words
     assert board.verdict.words.count("no column is left") == 1
     assert (board.complete, board.model) == (True, None)
 
@@ -115,7 +115,7 @@ def test_answers_that_are_all_the_same_are_said():
     assert board.verdict.call == "nothing learnt"
     values = rows(y=pl.Series(np.arange(60) % 7 + 0.5))
     board = lamina.compare(values, "y", **{**FEW, "families": ["constant", "constant"]}, folds=3)
-    assert board.notes[-1] == "always the same and constant 2 say the same of every row: they count as one"
+    assert board.notes[-1] == "baseline and constant 2 say the same of every row: they count as one"
 
 
 @pytest.mark.usefixtures("here")

@@ -23,7 +23,7 @@ from lamina.train.events import Compare, Job
 from tests.comparison.metrics import METRICS, TWO
 
 SMALL = {
-    "families": {"always the same": "constant", "linear": "linear", "forest": lamina.Forest(n_estimators=5)},
+    "families": {"baseline": "constant", "linear": "linear", "forest": lamina.Forest(n_estimators=5)},
     "monitor": None,
 }
 
@@ -46,7 +46,7 @@ def test_every_candidate_is_asked_about_every_fold(compared):
     assert board.complete
     assert {line.name for line in board.lines} == set(SMALL["families"])
     assert [line.folds for line in board.lines] == [3, 3, 3]
-    assert board.lines[-1].name == "always the same"
+    assert board.lines[-1].name == "baseline"
     assert board.verdict.call in ("wins", "tie", "unclear")
     assert board.verdict.words
     written = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
@@ -71,7 +71,7 @@ def test_the_complexity_of_a_candidate_is_its_family_and_the_size_of_its_model(c
     board, run, _ = compared
     found = {line.name: line.candidate.complexity for line in board.lines}
     assert [SIMPLEST_FIRST[rank] for rank, _ in found.values()] == [line.family["name"] for line in board.lines]
-    assert (found["always the same"], found["linear"]) == ((0, 2), (1, 3))  # two shares; two weights and an offset
+    assert (found["baseline"], found["linear"]) == ((0, 2), (1, 3))  # two shares; two weights and an offset
     with np.load(run / "folds.npz") as folds:
         train = folds["train1"]
     model = lamina.fit(waves()[train], "y", family=lamina.Forest(n_estimators=5), seed=1, monitor=None).model_
@@ -137,10 +137,10 @@ def test_the_folder_of_a_fit_is_no_comparison(tmp_path):
 def test_a_candidate_that_fails_says_why_and_the_others_go_on(monkeypatch):
     monkeypatch.setattr(runner, "LEAST_GRACE", 5.0)
     table = waves(90)
-    families = {"linear": "linear", "windows": lamina.Convolutional(), "always the same": "constant"}
+    families = {"linear": "linear", "windows": lamina.Convolutional(), "baseline": "constant"}
     with pytest.raises(OptionError, match="the family 'convolutional' reads"):
         lamina.compare(table, "y", families=families, folds=3, monitor=None)
-    families = {"linear": "linear", "woods": lamina.Forest(n_estimators=100_000), "always the same": "constant"}
+    families = {"linear": "linear", "woods": lamina.Forest(n_estimators=100_000), "baseline": "constant"}
     board = lamina.compare(table, "y", families=families, folds=3, repeats=1, time_limit=1, monitor=None)
     woods = next(line for line in board.lines if line.name == "woods")
     assert woods.folds == 0
@@ -153,7 +153,7 @@ def test_a_candidate_that_fails_says_why_and_the_others_go_on(monkeypatch):
 def test_memory_has_a_limit():
     random = np.random.default_rng(0)
     table = pl.DataFrame({f"x{i}": random.normal(size=4000) for i in range(200)} | {"y": ["a", "b"] * 2000})
-    families = {"near": "neighbours", "always the same": "constant"}
+    families = {"near": "neighbours", "baseline": "constant"}
     board = lamina.compare(table, "y", families=families, folds=3, repeats=1, memory_limit=0.1, monitor=None, workers=1)
     assert [line.candidate.failed for line in board.lines if line.name == "near"] == [
         "ran out of memory: memory_limit lets a process have 0.1 GB"
@@ -161,7 +161,7 @@ def test_memory_has_a_limit():
 
 
 def test_the_same_candidate_twice_is_a_tie_and_said():
-    families = {"one": lamina.Forest(n_estimators=5), "other": lamina.Forest(n_estimators=5), "always the same": "constant"}
+    families = {"one": lamina.Forest(n_estimators=5), "other": lamina.Forest(n_estimators=5), "baseline": "constant"}
     board = lamina.compare(waves(150), "y", families=families, folds=3, repeats=1, monitor=None)
     assert board.notes == ("one and other say the same of every row: they count as one",)
     assert board.verdict.call == "tie"
@@ -217,10 +217,10 @@ def test_an_interrupt_leaves_a_partial_board(tmp_path):
 def test_candidates_have_names_of_their_own():
     schema = Schema.infer(waves(), target="y")
     chosen = choose_candidates(["forest", lamina.Forest(n_estimators=5), "constant"], schema)
-    assert list(chosen) == ["forest", "forest 2", "always the same"]
+    assert list(chosen) == ["forest", "forest 2", "baseline"]
     assert chosen["forest 2"]["n_estimators"] == 5
     everything = choose_candidates("auto", schema)
-    assert {"always the same", "linear", "neighbours", "boosting", "forest", "feedforward"} <= set(everything)
+    assert {"baseline", "linear", "neighbours", "boosting", "forest", "feedforward"} <= set(everything)
     with pytest.raises(OptionError, match="there is no candidate; name at least one family"):
         choose_candidates([], schema)
     with pytest.raises(OptionError, match="families is 3, expected 'auto', a list"):

@@ -166,8 +166,8 @@ def test_a_surer_verdict_asks_for_more():
 def test_nothing_is_learnt_where_nothing_beats_the_baseline():
     found = verdict(candidate("forest", 0.602, seconds=9), candidate("ridge", 0.6), BASE)
     assert (found.call, found.best, found.rival, found.take) == ("nothing learnt", "forest", BASELINE, BASELINE)
-    assert found.words.startswith('Nothing was learnt from these columns. "always the same" looks at none of them, and forest')
-    assert found.words.endswith('Take "always the same", or find columns that say more about the target.')
+    assert found.words.startswith("Nothing was learnt from these columns. baseline looks at none of them, and forest")
+    assert found.words.endswith("Take baseline, or find columns that say more about the target.")
     found = verdict(candidate("forest", 0.5), BASE)
     assert found.call == "nothing learnt"
     assert "is less than 1 in 100" in found.words
@@ -263,10 +263,7 @@ def test_one_that_met_nobody_is_not_the_best():
     met, base = Candidate("met", (0.8, 0.8, 0.81), 1.0, 1.0, 1), Candidate(BASELINE, (0.5, 0.5, 0.5), 0.0, 0.0, 1)
     found = verdict(alone, met, base)
     assert (found.best, found.call, found.take) == ("met", "wins", "met")
-    assert (
-        'Not compared: alone (4 of 7 folds). Compared on what was finished: met, "always the same" (3 of 7 folds)'
-        in found.words
-    )
+    assert "Not compared: alone (4 of 7 folds). Compared on what was finished: met, baseline (3 of 7 folds)" in found.words
 
 
 def test_one_that_did_not_finish_is_not_taken_in_place_of_one_that_did():

@@ -10,7 +10,7 @@ import pytest
 
 import lamina
 from lamina.data import rowhash
-from lamina.data.rowhash import fingerprint, first_of_doubles, hash_column, hash_rows, in_order
+from lamina.data.rowhash import fingerprint, first_of_duplicates, hash_column, hash_rows, in_order
 from lamina.errors import RunError
 
 G, NULL, MASK = 0x9E3779B97F4A7C15, 0x6E756C6C6E756C6C, 2**64 - 1
@@ -196,7 +196,7 @@ def test_a_million_values_do_not_collide():
 
 def test_rows_and_doubles():
     table = pl.DataFrame({"a": [1, 2, 1, 3], "b": ["x", None, "x", None]})
-    assert first_of_doubles(table).to_list() == [True, True, False, True]
+    assert first_of_duplicates(table).to_list() == [True, True, False, True]
     assert in_order(table).equals(in_order(table[[3, 2, 1, 0]]))
     assert sorted(in_order(table)["a"].to_list()) == [1, 1, 2, 3]
 

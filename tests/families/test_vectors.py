@@ -116,7 +116,7 @@ def laid(family, table=TABLE):
     encoder = Encoder.fit(table, schema, family.encoding())
     net = Net(Plan(family.graph(encoder.inputs, 2)), seed=0)
     fresh = {name: value.clone() for name, value in net.state_dict().items()}
-    return encoder, net, fresh, family.lay_in(net, encoder)
+    return encoder, net, fresh, family.initialise(net, encoder)
 
 
 def test_known_words_begin_with_their_vectors_and_the_others_fresh(tmp_path):

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from lamina.data.schema import Column, Schema
 from lamina.errors import DataError, OptionError
 from lamina.fitting import split as module
-from lamina.fitting.split import count_doubles, split
+from lamina.fitting.split import count_duplicates, split
 from lamina.tasks import Regression, Task
 
 
@@ -150,8 +150,8 @@ def test_exact_doubles_are_counted_whatever_their_target():
     columns = {"x": [1.0, 1.0, 2.0, None, None, 0.0], "z": ["a", "a", "b", "c", "c", "d"], "y": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}
     table = pl.DataFrame(columns)
     schema = schema_of(table, y="target")
-    assert count_doubles(table, schema, np.array([0, 3, 5]), np.array([1, 2, 4])) == 2
-    assert count_doubles(table, schema, np.array([0, 1]), np.array([2, 3])) == 0
+    assert count_duplicates(table, schema, np.array([0, 3, 5]), np.array([1, 2, 4])) == 2
+    assert count_duplicates(table, schema, np.array([0, 1]), np.array([2, 3])) == 0
     found = cut({**columns, "side": [0, 1, 0, 0, 1, 0]}, side="split")
     assert found.notes == (
         "2 rows of 2 in validation have an exact double in training: the result may look better than it is on new rows",
@@ -161,12 +161,12 @@ def test_exact_doubles_are_counted_whatever_their_target():
 def test_rows_with_the_same_hash_are_not_called_doubles(monkeypatch):
     monkeypatch.setattr("lamina.fitting.split.hash_rows", lambda table: np.zeros(len(table), dtype=np.uint64))
     table = pl.DataFrame({"x": [1, 2, 3]})
-    assert count_doubles(table, schema_of(table), np.array([0]), np.array([1, 2])) == 0
+    assert count_duplicates(table, schema_of(table), np.array([0]), np.array([1, 2])) == 0
 
 
 def test_a_table_without_features_has_no_doubles():
     table = pl.DataFrame({"y": [1, 1]})
-    assert count_doubles(table, schema_of(table, y="target"), np.array([0]), np.array([1])) == 0
+    assert count_duplicates(table, schema_of(table, y="target"), np.array([0]), np.array([1])) == 0
 
 
 def test_a_class_whose_rows_all_validate_is_told():

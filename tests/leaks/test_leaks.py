@@ -11,7 +11,7 @@ from sklearn import datasets
 from lamina.data.rowhash import hash_column
 from lamina.data.schema import Schema
 from lamina.errors import DataError
-from lamina.leaks import Leak, doubles, find_leaks, folds
+from lamina.leaks import Leak, duplicates, find_leaks, folds
 from lamina.leaks.rows import Rows, codes, foretell, losses
 from lamina.tasks import Task
 
@@ -151,15 +151,15 @@ def test_chance_is_what_the_product_of_the_columns_lets_one_expect():
     draw = np.random.default_rng(0)
     sides = np.array([3, 5, 8, 11])
     hashes = [hash_column(pl.Series(draw.integers(0, side, 4000)), place) for place, side in enumerate(sides)]
-    chance, freest = doubles.expected(hashes)
+    chance, freest = duplicates.expected(hashes)
     product = 4000 * 3999 / 2 / sides.prod()
     assert abs(chance / product - 1) < 0.1
     assert freest == 3
-    assert abs(doubles.repeats(np.sum(hashes, axis=0))[1] / product - 1) < 0.1
+    assert abs(duplicates.repeats(np.sum(hashes, axis=0))[1] / product - 1) < 0.1
 
 
 def test_repeats_are_rows_and_pairs():
-    assert doubles.repeats(np.array([7, 7, 7, 1, 2, 2], dtype=np.uint64)) == (3, 4)
+    assert duplicates.repeats(np.array([7, 7, 7, 1, 2, 2], dtype=np.uint64)) == (3, 4)
 
 
 def test_the_same_settings_with_other_results_are_measurements():

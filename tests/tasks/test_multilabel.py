@@ -137,7 +137,7 @@ def test_every_sort_of_family_learns_labels_of_which_some_are_missing(family, tm
     assert set(found["labels"]) == {"a", "b"}
     answers = model.predict(whole[:5], trust=True)
     assert answers.columns[:4] == ["a", "b", "probability a", "probability b"]
-    assert {"set", "unlike", "because"} < set(answers.columns)
+    assert {"set", "novelty_p", "reasons"} < set(answers.columns)
     assert answers.schema["a"] == pl.Boolean
     loaded = lamina.load(model.save(tmp_path / "m.lamina"))
     assert loaded.predict(whole[:5], trust=True).equals(answers)

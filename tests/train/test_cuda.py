@@ -252,7 +252,7 @@ def test_after_a_failed_capture_steps_are_eager_and_right(stand_in):
 
 def test_a_later_failure_lets_go_of_what_was_captured(stand_in):
     trainer, _ = stand_in("auto", on_gpu=True, epochs=1)
-    trainer.stay_eager("because")
+    trainer.stay_eager("reasons")
     assert all(step.graph is None for step in trainer._steps.values())
     assert trainer.run_epoch(torch.arange(ROWS), [1e-3] * trainer.steps_per_epoch) > 0
     assert len(Captured.made) == 2
@@ -365,7 +365,7 @@ def test_a_model_of_a_gpu_is_saved_loaded_and_gone_on_from(tmp_path, monkeypatch
     loaded = lamina.load(model.save(tmp_path / "m.lamina"))
     np.testing.assert_allclose(loaded.predict_proba(frame), model.predict_proba(frame), atol=1e-5)
     answers = model.predict(frame[:6], trust=True)
-    assert {"set", "unlike"} < set(answers.columns)
+    assert {"set", "novelty_p"} < set(answers.columns)
 
     class Killed(BaseException):
         pass

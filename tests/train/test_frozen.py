@@ -213,7 +213,7 @@ def test_what_is_kept_for_trust_is_what_the_model_says_of_the_table(target):
     features, _ = model.schema.check(held)
     expected = np.sort(model.trust.novelty.score(model.seen(features, None)))
     np.testing.assert_allclose(model.trust.novelty.held, expected, rtol=1e-4)
-    said, spread = model.said(held), model.spread(features)
+    said, spread = model.outputs(held), model.spread(features)
     again = Trust().judging(model.task.judge, said, model.task.encode(held), features=features, spread=spread)
     name = "sets" if target == "label" else "intervals"
     np.testing.assert_allclose(getattr(model.trust, name).scores, getattr(again, name).scores, rtol=1e-4)

@@ -196,8 +196,8 @@ def test_of_many_rows_some_are_drawn(monkeypatch, rich):
         words = np.where(rows["rich"] == "yes", "a house by the lake", "a room on the street")
         rows = rows.with_columns(home=pl.Series([f"{said} since year {i}" for i, said in enumerate(words)]))
     model, asked = fitted("linear", rows), []
-    said = model.model_.said
-    monkeypatch.setattr(model.model_, "said", lambda table, **how: asked.append(table) or said(table, **how))
+    said = model.model_.outputs
+    monkeypatch.setattr(model.model_, "outputs", lambda table, **how: asked.append(table) or said(table, **how))
     found = model.importance(rows, repeats=2)
     assert {len(table) for table in asked} == {30 if rich else 50}
     assert found["column"][0] == ("home" if rich else "age")

@@ -54,7 +54,7 @@ def regressor(request):
 def test_sets_hold_the_truth_as_often_as_asked(classifier):
     new = table(3000, seed=1)
     for coverage in (0.8, 0.9):
-        answers = classifier.predict(new, trust=True, coverage=coverage, because=False)
+        answers = classifier.predict(new, trust=True, coverage=coverage, reasons=False)
         inside = [truth in said.split(" or ") for truth, said in zip(new["class"], answers["set"], strict=True)]
         assert abs(np.mean(inside) - coverage) < 0.045  # 180 rows say so, with a standard deviation of 0.03 at 0.8
 
@@ -62,14 +62,14 @@ def test_sets_hold_the_truth_as_often_as_asked(classifier):
 def test_where_a_few_trees_vote_alike_ties_are_broken():
     model, new = fit("class", lamina.Forest(n_estimators=10)), table(3000, seed=1)
     assert len(np.unique(model.model_.trust.sets.ties)) > 1000
-    answers = model.predict(new, trust=True, coverage=0.9, because=False)
+    answers = model.predict(new, trust=True, coverage=0.9, reasons=False)
     inside = [truth in said.split(" or ") for truth, said in zip(new["class"], answers["set"], strict=True)]
     assert 0.88 < np.mean(inside) < 0.97  # 1.0, if all that tie were in
 
 
 def test_intervals_hold_the_truth_as_often_as_asked(regressor):
     new = table(3000, seed=1)
-    answers = regressor.predict(new, trust=True, because=False)
+    answers = regressor.predict(new, trust=True, reasons=False)
     inside = (answers["low"] <= new["value"]) & (new["value"] <= answers["high"])
     assert abs(inside.mean() - 0.9) < 0.045
     assert regressor.model_.trust.intervals.with_spread
@@ -79,7 +79,7 @@ def test_intervals_hold_the_truth_as_often_as_asked(regressor):
 
 def test_calibrated_probabilities_come_with_the_same_label(classifier):
     new = table(500, seed=1)
-    answers = classifier.predict(new, trust=True, because=False)
+    answers = classifier.predict(new, trust=True, reasons=False)
     chances = answers.select("probability high", "probability low").to_numpy()
     np.testing.assert_allclose(chances.sum(axis=1), 1)
     assert (answers["class"].to_numpy() == classifier.predict(new).to_numpy()).all()
@@ -89,14 +89,14 @@ def test_calibrated_probabilities_come_with_the_same_label(classifier):
 
 def test_a_row_in_which_the_twins_part_is_unlike_training(classifier):
     new = table(2000, seed=1)
-    assert abs(classifier.predict(new, trust=True, because=False)["unlike training"].mean() - 0.05) < 0.03
+    assert abs(classifier.predict(new, trust=True, reasons=False)["is_novel"].mean() - 0.05) < 0.03
     parted = new.with_columns(twin=-pl.col("x")).filter(pl.col("x").abs() > 1)
-    assert classifier.predict(parted, trust=True, because=False)["unlike training"].mean() > 0.9
+    assert classifier.predict(parted, trust=True, reasons=False)["is_novel"].mean() > 0.9
 
 
 def test_reasons_name_the_columns_that_matter(regressor):
     rows = pl.DataFrame({"x": [2.0, None], "twin": [2.0, None], "town": ["Rome", "Oslo"]})
-    first, second = regressor.predict(rows, trust=True)["because"]
+    first, second = regressor.predict(rows, trust=True)["reasons"]
     assert "town Rome (+" in first
     assert re.search(r"(x|twin) 2 \(\+", first)
     assert "town Oslo (-" in second
@@ -105,7 +105,7 @@ def test_reasons_name_the_columns_that_matter(regressor):
 def test_what_was_given_is_shown_not_what_it_became():
     rows = table(300).with_columns(sex=pl.Series(["man", "woman"] * 150), **{"class": pl.Series(["low", "high"] * 150)})
     model = lamina.fit(rows, "class", family="linear", drop=["value"], seed=0, monitor=None)
-    assert "sex man (+" in model.predict(rows, trust=True)["because"][0]
+    assert "sex man (+" in model.predict(rows, trust=True)["reasons"][0]
 
 
 def test_several_targets_have_an_interval_and_reasons_each():
@@ -117,10 +117,10 @@ def test_several_targets_have_an_interval_and_reasons_each():
         "low other",
         "high value",
         "high other",
-        "unlike",
-        "unlike training",
-        "because value",
-        "because other",
+        "novelty_p",
+        "is_novel",
+        "reasons value",
+        "reasons other",
     ]
     assert answers.columns == ["value", "other", *names]
 
@@ -169,7 +169,7 @@ def test_a_handful_of_rows_is_judged_with_all_caution(target):
     model = fit(target, "linear", rows=8, **({"task": "classification"} if target == "class" else {}))
     answers = model.predict(table(5), trust=True)
     assert (answers["set"].str.contains(" or ").all()) if target == "class" else answers["low"].is_infinite().all()
-    assert answers["unlike"].min() >= 0.5  # one held row tells nothing rarer than one in two
+    assert answers["novelty_p"].min() >= 0.5  # one held row tells nothing rarer than one in two
 
 
 @pytest.mark.parametrize("family", [NETWORK, "forest"])
@@ -204,11 +204,11 @@ def test_images_have_novelty_by_the_last_layer_or_by_pixels():
     for family, by in ((lamina.Convolutional(channels=8, filters=16), "last layer"), ("forest", "columns")):
         model = lamina.Classifier(family, lamina.Recipe(epochs=3, threads=1), random_state=0).fit(images, y)
         answers = model.predict(noise, trust=True)
-        assert "because" not in answers.columns
+        assert "reasons" not in answers.columns
         assert by in model.model_.trust.words()
-        assert answers["unlike"].mean() < model.predict(images, trust=True)["unlike"].mean()
+        assert answers["novelty_p"].mean() < model.predict(images, trust=True)["novelty_p"].mean()
         alone = model.predict(noise[:1], trust=True)
-        assert alone["unlike"][0] == answers["unlike"][0]
+        assert alone["novelty_p"][0] == answers["novelty_p"][0]
 
 
 def sentences(rows: int, seed: int, words: str = "abcdefghij", least: int = 8) -> list[str]:
@@ -240,7 +240,7 @@ def test_texts_of_another_kind_are_unlike_and_those_of_the_same_kind_are_not(tmp
     model.save(tmp_path / "m.lamina")
     model = lamina.load(tmp_path / "m.lamina")
     alarms = {
-        name: model.predict(some, trust=True)["unlike training"].mean()
+        name: model.predict(some, trust=True)["is_novel"].mean()
         for name, some in {
             "same": sentences(1000, 1),
             "other words": sentences(100, 1, "uvwxyz"),

@@ -90,7 +90,7 @@ class Boosting(BoostingFamily):
                     known = {"X_val": X_held[usable], "y_val": target_held[usable], "sample_weight_val": weight}
                 grower.fit(X, target, sample_weight=rows.weight, **known)
                 grown.append(grower)
-                how.tell(len(grown) / len(tasks))
+                how.progress(len(grown) / len(tasks))
             return Grove.gather(grown, X, sizes, rows.classes)
 
     def _grower(self, sizes: tuple[int, ...], rows: Rows, how: Fitting) -> Any:
@@ -189,7 +189,7 @@ class Grove(Predictor):
             )
         return found
 
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         return self._answer(coded(blocks))
 
     def size(self) -> int:

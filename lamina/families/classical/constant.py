@@ -55,7 +55,7 @@ class Same(Predictor):
     kind: ClassVar[str] = "constant"
     counted: ClassVar[str] = "numbers"
 
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         return np.tile(self.answer, (rows, 1))
 
     def size(self) -> int:

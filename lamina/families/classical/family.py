@@ -58,12 +58,12 @@ class Fitting:
     Attributes:
         seed: Everything random follows from it.
         threads: Processor cores that it may use.
-        tell: Called with how much of the work is done, from 0 to 1.
+        progress: Called with how much of the work is done, from 0 to 1.
     """
 
     seed: int
     threads: int
-    tell: Callable[[float], None] = lambda done: None
+    progress: Callable[[float], None] = lambda done: None
 
 
 @dataclass

@@ -70,7 +70,7 @@ class ForeignFamily(BoostingFamily):
             part = Part(X, target, rows.weight, watched, len(sizes), len(known))
             rounds = self.max_iter if watched else min(self.max_iter, UNWATCHED)
             raw.append(np.frombuffer(bytearray(self.grow(module, part, rounds, how)), dtype=np.uint8))
-            how.tell(len(raw) / len(tasks))
+            how.progress(len(raw) / len(tasks))
         return self.predictor(tuple(raw), len(sizes), rows.classes, tuple(known.tolist()))
 
     @abstractmethod
@@ -96,7 +96,7 @@ class Foreign(Predictor):
     kind: ClassVar[str]
     counted: ClassVar[str] = "bytes"
 
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         import torch
 
         X, threads = coded(blocks), torch.get_num_threads()

@@ -87,7 +87,7 @@ class Forest(ClassicalFamily):
                 grown = min(grown + more, self.n_estimators)
                 grower.set_params(n_estimators=grown, oob_score=grown == self.n_estimators)
                 grower.fit(X, y, sample_weight=rows.weight)
-                how.tell(grown / self.n_estimators)
+                how.progress(grown / self.n_estimators)
         return Grown.gather(grower, X, rows, how, mode=self.vote == "mode")
 
     def _grower(self, X: np.ndarray, rows: Rows, how: Fitting) -> Any:
@@ -176,7 +176,7 @@ class Grown(Predictor):
         found = cls(trees, value.astype(np.float32), np.empty((0, 0), np.float32), mode, importance, said)
         return found if rows.classes else found._with_drawn(grower, X, rows, how)
 
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         import torch
 
         said = self.trees.sums(ordered(blocks), self._values, threads=torch.get_num_threads()).astype(np.float64)

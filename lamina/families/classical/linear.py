@@ -68,7 +68,7 @@ class Linear(ClassicalFamily):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a fit that ends before the last digit answers as well
             learner.fit(X, rows.target, sample_weight=rows.weight)
-        how.tell(1.0)
+        how.progress(1.0)
         known = tuple(learner.classes_.tolist()) if rows.classes else ()
         weights = np.ascontiguousarray(learner.coef_.reshape(-1, X.shape[1]).T)
         return Weights(weights, np.atleast_1d(learner.intercept_), levels, rows.classes, known, penalty)
@@ -100,7 +100,7 @@ def _choose(X: Any, rows: Rows, how: Fitting) -> float:
                 warnings.simplefilter("ignore")
                 learner.fit(X[learn], target[learn], sample_weight=weight[learn])
             losses[place] += _loss(learner, X[test], target[test], weight[test])
-            how.tell((number * len(PENALTIES) + place + 1) / (len(PENALTIES) * len(folds) + 1))
+            how.progress((number * len(PENALTIES) + place + 1) / (len(PENALTIES) * len(folds) + 1))
     return PENALTIES[int(losses.argmin())] if folds else 1.0
 
 
@@ -150,7 +150,7 @@ class Weights(Predictor):
     kind: ClassVar[str] = "linear"
     counted: ClassVar[str] = "weights"
 
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         # A sparse product adds up each row by itself, so that a row gets the same bits alone as in company.
         X = sparse.csr_matrix(one_hot(blocks, self.cardinalities), dtype=np.float64)
         said = X @ self.weights.astype(np.float64) + self.offset

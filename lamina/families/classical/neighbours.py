@@ -69,7 +69,7 @@ class Neighbours(ClassicalFamily):
         found = Remembered(X, rows.target[kept], weight, 1, levels, rows.classes)
         group = kept if rows.group is None else rows.group[kept]
         k = found.choose(group, random, how) if self.n_neighbors == "auto" else int(self.n_neighbors)
-        how.tell(1.0)
+        how.progress(1.0)
         return Remembered(X, found.target, weight, min(k, len(kept)), levels, found.classes)
 
 
@@ -99,7 +99,7 @@ class Remembered(Predictor):
     kind: ClassVar[str] = "neighbours"
     counted: ClassVar[str] = "rows"
 
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         parts = [self._mean(distances, self.k) for _, distances in self._distances(_rows(blocks, self.cardinalities))]
         return np.concatenate(parts) if parts else np.empty((0, self._answers.shape[1]))
 
@@ -115,7 +115,7 @@ class Remembered(Predictor):
             for place, count in enumerate(counts):
                 error = (self._mean(distances, count) - self._answers[own]) ** 2
                 losses[place] += (self.weight[own] * error.sum(1)).sum()
-            how.tell(min((start + len(own)) / len(tried), 0.99))
+            how.progress(min((start + len(own)) / len(tried), 0.99))
         return counts[int(losses.argmin())]
 
     def size(self) -> int:

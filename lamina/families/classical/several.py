@@ -32,11 +32,11 @@ def fit_classical(
     for number, (train, validate) in enumerate(learn):
 
         def progress(done: float, number: int = number) -> None:
-            how.tell((number + done) / len(learn))
+            how.progress((number + done) / len(learn))
 
         own = rows.learning(train)
         others = own if held is rows else held.learning(validate)
-        found.append(family.fit(own, others, replace(how, tell=progress)))
+        found.append(family.fit(own, others, replace(how, progress=progress)))
     if len(found) == 1:
         return found[0]
     return Several(tuple(found), _out_of_bag(found, [train for train, _ in learn]))
@@ -65,8 +65,8 @@ class Several(Predictor):
         names = dict.fromkeys(name for part in found for name in part)
         return {name: float(np.mean([part.get(name, 0.0) for part in found])) for name in names}
 
-    def said(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
-        return np.stack([part.said(blocks, rows)[:, 1] for part in self.parts], axis=1)
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+        return np.stack([part.outputs(blocks, rows)[:, 1] for part in self.parts], axis=1)
 
     def size(self) -> int:
         return sum(part.size() for part in self.parts)

@@ -124,7 +124,7 @@ class TokenEmbedding(Layer):
     Args:
         vocabulary: Number of codes, code 0 included.
         size: Length of the vectors.
-        frozen: Keep the vectors as they are; for vectors that were learnt elsewhere, see ``Family.lay_in``.
+        frozen: Keep the vectors as they are; for vectors that were learnt elsewhere, see ``Family.initialise``.
 
     Shape:
         ``(..., steps)`` of whole numbers to ``(..., steps, size)``.

@@ -38,15 +38,15 @@ def test_a_row_alone_in_company_and_from_a_file_has_the_same_bits(name, kind):
     rows = make(kind, missing=missing)
     found = FAMILIES[name].fit(rows, make(kind, 100, 1, missing=missing), how())
     new = blocks(90, 5, missing=missing)
-    together = found.said(new, 90)
+    together = found.outputs(new, 90)
     assert together.dtype == np.float64
     assert together.shape == (90, {"binary": 2, "classes": 5, "value": 1, "values": 2}[kind])
-    alone = np.concatenate([found.said({key: block[i : i + 1] for key, block in new.items()}, 1) for i in range(90)])
+    alone = np.concatenate([found.outputs({key: block[i : i + 1] for key, block in new.items()}, 1) for i in range(90)])
     assert np.array_equal(alone, together)
     again = PREDICTORS[found.kind].from_file(found.to_json(), found.tensors())
-    assert np.array_equal(again.said(new, 90), together)
+    assert np.array_equal(again.outputs(new, 90), together)
     assert again.size() == found.size() > 0
-    assert found.said({key: block[:0] for key, block in new.items()}, 0).shape == (0, together.shape[1])
+    assert found.outputs({key: block[:0] for key, block in new.items()}, 0).shape == (0, together.shape[1])
     if kind in CLASSES:
         np.testing.assert_allclose(together.sum(1), 1, atol=1e-12)
         assert kind == "binary" or not together[:, [1, 4]].any()  # classes that no training row had
@@ -60,10 +60,10 @@ def test_rows_that_weigh_nothing_are_not_learnt_from(name):
     family = {"linear": Linear(alpha=1.0), "neighbours": Neighbours(n_neighbors=7)}.get(name, FAMILIES[name])
     if name == "boosting":  # the histograms of rows that weigh nothing are there all the same
         weighted = Rows(rows.blocks, rows.inputs, rows.target, rows.classes, np.where(rows.target == 1, 1e-6, 1.0))
-        assert family.fit(weighted, weighted, how()).said(rows.blocks, 200)[:, 1].max() < 0.1
+        assert family.fit(weighted, weighted, how()).outputs(rows.blocks, 200)[:, 1].max() < 0.1
         return
     new = blocks(50, 4)
-    first, second = (family.fit(part, rows, how()).said(new, 50) for part in (half, weighted))
+    first, second = (family.fit(part, rows, how()).outputs(new, 50) for part in (half, weighted))
     np.testing.assert_allclose(first, second, atol=2e-4)
 
 
@@ -71,7 +71,7 @@ def test_rows_that_weigh_nothing_are_not_learnt_from(name):
 def test_a_single_class_is_answered_always(name):
     rows = make("classes", 60)
     rows = Rows(rows.blocks, rows.inputs, np.full(60, 3), 5)
-    said = FAMILIES[name].fit(rows, rows, how()).said(blocks(4), 4)
+    said = FAMILIES[name].fit(rows, rows, how()).outputs(blocks(4), 4)
     np.testing.assert_array_equal(said, np.eye(5)[[3, 3, 3, 3]])
 
 
@@ -81,7 +81,7 @@ def test_a_single_class_is_answered_always(name):
 def test_a_handful_of_rows_is_enough(name, kind, count):
     rows = make(kind, 80)
     few = Rows({key: block[:count] for key, block in rows.blocks.items()}, rows.inputs, rows.target[:count], rows.classes)
-    assert np.isfinite(FAMILIES[name].fit(few, few, how()).said(blocks(9, 2), 9)).all()
+    assert np.isfinite(FAMILIES[name].fit(few, few, how()).outputs(blocks(9, 2), 9)).all()
 
 
 # -- constant ----------------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def test_constant_says_what_scikit_learns_dummy_says(kind, weighted):
     peer = DummyClassifier(strategy="prior") if kind in CLASSES else DummyRegressor()
     X = np.zeros((300, 1))
     peer.fit(X, rows.target, weight)
-    np.testing.assert_allclose(Constant().fit(rows, rows, how()).said({}, 4), expected(peer, X[:4], 4), atol=1e-6)
+    np.testing.assert_allclose(Constant().fit(rows, rows, how()).outputs({}, 4), expected(peer, X[:4], 4), atol=1e-6)
 
 
 # -- linear ------------------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_linear_finds_the_weights_that_scikit_learn_finds(kind, weighted):
     found = Linear(alpha=0.5).fit(rows, rows, how())
     peer = LogisticRegression(C=2, tol=1e-9, max_iter=5000) if kind in CLASSES else Ridge(0.5, solver="svd")
     peer.fit(one_hot(rows.blocks, LEVELS).astype(np.float64), rows.target, weight)
-    np.testing.assert_allclose(found.said(new, 70), expected(peer, one_hot(new, LEVELS), 70), atol=1e-4)
+    np.testing.assert_allclose(found.outputs(new, 70), expected(peer, one_hot(new, LEVELS), 70), atol=1e-4)
 
 
 def texts(rows: int, seed: int = 0, kind: str = "binary") -> Rows:
@@ -128,7 +128,7 @@ def texts(rows: int, seed: int = 0, kind: str = "binary") -> Rows:
 def test_texts_stay_sparse_and_are_learnt_from(name, kind):
     rows, new = texts(600, 0, kind), texts(200, 1, kind)
     found = FAMILIES[name].fit(rows, new, how())
-    said = found.said(new.blocks, 200)
+    said = found.outputs(new.blocks, 200)
     if kind == "binary":
         right = (said.argmax(1) == new.target).mean()
         assert right > {"linear": 0.85, "neighbours": 0.7, "boosting": 0.8}[name]
@@ -137,10 +137,10 @@ def test_texts_stay_sparse_and_are_learnt_from(name, kind):
             1 - ((said - new.target) ** 2).mean() / new.target.var()
             > {"linear": 0.95, "neighbours": 0.3, "boosting": 0.5}[name]
         )
-    alone = np.concatenate([found.said({key: block[i : i + 1] for key, block in new.blocks.items()}, 1) for i in range(30)])
+    alone = np.concatenate([found.outputs({key: block[i : i + 1] for key, block in new.blocks.items()}, 1) for i in range(30)])
     assert np.array_equal(alone, said[:30])
     again = PREDICTORS[name].from_file(found.to_json(), found.tensors())
-    assert np.array_equal(again.said(new.blocks, 200), said)
+    assert np.array_equal(again.outputs(new.blocks, 200), said)
 
 
 def test_the_penalty_is_the_one_that_answers_other_rows_best():
@@ -188,7 +188,7 @@ def test_what_is_chosen_among_groups_is_right_for_new_groups(name, kind):
         truth = np.eye(2)[new.target] if kind == "binary" else new.target
 
         def error(family, rows=rows, new=new, truth=truth):
-            return ((family.fit(rows, rows, how()).said(new.blocks, len(new)) - truth) ** 2).mean()
+            return ((family.fit(rows, rows, how()).outputs(new.blocks, len(new)) - truth) ** 2).mean()
 
         best = min(map(error, tried))
         ways = (rows, dataclasses.replace(rows, group=None))
@@ -203,7 +203,7 @@ def test_few_groups_and_groups_of_most_rows_are_no_trouble(family, kind):
     rows = grouped(3, 0, kind)
     for group in (rows.group % 2, np.minimum(rows.group, 1), np.arange(60) > 0, np.zeros(60)):
         found = family.fit(dataclasses.replace(rows, group=group), rows, how())
-        assert np.isfinite(found.said(rows.blocks, 60)).all()
+        assert np.isfinite(found.outputs(rows.blocks, 60)).all()
 
 
 # -- neighbours --------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_neighbours_are_those_of_scikit_learn(kind, k):
     maker = KNeighborsClassifier if kind in CLASSES else KNeighborsRegressor
     scale = {"flag": 0.5, "level": np.sqrt(0.5)}
     peer = maker(k).fit(one_hot(rows.blocks, LEVELS, **scale), rows.target)
-    np.testing.assert_allclose(found.said(new, 80), expected(peer, one_hot(new, LEVELS, **scale), 80), atol=1e-5)
+    np.testing.assert_allclose(found.outputs(new, 80), expected(peer, one_hot(new, LEVELS, **scale), 80), atol=1e-5)
 
 
 def test_two_levels_and_yes_and_no_are_one_apart_and_ties_all_count():
@@ -226,7 +226,7 @@ def test_two_levels_and_yes_and_no_are_one_apart_and_ties_all_count():
     rows = Rows({"flags": flags, "categories": codes}, inputs, np.array([0, 1, 1, 0]), 2)
     found = Neighbours(n_neighbors=2).fit(rows, rows, how())
     asked = {"flags": flags[:1], "categories": codes[:1]}
-    np.testing.assert_allclose(found.said(asked, 1), [[1 / 3, 2 / 3]])  # itself, and both that are 1 away
+    np.testing.assert_allclose(found.outputs(asked, 1), [[1 / 3, 2 / 3]])  # itself, and both that are 1 away
 
 
 def test_the_number_of_neighbours_is_chosen_and_rows_are_forgotten():

@@ -26,11 +26,11 @@ def peers(kind: str, rows: Rows, levels: tuple[int, ...], **options):
 
 def check(found, theirs, new, rows: int):
     if hasattr(theirs[0], "classes_"):
-        said = found.said(new, rows)[:, theirs[0].classes_]
+        said = found.outputs(new, rows)[:, theirs[0].classes_]
         np.testing.assert_allclose(said, theirs[0].predict_proba(coded(new)), atol=1e-10)
     else:
         expected = np.stack([peer.predict(coded(new)) for peer in theirs], axis=1)
-        np.testing.assert_allclose(found.said(new, rows), expected, atol=1e-10)
+        np.testing.assert_allclose(found.outputs(new, rows), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,7 +54,7 @@ def test_questions_after_sets_of_codes_are_asked():
     found = Boosting(max_iter=30, max_leaf_nodes=2).fit(rows, rows, how())
     every = {name: np.repeat(block[:1], 30, axis=0) for name, block in rows.blocks.items()}
     every["categories"] = np.arange(30)[:, None]
-    said = found.said(every, 30)
+    said = found.outputs(every, 30)
     assert np.array_equal(np.flatnonzero(said.argmax(1)), [2, 3, 7, 11, 12, 13, 20, 29])
     check(found, peers("binary", rows, (30,), max_iter=len(found.trees), max_leaf_nodes=2), every, 30)
 
@@ -68,7 +68,7 @@ def test_what_was_grown_since_the_best_round_is_dropped(kind):
         said = (
             Boosting(max_iter=rounds, learning_rate=0.4, patience=1000, min_samples_leaf=3)
             .fit(rows, held, how())
-            .said(held.blocks, 150)
+            .outputs(held.blocks, 150)
         )
         if kind == "binary":
             return -np.log(said[np.arange(150), held.target]).mean()
@@ -83,7 +83,7 @@ def test_rows_of_a_class_that_is_not_learnt_say_nothing_of_when_to_stop():
     rows, held = make("classes"), make("classes", 90, 1)
     strange = Rows(held.blocks, held.inputs, np.where(np.arange(90) % 3 == 0, 4, held.target), 5, np.ones(90))
     found = Boosting(max_iter=15).fit(rows, strange, how())
-    assert not found.said(rows.blocks, 300)[:, 4].any()
+    assert not found.outputs(rows.blocks, 300)[:, 4].any()
     only = Rows(held.blocks, held.inputs, np.full(90, 4), 5)
     assert len(Boosting().fit(rows, only, how()).trees) == 3 * module.UNWATCHED
 

@@ -26,7 +26,7 @@ def test_it_learns_and_a_row_has_the_same_bits_alone_in_company_and_from_a_file(
     rows, held = make(kind, 600, missing=True), make(kind, 200, 1, missing=True)
     found = CLASSICAL[name](rounds=60).fit(rows, held, how())
     new = make(kind, 200, 2, missing=True)
-    said = found.said(new.blocks, 200)
+    said = found.outputs(new.blocks, 200)
     assert said.dtype == np.float64
     if kind in ("binary", "classes"):
         assert (said.argmax(1) == new.target).mean() > 0.75
@@ -34,11 +34,11 @@ def test_it_learns_and_a_row_has_the_same_bits_alone_in_company_and_from_a_file(
         assert kind == "binary" or (said.shape[1] == 5 and not said[:, [1, 4]].any())
     else:
         assert (1 - ((said - new.target) ** 2).mean(0) / new.target.var(0)).min() > 0.6
-    alone = [found.said({key: block[i : i + 1] for key, block in new.blocks.items()}, 1) for i in range(30)]
+    alone = [found.outputs({key: block[i : i + 1] for key, block in new.blocks.items()}, 1) for i in range(30)]
     assert np.array_equal(np.concatenate(alone), said[:30])
     again = PREDICTORS[name].from_file(found.to_json(), found.tensors())
-    assert np.array_equal(again.said(new.blocks, 200), said)
-    assert found.said({key: block[:0] for key, block in new.blocks.items()}, 0).shape == (0, said.shape[1])
+    assert np.array_equal(again.outputs(new.blocks, 200), said)
+    assert found.outputs({key: block[:0] for key, block in new.blocks.items()}, 0).shape == (0, said.shape[1])
     assert found.size() == sum(len(tensor) for tensor in found.tensors().values())
 
 
@@ -56,21 +56,21 @@ def test_it_stops_at_the_best_round_and_without_rows_to_tell_after_a_hundred(nam
 def test_a_handful_of_rows_only_numbers_only_categories_and_weights(name):
     rows = make("binary", 60, levels=())
     few = Rows({key: block[:6] for key, block in rows.blocks.items()}, rows.inputs, np.arange(6) % 2, 2)
-    assert np.isfinite(CLASSICAL[name](rounds=3).fit(few, few, how()).said(blocks(3, levels=()), 3)).all()
+    assert np.isfinite(CLASSICAL[name](rounds=3).fit(few, few, how()).outputs(blocks(3, levels=()), 3)).all()
     rows = make("binary", 200)
     codes = Rows(
         {"categories": rows.blocks["categories"]}, {"categories": rows.inputs["categories"]}, rows.target, rows.classes
     )
     heavy = Rows(codes.blocks, codes.inputs, codes.target, 2, np.where(codes.target == 1, 1e-6, 1.0))
     found = CLASSICAL[name](rounds=5).fit(heavy, heavy, how())
-    assert found.said({"categories": np.array([[1, 5], [0, 0]])}, 2)[:, 1].max() < 0.5
+    assert found.outputs({"categories": np.array([[1, 5], [0, 0]])}, 2)[:, 1].max() < 0.5
 
 
 def test_it_is_as_good_as_lamina_s_own_boosting(name):
     rows, held, new = (make("binary", 2000, seed) for seed in (0, 1, 2))
 
     def loss(family) -> float:
-        said = family.fit(rows, held, how()).said(new.blocks, 2000)
+        said = family.fit(rows, held, how()).outputs(new.blocks, 2000)
         return -np.log(said[np.arange(2000), new.target]).mean()
 
     assert loss(CLASSICAL[name]()) < 1.15 * loss(Boosting())

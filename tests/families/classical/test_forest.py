@@ -35,7 +35,7 @@ def test_it_answers_as_scikit_learns_does_also_out_of_bag(kind, weighted):
     rows = make(kind, missing=True, weight=weight)
     found, theirs = grow(kind, rows), peer(kind, rows)
     new = blocks(70, 5, missing=True)
-    said = found.said(new, 70)
+    said = found.outputs(new, 70)
     if kind in ("binary", "classes"):
         known = theirs.classes_
         expected, out_of_bag = theirs.predict_proba(ordered(new)), theirs.oob_decision_function_
@@ -57,7 +57,7 @@ def test_each_tree_names_one_class_by_majority():
     new = blocks(50, 6)
     named = np.stack([tree.predict_proba(ordered(new)).argmax(1) for tree in theirs.estimators_])
     shares = np.stack([(named == place).mean(0) for place in range(len(theirs.classes_))], axis=1)
-    np.testing.assert_allclose(found.said(new, 50)[:, theirs.classes_], shares, atol=1e-6)
+    np.testing.assert_allclose(found.outputs(new, 50)[:, theirs.classes_], shares, atol=1e-6)
 
 
 def test_quantiles_are_those_of_a_quantile_regression_forest():
@@ -107,14 +107,14 @@ def test_importance_sums_to_one_and_finds_what_counts():
 def test_a_row_alone_in_company_and_from_a_file_has_the_same_bits(kind):
     found = grow(kind, make(kind, missing=True))
     new = blocks(60, 5, missing=True)
-    together = found.said(new, 60)
-    alone = np.concatenate([found.said({name: block[i : i + 1] for name, block in new.items()}, 1) for i in range(60)])
+    together = found.outputs(new, 60)
+    alone = np.concatenate([found.outputs({name: block[i : i + 1] for name, block in new.items()}, 1) for i in range(60)])
     assert np.array_equal(alone, together)
     again = Grown.from_file(found.to_json(), found.tensors())
-    assert np.array_equal(again.said(new, 60), together)
+    assert np.array_equal(again.outputs(new, 60), together)
     if kind == "values":
         assert np.array_equal(again.quantiles(new, 60, (0.3,)), found.quantiles(new, 60, (0.3,)))
-    assert found.said({name: block[:0] for name, block in new.items()}, 0).shape == (0, together.shape[1])
+    assert found.outputs({name: block[:0] for name, block in new.items()}, 0).shape == (0, together.shape[1])
 
 
 def test_rows_in_the_bag_of_all_trees_have_no_answer_out_of_bag():
@@ -168,10 +168,10 @@ def test_what_scikit_learn_intelex_grew_needs_it_no_more(kind, monkeypatch, tmp_
     frame = pl.DataFrame({"a": np.arange(300.0) % 17, "b": np.arange(300.0) % 23})
     target = frame["a"] * frame["b"] if kind == "value" else (frame["a"] > frame["b"]).cast(pl.String)
     model = lamina.fit(frame.with_columns(y=target), "y", family=Forest(n_estimators=64), seed=0, monitor=None)
-    path, said = model.save(tmp_path / "m.lamina"), model.model_.said(frame)
+    path, said = model.save(tmp_path / "m.lamina"), model.model_.outputs(frame)
     monkeypatch.setitem(sys.modules, "sklearnex", None)
     assert not _ensemble(np.zeros((2, 1)), values=True, trees=64)[1]
-    np.testing.assert_array_equal(lamina.load(path).model_.said(frame), said)
+    np.testing.assert_array_equal(lamina.load(path).model_.outputs(frame), said)
 
 
 def test_scikit_learn_intelex_splits_what_lies_beside_many_zeros():

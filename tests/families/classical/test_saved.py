@@ -21,7 +21,7 @@ said = {}
 for path in sorted(Path(sys.argv[1]).glob("*.lamina")):
     model = lamina.load(path).model_
     rows = pl.read_parquet(path.with_suffix(".parquet"))
-    said[path.stem] = model.said(rows).tobytes().hex()
+    said[path.stem] = model.outputs(rows).tobytes().hex()
 print(json.dumps(said))
 """
 
@@ -39,7 +39,7 @@ def test_in_a_fresh_process(tmp_path):
             model.save(tmp_path / f"{stem}.lamina")
             rows = frame.select(pl.col(column) for column in frame.columns)
             rows.write_parquet(tmp_path / f"{stem}.parquet")
-            said = model.model_.said(pl.read_parquet(tmp_path / f"{stem}.parquet"))
+            said = model.model_.outputs(pl.read_parquet(tmp_path / f"{stem}.parquet"))
             assert np.isfinite(said).all(), stem
             expected[stem] = said.tobytes().hex()
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True)

@@ -11,7 +11,7 @@ from lamina.data.frames import free_name
 from lamina.errors import OptionError
 from lamina.model import Model
 from lamina.trust.conformal import rows_needed
-from lamina.trust.reasons import reasons
+from lamina.trust.reasons import find_reasons
 from lamina.trust.trust import Trust
 
 NOVEL = 0.05
@@ -25,8 +25,8 @@ _ROWS = 8192
 _WIDEST = 30
 
 
-def answers(
-    model: Model, table: pl.DataFrame, *, trust: bool = False, coverage: float = 0.9, because: bool = True
+def predictions(
+    model: Model, table: pl.DataFrame, *, trust: bool = False, coverage: float = 0.9, reasons: bool = True
 ) -> pl.DataFrame:
     """The target's columns and, for classes, the probability of each; with ``trust`` also what to think of each row's answer.
 
@@ -36,9 +36,9 @@ def answers(
     ``probability LABEL`` calibrated
     ``set``               the labels that may be true, the most probable first; "unsure" where none is probable enough
     ``low``, ``high``     for values: the interval that holds the truth; for several targets ``low TARGET``, ...
-    ``unlike``            p-value of novelty: how often a row like those of training is as unlike them as this one
-    ``unlike training``   is that at most 0.05?
-    ``because``           up to three columns that matter most, and what each one adds; for several targets one for each
+    ``novelty_p``         p-value of novelty: how often a row like those of training is as unlike them as this one
+    ``is_novel``          is that at most 0.05?
+    ``reasons``           up to three columns that matter most, and what each one adds; for several targets one for each
     ====================  ==========================================================================================
 
     A target's column always has the name of the target. Another column whose name is taken by one before it gets an underscore
@@ -50,14 +50,14 @@ def answers(
         table: Rows with the feature columns; others are left aside.
         trust: Say how far each answer can be trusted.
         coverage: Share of rows whose truth shall be in their set or interval.
-        because: Look for reasons: up to some hundred changed rows are asked about for each row.
+        reasons: Look for reasons: up to some hundred changed rows are asked about for each row.
 
     Raises:
         OptionError: The coverage is no share, or the model keeps nothing to judge its answers by.
         SchemaError: A column is missing or of another kind.
     """
     if not trust:
-        said = model.said(table)
+        said = model.outputs(table)
         return _frame(result_columns(model), _plain(model, said, said))
     rows_needed(coverage)  # raises where it is no share
     if model.trust is None:
@@ -66,19 +66,19 @@ def answers(
             "fit it again, or predict without trust"
         )
     if table.is_empty():  # the same columns
-        return answers(model, table.clear(1), trust=True, coverage=coverage, because=because).clear()
+        return predictions(model, table.clear(1), trust=True, coverage=coverage, reasons=reasons).clear()
     checked, _ = model.schema.check(table, notes=False)
     starts = range(0, len(checked), _ROWS)
     pieces = ((table[start : start + _ROWS], checked[start : start + _ROWS]) for start in starts)
-    return pl.concat([_judged(model, model.trust, *piece, coverage=coverage, because=because) for piece in pieces])
+    return pl.concat([_judged(model, model.trust, *piece, coverage=coverage, reasons=reasons) for piece in pieces])
 
 
-def result_columns(model: Model, *, trust: bool = False, because: bool = True) -> dict[str, str]:
+def result_columns(model: Model, *, trust: bool = False, reasons: bool = True) -> dict[str, str]:
     """What each column of :func:`answers` is, by its name, in order.
 
     Returns:
-        For each name "prediction", "probability", or what the table there calls it: "set", "low", "high", "unlike",
-        "unlike training", "because".
+        For each name "prediction", "probability", or what the table there calls it: "set", "low", "high", "novelty_p",
+        "is_novel", "reasons".
 
     Example:
         >>> import lamina
@@ -97,9 +97,9 @@ def result_columns(model: Model, *, trust: bool = False, because: bool = True) -
     if kept is not None:
         columns += [("set", "set")] * (kept.sets is not None or kept.labels is not None)
         columns += [pair for end in ("low", "high") for pair in _by_target(end, task.targets)] * (kept.intervals is not None)
-        columns += [("unlike", "unlike"), ("unlike training", "unlike training")] * (kept.novelty is not None)
-        columns += [("because", f"because{suffix}") for suffix, _ in task.explained()] * (
-            because and kept.background is not None
+        columns += [("novelty_p", "novelty_p"), ("is_novel", "is_novel")] * (kept.novelty is not None)
+        columns += [("reasons", f"reasons{suffix}") for suffix, _ in task.explained()] * (
+            reasons and kept.background is not None
         )
     for what, name in columns:
         found[free_name(name, found)] = what
@@ -119,10 +119,10 @@ def _plain(model: Model, said: np.ndarray, chances: np.ndarray) -> list[Any]:
 
 
 def _judged(
-    model: Model, trust: Trust, given: pl.DataFrame, table: pl.DataFrame, *, coverage: float, because: bool
+    model: Model, trust: Trust, given: pl.DataFrame, table: pl.DataFrame, *, coverage: float, reasons: bool
 ) -> pl.DataFrame:
     """For rows as they were given, and as ``schema.check`` returns them."""
-    task, said = model.task, model.said(table, checked=True)
+    task, said = model.task, model.outputs(table, checked=True)
     chances = trust.probabilities(said)
     found = _plain(model, said, chances)
     if trust.sets is not None:
@@ -140,9 +140,9 @@ def _judged(
         assert seen is not None  # what it was fitted to
         p_value = trust.novelty.p_value(seen)
         found += [p_value, p_value <= NOVEL]
-    if because and trust.background is not None:
+    if reasons and trust.background is not None:
         found += _sentences(model, trust, trust.background, given, table)
-    return _frame(result_columns(model, trust=True, because=because), found)
+    return _frame(result_columns(model, trust=True, reasons=reasons), found)
 
 
 def _sets(inside: np.ndarray, chances: np.ndarray, labels: list[str], *, join: str = " or ", empty: str = UNSURE) -> list[str]:
@@ -168,13 +168,13 @@ def _sentences(
             pl.select(pl.when(pl.Series(column == j)).then(other[name]).otherwise(mixed[name]).alias(name)).to_series()
             for j, name in enumerate(names)
         ]
-        said = model.said(mixed.with_columns(swapped), checked=True)
+        said = model.outputs(mixed.with_columns(swapped), checked=True)
         return model.task.numbers(trust.probabilities(said))
 
     found = []
     for _, output in model.task.explained():
         draws = min(MOST_DRAWS, max(1, asked // len(names)))
-        told = reasons(say, names, rows=len(table), background=len(background), output=output, draws=draws)
+        told = find_reasons(say, names, rows=len(table), background=len(background), output=output, draws=draws)
         words = [
             ", ".join(f"{one.column} {_value(row[one.column])} ({_effect(one.effect)})" for one in some)
             for row, some in zip(given[names].iter_rows(named=True), told, strict=True)
