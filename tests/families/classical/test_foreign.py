@@ -24,7 +24,7 @@ def name(request):
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_learns_and_a_row_has_the_same_bits_alone_in_company_and_from_a_file(name, kind):
     rows, held = make(kind, 600, missing=True), make(kind, 200, 1, missing=True)
-    found = CLASSICAL[name](rounds=60).fit(rows, held, how())
+    found = CLASSICAL[name](max_iter=60).fit(rows, held, how())
     new = make(kind, 200, 2, missing=True)
     said = found.outputs(new.blocks, 200)
     assert said.dtype == np.float64
@@ -45,24 +45,24 @@ def test_it_learns_and_a_row_has_the_same_bits_alone_in_company_and_from_a_file(
 def test_it_stops_at_the_best_round_and_without_rows_to_tell_after_a_hundred(name):
     rows, held = make("binary", 200), make("binary", 100, 1)
     noise = Rows(rows.blocks, rows.inputs, np.random.default_rng(0).integers(0, 2, 200), 2)
-    options = {"rounds": 400, "learning_rate": 0.3}
+    options = {"max_iter": 400, "learning_rate": 0.3}
     short = CLASSICAL[name](patience=5, **options).fit(noise, held, how())
     strange = Rows(held.blocks, held.inputs, held.target, held.classes, np.zeros(100))
     long = CLASSICAL[name](**options).fit(noise, strange, how())
-    same = CLASSICAL[name](rounds=UNWATCHED, learning_rate=0.3).fit(noise, strange, how())
+    same = CLASSICAL[name](max_iter=UNWATCHED, learning_rate=0.3).fit(noise, strange, how())
     assert short.size() < long.size() == same.size()
 
 
 def test_a_handful_of_rows_only_numbers_only_categories_and_weights(name):
     rows = make("binary", 60, levels=())
     few = Rows({key: block[:6] for key, block in rows.blocks.items()}, rows.inputs, np.arange(6) % 2, 2)
-    assert np.isfinite(CLASSICAL[name](rounds=3).fit(few, few, how()).outputs(blocks(3, levels=()), 3)).all()
+    assert np.isfinite(CLASSICAL[name](max_iter=3).fit(few, few, how()).outputs(blocks(3, levels=()), 3)).all()
     rows = make("binary", 200)
     codes = Rows(
         {"categories": rows.blocks["categories"]}, {"categories": rows.inputs["categories"]}, rows.target, rows.classes
     )
     heavy = Rows(codes.blocks, codes.inputs, codes.target, 2, np.where(codes.target == 1, 1e-6, 1.0))
-    found = CLASSICAL[name](rounds=5).fit(heavy, heavy, how())
+    found = CLASSICAL[name](max_iter=5).fit(heavy, heavy, how())
     assert found.outputs({"categories": np.array([[1, 5], [0, 0]])}, 2)[:, 1].max() < 0.5
 
 
