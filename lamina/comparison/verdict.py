@@ -1,4 +1,4 @@
-"""The verdict of a comparison: which candidate is best, how sure that is, what it costs and which to take, in plain words."""
+"""The verdict of a comparison: the best candidate, the probability of that, the costs, and the recommended candidate."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from lamina.errors import OptionError
 from lamina.tasks.metrics import Metric
 
 BASELINE = "baseline"
-"""The candidate that looks at no column: it names the most frequent class, or the mean."""
+"""The candidate that ignores all columns: it predicts the most frequent class, or the mean."""
 CALLS = ("wins", "tie", "unclear", "nothing learnt", "too few folds", "alone", "failed")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is known of a candidate after its folds.
+    """A candidate, its scores and its costs.
 
     Args:
-        name: Unlike any other.
+        name: Unique among the candidates.
         scores: The metric on each fold, in the order of folds; nan where a fold has none, shorter where the last have none.
-        fit_seconds: The median over folds of the time to learn.
-        predict_micros: The median over folds of the time to answer a row, in microseconds.
-        bytes: Size of the model.
+        fit_seconds: The median over folds of the fit time.
+        predict_micros: The median over folds of the prediction time per row, in microseconds.
+        bytes: Size of the model file.
         failed: Why scores are missing.
-        rank: Place of its family among all, from the simplest on.
-        parameters: The median over folds of the number of parameters, nodes or rows that the model keeps.
+        rank: Place of its family in :data:`lamina.families.SIMPLEST_FIRST`.
+        parameters: The median over folds of the number of parameters, nodes or rows of the model.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Candidate:
 
     @property
     def complexity(self) -> tuple[int, int]:
-        """The family counts first, then the size of the model within it."""
+        """Rank of the family, then size of the model."""
         return self.rank, self.parameters
 
     def simpler_than(self, other: Candidate) -> bool:
@@ -58,41 +58,41 @@ class Candidate:
         return np.isfinite(np.array(self.scores, dtype=np.float64))
 
     def cost(self, rows: int) -> float:
-        """Seconds to learn, and to answer so many rows once."""
+        """Seconds to fit, and to predict that many rows once."""
         return self.fit_seconds + rows * self.predict_micros / 1e6
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two candidates on the folds that both finished.
+    """Two candidates compared on the folds that both finished.
 
-    Differences are improvements, whichever way the metric runs (a lower error is a positive difference), and the first is the
-    one that is ahead, so ``found.mean`` is not negative.
+    A difference is an improvement, for errors too (a lower error is a positive difference). The first is the better one, so
+    ``difference.mean`` is not negative.
     """
 
     first: str
     second: str
     folds: int
-    found: Comparison
+    difference: Comparison
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of a comparison.
+    """The result of a comparison.
 
     Args:
-        metric: What was compared.
-        rope: The least difference that matters, in the metric's units.
-        sure: The probability from which on something counts as known.
-        best: The candidate with the best mean score, the baseline apart; "" where there is none.
-        take: The one to take; "" where there is none.
-        rival: The one that ``call`` sets ``best`` against; "" where there is none.
-        call: One of :data:`CALLS`: ``best`` wins against ``rival`` (and every other), they tie, or it is unclear; nothing beats
-            the baseline ("nothing learnt"); no two candidates share enough folds ("too few folds"); a single one has scores
-            ("alone"), or none ("failed").
-        rows_needed: About how many rows in all might settle what is unclear.
-        pairs: Every two candidates that share enough folds.
-        words: All of it in one paragraph.
+        metric: Name of the metric.
+        rope: The smallest difference that matters, in the metric's units.
+        sure: The probability that a decision needs.
+        best: The candidate with the best mean score, the baseline excepted; "" where there is none.
+        take: The recommended candidate; "" where there is none.
+        rival: The candidate that ``call`` compares ``best`` with; "" where there is none.
+        call: One of :data:`CALLS`: ``best`` wins against ``rival`` (and all others), they tie, or it is unclear; no candidate
+            beats the baseline ("nothing learnt"); no two candidates share enough folds ("too few folds"); a single one has
+            scores ("alone"), or none ("failed").
+        rows_needed: The approximate number of rows that might decide an unclear comparison.
+        pairs: All pairs of candidates that share enough folds.
+        words: The verdict as a paragraph.
     """
 
     metric: str
@@ -107,10 +107,10 @@ class Verdict:
     words: str
 
     def between(self, first: str, second: str) -> Comparison:
-        """The comparison of two candidates, seen from the first; :class:`KeyError` where they share too few folds."""
+        """The difference between two candidates, first minus second; :class:`KeyError` where they share too few folds."""
         for pair in self.pairs:
             if {pair.first, pair.second} == {first, second}:
-                return pair.found if pair.first == first else pair.found.turned()
+                return pair.difference if pair.first == first else -pair.difference
         raise KeyError((first, second))
 
     def to_json(self) -> dict[str, Any]:
@@ -118,8 +118,10 @@ class Verdict:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        pairs = tuple(Pair(**{**pair, "found": Comparison(**pair["found"])}) for pair in values["pairs"])
-        return cls(**{**values, "pairs": pairs})
+        pairs = [dict(pair) for pair in values["pairs"]]
+        for pair in pairs:  # "found" in files of earlier versions
+            pair["difference"] = Comparison(**(pair.pop("found", None) or pair["difference"]))
+        return cls(**{**values, "pairs": tuple(Pair(**pair) for pair in pairs)})
 
 
 def decide(
@@ -132,34 +134,31 @@ def decide(
     sure: float = 0.95,
     baseline: str = BASELINE,
 ) -> Verdict:
-    """Say which candidate is best, how sure that is, and which to take.
+    """The verdict over candidates: the best, the probability of that, and the recommendation.
 
-    One rule: the more complex candidate has to prove itself. The best is the one with the best mean score. Taken is the
-    simplest of those that are not known to be worse, that is, against which the best has not reached the probability ``sure``
-    of being better by more than the rope. So a tie goes to the simpler model, and so does a doubt: a gain in score is a hope as
-    long as it is not proven, while the complexity is certain. The words name the risk, and what to take for who would rather
-    not bear it.
+    The best candidate has the best mean score. Recommended is the simplest of those that are not shown to be worse, that is,
+    against which the best has not reached the probability ``sure`` of being better by more than the rope. So a tie goes to the
+    simpler model, and so does an unclear comparison: the gain in score is uncertain, the complexity is not.
 
     Simpler is the candidate whose family comes first in :data:`lamina.families.SIMPLEST_FIRST`; within a family, the one with
-    fewer parameters, nodes or rows. Of those that are about equally complex (one family, sizes within ``SAME_SIZE``) the one
-    with the best score is taken, then the smaller one, then the one that was named first. Measured times are shown and have no
-    part in this: they vary with the load of the machine, and the same rows, seed and scores give the same answer every time.
+    fewer parameters, nodes or rows. Of candidates that are about equally complex (one family, sizes within ``SAME_SIZE``) the
+    one with the best score is recommended, then the smaller one, then the first. Measured times do not count, because they
+    vary with the load of the machine: the same rows, seed and scores always give the same verdict.
 
-    The baseline takes no part in this: where a candidate beats it for sure, it is out; where none does, nothing was learnt, and
-    the baseline is what to take. Candidates are compared on the folds that both finished, and one with fewer folds than the
-    best is not taken in its place.
+    The baseline is recommended only where no candidate is shown to beat it. Candidates are compared on the folds that both
+    finished, and one with fewer folds than the best is not recommended in its place.
 
     Args:
         candidates: Each with its scores on the same folds.
-        metric: What the scores are, from :meth:`lamina.tasks.Task.metric`.
-        rows: How many rows there are in all.
-        test_share: Rows of a fold's test part by all rows.
-        rope: The least difference that matters, in the metric's units; ``None`` for the metric's own.
-        sure: The probability from which on something counts as known.
-        baseline: Name of the candidate that looks at no column; there may be none.
+        metric: The metric of the scores, from :meth:`lamina.tasks.Task.metric`.
+        rows: Number of rows in all.
+        test_share: Share of the rows that a fold tests.
+        rope: The smallest difference that matters, in the metric's units; ``None`` for the metric's own.
+        sure: The probability that a decision needs.
+        baseline: Name of the candidate that ignores all columns; it may be absent.
 
     Raises:
-        OptionError: Two candidates have one name, or an option is out of bounds.
+        OptionError: Two candidates have the same name, or an option is out of bounds.
 
     Example:
         >>> import polars as pl
@@ -171,61 +170,61 @@ def decide(
         >>> verdict.call, verdict.take
         ('wins', 'forest')
         >>> print(verdict.words)
-        forest wins: accuracy 0.870 against 0.840 for ridge. The chance that it is truly better, by more than the 0.01 that
-        matters, is more than 99 in 100. forest learns in 0.8 s and answers a row in 21 µs; ridge takes 0.1 s and 0.4 µs;
-        learning and answering 20,000 rows takes forest 11 times as long. Take forest, unless the simpler model is worth more to
-        you than 0.030 of accuracy.
+        forest is best: accuracy 0.870 against 0.840 for ridge. The probability that it is better by more than 0.01 (the
+        smallest difference that matters) is more than 99 %. forest fits in 0.8 s and predicts a row in 21 µs, ridge in 0.1 s
+        and 0.4 µs; to fit and predict 20,000 rows, forest takes 11 times as long. Use forest, unless a simpler model matters
+        more than 0.030 of accuracy.
     """
     names = [candidate.name for candidate in candidates]
     for name in names:
         if names.count(name) > 1:
-            raise OptionError(f"{names.count(name)} candidates are called {name!r}; give each a name of its own")
+            raise OptionError(f"{names.count(name)} candidates are called {name!r}; give each a different name")
     if not 0.5 < sure < 1:
         raise OptionError(f"sure is {sure!r}, expected a probability above 0.5 and below 1, such as 0.95")
     scores = _scores(candidates, metric)
     finished = {candidate.name: int(candidate.finished.sum()) for candidate in candidates}
     differences = {
-        (a, b): both for a in names for b in names if a != b and len(both := _finite(scores[a] - scores[b])) >= MIN_FOLDS
+        (a, b): common for a in names for b in names if a != b and len(common := _finite(scores[a] - scores[b])) >= MIN_FOLDS
     }
     best = _best([name for name in names if name != baseline], scores, differences) or _best(names, scores, differences)
     if rope is None:
         rope = metric.rope * (abs(float(_finite(scores[best]).mean())) if metric.relative and best else 1.0)
-    found = {pair: correlated_t_test(each, test_share=test_share, rope=rope) for pair, each in differences.items()}
+    compared = {pair: correlated_t_test(values, test_share=test_share, rope=rope) for pair, values in differences.items()}
 
-    others = [name for name in names if (best, name) in found and name != baseline]
-    learners = [name for name in names if (name, baseline) in found]
+    others = [name for name in names if (best, name) in compared and name != baseline]
+    learners = [name for name in names if (name, baseline) in compared]
     rival, needed = "", None
     if not others and not learners:
         call, take = ("failed", "alone", "too few folds")[min(sum(map(bool, finished.values())), 2)], best
-    elif learners and not any(found[name, baseline].better >= sure for name in learners):
-        best = max(learners, key=lambda name: found[name, baseline].mean)
+    elif learners and not any(compared[name, baseline].better >= sure for name in learners):
+        best = max(learners, key=lambda name: compared[name, baseline].mean)
         call, take, rival = "nothing learnt", baseline, baseline
     else:
-        unbeaten = [name for name in others if found[best, name].better < sure]
-        ahead = {name: found[best, name].mean for name in unbeaten if finished[name] >= finished[best]}
+        unbeaten = [name for name in others if compared[best, name].better < sure]
+        ahead = {name: compared[best, name].mean for name in unbeaten if finished[name] >= finished[best]}
         take = _simplest(ahead | {best: 0.0}, candidates)
-        rival = take if take != best else min(unbeaten or others or [baseline], key=lambda name: found[best, name].mean)
-        one = found[best, rival]
-        call = "wins" if one.better >= sure else "tie" if one.equal >= sure else "unclear"
-    if call == "unclear" or (call == "nothing learnt" and found[best, rival].better > 1 - sure):
+        rival = take if take != best else min(unbeaten or others or [baseline], key=lambda name: compared[best, name].mean)
+        lead = compared[best, rival]
+        call = "wins" if lead.better >= sure else "tie" if lead.equal >= sure else "unclear"
+    if call == "unclear" or (call == "nothing learnt" and compared[best, rival].better > 1 - sure):
         needed = rows_needed(differences[best, rival], rows=rows, test_share=test_share, rope=rope, sure=sure)
     pairs = tuple(
-        Pair(a, b, len(differences[a, b]), one)
-        for (a, b), one in found.items()
-        if one.mean > 0 or (one.mean == 0 and names.index(a) < names.index(b))
+        Pair(a, b, len(differences[a, b]), difference)
+        for (a, b), difference in compared.items()
+        if difference.mean > 0 or (difference.mean == 0 and names.index(a) < names.index(b))
     )
     verdict = Verdict(metric.name, rope, sure, best, take, rival, call, needed, pairs, "")
     return dataclasses.replace(verdict, words=paragraph(verdict, candidates, metric=metric, rows=rows, baseline=baseline))
 
 
 def _scores(candidates: Sequence[Candidate], metric: Metric) -> dict[str, np.ndarray]:
-    """The scores of each candidate on all folds, the greater the better, nan where there is none."""
+    """The scores of each candidate on all folds, negated where lower is better; nan where there is none."""
     folds = max((len(candidate.scores) for candidate in candidates), default=0)
     scores = {}
     for candidate in candidates:
-        own = np.full(folds, np.nan)
-        own[np.flatnonzero(candidate.finished)] = np.array(candidate.scores)[candidate.finished]
-        scores[candidate.name] = own if metric.greater else -own
+        values = np.full(folds, np.nan)
+        values[np.flatnonzero(candidate.finished)] = np.array(candidate.scores)[candidate.finished]
+        scores[candidate.name] = values if metric.greater else -values
     return scores
 
 
@@ -234,19 +233,19 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _best(names: Sequence[str], scores: Mapping[str, np.ndarray], differences: Mapping[tuple[str, str], np.ndarray]) -> str:
-    """The highest mean; where folds are missing, the one that is least behind in any pair, so that folds weigh the same."""
-    margins = {name: [each.mean() for (a, _), each in differences.items() if a == name] for name in names}
+    """The candidate with the highest mean; where folds are missing, the one with the smallest deficit in any pair."""
+    margins = {name: [values.mean() for (a, _), values in differences.items() if a == name] for name in names}
 
     def place(name: str) -> tuple[int, float, int, float]:
-        own = _finite(scores[name])
-        return len(margins[name]), min(margins[name], default=0.0), len(own), float(own.mean())
+        finite = _finite(scores[name])
+        return len(margins[name]), min(margins[name], default=0.0), len(finite), float(finite.mean())
 
     return max((name for name in names if len(_finite(scores[name]))), key=place, default="")
 
 
 def _simplest(behind: Mapping[str, float], candidates: Sequence[Candidate]) -> str:
-    """Of those that are about as simple as the simplest, the one that is least behind the best."""
-    known = [candidate for candidate in candidates if candidate.name in behind]
-    simplest = min(known, key=lambda candidate: candidate.complexity)
-    near = [candidate for candidate in known if not simplest.simpler_than(candidate)]
+    """Of the candidates that are about as simple as the simplest, the one with the best score."""
+    eligible = [candidate for candidate in candidates if candidate.name in behind]
+    simplest = min(eligible, key=lambda candidate: candidate.complexity)
+    near = [candidate for candidate in eligible if not simplest.simpler_than(candidate)]
     return min(near, key=lambda candidate: (behind[candidate.name], candidate.parameters)).name

@@ -18,23 +18,23 @@ SOME = st.lists(st.floats(-0.1, 0.1), min_size=2, max_size=30)
 
 def test_probabilities_are_those_of_baycomp():
     """baycomp 1.0.3, by the authors of the test: ``two_on_single(worse, better, rope=0.01, runs=...)``."""
-    found = correlated_t_test(FIVE, test_share=0.2, rope=0.01)
+    result = correlated_t_test(FIVE, test_share=0.2, rope=0.01)
     expected = 0.005528246696724983, 0.09961944486244856, 0.8948523084408264
-    assert (found.worse, found.equal, found.better) == pytest.approx(expected, rel=1e-9)
-    found = correlated_t_test(FIFTEEN, test_share=0.2, rope=0.01)
+    assert (result.worse, result.equal, result.better) == pytest.approx(expected, rel=1e-9)
+    result = correlated_t_test(FIFTEEN, test_share=0.2, rope=0.01)
     expected = 5.284524837573739e-05, 0.3253166193966799, 0.6746305353549443
-    assert (found.worse, found.equal, found.better) == pytest.approx(expected, rel=1e-9)
-    found = correlated_t_test(FIFTEEN, test_share=0.2, rope=0)
-    assert (found.worse, found.better) == pytest.approx((0.005847284573213929, 0.9941527154267861), rel=1e-9)
+    assert (result.worse, result.equal, result.better) == pytest.approx(expected, rel=1e-9)
+    result = correlated_t_test(FIFTEEN, test_share=0.2, rope=0)
+    assert (result.worse, result.better) == pytest.approx((0.005847284573213929, 0.9941527154267861), rel=1e-9)
 
 
 def test_the_posterior_by_hand():
     """Differences 1, 5, -3 have mean 1 and variance 16; a third tested gives the scale 4 sqrt(1/3 + 1/2)."""
-    found = correlated_t_test([1, 5, -3], test_share=1 / 3, rope=2)
+    result = correlated_t_test([1, 5, -3], test_share=1 / 3, rope=2)
     t = stats.t(2, loc=1, scale=4 * math.sqrt(5 / 6))
-    assert (found.mean, found.worse, found.better) == pytest.approx((1, t.cdf(-2), t.sf(2)))
-    assert (found.low, found.high) == pytest.approx(t.interval(0.95))
-    assert found.turned() == correlated_t_test([-1, -5, 3], test_share=1 / 3, rope=2)
+    assert (result.mean, result.worse, result.better) == pytest.approx((1, t.cdf(-2), t.sf(2)))
+    assert (result.low, result.high) == pytest.approx(t.interval(0.95))
+    assert -result == correlated_t_test([-1, -5, 3], test_share=1 / 3, rope=2)
 
 
 def test_the_posterior_by_brute_force():
@@ -42,19 +42,19 @@ def test_the_posterior_by_brute_force():
     random, count, draws = np.random.default_rng(0), len(FIVE), 400_000
     variance = (count - 1) * FIVE.var(ddof=1) / random.chisquare(count - 1, draws)
     mean = FIVE.mean() + np.sqrt(variance * (1 / count + 0.2 / 0.8)) * random.standard_normal(draws)
-    found = correlated_t_test(FIVE, test_share=0.2, rope=0.01)
+    result = correlated_t_test(FIVE, test_share=0.2, rope=0.01)
     brute = [(mean < -0.01).mean(), (abs(mean) <= 0.01).mean(), (mean > 0.01).mean()]
-    assert [found.worse, found.equal, found.better] == pytest.approx(brute, abs=0.003)
-    assert [found.low, found.high] == pytest.approx(np.quantile(mean, [0.025, 0.975]), abs=0.0005)
+    assert [result.worse, result.equal, result.better] == pytest.approx(brute, abs=0.003)
+    assert [result.low, result.high] == pytest.approx(np.quantile(mean, [0.025, 0.975]), abs=0.0005)
 
 
-def test_the_interval_holds_the_mean_of_correlated_scores_as_often_as_it_says():
+def test_the_interval_covers_the_mean_of_correlated_scores_at_its_level():
     """Nadeau and Bengio's model: any two scores have the correlation rho, the share of rows tested."""
     random, rho = np.random.default_rng(1), 0.2
     common, own = random.standard_normal((2000, 1)), random.standard_normal((2000, 10))
     drawn = math.sqrt(rho) * common + math.sqrt(1 - rho) * own
-    held = [low <= 0 <= high for low, high in (interval(each, test_share=rho, level=0.9) for each in drawn)]
-    assert np.mean(held) == pytest.approx(0.9, abs=0.02)
+    covered = [low <= 0 <= high for low, high in (interval(each, test_share=rho, level=0.9) for each in drawn)]
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_the_interval_holds_the_mean_of_correlated_scores_as_often_as_it_says():
     ],
 )
 def test_differences_that_are_all_the_same_leave_no_doubt(value, rope, call):
-    found = correlated_t_test([value] * 5, test_share=0.2, rope=rope)
-    assert {"worse": found.worse, "equal": found.equal, "better": found.better}[call] == 1
-    assert found.worse + found.equal + found.better == 1
-    assert found.low == found.mean == found.high == value
+    result = correlated_t_test([value] * 5, test_share=0.2, rope=rope)
+    assert {"worse": result.worse, "equal": result.equal, "better": result.better}[call] == 1
+    assert result.worse + result.equal + result.better == 1
+    assert result.low == result.mean == result.high == value
 
 
 def test_the_same_decimal_three_times_leaves_no_doubt():
@@ -83,9 +83,9 @@ def test_the_same_decimal_three_times_leaves_no_doubt():
 
 
 def test_a_single_fold_says_nothing():
-    found = correlated_t_test([0.3], test_share=0.2, rope=0.01)
-    assert (found.mean, found.low, found.high) == (0.3, -math.inf, math.inf)
-    assert all(map(math.isnan, (found.worse, found.equal, found.better)))
+    result = correlated_t_test([0.3], test_share=0.2, rope=0.01)
+    assert (result.mean, result.low, result.high) == (0.3, -math.inf, math.inf)
+    assert all(map(math.isnan, (result.worse, result.equal, result.better)))
     assert interval([0.3], test_share=0.2) == (-math.inf, math.inf)
     assert rows_needed([0.3], rows=100, test_share=0.2, rope=0.01) is None
 
@@ -93,18 +93,18 @@ def test_a_single_fold_says_nothing():
 @settings(max_examples=60, deadline=None)
 @given(SOME, st.floats(0.05, 0.5), st.floats(0, 0.05), st.floats(0, 0.05))
 def test_what_must_hold_for_any_differences(differences, share, rope, more):
-    found = correlated_t_test(differences, test_share=share, rope=rope)
-    assert found.worse + found.equal + found.better == pytest.approx(1)
-    assert min(found.worse, found.equal, found.better) >= 0
-    assert found.low <= found.mean <= found.high
+    result = correlated_t_test(differences, test_share=share, rope=rope)
+    assert result.worse + result.equal + result.better == pytest.approx(1)
+    assert min(result.worse, result.equal, result.better) >= 0
+    assert result.low <= result.mean <= result.high
     wider = correlated_t_test(differences, test_share=share, rope=rope + more)
-    assert wider.equal >= found.equal - 1e-12
+    assert wider.equal >= result.equal - 1e-12
     doubt = correlated_t_test(differences, test_share=min(share + more, 0.9), rope=rope)
-    assert doubt.high - doubt.low >= found.high - found.low - 1e-12
+    assert doubt.high - doubt.low >= result.high - result.low - 1e-12
     higher = correlated_t_test(np.array(differences) + 1.0, test_share=share, rope=rope)
-    assert higher.better >= found.better - 1e-9
+    assert higher.better >= result.better - 1e-9
     turned = correlated_t_test([-each for each in differences], test_share=share, rope=rope)
-    assert (turned.worse, turned.better, turned.low) == pytest.approx((found.better, found.worse, -found.high))
+    assert (turned.worse, turned.better, turned.low) == pytest.approx((result.better, result.worse, -result.high))
 
 
 def test_interval_by_hand():
@@ -131,8 +131,8 @@ def test_with_the_rows_needed_the_test_is_sure(differences, rope):
 
     def most(factor):
         shrunk = mean + (np.array(differences) - mean) / math.sqrt(factor)
-        found = correlated_t_test(shrunk, test_share=0.2, rope=rope)
-        return max(found.worse, found.equal, found.better)
+        result = correlated_t_test(shrunk, test_share=0.2, rope=rope)
+        return max(result.worse, result.equal, result.better)
 
     if needed is None:
         assert most(0.99 * TOO_MANY) <= 0.951 or abs(abs(mean) - rope) < 1e-9
@@ -151,7 +151,7 @@ def test_rows_needed_where_none_or_no_more_are():
 
 @pytest.mark.parametrize("values", [[], [0.1, math.nan], [0.1, math.inf], [[0.1, 0.2]]])
 def test_values_that_are_not_one_finite_number_for_each_fold(values):
-    with pytest.raises(DataError, match="expected one finite number for each fold; leave out folds without"):
+    with pytest.raises(DataError, match="expected one finite number for each fold; leave out folds without a score"):
         correlated_t_test(values, test_share=0.2, rope=0.01)
 
 
@@ -163,7 +163,7 @@ def test_a_share_out_of_bounds(share):
 
 @pytest.mark.parametrize("rope", [-0.01, math.nan, math.inf, True, "0.1"])
 def test_a_rope_out_of_bounds(rope):
-    with pytest.raises(OptionError, match="expected the least difference that matters: a finite number from 0 up"):
+    with pytest.raises(OptionError, match="expected the smallest difference that matters: a finite number of at least 0"):
         correlated_t_test([0.1, 0.2], test_share=0.2, rope=rope)
 
 
