@@ -1,4 +1,4 @@
-"""``lamina.fit``, ``lamina.compare``, ``lamina.load``, ``lamina.resume``: the calls that a person types first."""
+"""The public functions ``lamina.fit``, ``lamina.compare``, ``lamina.load`` and ``lamina.resume``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from lamina.data.rowhash import check_comparable, fingerprint
 from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor, estimator
 from lamina.families import Auto, Family
+from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SPLITTERS, Interventions, Recording, Settings
-from lamina.learn import choose_device, learn
+from lamina.fitting.training import choose_device
 from lamina.model import Model
 from lamina.options import known_options, shortened
 from lamina.train.callbacks import Callback
@@ -65,34 +66,35 @@ def fit(
     Args:
         data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz), a folder with a folder of images or texts for each
             class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of arrays).
-        target: The column to predict, or several columns of numbers or of yes and no; for class folders it may be left out.
-        task: "classification", "regression" or "multilabel"; None decides from the target.
-        kinds: Kinds of columns that you know better, ``{"zip": "category"}``.
-        group: A column whose rows of one value stay on one side of the split.
-        time: A column of times: the latest rows are the validation rows.
-        split: A column that says which rows are validation rows.
-        weight: A column that says how much each row counts.
+        target: Column to predict, or several columns of numbers or of yes and no; optional for class folders.
+        task: "classification", "regression" or "multilabel"; None infers it from the target.
+        kinds: Column kinds instead of the inferred ones, ``{"zip": "category"}``.
+        group: Column of groups; each group is either in the training or in the validation rows.
+        time: Column of times; the latest rows are the validation rows.
+        split: Column that marks the validation rows.
+        weight: Column of sample weights.
         drop: Columns to ignore.
-        unique: Leave out duplicates of rows.
-        validation: Share of the rows that are kept for validation.
+        unique: Remove duplicate rows.
+        validation: Share of the validation rows. They select the best epoch and stop training.
         class_weight: "balanced", weights by class, or None.
-        family: Which model: "auto", a name, or a family with its options.
-        recipe: How to train a network; None is ``Recipe()``.
-        device: "auto" takes a GPU where there is one; "cpu", "cuda", ...
-        seed: Everything random follows from it; None draws one.
-        trust: Keep what ``predict(X, trust=True)`` needs, some training rows among it.
-        run: A folder for events and checkpoints, so that ``lamina.resume`` can resume after whatever ended the process.
-        monitor: Called with each event (:mod:`lamina.callbacks`); "auto" shows a progress bar where a person is looking, None
+        family: Model family: "auto", a name, or a family with its options.
+        recipe: Training options of networks; None is ``Recipe()``.
+        device: "auto" uses a GPU if there is one; "cpu", "cuda", ...
+        seed: Seed of all random numbers; None draws one.
+        trust: Fit calibration, sets or intervals, novelty and reasons for ``predict(X, trust=True)``; the model then contains
+            some training rows.
+        run: Folder of events and checkpoints, for ``lamina.resume``.
+        monitor: Called with each event (:mod:`lamina.callbacks`); "auto" shows a progress bar in terminals and notebooks, None
             shows nothing.
         callbacks: Called when training starts, after steps and epochs, and at the end; may stop training.
-        edit: Called before each epoch with its number and the net; a graph that it returns becomes the network's topology, and
-            the weights that still fit are kept. For networks only.
+        edit: Called before each epoch with its number and the net; may return a new graph, which keeps the weights of matching
+            shape. For networks only.
 
     Returns:
-        A fitted :class:`~lamina.Classifier` or :class:`~lamina.Regressor` that carries these options.
+        A fitted :class:`~lamina.Classifier` or :class:`~lamina.Regressor` with these options.
 
     Raises:
-        DataError: The data cannot be learnt from; the message names the file, column or row and the remedy.
+        DataError: The data are not suitable; the message names the file, column or row and the remedy.
         OptionError: An option is unknown, of the wrong type, out of bounds, or contradicts another.
         RunError: The run folder cannot be used.
 
@@ -159,48 +161,36 @@ def compare(
     run: str | Path | None = None,
     monitor: Monitor | str | None = "auto",
 ) -> Board:
-    """Is deep learning worth it on these data? Deep and classical families on the very same folds, and a verdict in words.
+    """Cross-validate deep and classical families on the same folds; returns a board with scores, verdict and the best model.
 
-    Each candidate learns from the training rows of a fold, preprocessing included, in a process of its own, and is asked about
-    the others. The verdict weighs the differences fold by fold, corrected for training sets that overlap (Nadeau & Bengio 2003;
-    Benavoli et al. 2017); a tie goes to the simpler model. What is taken then learns from all rows.
+    Each candidate is fitted to the training rows of a fold, preprocessing included, in its own process, and scored on the test
+    rows. The verdict uses the differences per fold, corrected for overlapping training sets (Nadeau & Bengio 2003; Benavoli et
+    al. 2017); among equal candidates it recommends the simpler one, which is then fitted to all rows.
+
+    Options that are not listed here are those of :func:`fit`.
 
     Args:
-        data: As for :func:`fit`.
-        target: As for :func:`fit`.
-        families: "auto" for all classical families that are there and the network that suits the columns; or names and
-            families in a list; or a dict of them by the name they are to have on the board.
-        folds: Parts that the rows are dealt into.
-        repeats: Times that the rows are dealt anew; "auto" is 3, 2 from 5,000 rows on, 1 from 20,000 rows on.
-        metric: What candidates are compared by.
-        rope: The smallest difference that matters, in the metric's units.
-        time_limit: Seconds that one fit may take.
-        memory_limit: Gigabytes that one process may take.
-        workers: Processes side by side; None is one for each core.
-        task: As for :func:`fit`, and so are all the others.
-        kinds: As for :func:`fit`.
-        group: As for :func:`fit`; the rows of one group stay in one fold.
-        time: As for :func:`fit`; folds run from the past to the future.
-        split: As for :func:`fit`; there is one fold then.
-        weight: As for :func:`fit`.
-        drop: As for :func:`fit`.
-        unique: As for :func:`fit`.
-        validation: As for :func:`fit`.
-        class_weight: As for :func:`fit`.
-        recipe: How networks train.
-        device: As for :func:`fit`.
-        seed: As for :func:`fit`.
-        trust: As for :func:`fit`.
-        run: A folder for what is done; :func:`resume` or the same call goes on with it. None keeps nothing.
-        monitor: As for :func:`fit`.
+        families: "auto" for all installed classical families and the network for these columns; or names and families in a
+            list; or a dict of them by their name on the board.
+        folds: Number of folds.
+        repeats: Repetitions of the cross-validation; "auto" is 3, 2 from 5,000 rows on, 1 from 20,000 rows on.
+        metric: Metric of the comparison.
+        rope: The smallest relevant difference (region of practical equivalence), in the metric's units.
+        time_limit: Maximum seconds of one fit.
+        memory_limit: Maximum gigabytes of one process.
+        workers: Number of parallel processes; None is one for each core.
+        group: Column of groups; each group is in one fold.
+        time: Column of times; the test rows of a fold are later than its training rows.
+        split: Column that marks the test rows of a single fold.
+        run: Folder of results; :func:`resume` or the same call resumes it. None stores nothing.
 
     Returns:
-        The board: ``board.verdict.words`` says it, ``board.to_frame()`` shows it, ``board.model`` is what to take.
+        The board: ``board.verdict.words``, ``board.to_frame()`` and the recommended ``board.model``.
 
     Raises:
-        DataError: The data cannot be compared on; the message names the column or class and the remedy.
+        DataError: The data are not suitable; the message names the column or class and the remedy.
         OptionError: An option is unknown, of the wrong type, out of bounds, or contradicts another.
-        RunError: The run folder cannot be used, or holds another comparison.
+        RunError: The run folder cannot be used, or has another comparison.
 
     Example:
         >>> import lamina
@@ -240,35 +230,31 @@ def compare(
         trust=trust,
     ).check()
     with contextlib.ExitStack() as stack:
-        place = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
-        return _compare(data, settings, terms, place, stack.enter_context(watching(recording.monitor)))
+        folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
+        return _compare(data, settings, terms, folder, stack.enter_context(watching(recording.monitor)))
 
 
-def _compare(data: Any, settings: Settings, terms: Terms, place: str | Path, monitor: Monitor | None) -> Board:
+def _compare(data: Any, settings: Settings, terms: Terms, folder: str | Path, monitor: Monitor | None) -> Board:
     from lamina.comparison import compare as comparison
 
     table = read_table(data)
     settings = with_parts(settings, data, table)
-    question = comparison.question(table, settings, terms)
-    if (Path(place) / "run.json").exists():
-        folder = Run.open(place)
-        comparison.check_same(folder, {**question, "asked": settings.to_json()}, fingerprint(_storable(table)))
-        return finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)
-    folder = start_run(place, data, table, settings, verb="compare", **{**terms.to_json(), **question}, threads=terms.threads)
+    question = comparison.fixed_options(table, settings, terms)
+    if (Path(folder) / "run.json").exists():
+        run = Run.open(folder)
+        comparison.check_same(run, {**question, "asked": settings.to_json()}, fingerprint(_storable(table)))
+        return finish_comparison(table, settings, terms=terms, run=run, monitor=monitor)
+    run = start_run(folder, data, table, settings, verb="compare", **{**terms.to_json(), **question}, threads=terms.threads)
     try:
-        return finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)
+        return finish_comparison(table, settings, terms=terms, run=run, monitor=monitor)
     except LaminaError:
-        if not folder.events():  # refused before anything was fitted: there is nothing to resume
-            shutil.rmtree(folder.folder)
+        if not run.events():  # nothing was fitted
+            shutil.rmtree(run.folder)
         raise
 
 
 def target_of(data: Any, target: Any) -> Any:
-    """The target as it was given; a folder of class folders has one of its own.
-
-    Raises:
-        OptionError: There is none.
-    """
+    """The given target; by default "label" for a folder of class folders, else an OptionError."""
     if target is not None and not (isinstance(target, str | list | tuple) and not target):
         return target
     if (path := _path(data)) and path.is_dir():
@@ -277,10 +263,7 @@ def target_of(data: Any, target: Any) -> Any:
 
 
 def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:
-    """The settings with the split that a folder or an archive with train and test parts has of its own.
-
-    Where another split is asked for, the column of parts is ignored: it is nothing to learn from.
-    """
+    """The settings with the split of a folder or archive with train and test parts, or with its column ignored."""
     if _path(data) is None or table.schema.get("split") != SPLIT or "split" in settings.roles:
         return settings
     if any(getattr(settings, role) is not None for role in SPLITTERS):
@@ -289,20 +272,20 @@ def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:
 
 
 def _path(data: Any) -> Path | None:
-    """The whole path of a file or folder; None for what is held in memory."""
+    """The absolute path of a file or folder; None for data in memory."""
     return Path(os.path.abspath(os.path.expanduser(data))) if isinstance(data, str | os.PathLike) else None
 
 
 @known_options
 def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:
-    """Load a ``.lamina`` file: a fitted estimator that answers bit by bit as it did when it was saved.
+    """Load a ``.lamina`` file; returns the fitted estimator, with bitwise the same predictions as when it was saved.
 
     Raises:
-        ModelFileError: There is no such file, it is none of lamina's, it is damaged, or a newer lamina wrote it.
-        OptionError: The path is no path, or the device cannot be used here.
+        ModelFileError: The file does not exist, is no ``.lamina`` file, is damaged, or was saved by a newer lamina.
+        OptionError: The path has another type, or the device is not available.
     """
     if not isinstance(path, str | os.PathLike):
-        raise OptionError(f"path is {shortened(path)}, expected that of a .lamina file")
+        raise OptionError(f"path is {shortened(path)}, expected the path of a .lamina file")
     return estimator(store.load(path, choose_device(device)))
 
 
@@ -314,23 +297,21 @@ def resume(
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
 ) -> Classifier | Regressor | Board:
-    """Resume a fit or a comparison that was ended by Ctrl-C, a crash, a full disk or a lost machine.
+    """Resume an interrupted fit or comparison; a finished one is loaded.
 
-    On a CPU it ends with the very weights that it would have ended with undisturbed. A finished run is loaded. Everything is
-    written in the folder that is given here, wherever it was when the run began. Callbacks and ``edit`` are functions, which no
-    file keeps: give them again.
+    On a CPU the weights are bitwise those of an uninterrupted run. The folder may have been moved.
 
     Args:
-        run: The folder of the run.
+        run: Folder of the run.
         monitor: As for :func:`fit`.
-        callbacks: As for :func:`fit`; a comparison takes none.
-        edit: As for :func:`fit`; a comparison takes none.
+        callbacks: As for :func:`fit`; not stored in the run. None for a comparison.
+        edit: As for :func:`fit`; not stored in the run. None for a comparison.
 
     Returns:
-        The fitted estimator of a fit; the board of a comparison, with the model that it recommends.
+        The fitted estimator of a fit; the board of a comparison, with the recommended model.
 
     Raises:
-        RunError: There is no run in the folder, it is damaged, or its data are gone or changed.
+        RunError: The folder has no run, it is damaged, or its data are missing or have changed.
 
     Example:
         >>> import lamina
@@ -354,12 +335,12 @@ def resume(
         return dataclasses.replace(load_board(folder), model=fitted)
     path = folder.data_path
     if not path.exists():
-        raise RunError(f"the data of this run are gone: {path}; put the file back, or {folder.verb} again")
+        raise RunError(f"the data of this run are missing: {path}; restore the file, or {folder.verb} again")
     table = read_table(path)
     stored = str(folder.settings["data"].get("fingerprint"))
     check_comparable(stored, folder.folder)
     if fingerprint(table) != stored:
-        raise RunError(f"{path} has changed since the run began; put the old file back, or {folder.verb} again")
+        raise RunError(f"{path} has changed since the run began; restore the old file, or {folder.verb} again")
     try:
         settings = Settings.from_json(folder.settings["asked"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -367,7 +348,7 @@ def resume(
     if folder.verb == "fit":
         return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
     if callbacks or edit:
-        raise OptionError(f"{folder.folder} holds a comparison, whose fits take no callbacks and no edit; leave them out")
+        raise OptionError(f"{folder.folder} is the run of a comparison, which has no callbacks and no edit; leave them out")
     from lamina.comparison import compare as comparison
 
     terms = dataclasses.replace(comparison.terms_of(folder), families=comparison.candidates_of(folder))
@@ -375,7 +356,7 @@ def resume(
 
 
 def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Settings, *, verb: str = "fit", **more: Any) -> Run:
-    """Begin a run, with all that is needed to go on with it: a path to the data, or a copy of them."""
+    """Create a run with the settings and the path or a copy of the data, so that it can be resumed."""
     table = _storable(table)
     source: dict[str, Any] = {"fingerprint": fingerprint(table)}
     if path := _path(data):
@@ -403,19 +384,19 @@ def finish(
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
 ) -> Classifier | Regressor:
-    """Learn, and leave the model in the run's folder."""
+    """Fit a model and save it in the run folder; returns the estimator."""
 
     def save(model: Model) -> Path:
         assert run is not None
         return store.save(model, run.model_path)
 
     with watching(monitor) as watch:
-        model = learn(table, settings, run=run, monitor=watch, callbacks=callbacks, edit=edit, save=save if run else None)
+        model = fit_model(table, settings, run=run, monitor=watch, callbacks=callbacks, edit=edit, save=save if run else None)
     return estimator(model)
 
 
 def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, run: Run, monitor: Any = None) -> Board:
-    """Compare, and leave the board and the recommended model in the run's folder."""
+    """Compare, and save the board and the recommended model in the run folder."""
     from lamina.comparison import board as boards
     from lamina.comparison import compare as comparison
 
@@ -434,7 +415,7 @@ def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, 
 
 @contextlib.contextmanager
 def watching(monitor: Any) -> Iterator[Any]:
-    """What is called with each event: a progress bar for "auto", else what was given."""
+    """The monitor: a progress bar for "auto", else the given one."""
     if monitor != "auto":
         yield monitor
         return
@@ -445,6 +426,6 @@ def watching(monitor: Any) -> Iterator[Any]:
 
 
 def _storable(table: pl.DataFrame) -> pl.DataFrame:
-    """The table as a file can hold it: a column of Python objects, which nothing learns from, is empty there."""
+    """The table without the values of Python objects, which Arrow files do not support and no family uses."""
     objects = [name for name, dtype in table.schema.items() if dtype == pl.Object]
     return table.with_columns(pl.lit(None).alias(name) for name in objects) if objects else table

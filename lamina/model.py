@@ -1,4 +1,4 @@
-"""A model: everything that turns a table into an answer, and the card that says where it came from."""
+"""A fitted model: schema, task, encoder, predictor, trust and card."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from lamina.train.forward import chunk_rows, forward
 from lamina.trust.trust import Trust
 from lamina.trust.view import View
 
-ROWS_AT_ONCE = 131_072
-BYTES_AT_ONCE = 2**28
-"""Rows that are encoded at once: at most so many, and so many bytes."""
-FEWEST_ROWS = 32
+BATCH_ROWS = 131_072
+BATCH_BYTES = 2**28
+"""Limits of the rows that are encoded at once."""
+PADDED_ROWS = 32
 LARGE_ROW = 4096
-"""Values in a row from which on it is not worth padding a handful of rows."""
+"""Smaller batches are padded with zeros, unless a row has this many values."""
 WIDEST_LAYER = 4096
-"""A wider layer is nothing to measure novelty by."""
+"""Wider layers are not used for novelty."""
 
 
 @dataclass
 class Network(Predictor):
-    """The predictor of the families that are networks.
+    """Predictor of network families.
 
     Attributes:
         net: In evaluation mode.
-        loss: The loss it was trained with; it says how logits become probabilities.
+        loss: Training loss; it defines how logits become probabilities.
     """
 
     net: Net
@@ -59,12 +59,12 @@ class Network(Predictor):
         return LOSSES[self.loss].predictions(self._outputs(blocks, rows)).cpu().numpy()  # sync
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
-        """How far apart the members' values are, their standard deviation (N, K); None without members."""
+        """Standard deviation of the members' values (N, K); None without members."""
         outputs = self._outputs(blocks, rows)
         return outputs.double().std(dim=1, correction=0).cpu().numpy() if outputs.ndim == 3 else None
 
     def layer(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
-        """What the output is made of: the layer before it, float32 (N, features); None where that is very wide."""
+        """Activations of the layer before the output, float32 (N, features); None where it is too wide."""
         plan = self.net.plan
         names = [edge.source for last in plan.outputs.values() for edge in plan.edges[last]]
         if plan.recurrent or sum(math.prod(plan.shapes[name]) for name in names) > WIDEST_LAYER:
@@ -73,8 +73,9 @@ class Network(Predictor):
         parts = []
         with torch.inference_mode():
             for start in range(0, len(next(iter(inputs.values()))), chunk):
-                found = self.net.activations({name: block[start : start + chunk] for name, block in inputs.items()}, names)
-                parts.append(torch.cat([values.flatten(1).float() for values in found.values()], dim=1))
+                batch = {name: block[start : start + chunk] for name, block in inputs.items()}
+                activations = self.net.activations(batch, names).values()
+                parts.append(torch.cat([values.flatten(1).float() for values in activations], dim=1))
         return torch.cat(parts)[:rows].cpu().numpy()  # sync
 
     def _outputs(self, blocks: Mapping[str, Any], rows: int) -> torch.Tensor:
@@ -84,11 +85,11 @@ class Network(Predictor):
     def _inputs(self, blocks: Mapping[str, Any], rows: int) -> dict[str, torch.Tensor]:
         device = self.device
         inputs = {name: as_tensor(block) for name, block in blocks.items()}
-        if rows < FEWEST_ROWS and sum(math.prod(block.shape[1:]) for block in inputs.values()) < LARGE_ROW:
-            # A matrix product takes other kernels, and rounds otherwise, for a handful of rows: with these rows of zeros
-            # beside it a row gets the same answer alone as in company.
+        if rows < PADDED_ROWS and sum(math.prod(block.shape[1:]) for block in inputs.values()) < LARGE_ROW:
+            # Matrix products of few rows use other kernels, which round differently: padded with zeros, the outputs of a row
+            # do not depend on the batch size.
             inputs = {
-                name: torch.cat([block, block.new_zeros(FEWEST_ROWS - rows, *block.shape[1:])])
+                name: torch.cat([block, block.new_zeros(PADDED_ROWS - rows, *block.shape[1:])])
                 for name, block in inputs.items()
             }
         if device.type != "cpu":
@@ -116,13 +117,13 @@ class Model:
     """Schema, task, encoder, predictor and card of one fit.
 
     Attributes:
-        schema: The columns as they were learnt.
-        task: What is asked, and the labels or units of the answer.
+        schema: The columns of the training table.
+        task: Targets, with their classes or units.
         encoder: Fitted on the training rows.
-        predictor: A network, trees, weights: what answers for encoded rows.
-        family: Name of the family that it is of.
+        predictor: Network, trees or other fitted parameters: from encoded rows to outputs.
+        family: Name of the family.
         card: Fingerprint of the data, scores, versions, date, recipe, history: JSON.
-        trust: What answers are judged by, one by one; None if that was not asked for, or the file is of lamina 0.1.
+        trust: Calibration, sets or intervals, novelty; None with ``trust=False``, or in a file of lamina 0.1.
     """
 
     schema: Schema
@@ -139,69 +140,66 @@ class Model:
 
     @property
     def network(self) -> Network:
-        """The predictor, where it is a network.
+        """The predictor of a network family.
 
         Raises:
-            OptionError: It is none.
+            OptionError: The family is no network.
         """
         if not isinstance(self.predictor, Network):
-            raise OptionError(f"the family {self.family!r} is no network; fit a family such as feedforward for what needs one")
+            raise OptionError(f"the family {self.family!r} is no network; fit a network family, such as 'feedforward'")
         return self.predictor
 
     @property
     def net(self) -> Net:
-        """The net that executes the graph, where there is one."""
+        """The ``nn.Module`` of a network family."""
         return self.network.net
 
     def outputs(self, table: pl.DataFrame, *, checked: bool = False) -> np.ndarray:
         """Class probabilities (N, classes), or standardised values (N, K); float64.
 
         Args:
-            table: Rows with the feature columns; others are left aside.
-            checked: The table went through ``schema.check`` already.
+            table: Rows with the feature columns; other columns are ignored.
+            checked: Whether the table is a result of ``schema.check``.
 
         Raises:
             SchemaError: A column is missing or of another kind.
         """
         if not checked:
             table, _ = self.schema.check(table, notes=False)
-        return self._in_pieces(table, self.predictor.outputs)
+        return self._in_batches(table, self.predictor.outputs)
 
     def spread(self, table: pl.DataFrame) -> np.ndarray | None:
-        """How uncertain the model is of each output (N, K), for rows as ``schema.check`` returns them.
+        """Standard deviation of each output over trees or ensemble members (N, K), for rows of ``schema.check``; else None."""
+        return self._in_batches(table, self.predictor.spread)
 
-        The disagreement of what predicts together: trees, or a network's members. None where one predicts alone.
-        """
-        return self._in_pieces(table, self.predictor.spread)
-
-    def seen(self, table: pl.DataFrame, view: View | None) -> np.ndarray | None:
-        """What novelty looks at, for rows as ``schema.check`` returns them: the view, or the layer before the output."""
+    def novelty_features(self, table: pl.DataFrame, view: View | None) -> np.ndarray | None:
+        """Features for novelty, for rows of ``schema.check``: those of the view, or the layer before the output."""
         if view is not None:
             with rows_numbered_as(table, self.schema):
-                return view.rows(table)
-        return self._in_pieces(table, self.predictor.layer)
+                return view.transform(table)
+        return self._in_batches(table, self.predictor.layer)
 
-    def scores(self, table: pl.DataFrame) -> dict[str, Any]:
-        """The figures of this model on rows whose target is known, beside the baseline.
+    def evaluate(self, table: pl.DataFrame) -> dict[str, Any]:
+        """Scores of the model and of the baseline on rows with a target.
 
-        Rows count by their weight, where the model was fitted with a column of weights and the table holds it.
+        Sample weights are used where the model was fitted with a column of weights and the table has it.
 
         Returns:
-            ``rows``, ``scores`` and ``baseline``, the latter two by name of the metric; and the details of the task: for up to
-            100 classes ``confusion``, a list for each actual class of how many rows are predicted to be of each class.
+            ``rows``; ``scores`` and ``baseline`` by name of the metric; and details of the task: for up to 100 classes
+            ``confusion``, the confusion matrix of actual × predicted.
 
         Raises:
             SchemaError: A column, or the target, is missing.
             TargetError: No row has a target.
         """
-        known, _ = self.task.usable_rows(table)
-        given, table = table, table if known.all() else table.filter(pl.Series(known))
-        truth = self.task.truth(table)
-        with rows_numbered_as(given, self.schema):
-            return self.figures(truth, self.outputs(table), row_weights(table, self.schema))
+        usable, _ = self.task.usable_rows(table)
+        rows = table if usable.all() else table.filter(pl.Series(usable))
+        truth = self.task.truth(rows)
+        with rows_numbered_as(table, self.schema):
+            return self.evaluate_outputs(truth, self.outputs(rows), row_weights(rows, self.schema))
 
-    def figures(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
-        """The same as :meth:`scores`, from the truth and the outputs."""
+    def evaluate_outputs(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
+        """The same as :meth:`evaluate`, from truth and outputs."""
         return {
             "rows": len(truth),
             "scores": self.task.scores(truth, outputs, weight),
@@ -211,15 +209,14 @@ class Model:
 
     @cached_property
     def _row_size(self) -> int:
-        """Values in an encoded row."""
+        """Number of values in an encoded row."""
         return sum(math.prod(block.shape) for block in self.encoder.inputs.values())
 
-    def _in_pieces(self, table: pl.DataFrame, ask: Callable[[Mapping[str, Any], int], Any]) -> Any:
-        """What the predictor says of encoded rows, a piece of the table at a time, so that memory stays bounded."""
-        most = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (4 * self._row_size)))
+    def _in_batches(self, table: pl.DataFrame, predict: Callable[[Mapping[str, Any], int], Any]) -> Any:
+        """Results of the predictor for encoded batches of the table, which bound the memory."""
+        size = max(1, min(BATCH_ROWS, BATCH_BYTES // (4 * self._row_size)))
         with rows_numbered_as(table, self.schema):
-            pieces = [
-                table[start : start + most] if len(table) > most else table for start in range(0, max(len(table), 1), most)
-            ]
-            parts = [ask(self.encoder.transform(piece), len(piece)) for piece in pieces]
+            starts = range(0, max(len(table), 1), size)
+            batches = (table[start : start + size] if len(table) > size else table for start in starts)
+            parts = [predict(self.encoder.transform(batch), len(batch)) for batch in batches]
         return parts[0] if len(parts) == 1 or parts[0] is None else np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Answers as a table: predictions, probabilities and, where that is asked for, how far each can be trusted."""
+"""Predictions as a table: target, probabilities and, with ``trust``, sets or intervals, novelty and reasons."""
 
 from __future__ import annotations
 
@@ -10,75 +10,72 @@ import polars as pl
 from lamina.data.frames import free_name
 from lamina.errors import OptionError
 from lamina.model import Model
-from lamina.trust.conformal import rows_needed
+from lamina.trust.conformal import check_coverage
 from lamina.trust.reasons import find_reasons
 from lamina.trust.trust import Trust
 
 NOVEL = 0.05
-"""A row with a p-value up to this is told of as unlike training: so is one in twenty that is not."""
+"""A row is novel with a p-value up to this: the share of false alarms."""
 UNSURE, NONE = "unsure", "none"
 MOST_LABELS = 10
-ASKED, ASKED_RICH = 240, 24
-"""Changed rows that are asked about for the reasons of one row, if it has no more columns; fewer beside images and texts."""
+CHANGED_ROWS, CHANGED_ROWS_RICH = 240, 24
+"""Changed rows that are predicted for the reasons of one row; at least one per column. Fewer beside images, texts, series."""
 MOST_DRAWS = 16
-_ROWS = 8192
-_WIDEST = 30
+_BATCH = 8192
+_MAX_WIDTH = 30
 
 
 def predictions(
     model: Model, table: pl.DataFrame, *, trust: bool = False, coverage: float = 0.9, reasons: bool = True
 ) -> pl.DataFrame:
-    """The target's columns and, for classes, the probability of each; with ``trust`` also what to think of each row's answer.
+    """A table with the target's columns and the probability of each class; with ``trust`` also:
 
-    ====================  ==========================================================================================
-    column                is
-    ====================  ==========================================================================================
-    ``probability LABEL`` calibrated
-    ``set``               the labels that may be true, the most probable first; "unsure" where none is probable enough
-    ``low``, ``high``     for values: the interval that holds the truth; for several targets ``low TARGET``, ...
-    ``novelty_p``         p-value of novelty: how often a row like those of training is as unlike them as this one
-    ``is_novel``          is that at most 0.05?
-    ``reasons``           up to three columns that matter most, and what each one adds; for several targets one for each
-    ====================  ==========================================================================================
+    ====================  ==============================================================================================
+    column                content
+    ====================  ==============================================================================================
+    ``probability LABEL`` calibrated probability
+    ``set``               prediction set, the most probable label first; "unsure" where no label is probable enough
+    ``low``, ``high``     bounds of the prediction interval; for several targets ``low TARGET``, ...
+    ``novelty_p``         p-value of novelty: share of validation rows that are at least as far from the training rows
+    ``is_novel``          whether it is at most 0.05
+    ``reasons``           up to three columns with the largest effects; for several targets ``reasons TARGET``, ...
+    ====================  ==============================================================================================
 
-    A target's column always has the name of the target. Another column whose name is taken by one before it gets an underscore
-    behind its name, or as many as it needs: for a target called ``set`` the sets are in ``set_``. What each column is says
-    :func:`result_columns`.
+    A target's column always has the name of the target. Other names that are already used get an underscore: for a target
+    called ``set`` the sets are in ``set_``. :func:`result_columns` returns the content of each column.
 
     Args:
-        model: What answers.
-        table: Rows with the feature columns; others are left aside.
-        trust: Say how far each answer can be trusted.
-        coverage: Share of rows whose truth shall be in their set or interval.
-        reasons: Look for reasons: up to some hundred changed rows are asked about for each row.
+        model: A fitted model.
+        table: Rows with the feature columns; other columns are ignored.
+        trust: Add calibrated probabilities, sets or intervals, novelty and reasons.
+        coverage: Share of rows whose true value is in their set or interval.
+        reasons: With trust, add reasons; a few hundred changed rows are predicted for each row.
 
     Raises:
-        OptionError: The coverage is no share, or the model keeps nothing to judge its answers by.
+        OptionError: The coverage is not between 0 and 1, or the model was fitted without trust.
         SchemaError: A column is missing or of another kind.
     """
     if not trust:
-        said = model.outputs(table)
-        return _frame(result_columns(model), _plain(model, said, said))
-    rows_needed(coverage)  # raises where it is no share
+        outputs = model.outputs(table)
+        return _frame(result_columns(model), model.task.columns(model.task.predict(outputs), outputs))
+    check_coverage(coverage)
     if model.trust is None:
         raise OptionError(
-            "this model keeps nothing to judge its answers by: it was fitted with trust=False, or by lamina 0.1; "
+            "this model has no calibration, sets or novelty: it was fitted with trust=False, or by lamina 0.1; "
             "fit it again, or predict without trust"
         )
     if table.is_empty():  # the same columns
         return predictions(model, table.clear(1), trust=True, coverage=coverage, reasons=reasons).clear()
     checked, _ = model.schema.check(table, notes=False)
-    starts = range(0, len(checked), _ROWS)
-    pieces = ((table[start : start + _ROWS], checked[start : start + _ROWS]) for start in starts)
-    return pl.concat([_judged(model, model.trust, *piece, coverage=coverage, reasons=reasons) for piece in pieces])
+    batches = ((table[start : start + _BATCH], checked[start : start + _BATCH]) for start in range(0, len(checked), _BATCH))
+    return pl.concat([_with_trust(model, model.trust, *batch, coverage=coverage, reasons=reasons) for batch in batches])
 
 
 def result_columns(model: Model, *, trust: bool = False, reasons: bool = True) -> dict[str, str]:
-    """What each column of :func:`answers` is, by its name, in order.
+    """The content of each column of :func:`predictions`, by name and in order.
 
     Returns:
-        For each name "prediction", "probability", or what the table there calls it: "set", "low", "high", "novelty_p",
-        "is_novel", "reasons".
+        For each name "prediction", "probability", "set", "low", "high", "novelty_p", "is_novel" or "reasons".
 
     Example:
         >>> import lamina
@@ -87,107 +84,98 @@ def result_columns(model: Model, *, trust: bool = False, reasons: bool = True) -
         >>> list(result_columns(model, trust=True).items())[:4]
         [('set', 'prediction'), ('probability a', 'probability'), ('probability b', 'probability'), ('set_', 'set')]
     """
-    task, kept = model.task, model.trust if trust else None
-    found, columns = {}, []
-    for what, name in task.column_names:
-        if what == "prediction":
-            found[name] = what
-        else:
-            columns.append((what, name))
-    if kept is not None:
-        columns += [("set", "set")] * (kept.sets is not None or kept.labels is not None)
-        columns += [pair for end in ("low", "high") for pair in _by_target(end, task.targets)] * (kept.intervals is not None)
-        columns += [("novelty_p", "novelty_p"), ("is_novel", "is_novel")] * (kept.novelty is not None)
-        columns += [("reasons", f"reasons{suffix}") for suffix, _ in task.explained()] * (
-            reasons and kept.background is not None
-        )
-    for what, name in columns:
-        found[free_name(name, found)] = what
-    return found
-
-
-def _by_target(what: str, targets: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(what, what)] if len(targets) == 1 else [(what, f"{what} {target}") for target in targets]
+    task, parts = model.task, model.trust if trust else None
+    contents = {name: content for content, name in task.column_names if content == "prediction"}
+    columns = [(content, name) for content, name in task.column_names if content != "prediction"]
+    if parts is not None:
+        if parts.sets is not None or parts.labels is not None:
+            columns.append(("set", "set"))
+        if parts.intervals is not None:
+            suffixes = [""] if len(task.targets) == 1 else [f" {target}" for target in task.targets]
+            columns += [(bound, bound + suffix) for bound in ("low", "high") for suffix in suffixes]
+        if parts.novelty is not None:
+            columns += [("novelty_p", "novelty_p"), ("is_novel", "is_novel")]
+        if reasons and parts.background is not None:
+            columns += [("reasons", f"reasons{suffix}") for suffix, _ in task.explained()]
+    for content, name in columns:
+        contents[free_name(name, contents)] = content
+    return contents
 
 
 def _frame(names: dict[str, str], columns: list[Any]) -> pl.DataFrame:
     return pl.DataFrame(dict(zip(names, columns, strict=True)))
 
 
-def _plain(model: Model, said: np.ndarray, chances: np.ndarray) -> list[Any]:
-    return model.task.columns(model.task.predict(said), chances)
-
-
-def _judged(
-    model: Model, trust: Trust, given: pl.DataFrame, table: pl.DataFrame, *, coverage: float, reasons: bool
+def _with_trust(
+    model: Model, trust: Trust, raw: pl.DataFrame, table: pl.DataFrame, *, coverage: float, reasons: bool
 ) -> pl.DataFrame:
-    """For rows as they were given, and as ``schema.check`` returns them."""
-    task, said = model.task, model.outputs(table, checked=True)
-    chances = trust.probabilities(said)
-    found = _plain(model, said, chances)
+    """Predictions with trust for raw rows, and the same rows as ``schema.check`` returns them."""
+    task, outputs = model.task, model.outputs(table, checked=True)
+    calibrated = trust.calibrate(outputs)
+    columns: list[Any] = list(task.columns(task.predict(outputs), calibrated))
     if trust.sets is not None:
-        inside = trust.sets.sets(said, coverage, ties=trust.ties(table))
-        found.append(pl.Series(_sets(inside, chances, list(task.output_names)), dtype=pl.String))
+        inside = trust.sets.sets(outputs, coverage, ties=trust.ties(table))
+        columns.append(pl.Series(_sets(inside, calibrated, list(task.output_names)), dtype=pl.String))
     if trust.labels is not None:
-        inside = trust.labels.sets(said, coverage)
-        found.append(pl.Series(_sets(inside, chances, list(task.output_names), join=", ", empty=NONE), dtype=pl.String))
+        inside = trust.labels.sets(outputs, coverage)
+        columns.append(pl.Series(_sets(inside, calibrated, list(task.output_names), join=", ", empty=NONE), dtype=pl.String))
     if trust.intervals is not None:
         spread = model.spread(table) if trust.intervals.with_spread else None
-        for end in trust.intervals.intervals(said, coverage, spread=spread):
-            found += list(task.numbers(end).T)
+        for bound in trust.intervals.intervals(outputs, coverage, spread=spread):
+            columns += list(task.numbers(bound).T)
     if trust.novelty is not None:
-        seen = model.seen(table, trust.view)
-        assert seen is not None  # what it was fitted to
-        p_value = trust.novelty.p_value(seen)
-        found += [p_value, p_value <= NOVEL]
+        features = model.novelty_features(table, trust.view)
+        assert features is not None  # novelty was fitted to them
+        p_value = trust.novelty.p_value(features)
+        columns += [p_value, p_value <= NOVEL]
     if reasons and trust.background is not None:
-        found += _sentences(model, trust, trust.background, given, table)
-    return _frame(result_columns(model, trust=True, reasons=reasons), found)
+        columns += _reasons(model, trust, trust.background, raw, table)
+    return _frame(result_columns(model, trust=True, reasons=reasons), columns)
 
 
-def _sets(inside: np.ndarray, chances: np.ndarray, labels: list[str], *, join: str = " or ", empty: str = UNSURE) -> list[str]:
-    order, count = np.argsort(-chances, axis=1, kind="stable"), inside.sum(axis=1)
-    words = []
-    for row, some in enumerate(count):
-        most = order[row][inside[row, order[row]]][:MOST_LABELS].tolist()
-        more = [f"{some - MOST_LABELS:,} more"] if some > MOST_LABELS else []
-        words.append(join.join([labels[place] for place in most] + more) or empty)
-    return words
+def _sets(
+    inside: np.ndarray, probabilities: np.ndarray, labels: list[str], *, join: str = " or ", empty: str = UNSURE
+) -> list[str]:
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    texts = []
+    for row, count in enumerate(inside.sum(axis=1)):
+        top = order[row][inside[row, order[row]]][:MOST_LABELS].tolist()
+        more = [f"{count - MOST_LABELS:,} more"] if count > MOST_LABELS else []
+        texts.append(join.join([labels[position] for position in top] + more) or empty)
+    return texts
 
 
-def _sentences(
-    model: Model, trust: Trust, background: pl.DataFrame, given: pl.DataFrame, table: pl.DataFrame
-) -> list[pl.Series]:
-    """The reasons for each row in words, a column for each thing that the task explains."""
+def _reasons(model: Model, trust: Trust, background: pl.DataFrame, raw: pl.DataFrame, table: pl.DataFrame) -> list[pl.Series]:
+    """The reasons for each row as texts, one column for each output that the task explains."""
     names = background.columns
-    asked = ASKED if table.width == len(names) else ASKED_RICH
+    changed_rows = CHANGED_ROWS if table.width == len(names) else CHANGED_ROWS_RICH
+    draws = min(MOST_DRAWS, max(1, changed_rows // len(names)))
 
-    def say(row: np.ndarray, column: np.ndarray, donor: np.ndarray) -> np.ndarray:
-        mixed, other = table[row], background[donor]
-        swapped = [
-            pl.select(pl.when(pl.Series(column == j)).then(other[name]).otherwise(mixed[name]).alias(name)).to_series()
+    def predict(row: np.ndarray, column: np.ndarray, donor: np.ndarray) -> np.ndarray:
+        changed, donors = table[row], background[donor]
+        replaced = [
+            pl.select(pl.when(pl.Series(column == j)).then(donors[name]).otherwise(changed[name]).alias(name)).to_series()
             for j, name in enumerate(names)
         ]
-        said = model.outputs(mixed.with_columns(swapped), checked=True)
-        return model.task.numbers(trust.probabilities(said))
+        outputs = model.outputs(changed.with_columns(replaced), checked=True)
+        return model.task.numbers(trust.calibrate(outputs))
 
-    found = []
+    columns = []
     for _, output in model.task.explained():
-        draws = min(MOST_DRAWS, max(1, asked // len(names)))
-        told = find_reasons(say, names, rows=len(table), background=len(background), output=output, draws=draws)
-        words = [
-            ", ".join(f"{one.column} {_value(row[one.column])} ({_effect(one.effect)})" for one in some)
-            for row, some in zip(given[names].iter_rows(named=True), told, strict=True)
+        reasons = find_reasons(predict, names, rows=len(table), background=len(background), output=output, draws=draws)
+        texts = [
+            ", ".join(f"{reason.column} {_value(row[reason.column])} ({_effect(reason.effect)})" for reason in top)
+            for row, top in zip(raw[names].iter_rows(named=True), reasons, strict=True)
         ]
-        found.append(pl.Series(words, dtype=pl.String))
-    return found
+        columns.append(pl.Series(texts, dtype=pl.String))
+    return columns
 
 
 def _value(value: Any) -> str:
     if value is None:
         return "missing"
     text = f"{value:.4g}" if isinstance(value, float) and not 1e4 <= abs(value) < 1e15 else str(value).removesuffix(".0")
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+    return text if len(text) <= _MAX_WIDTH else text[: _MAX_WIDTH - 1] + "…"
 
 
 def _effect(effect: float) -> str:

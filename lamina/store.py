@@ -5,10 +5,10 @@
     header  __metadata__ : format    "3"
                            content   schema, task, encoder, predictor (a network's graph and loss), family, card, trust as JSON
                            sha256    of content and tensors
-            tensors by the name the predictor gives them; those of trust begin with trust/
+            tensors with the predictor's names; those of trust start with trust/
 
-Format 1, of lamina 0.1.0, knew networks only: their graph and loss stood beside the rest. Up to format 2 the options of
-families and recipe had other names, see :mod:`lamina.migration`.
+Format 1, of lamina 0.1.0, had networks only, with graph and loss at the top level. Up to format 2 the options of families and
+recipe had other names, see :mod:`lamina.migration`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ TRUST = "trust/"
 
 
 def save(model: Model, path: str | Path) -> Path:
-    """Write a model to one file; a file that was there is replaced only when the new one is whole.
+    """Save a model to one file and return its path. An existing file is replaced atomically.
 
     Raises:
-        ModelFileError: The folder cannot be written or is full; an old file is as it was.
+        ModelFileError: The folder cannot be written or is full; an existing file is unchanged.
     """
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.predictor.tensors().items()}
@@ -63,26 +63,26 @@ def save(model: Model, path: str | Path) -> Path:
     )
     metadata = {"format": str(FORMAT), "content": content, "sha256": _digest(content, tensors)}
     if path.is_dir():
-        raise ModelFileError(f"cannot write {path}: it is a folder; give the name of a file, such as {path / 'model.lamina'}")
+        raise ModelFileError(f"cannot write {path}: it is a folder; give the path of a file, such as {path / 'model.lamina'}")
     try:
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata=metadata)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ModelFileError(f"cannot write {path}: {reason}; make room, or choose another place") from error
+        raise ModelFileError(f"cannot write {path}: {reason}; free disk space, or choose another folder") from error
     return path
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Read a model; in a fresh process with no other state it answers bit by bit as it did when saved.
+    """Load a model, with bitwise the same predictions as when it was saved.
 
     Raises:
-        ModelFileError: There is no such file, it is none of lamina's, it is damaged, or a newer lamina wrote it.
+        ModelFileError: The file does not exist, is no ``.lamina`` file, is damaged, or was saved by a newer lamina.
     """
     path = Path(path)
     if not path.exists():
-        near = sorted(str(other) for other in path.parent.glob("*.lamina")) if path.parent.is_dir() else []
-        raise ModelFileError(f"there is no file {path}" + (f"; there is {', '.join(near[:5])}" if near else ""))
+        files = sorted(map(str, path.parent.glob("*.lamina"))) if path.parent.is_dir() else []
+        raise ModelFileError(f"there is no file {path}" + (f"; there is {', '.join(files[:5])}" if files else ""))
     if path.is_dir():
         inside = path / "model.lamina"
         hint = f"; did you mean {inside}?" if inside.exists() else "; give a .lamina file"
@@ -92,10 +92,10 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
             metadata = file.metadata() or {}
             format_version = int(metadata.get("format", 0)) if "content" in metadata else 0
             if format_version == 0:
-                raise ModelFileError(f"{path} is a safetensors file, but not one that lamina wrote")
+                raise ModelFileError(f"{path} is a safetensors file, but was not saved by lamina")
             if format_version > FORMAT:
                 raise ModelFileError(
-                    f"{path} has format {format_version} and this lamina reads up to {FORMAT}; upgrade: pip install -U lamina"
+                    f"{path} has format {format_version}, this lamina supports up to {FORMAT}; upgrade: pip install -U lamina"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
@@ -104,7 +104,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
         raise ModelFileError(f"{path} is not a .lamina file, or it is cut off or damaged ({error})") from error
     content = metadata["content"]
     if _digest(content, tensors) != metadata.get("sha256"):
-        raise ModelFileError(f"{path} is damaged: its checksum does not match; fetch it again or fit again")
+        raise ModelFileError(f"{path} is damaged: its checksum does not match; download it again or fit again")
     return _build(path, json.loads(content), tensors, device)
 
 
@@ -112,9 +112,9 @@ def _build(path: Path, content: Mapping[str, Any], tensors: Mapping[str, torch.T
     try:
         stored = content.get("predictor") or {"kind": "network", "graph": content["graph"], "loss": content["loss"]}
         if stored["kind"] not in PREDICTORS:
-            raise ModelFileError(f"it holds a {stored['kind']!r}, and this lamina knows {', '.join(PREDICTORS)}")
+            raise ModelFileError(f"its predictor is a {stored['kind']!r}, expected one of {', '.join(PREDICTORS)}")
         own = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRUST)}
-        kept = {name.removeprefix(TRUST): tensor.numpy() for name, tensor in tensors.items() if name not in own}
+        trust_arrays = {name.removeprefix(TRUST): tensor.numpy() for name, tensor in tensors.items() if name not in own}
         trust = content.get("trust")  # a file of lamina 0.1.0 has none
         predictor = PREDICTORS[stored["kind"]].from_file(stored, own)
         if isinstance(predictor, Network):
@@ -126,14 +126,14 @@ def _build(path: Path, content: Mapping[str, Any], tensors: Mapping[str, torch.T
             predictor=predictor,
             family=content["family"],
             card=_card(content["card"], content["family"]),
-            trust=None if trust is None else Trust.from_json(trust, kept),
+            trust=None if trust is None else Trust.from_json(trust, trust_arrays),
         )
     except (LaminaError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{path} cannot be read by this lamina: {error}") from error
 
 
 def _card(card: Mapping[str, Any], family: str) -> dict[str, Any]:
-    """The card, with ids, flags and names of options where earlier versions wrote others."""
+    """The card, migrated to the current ids, flags and names of options."""
     card = renamed(card, family)
     if "stopped" in card:
         card |= {"stopped": StopReason(card["stopped"]), "stopped_by": card.get("stopped_by", "")}

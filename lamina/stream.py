@@ -1,9 +1,9 @@
-"""Streams: a recurrent model that hears a series step by step, and says after each what it thinks by now."""
+"""Streaming predictions of a recurrent model: one prediction after each step of a series."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -20,24 +20,24 @@ from lamina.graph.layers.sequence import Present, StepDense, StepPool
 from lamina.model import Model
 from lamina.tasks.losses import LOSSES
 
-#: Layers that do to each step what they would do to it alone.
+#: Layers that process each step independently.
 _STEPWISE = (Present, StepDense, Activation, Dropout, Join)
-_REMEDY = "a stream takes a model of family='recurrent' with bidirectional=False"
+_REMEDY = "fit family='recurrent' with bidirectional=False"
 
 
 class Stream:
-    """Follows one series as it happens: each step costs the same, however many were before.
+    """Predictions for one series, step by step, in constant time per step.
 
-    The net keeps its state from step to step: the state of its recurrent layers, and the mean or maximum over the steps so far.
-    After the last step of a series the answer is that of the model for the whole series. There is one difference: where a
-    series is longer than the steps that the model reads, the model forgets what is before, and a stream does not.
+    The state of recurrent layers, and the mean or maximum over the steps so far, are kept between steps. The prediction after
+    the last step is that of the model for the whole series. Only if the series is longer than the model's maximum length they
+    differ: the model truncates its beginning.
 
     Args:
-        model: What ``lamina.fit`` gives, or its :class:`~lamina.model.Model`, learnt from one column of series.
-        row: A table of one row with the other columns that the model learnt from, if there are any.
+        model: A fitted estimator or its :class:`~lamina.model.Model`, with one column of series.
+        row: A table of one row with the other feature columns, if there are any.
 
     Raises:
-        OptionError: The model cannot follow a stream, as it looks at the whole series at once; the message names the layer.
+        OptionError: The model needs the whole series at once; the message names the layer.
         SchemaError: A column is missing in the row.
 
     Example:
@@ -55,98 +55,86 @@ class Stream:
     def __init__(self, model: Any, row: Any = None) -> None:
         self.model: Model = getattr(model, "model_", model)
         if not isinstance(self.model, Model):
-            raise OptionError(
-                f"a stream follows what a model says, but was given a {type(model).__name__}; give a fitted model"
-            )
+            raise OptionError(f"model is a {type(model).__name__}, expected a fitted model")
         series = [block for kind in KINDS.values() if kind.streams for block in self.model.encoder.by_kind(kind.name)]
         if len(series) != 1:
-            raise OptionError(f"the model reads {len(series)} columns of series, but a stream is one; {_REMEDY}")
+            raise OptionError(f"the model has {len(series)} columns of series, expected 1; {_REMEDY}")
         self._block: Any = dataclasses.replace(cast(Any, series[0]), length=1)
         self._column = self.model.schema[series[0].name]
-        self._timed = self._over_time()
+        self._step_nodes = self._nodes_with_steps()
         self.reset(row)
 
     def reset(self, row: Any = None) -> None:
-        """Begin a new series, with the other columns' values for it; the same row as before when none is given."""
-        if row is not None or not hasattr(self, "_still"):
-            self._still = self._values(row)
+        """Start a new series, with a row of the other columns; by default the previous row."""
+        if row is not None or not hasattr(self, "_constants"):
+            self._constants = self._activations(row)
         self._states: dict[str, Any] = {}
         self.steps = 0
 
     def step(self, row: float | Sequence[float] | np.ndarray) -> np.ndarray:
-        """Hear one step and answer: class probabilities (classes,), or values in the target's own units.
+        """The prediction after one more step: class probabilities (classes,), or values in the target's units.
 
         Args:
             row: The channels of the step; missing ones are NaN.
 
         Raises:
-            SchemaError: The number of channels is not that which was learnt.
+            SchemaError: Another number of channels than in training.
         """
         step = np.asarray(row, dtype=np.float64).reshape(1, 1, -1)
         values = KINDS[self._column.kind].check(self._column, pl.Series(self._column.name, step), [])
-        blocks = {
-            name: torch.from_numpy(block).to(self.model.network.device) for name, block in self._block.transform(values).items()
-        }
+        blocks = self._tensors(self._block.transform(values))
         self.steps += 1
         with torch.inference_mode():
             outputs = LOSSES[self.model.network.loss].predictions(self._outputs(blocks)).cpu().numpy()
         return self.model.task.numbers(outputs)[0]
 
-    # -- the net, one step at a time -----------------------------------------------------------------------------------
-
-    def _over_time(self) -> set[str]:
-        """The nodes that have a step axis; the error where one of them needs all steps at once."""
+    def _nodes_with_steps(self) -> set[str]:
+        """The nodes with a step axis; an OptionError where one of them needs all steps at once."""
         plan = self.model.net.plan
-        timed = {name for name in self._block.inputs if name in plan.inputs}
+        nodes = {name for name in self._block.inputs if name in plan.inputs}
         for name, layer in plan.layers.items():
-            sources = {edge.source for edge in plan.edges[name]}
-            if timed.isdisjoint(sources):
+            if nodes.isdisjoint(edge.source for edge in plan.edges[name]):
                 continue
             if isinstance(layer, Ends) or (isinstance(layer, Recurrent) and layer.bidirectional):
-                raise OptionError(f"layer {name!r} reads the series backwards, too, from its end; fit with bidirectional=False")
+                raise OptionError(f"layer {name!r} is bidirectional; fit with bidirectional=False")
             if isinstance(layer, (*_STEPWISE, Recurrent, Loop)):
-                timed.add(name)
+                nodes.add(name)
             elif not isinstance(layer, StepPool):
                 raise OptionError(f"layer {name!r} is a {type(layer).__name__}, which needs all steps at once; {_REMEDY}")
-        return timed
+        return nodes
 
-    def _values(self, row: Any) -> dict[str, Tensor]:
-        """What the nodes say that do not depend on the series."""
+    def _activations(self, row: Any) -> dict[str, Tensor]:
+        """Activations of the nodes that do not depend on the series."""
         model, name = self.model, self._column.name
         table = pl.DataFrame({name: [None]}) if row is None else read_table(row)
         if len(table) != 1:
-            raise OptionError(
-                f"a stream begins with the columns of one row, but was given {len(table)}; give a table of one row"
-            )
+            raise OptionError(f"row has {len(table)} rows; give a table of one row")
         table = table.with_columns(pl.lit(None).alias(name))
         features, _ = model.schema.check(table, notes=False)
-        blocks = {
-            key: torch.from_numpy(block).to(model.network.device) for key, block in model.encoder.transform(features).items()
-        }
         with torch.inference_mode():
-            return model.net.activations(blocks, self._fixed())
+            return model.net.activations(self._tensors(model.encoder.transform(features)), self._constant_nodes())
 
-    def _on_device(self, blocks: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    def _tensors(self, blocks: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         return {name: torch.from_numpy(block).to(self.model.network.device) for name, block in blocks.items()}
 
-    def _fixed(self) -> list[str]:
-        plan, moving = self.model.net.plan, set(self._timed)
+    def _constant_nodes(self) -> list[str]:
+        plan, dependent = self.model.net.plan, set(self._step_nodes)
         for name in plan.order:
-            if any(edge.source in moving for edge in plan.edges[name]) or plan.masks.get(name) in moving:
-                moving.add(name)
-        return [name for name in plan.shapes if name not in moving]
+            if any(edge.source in dependent for edge in plan.edges[name]) or plan.masks.get(name) in dependent:
+                dependent.add(name)
+        return [name for name in plan.shapes if name not in dependent]
 
     def _outputs(self, blocks: dict[str, Tensor]) -> Tensor:
-        net, values = self.model.net, {**self._still, **blocks}
+        net, values = self.model.net, {**self._constants, **blocks}
         for name, layer in net.plan.layers.items():
             if name in values:
                 continue
-            if isinstance(layer, Recurrent | Loop) and name in self._timed:
+            if isinstance(layer, Recurrent | Loop) and name in self._step_nodes:
                 module: Any = net.get_submodule(name)
                 x = net._read(name, values)
                 state = self._states[name] if name in self._states else module.begin(x)
                 values[name], self._states[name] = module.step(x, state)
-            elif isinstance(layer, StepPool) and net.plan.edges[name][0].source in self._timed:
+            elif isinstance(layer, StepPool) and net.plan.edges[name][0].source in self._step_nodes:
                 values[name] = self._pool(name, layer.kind, net._read(name, values)[:, 0])
             else:
                 values[name] = net._call(name, values)

@@ -1,4 +1,4 @@
-"""The contract: what every family keeps, on every kind of task. A new family joins by being in ``FAMILIES``."""
+"""The contract that every family in ``FAMILIES`` fulfils, for every kind of task and column."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ SMALL = {
     "xgboost": {"max_iter": 60},
     "catboost": {"max_iter": 60},
 }
-# Accuracy, or the share of the variance, that is reached on rows learnt from: for plain columns, and for the others.
-BY_HEART = {"linear": (0.7, 0.95), "neighbours": (0.6, 0.75), "constant": (-0.1, 0.4)}
-# With leaves of a single row or few neighbours no other class is near, whatever the rows weigh.
+# Accuracy or R² on the training rows: for plain columns, and for images, texts and series.
+TRAIN_SCORES = {"linear": (0.7, 0.95), "neighbours": (0.6, 0.75), "constant": (-0.1, 0.4)}
+# With leaves of a single row or few neighbours the weights have no effect.
 WEIGHED = {
     "forest": {"min_samples_leaf": 20},
     "neighbours": {"n_neighbors": 20},
@@ -60,8 +60,8 @@ def small(name: str, **more: Any):
     return FAMILIES[name](**{**SMALL[name], **more})
 
 
-def by_heart(name: str) -> tuple[float, float]:
-    return BY_HEART.get(name, (0.8, 0.95))
+def train_score(name: str) -> tuple[float, float]:
+    return TRAIN_SCORES.get(name, (0.8, 0.95))
 
 
 def table(task: str, rows: int = 120, seed: int = 0) -> tuple[pl.DataFrame, str | list[str]]:
@@ -79,15 +79,15 @@ def table(task: str, rows: int = 120, seed: int = 0) -> tuple[pl.DataFrame, str 
             "day": np.datetime64("2024-01-01") + random.integers(0, 365, rows).astype("timedelta64[D]"),
         }
     )
-    holes = pl.Series(random.random(rows) < 0.05)
-    frame = frame.with_columns(pl.when(~holes).then(pl.all()).otherwise(None))
+    missing = pl.Series(random.random(rows) < 0.05)
+    frame = frame.with_columns(pl.when(~missing).then(pl.all()).otherwise(None))
     if task == "binary":
         return frame.with_columns(target=pl.Series(np.where(score > 0, "yes", "no"))), "target"
     if task == "classes":
         return frame.with_columns(target=pl.Series(np.digitize(score, [-1, 1, 3]))), "target"
     if task == "regression":
         return frame.with_columns(target=pl.Series(score * 50 + 7)), "target"
-    if task == "labels":  # of which one in ten is not known
+    if task == "labels":  # one in ten is missing
         known = random.random((2, rows)) < 0.9
         labels = [pl.when(pl.Series(mask)).then(pl.Series(has)) for mask, has in zip(known, (score > 0, a > 0.5), strict=True)]
         return frame.with_columns(one=labels[0], two=labels[1]), ["one", "two"]
@@ -101,7 +101,7 @@ def fitted(name: str, task: str, *, seed: int = 0, rows: int = 120, **recipe):
 
 
 def rich_columns(kind: str, rows: int = 48, seed: int = 0) -> dict[str, Any]:
-    """Images, texts, series, or a table with all of them beside a number and a category; each tells the target by itself."""
+    """Images, texts, series, or all of them beside a number and a category; each is enough to predict the target."""
     random = np.random.default_rng(seed)
     yes = np.arange(rows) % 2 == 0
     images = random.integers(0, 60, (rows, 8, 10, 3), dtype=np.uint8)
@@ -139,11 +139,11 @@ def fitted_to(name: str, kind: str, *, seed: int = 0, run=None, monitor=None, fr
 
 @pytest.mark.parametrize(("name", "kind"), READS)
 class TestRichContract:
-    """What every family keeps on images, texts, series and mixtures of them."""
+    """The contract for images, texts, series and mixtures of them."""
 
-    def test_learns_a_small_set_by_heart(self, name, kind):
+    def test_fits_a_small_training_set(self, name, kind):
         model = fitted_to(name, kind)
-        assert model.evaluate(rich(kind))["scores"]["accuracy"] > by_heart(name)[1]
+        assert model.evaluate(rich(kind))["scores"]["accuracy"] > train_score(name)[1]
         assert name in CLASSICAL or min(epoch["train_loss"] for epoch in model.history_) < 0.15
 
     def test_same_seed_same_numbers_in_any_order_of_rows(self, name, kind):
@@ -153,12 +153,12 @@ class TestRichContract:
         assert np.array_equal(first.predict_proba(frame), again.predict_proba(frame))
         assert name in CLASSICAL or not np.array_equal(first.predict_proba(frame), other.predict_proba(frame))
 
-    def test_saved_and_loaded_it_answers_the_same(self, name, kind, tmp_path):
+    def test_saved_and_loaded_it_predicts_the_same(self, name, kind, tmp_path):
         model, frame = fitted_to(name, kind, epochs=1), rich(kind)
         loaded = lamina.load(model.save(tmp_path / "m.lamina"))
         assert loaded.predict_table(frame).equals(model.predict_table(frame))
 
-    def test_missing_values_are_answered_and_learnt_from(self, name, kind):
+    def test_missing_values_in_training_and_prediction(self, name, kind):
         frame = rich(kind)
         holes = frame.with_columns(
             pl.when(pl.int_range(pl.len()) % 7 != 3).then(pl.col(column)).alias(column)
@@ -170,23 +170,23 @@ class TestRichContract:
         assert np.isfinite([epoch["train_loss"] for epoch in model.history_]).all()
         assert np.isfinite(model.predict_proba(empty)).all()
 
-    def test_a_row_gets_the_same_answer_alone_as_in_company(self, name, kind):
+    def test_predictions_do_not_depend_on_other_rows(self, name, kind):
         model, frame = fitted_to(name, kind, epochs=1), rich(kind)
         together = model.predict_proba(frame)
         alone = np.concatenate([model.predict_proba(frame[i]) for i in range(5)])
         np.testing.assert_allclose(alone, together[:5], rtol=0, atol=1e-5)
 
-    def test_it_says_how_far_to_trust_each_answer(self, name, kind, tmp_path):
+    def test_predictions_with_trust(self, name, kind, tmp_path):
         model, frame = fitted_to(name, kind, epochs=1), rich(kind)[:6]
-        answers = model.predict(frame, trust=True)
-        assert {"set", "novelty_p", "is_novel"} < set(answers.columns)
-        assert ("reasons" in answers.columns) == (kind == "all")
+        predictions = model.predict(frame, trust=True)
+        assert {"set", "novelty_p", "is_novel"} < set(predictions.columns)
+        assert ("reasons" in predictions.columns) == (kind == "all")
         loaded = lamina.load(model.save(tmp_path / "m.lamina"))
-        assert loaded.predict(frame, trust=True).equals(answers)
+        assert loaded.predict(frame, trust=True).equals(predictions)
         alone = model.predict(frame[:1], trust=True)
-        assert alone["novelty_p"][0] == pytest.approx(answers["novelty_p"][0], abs=0.2)
+        assert alone["novelty_p"][0] == pytest.approx(predictions["novelty_p"][0], abs=0.2)
 
-    def test_scikit_learn_searches_and_validates_it(self, name, kind):
+    def test_scikit_learn_searches_and_cross_validates_it(self, name, kind):
         columns = rich_columns(kind)
         y = columns.pop("target")
         X = read_table(columns) if kind == "all" else columns[kind]  # the rows themselves, or a frame
@@ -199,7 +199,7 @@ class TestRichContract:
 
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kind in READS if name in NETWORKS])
 class TestRichNetworkContract:
-    """What the families that are networks keep besides."""
+    """The contract of networks for images, texts and series."""
 
     @pytest.mark.gpu
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -212,7 +212,7 @@ class TestRichNetworkContract:
         with torch.backends.cudnn.flags(**exact):
             np.testing.assert_allclose(model.predict_proba(frame), there.predict_proba(frame), atol=1e-3)
 
-    def test_a_run_that_was_stopped_goes_on_to_the_same_weights(self, name, kind, tmp_path, monkeypatch):
+    def test_a_resumed_run_has_the_same_weights(self, name, kind, tmp_path, monkeypatch):
         monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
 
         class Killed(BaseException):
@@ -226,23 +226,25 @@ class TestRichNetworkContract:
         with pytest.raises(Killed):
             fitted_to(name, kind, epochs=3, schedule="one_cycle", run=tmp_path / "cut", monitor=kill)
         resumed = api.resume(tmp_path / "cut", monitor=None)
-        for mine, other in zip(whole.model_.net.state_dict().values(), resumed.model_.net.state_dict().values(), strict=True):
-            assert torch.equal(mine, other)
+        for weights, expected in zip(
+            whole.model_.net.state_dict().values(), resumed.model_.net.state_dict().values(), strict=True
+        ):
+            assert torch.equal(weights, expected)
 
 
 @pytest.mark.parametrize("name", TABLES)
 class TestContract:
     @pytest.mark.parametrize("task", TASKS)
-    def test_learns_a_small_set_by_heart(self, name, task):
+    def test_fits_a_small_training_set(self, name, task):
         model, frame = fitted(name, task, seed=1)
-        found = model.evaluate(frame)
+        result = model.evaluate(frame)
         assert name in CLASSICAL or min(epoch["train_loss"] for epoch in model.history_) < 0.1
-        least = by_heart(name)[0]
+        minimum = train_score(name)[0]
         assert (
-            found["scores"].get("accuracy", -1) > least + 0.05
-            or found["scores"].get("r2", -1) > least
-            or 1 - found["scores"].get("hamming_loss", 9) > least + 0.05
-        ), found
+            result["scores"].get("accuracy", -1) > minimum + 0.05
+            or result["scores"].get("r2", -1) > minimum
+            or 1 - result["scores"].get("hamming_loss", 9) > minimum + 0.05
+        ), result
 
     @pytest.mark.tiny
     def test_same_seed_same_numbers_in_any_order_of_rows(self, name):
@@ -261,41 +263,41 @@ class TestContract:
 
     @pytest.mark.tiny
     @pytest.mark.parametrize("task", TASKS)
-    def test_saved_and_loaded_it_answers_the_same(self, name, task, tmp_path):
+    def test_saved_and_loaded_it_predicts_the_same(self, name, task, tmp_path):
         model, frame = fitted(name, task, epochs=2)
         loaded = lamina.load(model.save(tmp_path / "m.lamina"))
         assert loaded.predict_table(frame).equals(model.predict_table(frame))
         assert type(loaded) is type(model)
 
-    def test_missing_values_everywhere_are_answered(self, name):
+    def test_rows_of_missing_values_only(self, name):
         model, frame = fitted(name, "binary", epochs=2)
         empty = frame.select(pl.lit(None, dtype=dtype).alias(column) for column, dtype in frame.schema.items())
-        said = model.predict_proba(empty)
-        assert np.isfinite(said).all()
-        assert (said == said[0]).all()
+        probabilities = model.predict_proba(empty)
+        assert np.isfinite(probabilities).all()
+        assert (probabilities == probabilities[0]).all()
 
-    def test_a_row_gets_the_same_answer_alone_as_in_company(self, name):
+    def test_predictions_do_not_depend_on_other_rows(self, name):
         model, frame = fitted(name, "binary", epochs=2)
         together = model.predict_proba(frame)
         alone = np.concatenate([model.predict_proba(frame[i]) for i in range(20)])
         np.testing.assert_allclose(alone, together[:20], rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("task", ["binary", "targets", "labels"])
-    def test_it_says_how_far_to_trust_each_answer(self, name, task, tmp_path):
+    def test_predictions_with_trust(self, name, task, tmp_path):
         model, frame = fitted(name, task, epochs=2)
         holes = frame[:12].with_columns(pl.lit(None, dtype=pl.Float64).alias("a"))
-        answers = model.predict(holes, trust=True)
-        assert {"novelty_p", "is_novel"} < set(answers.columns)
-        assert ({"low one", "high two", "reasons two"} if task == "targets" else {"set", "reasons"}) < set(answers.columns)
-        assert answers.null_count().sum_horizontal()[0] == 0
+        predictions = model.predict(holes, trust=True)
+        assert {"novelty_p", "is_novel"} < set(predictions.columns)
+        assert ({"low one", "high two", "reasons two"} if task == "targets" else {"set", "reasons"}) < set(predictions.columns)
+        assert predictions.null_count().sum_horizontal()[0] == 0
         loaded = lamina.load(model.save(tmp_path / "m.lamina"))
-        assert loaded.predict(holes, trust=True).equals(answers)
+        assert loaded.predict(holes, trust=True).equals(predictions)
         alone = pl.concat([model.predict(holes[i], trust=True) for i in range(3)])
-        for mine, together in zip(alone, answers[:3], strict=True):
-            if mine.dtype.is_float():
-                np.testing.assert_allclose(mine, together, rtol=0, atol=1e-5)
-            elif not mine.name.startswith("reasons"):  # effects are rounded, and an end of 5 may round either way
-                assert mine.equals(together)
+        for column, together in zip(alone, predictions[:3], strict=True):
+            if column.dtype.is_float():
+                np.testing.assert_allclose(column, together, rtol=0, atol=1e-5)
+            elif not column.name.startswith("reasons"):  # effects are rounded
+                assert column.equals(together)
 
     def test_one_row_or_one_class_is_refused(self, name):
         frame, _ = table("binary")
@@ -305,7 +307,7 @@ class TestContract:
             lamina.fit(frame.filter(pl.col("target") == "yes"), "target", family=small(name), monitor=None)
 
     def test_weights_of_rows_count(self, name):
-        """A class whose rows weigh next to nothing is not answered."""
+        """A class with tiny sample weights is not predicted."""
         frame, _ = table("binary")
         weighted = frame.with_columns(w=pl.when(pl.col("target") == "yes").then(0.001).otherwise(1.0))
         model = lamina.fit(
@@ -333,7 +335,7 @@ class TestNetworkContract:
         )
         np.testing.assert_allclose(cpu.predict_proba(frame), gpu.predict_proba(frame), atol=1e-3)
 
-    def test_a_run_that_was_stopped_goes_on_to_the_same_weights(self, name, tmp_path, monkeypatch):
+    def test_a_resumed_run_has_the_same_weights(self, name, tmp_path, monkeypatch):
         monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
         frame, target = table("classes")
         family, recipe = small(name), Recipe(epochs=6, batch_size=32)
@@ -349,6 +351,8 @@ class TestNetworkContract:
         with pytest.raises(Killed):
             lamina.fit(frame, target, family=family, recipe=recipe, seed=3, run=tmp_path / "cut", monitor=kill)
         resumed = api.resume(tmp_path / "cut", monitor=None)
-        for mine, other in zip(whole.model_.net.state_dict().values(), resumed.model_.net.state_dict().values(), strict=True):
-            assert torch.equal(mine, other)
+        for weights, expected in zip(
+            whole.model_.net.state_dict().values(), resumed.model_.net.state_dict().values(), strict=True
+        ):
+            assert torch.equal(weights, expected)
         assert [e["epoch"] for e in resumed.history_] == list(range(6))

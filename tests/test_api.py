@@ -1,4 +1,4 @@
-"""What ``lamina.fit`` makes of the words it is called with: the target, and how rows are split."""
+"""``lamina.fit``: its target and its split; ``lamina.resume``."""
 
 import dataclasses
 import os
@@ -24,13 +24,13 @@ QUICK = {"family": PLAIN, "recipe": Recipe(epochs=1), "seed": 0, "monitor": None
 
 
 def reviews(folder, **parts):
-    """A folder of texts, with so many of each class in each part; ``whole`` is a folder without parts."""
+    """A folder of texts, with a number of texts per class for each part; ``whole`` is a folder without parts."""
     for part, count in parts.items():
         for label in ("good", "poor"):
-            place = folder / label if part == "whole" else folder / part / label
-            place.mkdir(parents=True)
+            path = folder / label if part == "whole" else folder / part / label
+            path.mkdir(parents=True)
             for i in range(count):
-                (place / f"{i}.txt").write_text(f"{label} it was, and {part}, number {i}")
+                (path / f"{i}.txt").write_text(f"{label} it was, and {part}, number {i}")
     return folder
 
 
@@ -45,30 +45,30 @@ def archive(tmp_path, *, parts=("train", "test"), counts=(30, 10), **more):
     return tmp_path / "data.npz"
 
 
-def splits(data, target=None, **asked):
-    """How the rows of a fit were split, and what was remarked."""
-    found = []
-    options = {**QUICK, "monitor": lambda event: found.append(event) if isinstance(event, Start) else None}
-    model = lamina.fit(data, target, **options, **asked).model_
-    assert model.card["split"]["how"] == found[0].split.how
-    return model.card["split"], found[0].notes
+def splits(data, target=None, **given):
+    """The split of a fit and its notes."""
+    starts = []
+    options = {**QUICK, "monitor": lambda event: starts.append(event) if isinstance(event, Start) else None}
+    model = lamina.fit(data, target, **options, **given).model_
+    assert model.card["split"]["how"] == starts[0].split.how
+    return model.card["split"], starts[0].notes
 
 
 # The target
 
 
 @pytest.mark.parametrize("data", [{"y": [1, 2]}, "rows.csv", Path("rows.csv"), pl.DataFrame({"y": [1]}), "data.npz"])
-def test_somebody_must_say_what_is_to_be_told(data):
+def test_a_target_is_required(data):
     assert api.target_of(data, "y") == "y"
     assert api.target_of(data, ["a", "b"]) == ["a", "b"]
-    for nobody in (None, "", []):
+    for missing in (None, "", []):
         with pytest.raises(
             OptionError, match=r"there is no target; name the column to predict: target='income' \(in the command"
         ):
-            api.target_of(data, nobody)
+            api.target_of(data, missing)
 
 
-def test_a_folder_says_itself_what_is_to_be_told(tmp_path):
+def test_the_target_of_a_folder_is_label(tmp_path):
     for data in (tmp_path, str(tmp_path)):
         assert api.target_of(data, None) == "label"
         assert api.target_of(data, "other") == "other"
@@ -77,7 +77,7 @@ def test_a_folder_says_itself_what_is_to_be_told(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["pets", "n.csv"])
-def test_the_home_folder_is_where_it_is_everywhere(tmp_path, monkeypatch, name):
+def test_the_home_folder_is_expanded(tmp_path, monkeypatch, name):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "n.csv").write_text("x,label\n" + "1,a\n2,b\n" * 20)
     reviews(tmp_path / "pets", whole=20)
@@ -85,7 +85,7 @@ def test_the_home_folder_is_where_it_is_everywhere(tmp_path, monkeypatch, name):
     assert lamina.resume(tmp_path / "r", monitor=None).n_iter_ == 2
 
 
-# Going on
+# Resume
 
 
 class Killed(BaseException):
@@ -93,7 +93,7 @@ class Killed(BaseException):
 
 
 def killed(data, target, run):
-    """A run that was ended after its first epoch."""
+    """A run that is killed after its first epoch."""
 
     def kill(event):
         if isinstance(event, Epoch):
@@ -120,7 +120,7 @@ def photos(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("data", ["t.csv", "t.parquet", "pets"])
 @pytest.mark.parametrize("start", [".", "elsewhere"])
-def test_a_run_on_images_of_a_loose_path_is_gone_on_with_from_anywhere(photos, tmp_path, monkeypatch, data, start):
+def test_a_run_on_images_of_a_relative_path_is_resumed_from_any_folder(photos, tmp_path, monkeypatch, data, start):
     monkeypatch.chdir(tmp_path / start)
     target = None if data == "pets" else "y"
     killed(data if start == "." else f"../{data}", target, run="r")
@@ -131,7 +131,7 @@ def test_a_run_on_images_of_a_loose_path_is_gone_on_with_from_anywhere(photos, t
 def test_another_image_in_a_folder_is_a_change(photos, tmp_path):
     killed("pets", None, run="r")
     (tmp_path / "pets/a/0.png").rename(tmp_path / "pets/a/00.png")
-    with pytest.raises(RunError, match="pets has changed since the run began; put the old file back"):
+    with pytest.raises(RunError, match="pets has changed since the run began; restore the old file"):
         lamina.resume("r")
 
 
@@ -142,19 +142,19 @@ def test_another_image_in_a_folder_is_a_change(photos, tmp_path):
 def test_train_and_test_parts_are_the_split(tmp_path, kind):
     data = archive(tmp_path) if kind == "archive" else reviews(tmp_path / "r", train=15, test=5)
     for path in (data, str(data)):
-        found, notes = splits(path, "y" if kind == "archive" else None)
-        assert found == {"how": "as the column split says", "out_of_bag": False, "train": 30, "validation": 10}
+        result, notes = splits(path, "y" if kind == "archive" else None)
+        assert result == {"how": "as the column split says", "out_of_bag": False, "train": 30, "validation": 10}
         assert not any("marked as test" in note for note in notes)
 
 
 @pytest.mark.parametrize("kind", ["folder", "archive"])
-def test_test_parts_are_for_neither_where_others_validate(tmp_path, kind):
+def test_test_parts_are_not_used_beside_validation_parts(tmp_path, kind):
     if kind == "archive":
         data, target = archive(tmp_path, parts=("train", "val", "test"), counts=(30, 8, 12)), "y"
     else:
         data, target = reviews(tmp_path / "r", train=15, valid=4, test=6), None
-    found, notes = splits(data, target)
-    assert found == {"how": "as the column split says", "out_of_bag": False, "train": 30, "validation": 8}
+    result, notes = splits(data, target)
+    assert result == {"how": "as the column split says", "out_of_bag": False, "train": 30, "validation": 8}
     assert any("12 rows marked as test" in note for note in notes)
 
 
@@ -167,7 +167,7 @@ def test_the_split_is_no_feature_and_is_not_needed_to_predict(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "how"),
+    ("given", "how"),
     [
         ({"group": "shop"}, "at random, each shop wholly on one side"),
         ({"time": "when"}, "by time, the latest when validates"),
@@ -178,26 +178,26 @@ def test_the_split_is_no_feature_and_is_not_needed_to_predict(tmp_path):
         ({"group": None, "time": None, "split": None, "weight": "when"}, "as the column split says"),
     ],
 )
-def test_what_a_person_asks_for_wins(tmp_path, asked, how):
+def test_an_explicit_split_wins(tmp_path, given, how):
     mine = {"mine_train": np.arange(30) % 3 == 0, "mine_test": np.arange(10) % 3 == 0}
     data = archive(tmp_path, **mine)
-    assert splits(data, "y", **asked)[0]["how"] == how
-    model = lamina.fit(data, "y", **QUICK, **asked)
+    assert splits(data, "y", **given)[0]["how"] == how
+    model = lamina.fit(data, "y", **QUICK, **given)
     assert "split" not in [column.name for column in model.model_.schema.features]
     assert len(model.predict(read_table(data).drop("split"))) == 40
 
 
-def test_without_parts_rows_are_drawn(tmp_path):
-    found, _ = splits(reviews(tmp_path / "r", whole=20))
-    assert found == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
+def test_without_parts_rows_are_sampled(tmp_path):
+    result, _ = splits(reviews(tmp_path / "r", whole=20))
+    assert result == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
     np.savez(tmp_path / "whole.npz", x=np.random.default_rng(0).normal(size=(40, 2)), y=np.arange(40) % 2)
-    found, _ = splits(tmp_path / "whole.npz", "y")
-    assert found == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
+    result, _ = splits(tmp_path / "whole.npz", "y")
+    assert result == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl", "t.npz", None])
 def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
-    """Only somebody who has parts in mind lays out folders and arrays so."""
+    """Only the parts of folders and archives are a split."""
     frame = pl.DataFrame(
         {"x": np.random.default_rng(0).normal(size=40), "split": ["train", "test"] * 20, "y": ["a", "a", "b", "b"] * 10}
     )
@@ -222,26 +222,26 @@ def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
     }
 
 
-def test_parts_are_the_split_unless_another_is_asked_for(tmp_path):
+def test_parts_are_the_split_unless_another_is_given(tmp_path):
     plain = pl.DataFrame({"split": ["train"], "label": ["a"]})
     parted = plain.with_columns(pl.col("split").cast(SPLIT))
-    asked = Settings("label", validation=0.3, drop=["a"])
-    with_split = dataclasses.replace(asked, split="split")
+    plain_settings = Settings("label", validation=0.3, drop=["a"])
+    with_split = dataclasses.replace(plain_settings, split="split")
     for data, table, expected in [
         (tmp_path, parted, with_split),
         (os.fspath(tmp_path), parted, with_split),
-        (tmp_path, plain, asked),
+        (tmp_path, plain, plain_settings),
         ("data.NPZ", parted, with_split),
-        (Path("data.npz"), plain, asked),
-        ("data.npz", plain.drop("split"), asked),
-        ("data.parquet", plain, asked),
-        (parted, parted, asked),
-        ({"split": ["train"], "label": ["a"]}, parted, asked),
+        (Path("data.npz"), plain, plain_settings),
+        ("data.npz", plain.drop("split"), plain_settings),
+        ("data.parquet", plain, plain_settings),
+        (parted, parted, plain_settings),
+        ({"split": ["train"], "label": ["a"]}, parted, plain_settings),
     ]:
-        assert api.with_parts(asked, data, table) == expected
+        assert api.with_parts(plain_settings, data, table) == expected
     for role in ("group", "time", "split"):
-        found = api.with_parts(Settings("label", **{role: "mine"}, drop=["x"]), tmp_path, parted)
-        assert found.roles == {"mine": role, "x": "ignored", "split": "ignored"}
+        result = api.with_parts(Settings("label", **{role: "mine"}, drop=["x"]), tmp_path, parted)
+        assert result.roles == {"mine": role, "x": "ignored", "split": "ignored"}
     assert api.with_parts(Settings("label", weight="w"), tmp_path, parted).roles == {"w": "weight", "split": "split"}
     dropped = Settings("label", drop=["split"])
     assert api.with_parts(dropped, tmp_path, parted) == dropped

@@ -76,7 +76,7 @@ def test_grid_search_reaches_into_recipe_and_family(iris):
     assert from_nothing.best_estimator_.n_iter_ == from_nothing.best_params_["recipe__epochs"]
 
 
-def test_set_params_makes_what_was_left_to_be_decided():
+def test_set_params_creates_recipe_and_family():
     assert Classifier().set_params(recipe__epochs=3).recipe == Recipe(epochs=3)
     assert Classifier(family="shortcut").set_params(family__num_blocks=2).family == Shortcut(num_blocks=2)
     assert Classifier().set_params(family="shortcut", family__num_blocks=2).family == Shortcut(num_blocks=2)
@@ -97,24 +97,24 @@ def test_works_in_a_pipeline(iris):
 def test_clone_pickle_and_joblib(iris):
     X, y = iris
     fitted = classifier().fit(X, y)
-    said = fitted.predict_proba(X)
+    probabilities = fitted.predict_proba(X)
     again = clone(fitted)
     assert not hasattr(again, "model_")
-    assert np.array_equal(again.fit(X, y).predict_proba(X), said)
-    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(X), said)
+    assert np.array_equal(again.fit(X, y).predict_proba(X), probabilities)
+    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(X), probabilities)
     file = io.BytesIO()
     joblib.dump(fitted, file)
-    assert np.array_equal(joblib.load(file).predict_proba(X), said)
+    assert np.array_equal(joblib.load(file).predict_proba(X), probabilities)
 
 
 def test_predictions_come_back_in_the_library_of_the_rows(iris):
     X, y = iris
     X = X.set_axis([f"row {i}" for i in range(len(X))])
     model = classifier().fit(X, y.set_axis(X.index))
-    answer = model.predict(X[:5])
-    assert isinstance(answer, pd.Series)
-    assert list(answer.index) == list(X.index[:5])
-    assert answer.name == "target"
+    labels = model.predict(X[:5])
+    assert isinstance(labels, pd.Series)
+    assert list(labels.index) == list(X.index[:5])
+    assert labels.name == "target"
     assert isinstance(model.predict(pl.from_pandas(X)), pl.Series)
     assert isinstance(model.predict(pa.table(pl.from_pandas(X).to_arrow())), pa.ChunkedArray | pa.Array)
     assert isinstance(model.predict_table(X[:5]), pd.DataFrame)
@@ -125,8 +125,8 @@ def test_predictions_come_back_in_the_library_of_the_rows(iris):
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [10, 20, 30], [1.0, 2.0, 3.0]])
 def test_labels_keep_their_type(iris, labels):
     X, y = iris
-    given = np.array(labels)[y.to_numpy()]
-    model = classifier(recipe=Recipe(epochs=2)).fit(X.to_numpy(), given)
+    target = np.array(labels)[y.to_numpy()]
+    model = classifier(recipe=Recipe(epochs=2)).fit(X.to_numpy(), target)
     assert set(model.predict(X.to_numpy())) <= set(labels)
     assert model.classes_.tolist() == labels
     assert model.predict(X.to_numpy()).dtype.kind == np.array(labels).dtype.kind or isinstance(labels[0], str)
@@ -142,7 +142,7 @@ def test_several_targets():
     assert model.model_.task.targets == ("sum", "first")
 
 
-def test_whole_weights_repeat_rows_and_others_weigh(iris):
+def test_integer_weights_are_repeated_rows(iris):
     X, y = iris
     weights = np.random.default_rng(0).integers(0, 4, len(X))
     repeated = classifier().fit(np.repeat(X.to_numpy(), weights, axis=0), np.repeat(y.to_numpy(), weights))
@@ -166,7 +166,7 @@ def test_class_weights(iris):
         classifier(class_weight="even").fit(X, y)
 
 
-def test_columns_are_held_to_only_where_scikit_learn_asks_it(iris):
+def test_the_order_of_columns_is_checked_after_fit_only(iris):
     X, y = iris
     strict = classifier(recipe=Recipe(epochs=2)).fit(X, y)
     with pytest.raises(ValueError, match="must be in the same order"):
@@ -219,7 +219,7 @@ TABLES = {
     "an empty list": [],
     "a list of numbers": [1.0, 2.0],
     "rows of numbers": [[1, 2], [3, 4]],
-    "rows with holes": [[1, None], [np.nan, 4]],
+    "rows with missing values": [[1, None], [np.nan, 4]],
     "rows as tuples": ((1, 2), (3, 4)),
     "rows as arrays": [np.zeros(3), np.ones(3)],
     "rows of words": [["a", "b"], ["c", "d"]],
@@ -279,12 +279,12 @@ RICH = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_what_is_a_table(name):
+def test_tables_are_not_rich(name):
     assert is_rich(TABLES[name]) is False
 
 
 @pytest.mark.parametrize("name", RICH)
-def test_what_is_images_texts_or_series_themselves(name):
+def test_images_texts_and_series_are_rich(name):
     assert is_rich(RICH[name]) is True
 
 

@@ -1,4 +1,4 @@
-"""Names of columns, classes and targets are data: none is ever read as a pattern, a suffix, markup or another column."""
+"""Names of columns, classes and targets are data: never a pattern, a suffix, markup or another column."""
 
 import json
 import shlex
@@ -30,12 +30,12 @@ NAMES = (
 
 
 def rows(target: str, number: str, word: str, *, count: int = 40) -> pl.DataFrame:
-    some = np.arange(count)
+    i = np.arange(count)
     return pl.DataFrame(
         {
-            number: some * 0.7 % 5,
-            word: [("red", "blue", "green")[i % 3] for i in some],
-            target: ["ab"[i] for i in (some * 0.7 % 5 > 2.5).astype(int)],
+            number: i * 0.7 % 5,
+            word: [("red", "blue", "green")[j % 3] for j in i],
+            target: ["ab"[j] for j in (i * 0.7 % 5 > 2.5).astype(int)],
         }
     )
 
@@ -44,7 +44,7 @@ def rows(target: str, number: str, word: str, *, count: int = 40) -> pl.DataFram
 @given(
     names=st.lists(st.sampled_from(NAMES), min_size=5, max_size=5, unique=True), family=st.sampled_from(["linear", "constant"])
 )
-def test_any_name_goes_all_the_way(names, family, tmp_path):
+def test_any_name_works_from_fit_to_predictions(names, family, tmp_path):
     target, number, word, group, weight = names
     table = rows(target, number, word).with_columns(
         pl.Series(group, [f"g{i % 8}" for i in range(40)]), pl.Series(weight, np.arange(40) % 3 + 0.5)
@@ -52,12 +52,12 @@ def test_any_name_goes_all_the_way(names, family, tmp_path):
     model = lamina.fit(table, target, family=family, group=group, weight=weight, seed=0, monitor=None)
     again = lamina.load(model.save(tmp_path / "m.lamina"))
     new = table[[number, word]]
-    found = again.predict(new, trust=True)
+    result = again.predict(new, trust=True)
     columns = result_columns(again.model_, trust=True)
-    assert found.columns == list(columns)
-    assert found.columns[0] == literal(target)
+    assert result.columns == list(columns)
+    assert result.columns[0] == literal(target)
     assert list(columns.values())[:4] == ["prediction", "probability", "probability", "set"]
-    assert found[literal(target)].to_list() == model.predict(new).to_list()
+    assert result[literal(target)].to_list() == model.predict(new).to_list()
     assert again.predict_table(new).width == 3
     assert again.evaluate(table) == model.evaluate(table)
     assert set(again.importance(table, repeats=1)["column"]) == {literal(number), literal(word)}
@@ -70,23 +70,23 @@ def test_a_target_may_have_any_name(name):
     assert model.predict(table).to_list() == table[name].to_list()
     assert model.predict(table, trust=True)[literal(name)].to_list() == table[name].to_list()
     values = table.with_columns(pl.Series(name, np.arange(40) % 5 * 1.5))
-    found = lamina.fit(values, name, family="linear", seed=0, monitor=None).predict(values, trust=True)
-    assert found.columns[0] == literal(name)
-    assert found.width == len(set(found.columns)) >= 5
+    result = lamina.fit(values, name, family="linear", seed=0, monitor=None).predict(values, trust=True)
+    assert result.columns[0] == literal(name)
+    assert result.width == len(set(result.columns)) >= 5
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("option", ["time", "split", "drop"])
 def test_a_column_of_any_role_may_have_any_name(name, option):
-    given = {"time": np.arange(40), "split": ["train", "valid"] * 20, "drop": np.arange(40) % 7}[option]
-    table = rows("target", "x", "y").with_columns(pl.Series(name, given))
-    asked = {option: [name] if option == "drop" else name}
-    model = lamina.fit(table, "target", family="linear", seed=0, monitor=None, **asked)
+    values = {"time": np.arange(40), "split": ["train", "valid"] * 20, "drop": np.arange(40) % 7}[option]
+    table = rows("target", "x", "y").with_columns(pl.Series(name, values))
+    options = {option: [name] if option == "drop" else name}
+    model = lamina.fit(table, "target", family="linear", seed=0, monitor=None, **options)
     role = {"drop": "ignored"}.get(option, option)
     assert {column.name: column.role for column in model.model_.schema.columns}[literal(name)] == role
 
 
-def test_comparing_takes_any_name():
+def test_a_comparison_with_any_name():
     table = rows("count", "^x$", "[/red]")
     board = lamina.compare(table, "count", families={"*": "constant", "[/]": "linear"}, folds=2, repeats=1, monitor=None)
     assert {line.name: line.folds for line in board.lines} == {"*": 2, "[/]": 2}
@@ -103,20 +103,20 @@ def test_a_forest_gives_the_importance_to_the_column_itself(name):
     assert sum(impurity.values()) == pytest.approx(1)
 
 
-def test_no_column_of_the_result_hides_another():
+def test_no_result_column_replaces_another():
     table = rows("probability a", "x", "y")
     model = lamina.fit(table, "probability a", family="linear", seed=0, monitor=None)
-    found = model.predict_table(table)
-    assert found.columns == ["probability a", "probability a_", "probability b"]
-    assert found["probability a"].to_list() == table["probability a"].to_list()
-    assert found["probability a_"].dtype == pl.Float64
+    result = model.predict_table(table)
+    assert result.columns == ["probability a", "probability a_", "probability b"]
+    assert result["probability a"].to_list() == table["probability a"].to_list()
+    assert result["probability a_"].dtype == pl.Float64
     two = pl.DataFrame({"x": np.arange(40) % 8 * 1.0, "a": np.arange(40) % 8 * 2.5, "low a": np.arange(40) % 8 * 1.5})
-    found = lamina.fit(two, ["a", "low a"], family="linear", seed=0, monitor=None).predict(two, trust=True)
-    assert found.columns[:6] == ["a", "low a", "low a_", "low low a", "high a", "high low a"]
-    np.testing.assert_allclose(found["low a"], two["low a"], atol=0.3)
+    result = lamina.fit(two, ["a", "low a"], family="linear", seed=0, monitor=None).predict(two, trust=True)
+    assert result.columns[:6] == ["a", "low a", "low a_", "low low a", "high a", "high low a"]
+    np.testing.assert_allclose(result["low a"], two["low a"], atol=0.3)
 
 
-def test_names_that_differ_by_an_underscore_stay_apart_in_an_estimator():
+def test_names_that_differ_by_an_underscore_stay_different_in_an_estimator():
     X = pd.DataFrame({"a": np.arange(30.0) % 7})
     y = pd.DataFrame({"a": np.arange(30.0) % 7, "a_": -np.arange(30.0) % 5})
     model = lamina.Regressor("linear", random_state=0).fit(X, y)
@@ -134,7 +134,7 @@ def test_whole_numbers_are_names_of_columns(target):
     assert "2" not in [column.name for column in model.model_.schema.features]
 
 
-def test_a_series_of_answers_named_0_is_not_nameless():
+def test_a_target_series_named_0_has_this_name():
     X = pd.DataFrame({"a": np.arange(30) % 7})
     model = lamina.Classifier("linear", random_state=0).fit(X, pd.Series(np.arange(30) % 2, name=0))
     assert model.model_.task.targets == ("0",)
@@ -144,23 +144,23 @@ def test_a_series_of_answers_named_0_is_not_nameless():
 
 def test_long_tables_of_any_names_become_series():
     table = {"^id$": ["a", "b", "a"], "*": [2, 1, 1], "count": [71, 64, 70], "^i$": ["no", "yes", "no"]}
-    found = gather_series(table, "^id$", "*").to_dicts()
-    assert found == [
+    result = gather_series(table, "^id$", "*").to_dicts()
+    assert result == [
         {"^id$_": "a", "^i$_": "no", "series": [[70.0], [71.0]]},
         {"^id$_": "b", "^i$_": "yes", "series": [[64.0]]},
     ]
 
 
-def test_a_name_that_polars_takes_for_a_pattern_becomes_literal_everywhere_alike(tmp_path):
+def test_a_name_that_is_a_pattern_in_polars_becomes_literal(tmp_path):
     table = pl.DataFrame({"^a$": [1.5, None], "a": ["x", "y"]})
     for write, name in ((table.write_csv, "t.csv"), (table.write_parquet, "t.parquet"), (table.write_ndjson, "t.jsonl")):
         write(tmp_path / name)
     read = [read_table(tmp_path / name) for name in ("t.csv", "t.parquet", "t.jsonl")]
     read += [
-        read_table(some)
-        for some in (table, table.lazy(), table.to_pandas(), table.to_arrow(), table.to_dict(), table.to_dicts())
+        read_table(source)
+        for source in (table, table.lazy(), table.to_pandas(), table.to_arrow(), table.to_dict(), table.to_dicts())
     ]
-    assert all(some.equals(pl.DataFrame({"^a$_": [1.5, None], "a": ["x", "y"]})) for some in read)
+    assert all(frame.equals(pl.DataFrame({"^a$_": [1.5, None], "a": ["x", "y"]})) for frame in read)
     assert read_table(table["^a$"]).columns == ["^a$_"]
     assert read_table(table, columns=["^a$"]).columns == ["^a$_"]
     assert table.columns == ["^a$", "a"]
@@ -168,21 +168,21 @@ def test_a_name_that_polars_takes_for_a_pattern_becomes_literal_everywhere_alike
         read_table(table.with_columns(pl.Series("^a$_", [1, 2])))
 
 
-def test_duplicates_and_columns_after_the_fact_are_found_under_any_name():
+def test_leakage_is_detected_under_any_name():
     draw = np.random.default_rng(0)
     sick = draw.random(400) < 0.4
     nights = [int(n) if n else None for n in sick * draw.integers(0, 9, 400)]
     table = pl.DataFrame({"*": draw.integers(20, 90, 400), "count": nights, "len": sick})
-    found = find_leaks(table, Schema.infer(table, target="len"), Task.infer(table, "len"))
-    assert [(leak.kind, leak.columns) for leak in found] == [("after the fact", ("count",))]
+    result = find_leaks(table, Schema.infer(table, target="len"), Task.infer(table, "len"))
+    assert [(leak.kind, leak.columns) for leak in result] == [("after the fact", ("count",))]
     twice = pl.DataFrame({"*": np.tile(draw.normal(size=200), 2), "count": list("ab") * 200, "len": np.arange(400) % 200})
-    for roles, kinds in (({}, ["duplicates"]), ({"len": "group"}, [])):  # the group keeps copies on one side
+    for roles, kinds in (({}, ["duplicates"]), ({"len": "group"}, [])):  # duplicates are in one group
         schema = Schema.infer(twice, target="count", roles=roles)
-        found = find_leaks(twice, schema, Task.infer(twice, "count"))
-        assert [leak.kind for leak in found if leak.kind == "duplicates"] == kinds
+        result = find_leaks(twice, schema, Task.infer(twice, "count"))
+        assert [leak.kind for leak in result if leak.kind == "duplicates"] == kinds
 
 
-def test_the_board_shows_a_name_as_it_is_typed():
+def test_the_board_quotes_names_for_the_shell():
     from lamina.cli.board import _typed
 
     for name in ('"a"', "a//b", "./x", "a\\b", "it's"):
@@ -190,7 +190,7 @@ def test_the_board_shows_a_name_as_it_is_typed():
     assert _typed(Leak("duplicates", (), "", "unique=True")) == "--unique"
 
 
-def test_markup_in_a_name_is_shown_and_does_nothing(monkeypatch, capsys):
+def test_markup_in_a_name_is_shown(monkeypatch, capsys):
     from lamina.progress import progress
     from lamina.train.events import Compare, Job
 
@@ -203,7 +203,7 @@ def test_markup_in_a_name_is_shown_and_does_nothing(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", ["count", "^a$", "[red]x[/red]", "probability a", "two\nlines"])
-def test_the_command_line_takes_and_shows_any_name(name, tmp_path, monkeypatch):
+def test_the_command_line_with_any_name(name, tmp_path, monkeypatch):
     from tests.cli.helpers import lamina as command
 
     monkeypatch.chdir(tmp_path)
@@ -212,14 +212,14 @@ def test_the_command_line_takes_and_shows_any_name(name, tmp_path, monkeypatch):
     fitted = command("fit", "data.csv", "--target", name, "--family", "linear", "--seed", "0", "--out", "m.lamina")
     assert fitted.code == 0, fitted.err
     assert "[/x]" in fitted.out
-    said = command("evaluate", "m.lamina", "data.csv", "--importance")
-    assert said.code == 0
-    assert "[/x]" in said.out
+    result = command("evaluate", "m.lamina", "data.csv", "--importance")
+    assert result.code == 0
+    assert "[/x]" in result.out
     assert command("info", "m.lamina").code == 0
-    said = command("predict", "m.lamina", "data.csv", "--keep", "--out", "out.parquet")
-    assert said.code == 0, said.err
-    found = pl.read_parquet("out.parquet")
-    assert found.columns[:4] == [literal(column) for column in table.columns]
-    assert found.columns[4] == f"predicted {name}_"
-    said = command("predict", "m.lamina", "data.csv", "--trust", "--json")
-    assert literal(name) in json.loads(said.out)["predictions"][0]
+    result = command("predict", "m.lamina", "data.csv", "--keep", "--out", "out.parquet")
+    assert result.code == 0, result.err
+    result = pl.read_parquet("out.parquet")
+    assert result.columns[:4] == [literal(column) for column in table.columns]
+    assert result.columns[4] == f"predicted {name}_"
+    result = command("predict", "m.lamina", "data.csv", "--trust", "--json")
+    assert literal(name) in json.loads(result.out)["predictions"][0]

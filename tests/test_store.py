@@ -1,4 +1,4 @@
-"""The .lamina file: whole, checked, exact in a fresh process."""
+"""The .lamina file: checked, exact in a fresh process, loaded from earlier formats."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_the_card_says_where_the_model_came_from(path):
     assert set(card["validation"]) == set(card["baseline"]) == {"accuracy", "log_loss", "auc"}
 
 
-def test_trust_is_kept_and_a_file_of_before_has_none(model, path, tmp_path):
+def test_trust_is_saved_and_an_earlier_file_has_none(model, path, tmp_path):
     frame, _ = table("binary")
     assert lamina.load(path).predict(frame, trust=True).equals(model.predict(frame, trust=True))
     old = lamina.load(os.path.join(os.path.dirname(__file__), "golden", "0.1.0.lamina"))
@@ -72,11 +72,11 @@ def test_a_cut_file_is_refused(path, cut):
         lamina.load(path)
 
 
-def test_each_flipped_byte_is_found(path):
+def test_each_flipped_byte_is_detected(path):
     good = path.read_bytes()
     for place in np.random.default_rng(0).integers(8, len(good), 60):
         path.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
-        with pytest.raises(ModelFileError, match=r"damaged|not one that lamina wrote|upgrade"):
+        with pytest.raises(ModelFileError, match=r"damaged|not saved by lamina|upgrade"):
             lamina.load(path)
 
 
@@ -90,7 +90,7 @@ def test_other_files_are_refused_by_name(tmp_path, path):
     with pytest.raises(ModelFileError, match=r"is a folder; did you mean .*model.lamina"):
         lamina.load(tmp_path / "run")
     save_file({"w": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(ModelFileError, match=r"is a safetensors file, but not one that lamina wrote"):
+    with pytest.raises(ModelFileError, match=r"is a safetensors file, but was not saved by lamina"):
         lamina.load(tmp_path / "other.safetensors")
 
 
@@ -98,11 +98,11 @@ def test_a_newer_format_is_refused_by_name(path, monkeypatch, model):
     monkeypatch.setattr(store, "FORMAT", 4)
     model.save(path)
     monkeypatch.undo()
-    with pytest.raises(ModelFileError, match=r"has format 4 and this lamina reads up to 3; upgrade: pip install -U lamina"):
+    with pytest.raises(ModelFileError, match=r"has format 4, this lamina supports up to 3; upgrade: pip install -U lamina"):
         lamina.load(path)
 
 
-def test_content_that_this_lamina_does_not_know_is_refused(path, monkeypatch, model):
+def test_unknown_content_is_refused(path, monkeypatch, model):
     monkeypatch.setattr(type(model.model_.net.plan.graph), "to_json", lambda self: {"format": 1, "nodes": [{"name": "x"}]})
     model.save(path)
     monkeypatch.undo()
@@ -121,12 +121,12 @@ def test_a_failed_save_leaves_the_old_file(path, model, tmp_path):
     assert "ModelFileError: cannot write" in done.stderr
     assert path.read_bytes() == old
     assert os.listdir(tmp_path) == ["m.lamina"]
-    with pytest.raises(ModelFileError, match=r"it is a folder; give the name of a file"):
+    with pytest.raises(ModelFileError, match=r"it is a folder; give the path of a file"):
         model.save(tmp_path)
 
 
 def test_files_of_earlier_releases_still_predict_the_same_numbers():
-    """One file from each release is kept; tests/golden/make.py makes it."""
+    """One file of each release, from tests/golden/make.py."""
     from pathlib import Path
 
     golden = Path(__file__).parent / "golden"

@@ -1,9 +1,9 @@
-"""Conformal sets and intervals: what holds the truth as often as it says, whatever the model.
+"""Conformal prediction sets and intervals, for any model.
 
 Split conformal prediction (Vovk et al. 2005; introduced in Angelopoulos and Bates 2021, "A gentle introduction to conformal
-prediction"): rows that were not learnt from show how strange the truth usually looks to the model; a new row's answer holds all
-that looks no stranger. If new rows are drawn as those were, the share of rows whose truth is inside is the coverage asked for,
-on average over rows: not for each kind of row by itself. Out-of-bag answers of a forest serve as well as validation rows.
+prediction"): each validation row gets a nonconformity score of its true value; a set or interval has every value whose score is
+at most their quantile. If new rows are drawn from the same distribution, the share of rows whose truth is inside is the
+requested coverage, on average over rows: not for each kind of row. Out-of-bag predictions of a forest serve as well.
 """
 
 from __future__ import annotations
@@ -19,27 +19,25 @@ from lamina.errors import DataError, OptionError
 from lamina.trust.calibration import check_probabilities
 
 MOST_SCORES = 10_000
-"""More rows than this are drawn from: coverage then strays by 0.3 percentage points (one standard deviation) at 90 %."""
+"""Scores are sampled above this number: coverage then has a standard deviation of 0.3 percentage points at 90 %."""
 
 _SHARES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, math.inf)
 
 
 @dataclass(frozen=True, eq=False)
 class Sets:
-    """Sets of classes that hold the true one as often as asked.
+    """Prediction sets: the classes that include the true one with the requested coverage.
 
     Least ambiguous sets (Sadinle, Lei and Wasserman 2019, "Least ambiguous set-valued classifiers with bounded error levels"):
-    a class is in the set when its probability is no lower than the truth's is in all but the worst rows. No other rule has
-    smaller sets on average.
+    a class is in the set when its probability reaches a threshold, a low quantile of the true class's probability. No other
+    rule has smaller sets on average.
 
-    **A set may be empty**, and that reads "unsure". A model that is right in 99 of 100 rows need not answer every row to be
-    right in 90: the coverage asked for is spent on the rows it is surest of, and an empty set marks one where no class is as
-    probable as the truth usually is. Rules that fill such sets (adaptive sets, Romano et al. 2020) cover more than was asked
-    for.
+    **A set may be empty**, shown as "unsure": no class is as probable as the true class usually is. A model with an accuracy of
+    99 % reaches a coverage of 90 % with its most certain rows alone. Rules without empty sets (adaptive sets, Romano et al.
+    2020) have a higher coverage than requested.
 
-    Where many rows have the very same probability (votes of trees, certainty) sets would cover more than was asked for; a
-    second number for each row, ``ties``, then decides. Pass a novelty score: among equals the rows least like those learnt from
-    are left unsure. Or a hash of the row as a random number.
+    Where many rows have equal probabilities (votes of trees, certainty) coverage would be higher than requested; a second
+    number for each row, ``ties``, breaks the ties: a novelty score, or a hash of the row as a random number.
     """
 
     classes: int
@@ -48,50 +46,47 @@ class Sets:
 
     @classmethod
     def fit(cls, probabilities: np.ndarray, truth: np.ndarray, *, ties: np.ndarray | None = None) -> Self:
-        """Keep how strange the truth looks, row by row, so that any coverage can be asked for later.
+        """Compute the nonconformity scores of validation rows; any coverage can be requested later.
 
         Args:
-            probabilities: Class probabilities of rows that were not learnt from, best before calibration: corrected on the very
-                same rows they fit them a little too well (89 instead of 90 % for a forest on 1,800 rows).
-            truth: Their class codes.
-            ties: What decides between rows of equal probability, the lower the surer.
+            probabilities: Class probabilities of validation rows, preferably before calibration: calibrated on the same rows
+                they overfit a little (89 instead of 90 % for a forest on 1,800 rows).
+            truth: Class codes.
+            ties: Tie-breaker of rows with equal probabilities; lower is more certain.
 
         Shape:
             probabilities (N, classes), truth (N,), ties (N,).
 
         Raises:
-            DataError: These are no probabilities, no codes of these classes, or ties of another shape.
+            DataError: Invalid probabilities or class codes, or ties of another shape.
 
         Example:
-            >>> said = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
-            >>> Sets.fit(said, np.array([0, 0, 0, 1])).sets(np.array([[0.65, 0.35], [0.5, 0.5]]), coverage=0.6)
+            >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+            >>> sets = Sets.fit(probabilities, np.array([0, 0, 0, 1]))
+            >>> sets.sets(np.array([[0.65, 0.35], [0.5, 0.5]]), coverage=0.6)
             array([[False, False],
                    [False, False]])
-            >>> Sets.fit(said, np.array([0, 0, 0, 1])).sets(np.array([[0.65, 0.35], [0.5, 0.5]]), coverage=0.8)
+            >>> sets.sets(np.array([[0.65, 0.35], [0.5, 0.5]]), coverage=0.8)
             array([[ True, False],
                    [ True,  True]])
         """
         probabilities, truth = check_probabilities(probabilities, truth)
-        rows = np.arange(len(truth))
-        scores, kept = -probabilities[rows, truth], _drawn(len(truth))
+        scores, sample = -probabilities[np.arange(len(truth)), truth], _sample(len(truth))
         ties = _ties(ties, len(truth))
-        order = kept[np.lexsort((ties[kept], scores[kept]))]
+        order = sample[np.lexsort((ties[sample], scores[sample]))]
         return cls(probabilities.shape[1], scores[order], ties[order])
 
     def sets(self, probabilities: np.ndarray, coverage: float = 0.9, *, ties: np.ndarray | None = None) -> np.ndarray:
-        """Which classes are in each row's set. With too few rows (:func:`rows_needed`) all are.
+        """Membership of each class in each row's set, bool (N, classes). With too few rows (:func:`rows_needed`) all are in.
 
         Args:
-            probabilities: As in ``fit``.
-            coverage: Share of rows whose true class shall be in their set.
-            ties: As in ``fit``; without them rows with equal probabilities are all in, and sets cover at least what was asked.
-
-        Shape:
-            probabilities (N, classes), answer (N, classes), true where the class is in the set.
+            probabilities: As in ``fit`` (N, classes).
+            coverage: Share of rows whose true class is in their set.
+            ties: As in ``fit``; without them ties are included, and coverage is at least the requested one.
 
         Raises:
-            DataError: These are no probabilities of the classes fitted, or ties of another shape.
-            OptionError: The coverage is no share.
+            DataError: Invalid probabilities, another number of classes, or ties of another shape.
+            OptionError: The coverage is not between 0 and 1.
         """
         probabilities, _ = check_probabilities(probabilities)
         if probabilities.shape[1] != self.classes:
@@ -118,18 +113,17 @@ class Sets:
 
 @dataclass(frozen=True, eq=False)
 class Intervals:
-    """Intervals that hold the true value as often as asked, around what is said.
+    """Prediction intervals around predicted values that include the true value with the requested coverage.
 
-    Absolute residuals (Lei et al. 2018, "Distribution-free predictive inference for regression", algorithm 2), divided by how
-    unsure the model is of the row where that is known (their section 5.2): the disagreement of trees or of an ensemble's
-    members. What they disagree about is not all there is to be unsure of, so a constant is added to it, chosen from a few
-    multiples of its median as the most likely for the residuals (of a Laplace distribution). One of them is infinite: all
-    intervals are then equally wide, because the disagreement told nothing.
+    Absolute residuals (Lei et al. 2018, "Distribution-free predictive inference for regression", algorithm 2), divided by the
+    model's uncertainty of the row where there is one (their section 5.2): the standard deviation of trees or of an ensemble's
+    members. As it is only a part of the uncertainty, a constant is added to it: of a few multiples of its median the one with
+    the highest likelihood of the residuals (Laplace distribution). With an infinite constant all intervals are equally wide.
 
     Attributes:
-        scores: Residuals over widths, rising, for each target by itself (N, targets).
-        added: For each target what is added to the spread; infinite where the spread is of no use.
-        with_spread: Whether a spread was given, and has to be given again.
+        scores: Residuals divided by widths, ascending, for each target (N, targets).
+        added: Constant added to the spread, for each target; infinite where the spread is not informative.
+        with_spread: Whether the intervals need a spread.
     """
 
     scores: np.ndarray
@@ -138,55 +132,55 @@ class Intervals:
 
     @classmethod
     def fit(cls, values: np.ndarray, truth: np.ndarray, *, spread: np.ndarray | None = None) -> Self:
-        """Keep how far the truth is from what is said, row by row, so that any coverage can be asked for later.
+        """Compute the nonconformity scores of validation rows; any coverage can be requested later.
 
         Args:
-            values: What is said of rows that were not learnt from.
-            truth: What was true.
-            spread: How unsure the model is of each row, in any unit, 0 or more.
+            values: Predictions for validation rows.
+            truth: True values.
+            spread: Uncertainty of each prediction, in any unit, 0 or more.
 
         Shape:
-            values and truth (N, targets), spread (N, targets), or (N,) for all targets alike.
+            values and truth (N, targets), spread (N, targets) or (N,).
 
         Raises:
-            DataError: The shapes do not fit, or a number is missing or negative.
+            DataError: The shapes do not match, or a number is missing or negative.
 
         Example:
-            >>> found = Intervals.fit(np.zeros((9, 1)), np.arange(9.0)[:, None])
-            >>> found.intervals(np.array([[100.0]]), coverage=0.9)
+            >>> intervals = Intervals.fit(np.zeros((9, 1)), np.arange(9.0)[:, None])
+            >>> intervals.intervals(np.array([[100.0]]), coverage=0.9)
             (array([[92.]]), array([[108.]]))
         """
         values, truth = _finite("values", values, "rows", "targets"), _finite("truth", truth, "rows", "targets")
         if values.shape != truth.shape or not values.size:
             raise DataError(f"values have the shape {values.shape} and truth {truth.shape}, expected the same (rows, targets)")
-        kept = _drawn(len(values))
-        residuals, targets = np.abs(truth - values)[kept], values.shape[1]
+        sample = _sample(len(values))
+        residuals, targets = np.abs(truth - values)[sample], values.shape[1]
         if spread is None:
             return cls(np.sort(residuals, axis=0), np.full(targets, np.inf), False)
-        spread = _spread(spread, values.shape)[kept]
+        spread = _spread(spread, values.shape)[sample]
         added = np.array([_added(residuals[:, k], spread[:, k]) for k in range(targets)])
         return cls(np.sort(residuals / _widths(spread, added), axis=0), added, True)
 
     def intervals(
         self, values: np.ndarray, coverage: float = 0.9, *, spread: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends. With too few rows (:func:`rows_needed`) they are infinite.
+        """Lower and upper bounds, (N, targets) each. With too few rows (:func:`rows_needed`) they are infinite.
 
         Args:
-            values: What is said, (N, targets).
-            coverage: Share of rows whose truth shall be inside, for each target by itself.
+            values: Predictions, (N, targets).
+            coverage: Share of rows whose true value is inside, for each target.
             spread: As in ``fit``, if it was given there.
 
         Raises:
-            DataError: The shapes do not fit, or a spread is missing or not expected.
-            OptionError: The coverage is no share.
+            DataError: The shapes do not match, or a spread is missing or not expected.
+            OptionError: The coverage is not between 0 and 1.
         """
         values = _finite("values", values, "rows", "targets")
         if values.shape[1] != self.scores.shape[1]:
             raise DataError(f"values of {values.shape[1]} targets, expected {self.scores.shape[1]} as fitted; give all targets")
         if (spread is not None) != self.with_spread:
-            given, fitted = ("a", "none") if spread is not None else ("no", "one")
-            raise DataError(f"{given} spread was given, but {fitted} when intervals were fitted; give it both times or never")
+            passed, fitted = ("a", "without") if spread is not None else ("no", "with")
+            raise DataError(f"{passed} spread was given, but intervals were fitted {fitted} one; give it both times or never")
         rank = _rank(len(self.scores), coverage)
         if rank > len(self.scores):
             return np.full(values.shape, -np.inf), np.full(values.shape, np.inf)
@@ -205,7 +199,7 @@ class Intervals:
 
 
 def rows_needed(coverage: float = 0.9) -> int:
-    """From how many rows on sets and intervals say anything; with fewer, only "everything" is sure to cover so often.
+    """Fewest validation rows for a coverage; with fewer, sets have all classes and intervals are infinite.
 
     Example:
         >>> rows_needed(0.9), rows_needed(0.95), rows_needed(0.99)
@@ -216,22 +210,18 @@ def rows_needed(coverage: float = 0.9) -> int:
 
 
 def check_coverage(coverage: float) -> None:
-    """Refuse what is no share.
-
-    Raises:
-        OptionError: It is no number between 0 and 1.
-    """
+    """Raise an OptionError unless the coverage is a number between 0 and 1."""
     if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
         raise OptionError(f"coverage is {coverage!r}, expected a share of the rows between 0 and 1, such as 0.9")
 
 
 def _rank(rows: int, coverage: float) -> int:
-    """The place of the score that decides, from 1; beyond the rows when they are too few."""
+    """Rank of the score that is the threshold, from 1; above ``rows`` where they are too few."""
     check_coverage(coverage)
-    return max(1, math.ceil((rows + 1) * coverage - 1e-9))  # 10 * 0.9 may be a rounding above 9
+    return max(1, math.ceil((rows + 1) * coverage - 1e-9))  # 10 * 0.9 may be rounded above 9
 
 
-def _drawn(rows: int) -> np.ndarray:
+def _sample(rows: int) -> np.ndarray:
     if rows <= MOST_SCORES:
         return np.arange(rows)
     return np.random.default_rng(0).choice(rows, MOST_SCORES, replace=False)
@@ -242,23 +232,23 @@ def _ties(ties: np.ndarray | None, rows: int) -> np.ndarray:
 
 
 def _added(residuals: np.ndarray, spread: np.ndarray) -> float:
-    """The constant under which the residuals are likeliest: its Laplace log-likelihood, the scale being the best."""
+    """The constant with the highest Laplace likelihood of the residuals, at the best scale."""
     typical = float(np.median(spread)) or float(spread.mean())
     if typical == 0:
         return math.inf
-    found, best = math.inf, math.inf
-    for share in reversed(_SHARES):  # equal widths are kept unless something is better
+    added, best_loss = math.inf, math.inf
+    for share in reversed(_SHARES):  # starts with equal widths
         widths = _widths(spread, share * typical)
         if not widths.all():
             continue
         loss = math.log(np.mean(residuals / widths) or 1e-300) + float(np.log(widths).mean())
-        if loss < best - 1e-9:
-            found, best = share * typical, loss
-    return found
+        if loss < best_loss - 1e-9:
+            added, best_loss = share * typical, loss
+    return added
 
 
 def _widths(spread: np.ndarray, added: np.ndarray | float) -> np.ndarray:
-    """How wide each row's interval is, but for a factor."""
+    """Width of each row's interval, up to a factor."""
     return np.where(np.isinf(added), 1.0, spread + np.where(np.isinf(added), 0.0, added))
 
 
@@ -271,10 +261,12 @@ def _spread(spread: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _finite(name: str, numbers: np.ndarray, *shape: str | int) -> np.ndarray:
-    """In float64, if they are finite and of the shape, in which a word stands for any length."""
+    """Numbers in float64; a DataError unless they are finite and of the shape, where a name is any length."""
     numbers = np.asarray(numbers, dtype=np.float64)
-    fits = numbers.ndim == len(shape) and all(isinstance(n, str) or n == m for n, m in zip(shape, numbers.shape, strict=True))
-    if not fits or not np.isfinite(numbers).all():
+    matches = numbers.ndim == len(shape) and all(
+        isinstance(n, str) or n == m for n, m in zip(shape, numbers.shape, strict=True)
+    )
+    if not matches or not np.isfinite(numbers).all():
         expected = f"({', '.join(map(str, shape))})"
-        raise DataError(f"{name} has the shape {numbers.shape}, expected {expected}, finite numbers; leave out what is missing")
+        raise DataError(f"{name} has the shape {numbers.shape}, expected {expected}, finite numbers; leave out missing ones")
     return numbers

@@ -1,7 +1,4 @@
-"""Importance: how much a model relies on each column, over many rows. One row is explained by :mod:`lamina.trust.reasons`.
-
-Works for every model and every kind of column, since it only scores the model again on shuffled values.
-"""
+"""Permutation feature importance, for any model and column kind. For single predictions see :mod:`lamina.trust.reasons`."""
 
 from __future__ import annotations
 
@@ -20,13 +17,12 @@ MOST_ROWS, MOST_ROWS_RICH = 5000, 1000
 
 @dataclass(frozen=True)
 class Importance:
-    """A column and how much the score falls when its values are shuffled among the rows.
+    """Importance of a column: the decrease of the score when its values are shuffled among the rows.
 
     Args:
-        column: Its name.
-        mean: Over the shuffles, in units of the score. Below 0 the shuffled column happened to score higher: it is of no use.
-        error: Standard error of the mean; None for a single shuffle. It tells how far other shuffles of these rows may
-            lead, not how far other rows would.
+        column: Column name.
+        mean: Mean over the shuffles, in units of the score; may be below 0 by chance where the column is not used.
+        error: Standard error of the mean over shuffles of these rows; None for a single shuffle.
     """
 
     column: str
@@ -42,28 +38,27 @@ def importances(
     seed: int = 0,
     monitor: Monitor | None = None,
 ) -> list[Importance]:
-    """The columns of a table, the one that the score relies on most first.
+    """Permutation importance of the columns of a table, the most important first.
 
-    Each column by itself is shuffled, which breaks its tie with the target and with all other columns but leaves its values as
-    they are (Breiman 2001, "Random forests", section 10). That is how much *this model* relies on the column, not how much the
-    column could tell: another model of the same accuracy may rely on others (Fisher, Rudin and Dominici 2019, "All models are
-    wrong, but many are useful", JMLR 20(177), equation 3.3; this is their difference, not their ratio).
+    Shuffling a column breaks its relation with the target and with all other columns (Breiman 2001, "Random forests", section
+    10). The importance is that of the column *to this model*: another model of the same accuracy may rely on other columns
+    (Fisher, Rudin and Dominici 2019, "All models are wrong, but many are useful", JMLR 20(177), equation 3.3; this is their
+    difference, not their ratio).
 
-    The means are those of ``sklearn.inspection.permutation_importance`` with ``random_state=seed``; it tells the standard
-    deviation over the shuffles, this the standard error of their mean. All columns are shuffled alike. Breiman shuffles among
-    the rows that a tree has not learnt from, tree by tree. Fisher et al. swap every row with every other; in a shuffle one row,
-    on average, keeps its own value, so for n rows the mean fall of a mean over rows is smaller by one part in n.
+    The means are those of ``sklearn.inspection.permutation_importance`` with ``random_state=seed``, which gives the standard
+    deviation over the shuffles, this the standard error of their mean. All columns have the same shuffles. Breiman shuffles
+    out-of-bag rows, tree by tree. Fisher et al. swap every row with every other; in a shuffle one row, on average, keeps its
+    value, so for n rows the mean decrease is smaller by one part in n.
 
-    Where columns are copies of each other, or nearly, the others still tell what the shuffled one no longer does, and each
-    seems to matter less than they do together: halve a linear model's weight between two copies, and in squared error each has
-    a quarter of the importance that one column alone would have. Which copy a model relies on is chance. Leave all but one
-    aside and fit again to learn what they tell. And shuffled rows may be such as cannot be, of which a model may say anything.
+    The importance of correlated columns is underestimated, as the model still has the others: with a linear model's weight
+    split equally between two equal columns, each has a quarter of the importance of one alone, in squared error. Ignore all but
+    one and fit again to measure it. Shuffled rows may be unrealistic.
 
     Args:
-        score: Scores the model on a table with the same rows; greater is better.
-        table: Rows with the columns to shuffle. Of an image, a text or a series the whole cell moves.
+        score: Score of the model on a table with the same rows; greater is better.
+        table: Rows with the columns to shuffle. Images, texts and series are shuffled as whole cells.
         repeats: Shuffles of each column.
-        seed: What the shuffles follow from.
+        seed: Seed of the shuffles.
         monitor: Called after each shuffle with a :class:`~lamina.train.events.Shuffle`.
 
     Raises:
@@ -73,38 +68,38 @@ def importances(
     Example:
         >>> table = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [4.0, 1.0, 3.0, 2.0]})
         >>> truth = table["a"]
-        >>> def score(rows):  # of a model that says "a"
+        >>> def score(rows):  # of a model that predicts "a"
         ...     return -float(((rows["a"] - truth) ** 2).mean())
-        >>> [(one.column, one.mean > 0) for one in importances(score, table)]
+        >>> [(importance.column, importance.mean > 0) for importance in importances(score, table)]
         [('a', True), ('b', False)]
     """
     if repeats < 1:
         raise OptionError(f"repeats is {repeats}, expected a whole number of at least 1")
     if len(table) < 2:
-        raise DataError(f"shuffling needs at least 2 rows whose target is known, these are {len(table)}; give more rows")
-    places = list(_shuffles(len(table), repeats, seed))
-    before, found = score(table), []
+        raise DataError(f"shuffling needs at least 2 rows with a target, these are {len(table)}; give more rows")
+    shuffles = list(_shuffles(len(table), repeats, seed))
+    before, result = score(table), []
     for position, column in enumerate(table):
-        falls = np.empty(repeats)
-        for i, place in enumerate(places):
-            falls[i] = before - score(table.with_columns(column.gather(place)))
+        decreases = np.empty(repeats)
+        for i, rows in enumerate(shuffles):
+            decreases[i] = before - score(table.with_columns(column.gather(rows)))
             if monitor is not None:
                 monitor(Shuffle(column.name, (position + (i + 1) / repeats) / table.width))
-        error = float(falls.std(ddof=1)) / repeats**0.5 if repeats > 1 else None
-        found.append(Importance(column.name, float(falls.mean()), error))
-    return sorted(found, key=lambda one: -one.mean)
+        error = float(decreases.std(ddof=1)) / repeats**0.5 if repeats > 1 else None
+        result.append(Importance(column.name, float(decreases.mean()), error))
+    return sorted(result, key=lambda importance: -importance.mean)
 
 
 def most_rows(schema: Schema) -> int:
-    """How many rows are shuffled at most: fewer with images, texts or series, which take long to answer."""
+    """Maximum number of shuffled rows: smaller with images, texts or series, which are slower to predict."""
     return MOST_ROWS_RICH if len(schema.plain) < len(schema.features) else MOST_ROWS
 
 
 def _shuffles(rows: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
-    """Where the value of each row comes from: scikit-learn's shuffles, each made from the one before."""
+    """Permutations of row numbers, equal to those of scikit-learn: each applied to the previous one."""
     random = np.random.RandomState(np.random.RandomState(seed).randint(2**31))
-    order, place = np.arange(rows), np.arange(rows)
+    order, permutation = np.arange(rows), np.arange(rows)
     for _ in range(repeats):
         random.shuffle(order)
-        place = place[order]
-        yield place
+        permutation = permutation[order]
+        yield permutation

@@ -1,7 +1,4 @@
-"""Reasons: the columns that matter most for what is said of one row.
-
-Works for every model, since it only asks it again with other values.
-"""
+"""Reasons: feature attributions of single predictions, for any model, by predicting changed rows."""
 
 from __future__ import annotations
 
@@ -13,16 +10,16 @@ import numpy as np
 from lamina.errors import DataError, OptionError
 
 BATCH = 8192
-"""So many changed rows are asked about at once."""
+"""Changed rows that are predicted at once."""
 NOISE = 1e-6
-"""Effects up to this size are rounding: a column that changes nothing is no reason."""
+"""Effects up to this size are rounding errors and no reasons."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A column and its effect: what is said of the row less what is said, on average, with another value in this column.
+    """A column and its effect: the prediction for the row minus the mean prediction with other values of this column.
 
-    In probability of the class, or in the unit of what is said; above 0 the row's own value pushes towards the class, or up.
+    In probability of the class, or in the unit of the target; above 0 the row's value raises the prediction.
     """
 
     column: str
@@ -30,7 +27,7 @@ class Reason:
 
 
 def find_reasons(
-    say: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    predict: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     columns: Sequence[str],
     *,
     rows: int,
@@ -39,66 +36,65 @@ def find_reasons(
     top: int = 3,
     draws: int = 16,
 ) -> list[tuple[Reason, ...]]:
-    """The columns that matter most for each row, the strongest first.
+    """The columns with the largest effects for each row, the largest first.
 
-    Each column by itself takes the values of a few other rows, the same ones for all (Štrumbelj and Kononenko 2014, "Explaining
-    prediction models and individual predictions with feature contributions", for one column at a time). These are no Shapley
-    values: effects do not add up to the prediction; of two columns that say the same each may seem to matter little; and a
-    changed row may be one that cannot be.
+    The values of one column at a time are replaced by those of a few background rows (Štrumbelj and Kononenko 2014, "Explaining
+    prediction models and individual predictions with feature contributions"). These are no Shapley values: effects do not add
+    up to the prediction, each of two redundant columns may have a small effect, and changed rows may be unrealistic.
 
     Args:
-        say: ``say(row, column, donor)`` says of row ``row[i]`` what the model says when its column ``column[i]`` (a position in
-            ``columns``) takes the value of background row ``donor[i]``; a column of -1 leaves the row as it is. With a polars
-            table::
+        predict: ``predict(row, column, donor)`` predicts row ``row[i]`` with column ``column[i]`` (a position in ``columns``)
+            replaced by its value in background row ``donor[i]``; a column of -1 replaces none. With a polars table::
 
-                mixed, other = table[row], background[donor]
+                changed, donors = table[row], background[donor]
                 for j, name in enumerate(columns):
-                    swapped = pl.when(pl.lit(pl.Series(column == j))).then(other[name]).otherwise(mixed[name])
-                    mixed = mixed.with_columns(swapped.alias(name))
-                return model_says(mixed)
+                    replaced = pl.when(pl.lit(pl.Series(column == j))).then(donors[name]).otherwise(changed[name])
+                    changed = changed.with_columns(replaced.alias(name))
+                return model.predict(changed)
 
-        columns: Their names.
-        rows: How many rows are to be explained.
-        background: How many rows there are to take values from; training rows, some hundred.
-        output: The class or the target (its column in what is said) to explain; without it each row's most probable class.
-        top: How many reasons at most.
-        draws: How many background rows are taken. The error of an effect falls with their square root.
+        columns: Column names.
+        rows: Number of rows to explain.
+        background: Number of background rows: a few hundred training rows.
+        output: The class or target to explain, a position; None explains each row's most probable class.
+        top: Maximum number of reasons.
+        draws: Number of background rows used. The error of an effect falls with their square root.
 
     Shape:
-        row, column and donor are int64 (B,), what is said is (B, classes) or (B, targets).
+        row, column and donor int64 (B,), predictions (B, classes) or (B, targets).
 
     Raises:
-        OptionError: top or draws is below 1.
-        DataError: There is no background row, or what is said has another shape.
+        OptionError: top or draws is below 1, or output is out of range.
+        DataError: There is no background row, or predictions have another shape.
 
     Example:
-        >>> x, others = np.array([[3.0, 1.0, 5.0]]), np.zeros((10, 3))
-        >>> def say(row, column, donor):
-        ...     mixed = x[row].copy()
-        ...     swapped = np.flatnonzero(column >= 0)
-        ...     mixed[swapped, column[swapped]] = others[donor[swapped], column[swapped]]
-        ...     return mixed @ np.array([[1.0], [-2.0], [0.0]])
-        >>> find_reasons(say, ["a", "b", "c"], rows=1, background=10, output=0)
+        >>> x, background = np.array([[3.0, 1.0, 5.0]]), np.zeros((10, 3))
+        >>> def predict(row, column, donor):
+        ...     changed = x[row].copy()
+        ...     i = np.flatnonzero(column >= 0)
+        ...     changed[i, column[i]] = background[donor[i], column[i]]
+        ...     return changed @ np.array([[1.0], [-2.0], [0.0]])
+        >>> find_reasons(predict, ["a", "b", "c"], rows=1, background=10, output=0)
         [(Reason(column='a', effect=3.0), Reason(column='b', effect=-2.0))]
     """
     for name, value in (("top", top), ("draws", draws)):
         if value < 1:
             raise OptionError(f"{name} is {value}, expected a whole number of at least 1")
     if background < 1:
-        raise DataError("there are no background rows, expected at least 1 to take other values from; give training rows")
+        raise DataError("there are no background rows, expected at least 1; give training rows")
     if not rows:
         return []
     position, donors = np.arange(rows), np.sort(np.random.default_rng(0).permutation(background)[:draws])
-    before = np.concatenate([_said(say, part, np.full_like(part, -1), np.zeros_like(part)) for part in _pieces(position)])
+    batches = (_predictions(predict, batch, np.full_like(batch, -1), np.zeros_like(batch)) for batch in _batches(position))
+    before = np.concatenate(list(batches))
     if output is not None and not 0 <= output < before.shape[1]:
-        raise OptionError(f"output is {output}, expected 0 to {before.shape[1] - 1}, a column of what is said")
+        raise OptionError(f"output is {output}, expected 0 to {before.shape[1] - 1}, a column of the predictions")
     outputs = before.argmax(1) if output is None else np.full(rows, output)
     before = before[position, outputs]
     shape = rows, len(columns), len(donors)
     effects = np.zeros(shape[:2])
-    for piece in _pieces(np.arange(rows * len(columns) * len(donors))):
-        row, column, donor = np.unravel_index(piece, shape)
-        after = _said(say, row, column, donors[donor])[np.arange(len(row)), outputs[row]]
+    for batch in _batches(np.arange(rows * len(columns) * len(donors))):
+        row, column, donor = np.unravel_index(batch, shape)
+        after = _predictions(predict, row, column, donors[donor])[np.arange(len(row)), outputs[row]]
         np.add.at(effects, (row, column), before[row] - after)
     effects /= len(donors)
     strongest = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :top]
@@ -108,12 +104,12 @@ def find_reasons(
     ]
 
 
-def _pieces(positions: np.ndarray) -> list[np.ndarray]:
+def _batches(positions: np.ndarray) -> list[np.ndarray]:
     return [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
 
 
-def _said(say: Callable, row: np.ndarray, column: np.ndarray, donor: np.ndarray) -> np.ndarray:
-    said = np.asarray(say(row, column, donor), dtype=np.float64)
-    if said.ndim != 2 or len(said) != len(row):
-        raise DataError(f"what is said has the shape {said.shape}, expected ({len(row)}, classes or targets); answer every row")
-    return said
+def _predictions(predict: Callable, row: np.ndarray, column: np.ndarray, donor: np.ndarray) -> np.ndarray:
+    predictions = np.asarray(predict(row, column, donor), dtype=np.float64)
+    if predictions.ndim != 2 or len(predictions) != len(row):
+        raise DataError(f"predictions have the shape {predictions.shape}, expected ({len(row)}, classes or targets)")
+    return predictions

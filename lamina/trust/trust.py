@@ -1,4 +1,4 @@
-"""What a model keeps so that its answers can be judged one by one."""
+"""Trust: calibration, prediction sets or intervals, novelty and background rows of a model."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lamina.trust.calibration import Calibration
 from lamina.trust.conformal import Intervals, Sets
 from lamina.trust.labels import LabelSets
 from lamina.trust.novelty import Novelty
-from lamina.trust.view import View, scatter
+from lamina.trust.view import View, row_hash
 
 MOST_ROWS = 10_000
-MOST_SAID = 1_000_000
-"""Calibration is fitted to so many rows at most, and so many probabilities."""
+MOST_PROBABILITIES = 1_000_000
+"""Calibration is fitted to at most this many rows and probabilities."""
 BACKGROUND = 64
-"""Training rows that are kept, for the values that reasons try instead of a row's own."""
-MOST_REASONED = 1_000
-"""With more plain columns no reasons are given: each would be asked about for every row."""
+"""Training rows that are stored as the background of reasons."""
+MOST_COLUMNS = 1_000
+"""With more plain columns there are no reasons: they would take too long."""
 
-_METHODS = {"temperature": "temperature", "isotonic": "temperature and an isotonic curve"}
+_CALIBRATIONS = {"temperature": "temperature", "isotonic": "temperature and an isotonic curve"}
 _PARTS: dict[str, Any] = {
     "calibration": Calibration,
     "sets": Sets,
@@ -35,20 +35,21 @@ _PARTS: dict[str, Any] = {
     "novelty": Novelty,
     "view": View,
 }
+_WITH_ARRAYS = ("sets", "intervals", "labels", "novelty")
 
 
 @dataclass(frozen=True, eq=False)
 class Trust:
-    """Calibration, conformal sets or intervals, novelty, and rows to compare with; each None where there was nothing to fit.
+    """Calibration, conformal sets or intervals, novelty and background rows; each is None where it was not fitted.
 
     Attributes:
-        calibration: Corrects class probabilities.
-        sets: The classes that may be true.
-        intervals: The values that may be true, in standard deviations of the target, as the model is trained.
-        labels: The labels that a row may have, of a multilabel task, and their calibration.
-        novelty: How unlike a row is to training rows.
-        view: What novelty looks at; None where it looks at a layer of the network.
-        background: Training rows, their plain columns only.
+        calibration: Calibration of class probabilities.
+        sets: Prediction sets of classes.
+        intervals: Prediction intervals of the standardised target.
+        labels: Label sets of a multilabel task, with their calibration.
+        novelty: Distance from training rows.
+        view: Features for novelty; None where it uses a layer of the network.
+        background: Training rows, plain columns only.
     """
 
     calibration: Calibration | None = None
@@ -59,9 +60,9 @@ class Trust:
     view: View | None = None
     background: pl.DataFrame | None = None
 
-    def judging(
+    def calibrated(
         self,
-        judge: str,
+        method: str,
         outputs: np.ndarray,
         targets: Mapping[str, np.ndarray],
         *,
@@ -69,125 +70,118 @@ class Trust:
         spread: np.ndarray | None = None,
         weight: np.ndarray | None = None,
     ) -> Self:
-        """The same with what judges single predictions, fitted to rows that the model has not learnt from.
+        """This trust with calibration and sets or intervals fitted to validation rows.
 
         Args:
-            judge: The method, as the task names it.
-            outputs: Probabilities or standardised values; rows with one that is not finite are passed over.
-            targets: The target blocks of these rows.
-            features: Their plain columns.
-            spread: How uncertain the model is of each value.
-            weight: How much each row counts; rows are drawn in proportion to it.
+            method: ``"classes"``, ``"values"`` or ``"labels"``.
+            outputs: Probabilities or standardised values; rows that are not finite are ignored.
+            targets: Target blocks.
+            features: Feature columns.
+            spread: Uncertainty of each value.
+            weight: Sample weights; rows are sampled in proportion to them.
         """
-        known = np.isfinite(outputs).all(axis=1)
+        finite = np.isfinite(outputs).all(axis=1)
         if spread is not None:
-            known &= np.isfinite(spread).all(axis=1)
-        rows = np.flatnonzero(known)
+            finite &= np.isfinite(spread).all(axis=1)
+        rows = np.flatnonzero(finite)
         if weight is not None:
             rows = rows[resampled(weight[rows])]
         if not len(rows):
             return self
         blocks = {name: block[rows] for name, block in targets.items()}
-        return _JUDGES[judge](self, outputs[rows], blocks, features, rows, spread)
+        return _METHODS[method](self, outputs[rows], blocks, features, rows, spread)
 
     def with_classes(self, probabilities: np.ndarray, truth: np.ndarray, *, ties: np.ndarray | None = None) -> Self:
-        """The same with calibration and sets fitted to classes.
+        """This trust with calibration and sets fitted to validation rows.
 
         Args:
-            probabilities: Of each class, for rows that were not learnt from.
+            probabilities: Class probabilities.
             truth: Class codes.
-            ties: What decides between rows of equal probability.
+            ties: Tie-breaker of rows with equal probabilities.
 
         Shape:
             probabilities (N, classes), truth (N,), ties (N,).
         """
-        most = min(MOST_ROWS, max(MOST_SAID // probabilities.shape[1], 1))
-        some = np.random.default_rng(0).permutation(len(probabilities))[:most]
+        count = min(MOST_ROWS, max(MOST_PROBABILITIES // probabilities.shape[1], 1))
+        sample = np.random.default_rng(0).permutation(len(probabilities))[:count]
         sets = Sets.fit(probabilities, truth, ties=ties)
-        return dataclasses.replace(self, calibration=Calibration.fit(probabilities[some], truth[some]), sets=sets)
+        return dataclasses.replace(self, calibration=Calibration.fit(probabilities[sample], truth[sample]), sets=sets)
 
     def with_values(self, values: np.ndarray, truth: np.ndarray, *, spread: np.ndarray | None = None) -> Self:
-        """The same with intervals fitted to standardised values.
-
-        Args:
-            values: Predicted for rows that were not learnt from.
-            truth: What was true.
-            spread: How uncertain the model is of each value.
-
-        Shape:
-            (N, targets) each.
-        """
+        """This trust with intervals fitted to standardised values of validation rows, (N, targets) each."""
         return dataclasses.replace(self, intervals=Intervals.fit(values, truth, spread=spread))
 
-    def probabilities(self, said: np.ndarray) -> np.ndarray:
-        """What is said, with class probabilities corrected."""
+    def calibrate(self, outputs: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities; other outputs are returned unchanged."""
         if self.labels is not None:
-            return self.labels.probabilities(said)
-        return said if self.calibration is None else self.calibration.apply(said)
+            return self.labels.calibrate(outputs)
+        return outputs if self.calibration is None else self.calibration.apply(outputs)
 
     def ties(self, table: pl.DataFrame) -> np.ndarray | None:
-        """What decides between rows of equal probability: chance, drawn from the row itself, so that it stays the same."""
-        return None if self.view is None else scatter(self.view.rows(table))
+        """Tie-breaker of rows with equal probabilities: a hash of each row."""
+        return None if self.view is None else row_hash(self.view.transform(table))
 
-    def words(self) -> str:
-        """What is kept, as a person says it."""
-        found = []
-        if self.calibration is not None:
-            one = self.calibration
-            errors = (
-                f"error {one.error_before:.3f} -> {one.error_after:.3f}, log-loss {one.loss_before:.3f} -> {one.loss_after:.3f}"
-            )
-            plain = f"probabilities as they are (calibration error {one.error_before:.3f})"
-            found.append(plain if one.method == "none" else f"probabilities calibrated by {_METHODS[one.method]} ({errors})")
+    def summary(self) -> str:
+        """One line on the parts and the rows that they were fitted to."""
+        parts = []
+        if (fitted := self.calibration) is not None:
+            error, loss = f"error {fitted.error_before:.3f}", f"log-loss {fitted.loss_before:.3f}"
+            if fitted.method == "none":
+                parts.append(f"uncalibrated probabilities (calibration {error})")
+            else:
+                change = f"{error} -> {fitted.error_after:.3f}, {loss} -> {fitted.loss_after:.3f}"
+                parts.append(f"probabilities calibrated by {_CALIBRATIONS[fitted.method]} ({change})")
         if self.sets is not None:
-            found.append(f"sets from {len(self.sets.scores):,} rows")
+            parts.append(f"sets from {len(self.sets.scores):,} rows")
         if self.labels is not None:
-            found.append(f"sets of labels from {self.labels.rows:,} rows")
+            parts.append(f"sets of labels from {self.labels.rows:,} rows")
         if self.intervals is not None:
-            found.append(f"intervals from {len(self.intervals.scores):,} rows")
+            parts.append(f"intervals from {len(self.intervals.scores):,} rows")
         if self.novelty is not None:
-            found.append("novelty by the columns" if self.view is not None else "novelty by the last layer")
+            parts.append("novelty by the columns" if self.view is not None else "novelty by the last layer")
         if self.background is not None:
-            found.append(f"reasons by {len(self.background):,} training rows")
-        return ", ".join(found) or "nothing, as no rows were left to validate"
+            parts.append(f"reasons by {len(self.background):,} training rows")
+        return ", ".join(parts) or "nothing, as there are no validation rows"
 
     def to_json(self) -> dict[str, Any]:
         return {name: part.to_json() for name in _PARTS if (part := getattr(self, name)) is not None}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is large, by name."""
-        parts = ((name, getattr(self, name)) for name in ("sets", "intervals", "labels", "novelty"))
-        found = {f"{name}/{inner}": array for name, part in parts if part is not None for inner, array in part.arrays().items()}
+        """Arrays of all parts by name; the background is a compressed Arrow file."""
+        parts = ((name, getattr(self, name)) for name in _WITH_ARRAYS)
+        arrays = {f"{name}/{key}": array for name, part in parts if part is not None for key, array in part.arrays().items()}
         if self.background is not None:
-            found["background"] = np.frombuffer(_packed(self.background), dtype=np.uint8)
-        return found
+            buffer = io.BytesIO()
+            self.background.write_ipc(buffer, compression="zstd")
+            arrays["background"] = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
+        return arrays
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
-        found: dict[str, Any] = {}
+        parts: dict[str, Any] = {}
         for name, content in values.items():
-            if name in ("sets", "intervals", "labels", "novelty"):
-                start = f"{name}/"
-                own = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
-                found[name] = _PARTS[name].from_json(content, own)
+            if name in _WITH_ARRAYS:
+                prefix = f"{name}/"
+                own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+                parts[name] = _PARTS[name].from_json(content, own)
             else:
-                found[name] = _PARTS[name].from_json(content)
+                parts[name] = _PARTS[name].from_json(content)
         if "background" in arrays:
-            found["background"] = pl.read_ipc(io.BytesIO(arrays["background"].tobytes()))
-        return cls(**found)
+            parts["background"] = pl.read_ipc(io.BytesIO(arrays["background"].tobytes()))
+        return cls(**parts)
 
 
 def background(table: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
-    """The plain columns of a few training rows; None where there are none, or too many of them."""
+    """The plain columns of a sample of training rows; None without plain columns, or with too many."""
     names = [column.name for column in schema.plain]
-    if not names or len(names) > MOST_REASONED:
+    if not names or len(names) > MOST_COLUMNS:
         return None
-    some = np.sort(np.random.default_rng(0).permutation(len(table))[:BACKGROUND])
-    return table[names][some]
+    sample = np.sort(np.random.default_rng(0).permutation(len(table))[:BACKGROUND])
+    return table[names][sample]
 
 
 def resampled(weight: np.ndarray) -> np.ndarray:
-    """Rows drawn in proportion to their weight, systematically, as many as they are worth (Kish's effective sample size).
+    """Row numbers sampled systematically in proportion to the weights; as many as Kish's effective sample size.
 
     Example:
         >>> resampled(np.array([1.0, 0.0, 1.0, 2.0])).tolist(), resampled(np.ones(3)).tolist()
@@ -219,10 +213,4 @@ def _labels(
     return dataclasses.replace(trust, labels=LabelSets.fit(outputs, targets["target"], targets["known"]))
 
 
-_JUDGES: dict[str, Any] = {"classes": _classes, "values": _values, "labels": _labels}
-
-
-def _packed(table: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.write_ipc(buffer, compression="zstd")
-    return buffer.getvalue()
+_METHODS: dict[str, Any] = {"classes": _classes, "values": _values, "labels": _labels}

@@ -1,4 +1,4 @@
-"""Rows as novelty sees them: each as a few numbers of one size, whatever the model itself reads."""
+"""Numeric features of rows for novelty, independent of the model's own encoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lamina.data.encoding import Encoding
 from lamina.data.schema import Schema
 
 MOST_NUMBERS = 200
-"""So many numbers of a row are aimed at: beyond, rare levels of a category are taken together."""
+"""Target number of features: beyond it, rare levels of a category are merged."""
 FEWEST_LEVELS = 3
 IMAGE_SIZE = 16
 _ANY = ColumnKind()
@@ -27,17 +27,17 @@ _ENCODING = Encoding(scaling="robust", image_size=IMAGE_SIZE, plain=True)
 
 @dataclass(frozen=True)
 class View:
-    """The way from a table to rows of numbers in which unlike rows are far apart.
+    """Encoder of a table into numeric features with a meaningful distance between rows.
 
-    It has an encoder of its own, since trees read raw numbers and codes, of which no distance can be taken: numbers by median
-    and quartiles, a number for each frequent level of a category, pixels of images made small, statistics of series. Of a text
-    there are three: how long it is, how many of its words are unknown, and how rare the others are. That tells another language
-    or kind of text, and seldom another subject; with a number for each frequent word, as in TF-IDF, both were found less often.
+    Separate from the model's encoder, since trees read raw numbers and codes: numbers scaled by median and quartiles, one-hot
+    frequent levels of a category, pixels of resized images, statistics of series. A text has three features: its length, its
+    share of unknown words, and the mean rarity of the others. These detect another language or kind of text, and seldom another
+    subject; one feature for each frequent word, as in TF-IDF, detected both less often.
 
     Example:
         >>> table = pl.DataFrame({"age": [20.0, 30.0, 40.0, 50.0], "town": ["Bern", "Bern", "Rome", None]})
         >>> view = View.fit(table, Schema.infer(table, kinds={"town": "category"}))
-        >>> view.rows(table).astype(float).round(2).tolist()
+        >>> view.transform(table).astype(float).round(2).tolist()
         [[-0.95, 0.0, 1.0, 0.0], [-0.33, 0.0, 1.0, 0.0], [0.33, 0.0, 0.0, 1.0], [0.95, 1.0, 0.0, 0.0]]
     """
 
@@ -45,25 +45,28 @@ class View:
 
     @classmethod
     def fit(cls, table: pl.DataFrame, schema: Schema) -> Self:
-        """Learn from training rows, as ``schema.check`` returns them."""
-        views = {c.name: KINDS[c.kind].view(table[c.name], _ENCODING, f"{c.kind} {i}") for i, c in enumerate(schema.features)}
-        seen = Schema(tuple(column for column in schema.features if views[column.name] is None))
-        encoder = Encoder.fit(table, seen, _ENCODING) if seen.columns else Encoder()
+        """Fit the encoder to training rows, as ``schema.check`` returns them."""
+        views = {
+            c.name: KINDS[c.kind].novelty_block(table[c.name], _ENCODING, f"{c.kind} {i}")
+            for i, c in enumerate(schema.features)
+        }
+        plain = Schema(tuple(column for column in schema.features if views[column.name] is None))
+        encoder = Encoder.fit(table, plain, _ENCODING) if plain.columns else Encoder()
         own = tuple(block for block in views.values() if block is not None)
-        others = sum(len(block.names) for name, block in encoder.inputs.items() if name in ("numbers", "flags"))
-        most = max(FEWEST_LEVELS, (MOST_NUMBERS - others) // max(len(encoder.categories), 1) - 1)
-        categories = tuple(Levels(category.name, category.levels[:most]) for category in encoder.categories)
+        numbers = sum(len(block.names) for name, block in encoder.inputs.items() if name in ("numbers", "flags"))
+        levels = max(FEWEST_LEVELS, (MOST_NUMBERS - numbers) // max(len(encoder.categories), 1) - 1)
+        categories = tuple(Levels(category.name, category.levels[:levels]) for category in encoder.categories)
         return cls(dataclasses.replace(encoder, categories=categories, blocks=encoder.blocks + own, notes=()))
 
-    def rows(self, table: pl.DataFrame) -> np.ndarray:
-        """Numbers for rows as ``schema.check`` returns them, float32 (N, numbers); none is missing."""
+    def transform(self, table: pl.DataFrame) -> np.ndarray:
+        """Features of rows as ``schema.check`` returns them, float32 (N, features), without missing values."""
         parts: list[np.ndarray] = []
         for name, block in self.encoder.transform(table).items():
             if name == "categories":
                 levels = (len(category.levels) + 1 for category in self.encoder.categories)
                 parts += [np.eye(size, dtype=np.float32)[block[:, j]] for j, size in enumerate(levels)]
             else:
-                parts.append(KINDS.get(self.encoder.inputs[name].kind, _ANY).compare(block))
+                parts.append(KINDS.get(self.encoder.inputs[name].kind, _ANY).novelty_features(block))
         return np.concatenate(parts, axis=1)
 
     def to_json(self) -> dict[str, Any]:
@@ -74,11 +77,11 @@ class View:
         return cls(Encoder.from_json(values))
 
 
-def scatter(rows: np.ndarray) -> np.ndarray:
-    """A number from 0 to 1 for each row, as if drawn at random, but always the same for the same row (N,).
+def row_hash(rows: np.ndarray) -> np.ndarray:
+    """A hash of each row as a number from 0 to 1 (N,): pseudorandom, equal for equal rows.
 
     Example:
-        >>> scatter(np.array([[1.0, 2.0], [1.0, 2.5], [1.0, 2.0]])).round(3).tolist()
+        >>> row_hash(np.array([[1.0, 2.0], [1.0, 2.5], [1.0, 2.0]])).round(3).tolist()
         [0.431, 0.066, 0.431]
     """
     bits = np.ascontiguousarray(rows + np.float32(0), dtype=np.float32).view(np.uint32).astype(np.uint64)

@@ -14,7 +14,7 @@ from lamina.trust.conformal import Intervals, Sets, rows_needed
 
 
 def draw(generator, rows, classes=4, size=1.5):
-    """Logits, and classes drawn from them; what is said is sharper, so not calibrated."""
+    """Overconfident probabilities, and classes drawn from the true ones."""
     logits = size * generator.normal(size=(rows, classes))
     truth = (generator.random((rows, 1)) > softmax(logits, axis=1).cumsum(1)).sum(1).clip(max=classes - 1)
     return softmax(2 * logits, axis=1), truth
@@ -24,28 +24,28 @@ def draw(generator, rows, classes=4, size=1.5):
 def test_sets_cover_as_often_as_theory_says(rows, coverage):
     generator, inside = np.random.default_rng(0), []
     for _ in range(400):
-        said, truth = draw(generator, rows + 50)
-        sets = Sets.fit(said[:rows], truth[:rows]).sets(said[rows:], coverage)
+        probabilities, truth = draw(generator, rows + 50)
+        sets = Sets.fit(probabilities[:rows], truth[:rows]).sets(probabilities[rows:], coverage)
         inside.append(sets[np.arange(50), truth[rows:]].mean())
     expected = np.ceil((rows + 1) * coverage) / (rows + 1)  # the mean of the Beta distribution it follows
     assert np.mean(inside) == pytest.approx(expected, abs=4 * np.std(inside) / 20)
 
 
-def test_an_accurate_model_is_unsure_of_some_rows_rather_than_right_too_often():
-    said, truth = draw(np.random.default_rng(0), 20_000, size=12)
-    assert (said.argmax(1) == truth).mean() > 0.94
-    sets = Sets.fit(said[:10_000], truth[:10_000]).sets(said[10_000:])
+def test_sets_of_an_accurate_model_may_be_empty():
+    probabilities, truth = draw(np.random.default_rng(0), 20_000, size=12)
+    assert (probabilities.argmax(1) == truth).mean() > 0.94
+    sets = Sets.fit(probabilities[:10_000], truth[:10_000]).sets(probabilities[10_000:])
     assert sets[np.arange(10_000), truth[10_000:]].mean() == pytest.approx(0.9, abs=0.01)
     empty = ~sets.any(1)
     assert 0.03 < empty.mean() < 0.1
-    assert said[10_000:][empty].max(1).mean() < said[10_000:].max(1).mean()
+    assert probabilities[10_000:][empty].max(1).mean() < probabilities[10_000:].max(1).mean()
     assert sets.sum(1).max() == 1
 
 
-def test_ties_bring_votes_to_the_level():
+def test_ties_give_votes_the_requested_coverage():
     generator = np.random.default_rng(0)
-    said, truth = draw(generator, 20_000, size=25)
-    votes = np.round(said * 5)
+    probabilities, truth = draw(generator, 20_000, size=25)
+    votes = np.round(probabilities * 5)
     votes = votes / votes.sum(1, keepdims=True)
     ties, half, rows = generator.random(20_000), slice(10_000), np.arange(10_000)
     at_least = Sets.fit(votes[half], truth[half]).sets(votes[10_000:])
@@ -55,23 +55,23 @@ def test_ties_bring_votes_to_the_level():
     assert (exact <= at_least).all()
 
 
-def test_ties_leave_the_rows_with_the_highest_unsure():
-    found = Sets.fit(np.tile([0.0, 1.0], (9, 1)), np.ones(9, dtype=int), ties=np.arange(9.0))
-    sets = found.sets(np.tile([0.0, 1.0], (3, 1)), coverage=0.5, ties=np.array([0.0, 4.0, 5.0]))
+def test_rows_with_the_highest_ties_have_empty_sets():
+    fitted = Sets.fit(np.tile([0.0, 1.0], (9, 1)), np.ones(9, dtype=int), ties=np.arange(9.0))
+    sets = fitted.sets(np.tile([0.0, 1.0], (3, 1)), coverage=0.5, ties=np.array([0.0, 4.0, 5.0]))
     assert sets.tolist() == [[False, True], [False, True], [False, False]]
 
 
 def test_sets_are_all_classes_with_too_few_rows():
-    said, truth = draw(np.random.default_rng(0), 9)
-    assert Sets.fit(said[:8], truth[:8]).sets(said).all()
-    assert not Sets.fit(said, truth).sets(said).all()
-    assert Sets.fit(said[:1], truth[:1]).sets(said, 0.5)[0, truth[0]]
+    probabilities, truth = draw(np.random.default_rng(0), 9)
+    assert Sets.fit(probabilities[:8], truth[:8]).sets(probabilities).all()
+    assert not Sets.fit(probabilities, truth).sets(probabilities).all()
+    assert Sets.fit(probabilities[:1], truth[:1]).sets(probabilities, 0.5)[0, truth[0]]
 
 
-def test_higher_coverage_never_takes_a_class_away():
-    said, truth = draw(np.random.default_rng(0), 300)
-    found = Sets.fit(said, truth)
-    levels = [found.sets(said, coverage) for coverage in (0.1, 0.5, 0.8, 0.9, 0.99, 0.999)]
+def test_higher_coverage_never_removes_a_class():
+    probabilities, truth = draw(np.random.default_rng(0), 300)
+    fitted = Sets.fit(probabilities, truth)
+    levels = [fitted.sets(probabilities, coverage) for coverage in (0.1, 0.5, 0.8, 0.9, 0.99, 0.999)]
     assert all((low <= high).all() for low, high in zip(levels, levels[1:], strict=False))
 
 
@@ -82,14 +82,14 @@ def test_intervals_cover_each_target_as_often_as_theory_says(with_spread):
         spread = generator.gamma(2, size=(89, 2))
         truth = spread * generator.standard_t(3, size=(89, 2)) * [1, 100]
         spreads = (spread[:39], spread[39:]) if with_spread else (None, None)
-        found = Intervals.fit(np.zeros((39, 2)), truth[:39], spread=spreads[0])
-        low, high = found.intervals(np.zeros((50, 2)), 0.9, spread=spreads[1])
+        fitted = Intervals.fit(np.zeros((39, 2)), truth[:39], spread=spreads[0])
+        low, high = fitted.intervals(np.zeros((50, 2)), 0.9, spread=spreads[1])
         inside.append(((low <= truth[39:]) & (truth[39:] <= high)).mean(0))
-    # choosing what is added to the spread on the same 39 rows costs up to one point
+    # choosing the added constant on the same 39 rows costs up to one point
     np.testing.assert_allclose(np.mean(inside, axis=0), 0.9, atol=0.015 if with_spread else 0.01)
 
 
-def test_a_spread_makes_intervals_narrow_where_the_model_is_sure():
+def test_a_spread_makes_intervals_narrow_where_it_is_small():
     generator = np.random.default_rng(0)
     spread = np.repeat([0.1, 2.0], 2000)
     truth = (spread * generator.normal(size=4000))[:, None]
@@ -103,12 +103,12 @@ def test_a_spread_makes_intervals_narrow_where_the_model_is_sure():
     assert (high - low).mean() < 0.75 * (plain[1] - plain[0]).mean()
 
 
-def test_a_spread_that_tells_nothing_leaves_all_intervals_equally_wide():
+def test_with_an_uninformative_spread_all_intervals_are_equally_wide():
     generator = np.random.default_rng(0)
     values, truth = np.zeros((3000, 1)), generator.normal(size=(3000, 1))
-    found = Intervals.fit(values, truth, spread=generator.gamma(1, size=3000))
-    assert found.added[0] > 3
-    widths = np.subtract(*found.intervals(values, spread=generator.gamma(1, size=3000))[::-1])
+    fitted = Intervals.fit(values, truth, spread=generator.gamma(1, size=3000))
+    assert fitted.added[0] > 3
+    widths = np.subtract(*fitted.intervals(values, spread=generator.gamma(1, size=3000))[::-1])
     assert widths.std() < 0.25 * widths.mean()
     assert np.isinf(Intervals.fit(values, truth, spread=np.zeros(3000)).added[0])
 
@@ -118,9 +118,9 @@ def test_the_unit_of_the_spread_does_not_matter_and_most_may_be_zero():
     spread = np.where(generator.random(1000) < 0.6, 0, generator.gamma(2, size=1000))
     truth = ((0.1 + spread) * generator.normal(size=1000))[:, None]
     values = np.zeros((1000, 1))
-    found = [Intervals.fit(values, truth, spread=unit * spread) for unit in (1, 1024)]
-    assert 0 < found[0].added[0] < 1
-    ends = [some.intervals(values, spread=unit * spread)[1] for some, unit in zip(found, (1, 1024), strict=True)]
+    fitted = [Intervals.fit(values, truth, spread=unit * spread) for unit in (1, 1024)]
+    assert 0 < fitted[0].added[0] < 1
+    ends = [intervals.intervals(values, spread=unit * spread)[1] for intervals, unit in zip(fitted, (1, 1024), strict=True)]
     np.testing.assert_allclose(*ends)
 
 
@@ -156,25 +156,25 @@ def test_intervals_are_finite_from_rows_needed_on(coverage, rows):
 def test_many_rows_are_drawn_from(monkeypatch):
     monkeypatch.setattr("lamina.trust.conformal.MOST_SCORES", 1000)
     generator = np.random.default_rng(0)
-    said, truth = draw(generator, 5000)
+    probabilities, truth = draw(generator, 5000)
     ties = generator.random(5000)
-    found = Sets.fit(said, truth, ties=ties)
-    assert len(found.scores) == len(found.ties) == 1000
-    pairs = set(zip(-said[np.arange(5000), truth], ties, strict=True))
-    assert set(zip(found.scores, found.ties, strict=True)) <= pairs
-    assert Intervals.fit(said, said).scores.shape == (1000, 4)
+    fitted = Sets.fit(probabilities, truth, ties=ties)
+    assert len(fitted.scores) == len(fitted.ties) == 1000
+    pairs = set(zip(-probabilities[np.arange(5000), truth], ties, strict=True))
+    assert set(zip(fitted.scores, fitted.ties, strict=True)) <= pairs
+    assert Intervals.fit(probabilities, probabilities).scores.shape == (1000, 4)
 
 
 def test_files_keep_every_bit():
     generator = np.random.default_rng(0)
-    said, truth = draw(generator, 200)
+    probabilities, truth = draw(generator, 200)
     ties, spread = generator.random(200), generator.gamma(2, size=200)
-    sets = Sets.fit(said, truth, ties=ties)
+    sets = Sets.fit(probabilities, truth, ties=ties)
     back = Sets.from_json(json.loads(json.dumps(sets.to_json())), load(save(sets.arrays())))
-    assert np.array_equal(back.sets(said, ties=ties), sets.sets(said, ties=ties))
-    intervals = Intervals.fit(said, said**2, spread=spread)
+    assert np.array_equal(back.sets(probabilities, ties=ties), sets.sets(probabilities, ties=ties))
+    intervals = Intervals.fit(probabilities, probabilities**2, spread=spread)
     again = Intervals.from_json(json.loads(json.dumps(intervals.to_json())), load(save(intervals.arrays())))
-    assert np.array_equal(again.intervals(said, spread=spread), intervals.intervals(said, spread=spread))
+    assert np.array_equal(again.intervals(probabilities, spread=spread), intervals.intervals(probabilities, spread=spread))
 
 
 @pytest.mark.parametrize("coverage", [0, 1, -0.1, 90, True, "0.9", float("nan")])
@@ -184,27 +184,27 @@ def test_coverage_is_a_share(coverage):
 
 
 def test_wrong_input():
-    said, truth = draw(np.random.default_rng(0), 20)
-    sets = Sets.fit(said, truth)
+    probabilities, truth = draw(np.random.default_rng(0), 20)
+    sets = Sets.fit(probabilities, truth)
     with pytest.raises(DataError, match="probabilities of 2 classes, expected 4"):
         sets.sets(np.array([[0.5, 0.5]]))
     with pytest.raises(DataError, match=r"ties has the shape \(3,\), expected \(20\)"):
-        Sets.fit(said, truth, ties=np.zeros(3))
+        Sets.fit(probabilities, truth, ties=np.zeros(3))
     with pytest.raises(DataError, match=r"values have the shape \(20, 4\) and truth \(20, 1\), expected the same"):
-        Intervals.fit(said, said[:, :1])
+        Intervals.fit(probabilities, probabilities[:, :1])
     with pytest.raises(DataError, match=r"values has the shape \(20,\), expected \(rows, targets\), finite"):
-        Intervals.fit(said[:, 0], said[:, 0])
+        Intervals.fit(probabilities[:, 0], probabilities[:, 0])
     with pytest.raises(DataError, match="finite numbers"):
-        Intervals.fit(said, said * np.nan)
+        Intervals.fit(probabilities, probabilities * np.nan)
     with pytest.raises(DataError, match="expected the same"):
         Intervals.fit(np.empty((0, 1)), np.empty((0, 1)))
     with pytest.raises(DataError, match=r"spread has the shape \(20, 2\), expected \(20, 4\) or \(20,\)"):
-        Intervals.fit(said, said, spread=said[:, :2])
+        Intervals.fit(probabilities, probabilities, spread=probabilities[:, :2])
     with pytest.raises(DataError, match="finite numbers from 0 up"):
-        Intervals.fit(said, said, spread=-said)
-    with pytest.raises(DataError, match="a spread was given, but none when"):
-        Intervals.fit(said, said).intervals(said, spread=said)
-    with pytest.raises(DataError, match="no spread was given, but one when"):
-        Intervals.fit(said, said, spread=said).intervals(said)
+        Intervals.fit(probabilities, probabilities, spread=-probabilities)
+    with pytest.raises(DataError, match="a spread was given, but intervals were fitted without one"):
+        Intervals.fit(probabilities, probabilities).intervals(probabilities, spread=probabilities)
+    with pytest.raises(DataError, match="no spread was given, but intervals were fitted with one"):
+        Intervals.fit(probabilities, probabilities, spread=probabilities).intervals(probabilities)
     with pytest.raises(DataError, match="values of 1 targets, expected 4"):
-        Intervals.fit(said, said).intervals(said[:, :1])
+        Intervals.fit(probabilities, probabilities).intervals(probabilities[:, :1])

@@ -1,4 +1,4 @@
-"""Importances against scikit-learn's, and against what they must be on average over all shuffles."""
+"""Importances against scikit-learn's and their expected values."""
 
 import numpy as np
 import polars as pl
@@ -17,8 +17,8 @@ ROWS = pl.DataFrame(GENERATOR.normal(size=(60, 4)), NAMES)
 WEIGHTS = np.array([2.0, -1.0, 0.3, 0.0])
 
 
-def by_name(found):
-    return {one.column: one for one in found}
+def by_name(result):
+    return {importance.column: importance for importance in result}
 
 
 def linear(weights, truth):
@@ -31,20 +31,20 @@ def test_the_same_as_scikit_learn():
     y = X @ WEIGHTS + GENERATOR.normal(size=60)
     model = LinearRegression().fit(X, y)
     expected = permutation_importance(model, X, y, n_repeats=7, random_state=3)
-    found = importances(lambda table: model.score(table.to_numpy(), y), ROWS, repeats=7, seed=3)
-    assert [one.column for one in found] == [NAMES[j] for j in np.argsort(-expected.importances_mean)]
+    result = importances(lambda table: model.score(table.to_numpy(), y), ROWS, repeats=7, seed=3)
+    assert [importance.column for importance in result] == [NAMES[j] for j in np.argsort(-expected.importances_mean)]
     for j, name in enumerate(NAMES):
-        one = by_name(found)[name]
-        assert one.mean == pytest.approx(expected.importances_mean[j], abs=1e-12)
-        assert one.error == pytest.approx(expected.importances_std[j] / 6**0.5, abs=1e-12)
+        importance = by_name(result)[name]
+        assert importance.mean == pytest.approx(expected.importances_mean[j], abs=1e-12)
+        assert importance.error == pytest.approx(expected.importances_std[j] / 6**0.5, abs=1e-12)
 
 
 def test_a_linear_model_has_its_closed_form():
     y = ROWS.to_numpy() @ WEIGHTS
-    found = by_name(importances(linear(WEIGHTS, y), ROWS, repeats=200))
+    result = by_name(importances(linear(WEIGHTS, y), ROWS, repeats=200))
     for name, weight in zip(NAMES, WEIGHTS, strict=True):
-        expected, error = 2 * weight**2 * np.var(ROWS[name].to_numpy()) / y.var(), found[name].error or 0.0
-        assert found[name].mean == pytest.approx(expected, abs=4 * error)
+        expected, error = 2 * weight**2 * np.var(ROWS[name].to_numpy()) / y.var(), result[name].error or 0.0
+        assert result[name].mean == pytest.approx(expected, abs=4 * error)
         assert error <= 0.02 * expected
 
 
@@ -57,28 +57,28 @@ def test_a_shuffle_is_the_switch_of_fisher_less_the_rows_that_stay():
 
     switched = (y[:, None] - np.sin(x)[None, :] * z[:, None]) ** 2
     switched = (switched.sum() - np.trace(switched)) / (60 * 59)  # equation 3.3
-    one = by_name(importances(score, ROWS[:, :2], repeats=2000))["a"]
-    error = one.error or 0.0
-    assert one.mean == pytest.approx((switched + score(ROWS)) * 59 / 60, abs=4 * error)
-    assert error < 0.01 * one.mean
+    importance = by_name(importances(score, ROWS[:, :2], repeats=2000))["a"]
+    error = importance.error or 0.0
+    assert importance.mean == pytest.approx((switched + score(ROWS)) * 59 / 60, abs=4 * error)
+    assert error < 0.01 * importance.mean
 
 
-def test_a_column_that_is_not_used_or_never_changes_is_worth_nothing():
+def test_unused_and_constant_columns_have_no_importance():
     table = ROWS.with_columns(a=pl.lit(3.0))
-    found = by_name(importances(linear(WEIGHTS, GENERATOR.normal(size=60)), table))
-    assert (found["d"].mean, found["d"].error) == (0, 0)
-    assert found["a"].mean == pytest.approx(0, abs=1e-12)
-    assert found["b"].mean != 0
+    result = by_name(importances(linear(WEIGHTS, GENERATOR.normal(size=60)), table))
+    assert (result["d"].mean, result["d"].error) == (0, 0)
+    assert result["a"].mean == pytest.approx(0, abs=1e-12)
+    assert result["b"].mean != 0
 
 
-def test_copies_share_a_weight_and_have_a_quarter_of_its_importance():
+def test_equal_columns_that_share_a_weight_have_a_quarter_of_its_importance():
     table = ROWS.select("a", copy="a", b="b")
     y = ROWS["a"].to_numpy() * 2
-    one, shared = (by_name(importances(linear(weights, y), table)) for weights in ([2, 0, 0], [1, 1, 0]))
-    assert one["copy"].mean == 0
-    assert one["a"].mean > 1
+    single, shared = (by_name(importances(linear(weights, y), table)) for weights in ([2, 0, 0], [1, 1, 0]))
+    assert single["copy"].mean == 0
+    assert single["a"].mean > 1
     for name in ("a", "copy"):
-        assert shared[name].mean == pytest.approx(one["a"].mean / 4)
+        assert shared[name].mean == pytest.approx(single["a"].mean / 4)
 
 
 def test_cells_move_whole_and_nothing_else_moves():
@@ -89,10 +89,10 @@ def test_cells_move_whole_and_nothing_else_moves():
             "text": [f"word {i}" if i % 5 else None for i in range(20)],
         }
     )
-    seen = []
-    importances(lambda shuffled: float(seen.append(shuffled) or 0), table, repeats=3)
-    assert len(seen) == 1 + 3 * 3
-    for i, shuffled in enumerate(seen[1:]):
+    tables = []
+    importances(lambda shuffled: float(tables.append(shuffled) or 0), table, repeats=3)
+    assert len(tables) == 1 + 3 * 3
+    for i, shuffled in enumerate(tables[1:]):
         moved = table.columns[i // 3]
         assert shuffled.schema == table.schema
         assert shuffled.drop(moved).equals(table.drop(moved))
@@ -102,7 +102,7 @@ def test_cells_move_whole_and_nothing_else_moves():
 
 def test_a_single_shuffle_has_no_error_and_a_monitor_follows():
     events = []
-    assert {one.error for one in importances(linear(WEIGHTS, ROWS["a"].to_numpy()), ROWS, repeats=1)} == {None}
+    assert {importance.error for importance in importances(linear(WEIGHTS, ROWS["a"].to_numpy()), ROWS, repeats=1)} == {None}
     importances(lambda table: 0.0, ROWS[:, :2], repeats=2, monitor=events.append)
     assert [(event.column, event.done) for event in events] == [("a", 0.25), ("a", 0.5), ("b", 0.75), ("b", 1.0)]
 
@@ -110,7 +110,7 @@ def test_a_single_shuffle_has_no_error_and_a_monitor_follows():
 def test_wrong_input():
     with pytest.raises(OptionError, match="repeats is 0, expected a whole number of at least 1"):
         importances(lambda table: 0.0, ROWS, repeats=0)
-    with pytest.raises(DataError, match="needs at least 2 rows whose target is known, these are 1; give more rows"):
+    with pytest.raises(DataError, match="needs at least 2 rows with a target, these are 1; give more rows"):
         importances(lambda table: 0.0, ROWS[:1])
 
 
@@ -130,24 +130,24 @@ def fitted(family, rows=None, target="rich", kind=Classifier):
 
 
 @pytest.mark.parametrize("family", [FeedForward(hidden_sizes=(16,), members=2), "forest", "boosting", "linear"])
-def test_every_family_relies_on_what_tells(family):
+def test_every_family_relies_on_the_informative_columns(family):
     rows = people(400)
-    found = fitted(family, rows[:200]).importance(rows[200:])
-    assert found.columns[:3] == ["column", "importance", "error"]
-    assert found["column"].to_list()[:2] == ["age", "town"]
-    age, town, shoe = found["importance"]
+    result = fitted(family, rows[:200]).importance(rows[200:])
+    assert result.columns[:3] == ["column", "importance", "error"]
+    assert result["column"].to_list()[:2] == ["age", "town"]
+    age, town, shoe = result["importance"]
     assert age > town > 0.02 > abs(shoe)
-    assert found["importance"].is_sorted(descending=True)
+    assert result["importance"].is_sorted(descending=True)
 
 
-def test_a_forest_tells_its_impurity_too():
+def test_a_forest_has_impurity_importance_too():
     model = fitted("forest")
-    found = model.importance(people())
-    assert dict(found.select("column", "impurity").iter_rows()) == dict(model.model_.predictor.importance)
+    result = model.importance(people())
+    assert dict(result.select("column", "impurity").iter_rows()) == dict(model.model_.predictor.importance)
     assert "impurity" not in fitted("linear").importance(people()).columns
 
 
-def test_a_constant_answer_relies_on_nothing():
+def test_the_baseline_relies_on_nothing():
     assert fitted("constant").importance(people())["importance"].to_list() == [0, 0, 0]
 
 
@@ -158,18 +158,18 @@ def test_an_estimator_has_the_importances_of_scikit_learn():
     names = [column.name for column in model.model_.schema.features]
     expected = permutation_importance(model, X, y, scoring="r2", n_repeats=3, random_state=5)
     table = pl.DataFrame(X, names).with_columns(target=y)
-    found = dict(model.importance(table, repeats=3, seed=5).select("column", "importance").iter_rows())
-    assert [found[name] for name in names] == pytest.approx(expected.importances_mean.tolist(), abs=1e-9)
+    result = dict(model.importance(table, repeats=3, seed=5).select("column", "importance").iter_rows())
+    assert [result[name] for name in names] == pytest.approx(expected.importances_mean.tolist(), abs=1e-9)
 
 
-def test_rows_without_a_target_are_passed_over_and_a_file_is_read(tmp_path):
+def test_rows_without_a_target_are_ignored_and_a_file_is_read(tmp_path):
     model, rows = fitted("linear"), people()
     holes = rows.with_columns(rich=pl.when(pl.arange(len(rows)) % 3 == 0).then(None).otherwise("rich"))
     holes.write_parquet(tmp_path / "rows.parquet")
     assert model.importance(tmp_path / "rows.parquet").equals(model.importance(holes.drop_nulls("rich")))
 
 
-def test_a_fault_is_told_of_the_row_that_was_given(monkeypatch):
+def test_an_error_has_the_number_of_the_given_row(monkeypatch):
     monkeypatch.setattr("lamina.trust.importance.MOST_ROWS_RICH", 39)
     rows = people(40).with_columns(photo=pl.Series(GENERATOR.integers(0, 255, (40, 4, 4), dtype=np.uint8)))
     model = fitted("constant", rows)
@@ -182,29 +182,29 @@ def test_a_fault_is_told_of_the_row_that_was_given(monkeypatch):
 def test_several_targets():
     rows = ROWS.with_columns(y=pl.col("a") * 3, z=pl.col("b"))
     model = Regressor("linear", random_state=0).fit(rows.select(NAMES), rows.select("y", "z"))
-    found = model.importance(rows)
-    assert set(found["column"][:2]) == {"a", "b"}
-    assert found["importance"][1] > 0.5
+    result = model.importance(rows)
+    assert set(result["column"][:2]) == {"a", "b"}
+    assert result["importance"][1] > 0.5
 
 
 @pytest.mark.parametrize("rich", [False, True])
-def test_of_many_rows_some_are_drawn(monkeypatch, rich):
+def test_many_rows_are_sampled(monkeypatch, rich):
     monkeypatch.setattr("lamina.trust.importance.MOST_ROWS", 50)
     monkeypatch.setattr("lamina.trust.importance.MOST_ROWS_RICH", 30)
     rows = people()
     if rich:
-        words = np.where(rows["rich"] == "yes", "a house by the lake", "a room on the street")
-        rows = rows.with_columns(home=pl.Series([f"{said} since year {i}" for i, said in enumerate(words)]))
-    model, asked = fitted("linear", rows), []
-    said = model.model_.outputs
-    monkeypatch.setattr(model.model_, "outputs", lambda table, **how: asked.append(table) or said(table, **how))
-    found = model.importance(rows, repeats=2)
-    assert {len(table) for table in asked} == {30 if rich else 50}
-    assert found["column"][0] == ("home" if rich else "age")
-    assert asked[0]["age"].is_in(rows["age"].to_list()).all()
-    assert asked[0]["age"].n_unique() == len(asked[0])
-    assert not model.importance(rows, repeats=2, seed=1).equals(found)
-    assert model.importance(rows, repeats=2).equals(found)
+        homes = np.where(rows["rich"] == "yes", "a house by the lake", "a room on the street")
+        rows = rows.with_columns(home=pl.Series([f"{home} since year {i}" for i, home in enumerate(homes)]))
+    model, tables = fitted("linear", rows), []
+    outputs = model.model_.outputs
+    monkeypatch.setattr(model.model_, "outputs", lambda table, **options: tables.append(table) or outputs(table, **options))
+    result = model.importance(rows, repeats=2)
+    assert {len(table) for table in tables} == {30 if rich else 50}
+    assert result["column"][0] == ("home" if rich else "age")
+    assert tables[0]["age"].is_in(rows["age"].to_list()).all()
+    assert tables[0]["age"].n_unique() == len(tables[0])
+    assert not model.importance(rows, repeats=2, seed=1).equals(result)
+    assert model.importance(rows, repeats=2).equals(result)
 
 
 def test_rows_that_cannot_be_used():
@@ -218,6 +218,6 @@ def test_rows_that_cannot_be_used():
     rows = people().with_columns(rich=pl.Series(["yes"] * 20 + ["no"] * 180))
     with pytest.raises(
         DataError,
-        match="one class in the 180 rows used, of which the AUC says nothing; give more",
+        match="one class in the 180 rows used, so the AUC is not defined; give more",
     ):
         fitted("linear", rows).importance(rows[20:])
