@@ -105,26 +105,10 @@ def fit(
         >>> model.evaluate(rows)["scores"]["r2"] > 0.9
         True
     """
+    options = locals()
     recording = Recording(run=run, monitor=monitor).check()
     Interventions(callbacks, edit).check()
-    settings = Settings(
-        target_of(data, target),
-        task=task,
-        kinds=kinds,
-        group=group,
-        time=time,
-        split=split,
-        weight=weight,
-        drop=drop,
-        unique=unique,
-        validation=validation,
-        class_weight=class_weight,
-        family=family,
-        recipe=recipe,  # pyright: ignore[reportArgumentType]  (None is the default recipe there)
-        device=device,
-        seed=seed,  # pyright: ignore[reportArgumentType]  (None is a random seed there)
-        trust=trust,
-    ).check()
+    settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
     table = read_table(data)
     settings = with_parts(settings, data, table)
     folder = None if recording.run is None else start_run(recording.run, data, table, settings)
@@ -201,37 +185,13 @@ def compare(
     """
     from lamina.comparison.terms import Terms
 
+    options = locals()
     recording = Recording(run=run, monitor=monitor).check()
-    terms = Terms(
-        families=families,
-        folds=folds,
-        repeats=repeats,
-        metric=metric,
-        rope=rope,
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-        workers=workers,
-    ).check()
-    settings = Settings(
-        target_of(data, target),
-        task=task,
-        kinds=kinds,
-        group=group,
-        time=time,
-        split=split,
-        weight=weight,
-        drop=drop,
-        unique=unique,
-        validation=validation,
-        class_weight=class_weight,
-        recipe=recipe,  # pyright: ignore[reportArgumentType]  (None is the default recipe there)
-        device=device,
-        seed=seed,  # pyright: ignore[reportArgumentType]  (None is a random seed there)
-        trust=trust,
-    ).check()
+    terms = Terms(**_options_of(Terms, options)).check()
+    settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
-        return _compare(data, settings, terms, folder, stack.enter_context(watching(recording.monitor)))
+        return _compare(data, settings, terms, folder, stack.enter_context(_monitoring(recording.monitor)))
 
 
 def _compare(data: Any, settings: Settings, terms: Terms, folder: str | Path, monitor: Monitor | None) -> Board:
@@ -251,6 +211,12 @@ def _compare(data: Any, settings: Settings, terms: Terms, folder: str | Path, mo
         if not run.events():  # nothing was fitted
             shutil.rmtree(run.folder)
         raise
+
+
+def _options_of(declared: type, options: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
+    """The options that a class declares, some of them changed."""
+    names = {field.name for field in dataclasses.fields(declared)}
+    return {name: value for name, value in options.items() if name in names} | changed
 
 
 def target_of(data: Any, target: Any) -> Any:
@@ -390,8 +356,8 @@ def finish(
         assert run is not None
         return store.save(model, run.model_path)
 
-    with watching(monitor) as watch:
-        model = fit_model(table, settings, run=run, monitor=watch, callbacks=callbacks, edit=edit, save=save if run else None)
+    with _monitoring(monitor) as monitor:
+        model = fit_model(table, settings, run=run, monitor=monitor, callbacks=callbacks, edit=edit, save=save if run else None)
     return estimator(model)
 
 
@@ -400,8 +366,8 @@ def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, 
     from lamina.comparison import board as boards
     from lamina.comparison import compare as comparison
 
-    with watching(monitor) as watch:
-        board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=watch)
+    with _monitoring(monitor) as monitor:
+        board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=monitor)
     boards.save_board(board, run)
     interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
     if model is None or interrupted:
@@ -414,7 +380,7 @@ def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, 
 
 
 @contextlib.contextmanager
-def watching(monitor: Any) -> Iterator[Any]:
+def _monitoring(monitor: Any) -> Iterator[Any]:
     """The monitor: a progress bar for "auto", else the given one."""
     if monitor != "auto":
         yield monitor

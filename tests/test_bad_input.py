@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lamina.data.read import read_table
-from tests.cli.helpers import QUICK, Said, lamina, leftovers, people
+from tests.cli.helpers import QUICK, Output, lamina, leftovers, people
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde"
 OLD = "an older model that must not be lost"
@@ -31,20 +31,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     people().write_csv(folder / "people.csv")
     path = folder / "income.lamina"
-    said = lamina("fit", folder / "people.csv", "--target", "income", "--out", path, "--run", folder / "run", *QUICK)
-    assert said.code == 0, said.err
+    result = lamina("fit", folder / "people.csv", "--target", "income", "--out", path, "--run", folder / "run", *QUICK)
+    assert result.code == 0, result.err
     return path
 
 
 def refused(*words: object, match: str) -> None:
     """The command ends with 1 and one line that matches; every file and folder is as it was."""
     before = {name: _content(name) for name in leftovers(Path.cwd())}
-    said = lamina(*words)
-    assert said.code == 1, said
-    assert said.out == ""
-    assert re.fullmatch(r"lamina: [^\n]+\n", said.err), said.err
-    assert "Traceback" not in said.err
-    assert re.search(match, said.err), said.err
+    result = lamina(*words)
+    assert result.code == 1, result
+    assert result.out == ""
+    assert re.fullmatch(r"lamina: [^\n]+\n", result.err), result.err
+    assert "Traceback" not in result.err
+    assert re.search(match, result.err), result.err
     assert {name: _content(name) for name in leftovers(Path.cwd())} == before
 
 
@@ -162,21 +162,21 @@ def test_options_out_of_bounds(words, match):
 
 def test_targets_without_a_value_are_left_out_and_said():
     table = people().with_columns(income=pl.when(pl.col("age") % 10 == 0).then(None).otherwise(pl.col("income")))
-    said = fits(write("people.csv", table), "income")
-    assert json.loads(said.out)["data"]["rows"] == 240 - table["income"].null_count()
-    assert any(str(table["income"].null_count()) in note for note in json.loads(said.out)["notes"])
+    result = fits(write("people.csv", table), "income")
+    assert json.loads(result.out)["data"]["rows"] == 240 - table["income"].null_count()
+    assert any(str(table["income"].null_count()) in note for note in json.loads(result.out)["notes"])
 
 
-def fits(name: str, target: str, *words: str) -> Said:
+def fits(name: str, target: str, *words: str) -> Output:
     """Fit, predict and evaluate all go through, and the answers are numbers."""
-    said = lamina("fit", name, "--target", target, "--out", "m.lamina", "--json", *words, *QUICK)
-    assert (said.code, said.err) == (0, ""), said.err
+    result = lamina("fit", name, "--target", target, "--out", "m.lamina", "--json", *words, *QUICK)
+    assert (result.code, result.err) == (0, ""), result.err
     assert lamina("predict", "m.lamina", name, "--out", "answers.parquet").code == 0
     answers = pl.read_parquet("answers.parquet").select(pl.selectors.numeric())
     assert answers.width
     assert np.isfinite(answers.to_numpy()).all()
     assert lamina("evaluate", "m.lamina", name, "--json").code == 0
-    return said
+    return result
 
 
 def test_infinities_and_huge_numbers_are_handled():
@@ -185,8 +185,8 @@ def test_infinities_and_huge_numbers_are_handled():
         {"a": draw.normal(size=200), "huge": draw.normal(size=200) * 1e300, "y": draw.choice(["no", "yes"], 200)}
     )
     table[3, "a"], table[4, "a"], table[5, "huge"], table[6, "huge"] = np.inf, -np.inf, 1e308, -1e308
-    said = fits(write("t.csv", table), "y")
-    reason = next(column["reason"] for column in json.loads(said.out)["columns"] if column["name"] == "a")
+    result = fits(write("t.csv", table), "y")
+    reason = next(column["reason"] for column in json.loads(result.out)["columns"] if column["name"] == "a")
     assert "2 infinite taken as missing" in reason
 
 
@@ -202,9 +202,9 @@ def test_5000_columns():
     table = table.with_columns(y=pl.Series(draw.choice(["no", "yes"], 60)))
     table.write_parquet("wide.parquet")
     fits("wide.parquet", "y", "--set", "family.number_embedding_dim=2", "--set", "family.bins=4")
-    said = lamina("info", "m.lamina")
-    assert "and 4,980 more columns: 4,980 number" in said.out
-    assert len(said.out.splitlines()) < 80
+    result = lamina("info", "m.lamina")
+    assert "and 4,980 more columns: 4,980 number" in result.out
+    assert len(result.out.splitlines()) < 80
 
 
 def test_100000_categories():
@@ -212,8 +212,8 @@ def test_100000_categories():
     words = np.array([f"c{i}" for i in range(100_000)])
     table = pl.DataFrame({"word": words.repeat(2), "x": draw.normal(size=200_000), "y": draw.choice(["no", "yes"], 200_000)})
     table.write_parquet("many.parquet")
-    said = fits("many.parquet", "y", "--set", "recipe.epochs=1", "--set", "recipe.batch_size=20000")
-    assert any("word has" in note and "levels" in note for note in json.loads(said.out)["notes"])
+    result = fits("many.parquet", "y", "--set", "recipe.epochs=1", "--set", "recipe.batch_size=20000")
+    assert any("word has" in note and "levels" in note for note in json.loads(result.out)["notes"])
 
 
 def test_text_in_a_column_of_numbers_at_prediction(model):
@@ -239,9 +239,9 @@ def test_missing_and_extra_columns_at_prediction(model):
         match=r"lacks column 'age'.*rename 'Age' to 'age'\?",
     )
     refused("evaluate", model, write("new.csv", people(5).drop("income")), match=r"'income'")
-    said = lamina("predict", model, write("new.csv", people(5).with_columns(shoe=pl.lit(43))))
-    assert said.code == 0
-    assert said.err == "note: column 'shoe' was not there in training and left out\n"
+    result = lamina("predict", model, write("new.csv", people(5).with_columns(shoe=pl.lit(43))))
+    assert result.code == 0
+    assert result.err == "note: column 'shoe' was not there in training and left out\n"
 
 
 def test_a_class_that_training_did_not_have(model):
@@ -266,7 +266,7 @@ def _flipped(content: bytes) -> bytes:
     ("damage", "match"),
     [
         (_cut, r"bad.lamina is not a .lamina file, or it is cut off or damaged"),
-        (_flipped, r"bad.lamina is damaged: its checksum does not match; fetch it again or fit again"),
+        (_flipped, r"bad.lamina is damaged: its checksum does not match; download it again or fit again"),
         (lambda content: b"", r"bad.lamina is not a .lamina file, or it is cut off or damaged"),
         (lambda content: PNG, r"bad.lamina is not a .lamina file, or it is cut off or damaged"),
         (lambda content: b"a,y\n1,2\n", r"bad.lamina is not a .lamina file, or it is cut off or damaged"),
@@ -287,9 +287,9 @@ def test_models_of_another_time_or_maker(model):
     refused(
         "info",
         "newer.lamina",
-        match=r"newer.lamina has format 99 and this lamina reads up to \d+; upgrade: pip install -U lamina",
+        match=r"newer.lamina has format 99, this lamina supports up to \d+; upgrade: pip install -U lamina",
     )
-    refused("info", "foreign.lamina", match=r"foreign.lamina is a safetensors file, but not one that lamina wrote")
+    refused("info", "foreign.lamina", match=r"foreign.lamina is a safetensors file, but was not saved by lamina")
 
 
 def test_a_missing_model_gives_what_there_is(model):
@@ -303,9 +303,9 @@ def test_outputs_that_cannot_be_written_are_found_before_training():
     table = write("people.csv", people())
     Path("folder").mkdir()
     fit = ("fit", table, "--target", "income", *QUICK)
-    refused(*fit, "--out", "folder", match=r"--out folder is a folder; give the name of a file")
+    refused(*fit, "--out", "folder", match=r"--out folder is a folder; give the path of a file")
     refused(*fit, "--out", "no/where/m.lamina", match=r"there is no folder no/where; make it")
-    refused(*fit, "--out", table, match=r"--out people.csv is the file that is read; choose another name")
+    refused(*fit, "--out", table, match=r"--out people.csv is an input file; choose another name")
     refused(*fit, "--out", "people.csv/m.lamina", match=r"there is no folder people.csv")
     refused(
         *fit,
@@ -318,7 +318,7 @@ def test_outputs_that_cannot_be_written_are_found_before_training():
             *fit,
             "--out",
             "/proc/self/m.lamina",
-            match=r"cannot write in the folder /proc/self: .*; choose another place with --out",
+            match=r"cannot write in the folder /proc/self: .*; choose another folder with --out",
         )
         refused(
             *fit, "--run", "/proc/self/run", match=r"cannot write the run folder /proc/self/run: .*; choose another with --run"
@@ -330,9 +330,9 @@ def test_the_data_of_a_run_are_gone_or_changed():
     lamina("fit", "people.csv", "--target", "income", "--run", "run", *QUICK)
     Path("run/model.lamina").unlink()
     write("people.csv", people(239))
-    refused("resume", "run", match=r"people.csv has changed since the run began; put the old file back, or fit again")
+    refused("resume", "run", match=r"people.csv has changed since the run began; restore the old file, or fit again")
     Path("people.csv").unlink()
-    refused("resume", "run", match=r"the data of this run are gone: .*people.csv; put the file back, or fit again")
+    refused("resume", "run", match=r"the data of this run are missing: .*people.csv; restore the file, or fit again")
 
 
 def test_every_good_format_is_read_the_same():

@@ -166,7 +166,7 @@ def test_a_wrong_run_or_monitor(value):
         lamina.fit(BASE, "y", monitor="bar")
     with pytest.raises(OptionError, match="run is .*, expected a folder"):
         lamina.resume(value)
-    with pytest.raises(OptionError, match="path is .*, expected that of a .lamina file"):
+    with pytest.raises(OptionError, match="path is .*, expected the path of a .lamina file"):
         lamina.load(value)
 
 
@@ -322,7 +322,7 @@ def test_options_that_contradict_each_other(asked, match):
 
 
 def test_two_weights_of_rows():
-    with pytest.raises(OptionError, match="both sample_weight and weight='age' say how much rows count"):
+    with pytest.raises(OptionError, match="both sample_weight and weight='age' are given"):
         Classifier("linear", weight="age").fit({"age": [1.0, 2] * 9, "x": range(18)}, ["a", "b"] * 9, [1.0] * 18)
 
 
@@ -348,8 +348,8 @@ def test_an_option_without_effect_is_noted(asked, note):
     [
         ({"recipe": Recipe(epochs=3)}, {}, False, ["recipe has no effect (epochs): no candidate is a network"]),
         ({"recipe": Recipe(epochs=3)}, {}, True, []),
-        ({"split": "part"}, {"folds": 3}, True, ["folds=3 has no effect: column 'part' says the one fold that there is"]),
-        ({"time": "day"}, {"repeats": 2}, True, ["repeats=2 has no effect: column 'day' says what the folds are"]),
+        ({"split": "part"}, {"folds": 3}, True, ["folds=3 has no effect: column 'part' defines the only fold"]),
+        ({"time": "day"}, {"repeats": 2}, True, ["repeats=2 has no effect: column 'day' defines the folds"]),
         ({"time": "day"}, {"folds": 3}, True, []),
         ({"group": "shop"}, {"folds": 3, "repeats": 2}, False, []),
     ],
