@@ -1,4 +1,4 @@
-"""Callbacks: your own code during training, and ready ones for TensorBoard and MLflow.
+"""Callbacks: user code during training, and callbacks for TensorBoard and MLflow.
 
 ::
 
@@ -8,7 +8,7 @@
 
     lamina.fit("adult.parquet", "income", callbacks=[Watch(), lamina.callbacks.TensorBoard("logs")])
 
-What each method receives is in :mod:`lamina.train.events`.
+The events that the methods receive are in :mod:`lamina.train.events`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class TensorBoard(Callback):
     Needs ``pip install 'lamina[tensorboard]'``.
 
     Args:
-        folder: Where the event files go.
+        folder: Directory of the event files.
 
     Raises:
         MissingExtraError: tensorboard is not installed.
@@ -96,9 +96,9 @@ class MLflow(Callback):
     Inside ``with mlflow.start_run():`` it logs to that run, else to a new one. Needs ``pip install 'lamina[mlflow]'``.
 
     Args:
-        experiment: Name of the experiment; it is created where there is none.
+        experiment: Name of the experiment; created if it does not exist.
         run_name: Name of the new run.
-        tracking_uri: Where MLflow keeps runs; None for what MLflow itself would take.
+        tracking_uri: Tracking URI; None for MLflow's default.
 
     Raises:
         MissingExtraError: mlflow is not installed.
@@ -140,9 +140,10 @@ class MLflow(Callback):
         self._client, self._run = None, ""
 
     def _create(self) -> str:
-        found = self._client.get_experiment_by_name(self.experiment)
-        number = self._client.create_experiment(self.experiment) if found is None else found.experiment_id
-        return self._client.create_run(number, run_name=self.run_name).info.run_id
+        experiment = self._client.get_experiment_by_name(self.experiment)
+        new = experiment is None
+        identifier = self._client.create_experiment(self.experiment) if new else experiment.experiment_id
+        return self._client.create_run(identifier, run_name=self.run_name).info.run_id
 
 
 def _scalars(event: Epoch) -> dict[str, float]:
@@ -152,7 +153,7 @@ def _scalars(event: Epoch) -> dict[str, float]:
 
 
 def _extra(module: str, extra: str) -> Any:
-    """Import what an extra of lamina installs."""
+    """Import a module that an extra of lamina installs."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

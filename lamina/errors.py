@@ -1,4 +1,4 @@
-"""Every exception that lamina raises on purpose.
+"""The exceptions that lamina raises.
 
 ::
 
@@ -6,10 +6,10 @@
     ├── DataError        (ValueError)    the data cannot be used
     │   ├── ReadError                    a file or frame cannot be read as a table
     │   ├── SchemaError                  columns are missing, unknown, or of another kind
-    │   └── TargetError                  the target cannot be learnt
+    │   └── TargetError                  the target cannot be predicted
     ├── OptionError      (ValueError)    an option is unknown or out of bounds
-    ├── GraphError       (ValueError)    layers that cannot be connected so
-    ├── TrainingError    (RuntimeError)  training cannot go on
+    ├── GraphError       (ValueError)    layers that cannot be connected this way
+    ├── TrainingError    (RuntimeError)  training cannot continue
     ├── RunError         (RuntimeError)  a run folder cannot be used
     ├── ModelFileError   (ValueError)    a .lamina file cannot be read or written
     └── MissingExtraError (ImportError)  an optional dependency is not installed
@@ -19,7 +19,7 @@ A message is one line: what was given, what was expected, and what to do.
 
 
 class LaminaError(Exception):
-    """Root of the tree: catch this to catch everything that lamina refuses."""
+    """Base of all exceptions that lamina raises."""
 
 
 class DataError(LaminaError, ValueError):
@@ -31,11 +31,11 @@ class ReadError(DataError):
 
 
 class SchemaError(DataError):
-    """Columns are missing, unknown, or of another kind than was learnt."""
+    """Columns are missing, unknown, or of another kind than in training."""
 
 
 class TargetError(DataError):
-    """The target cannot be learnt: missing everywhere, constant, one row."""
+    """The target cannot be predicted: all values missing, constant, or one row."""
 
 
 class OptionError(LaminaError, ValueError):
@@ -43,11 +43,11 @@ class OptionError(LaminaError, ValueError):
 
 
 class GraphError(LaminaError, ValueError):
-    """Layers that cannot be connected so."""
+    """Layers cannot be connected this way."""
 
 
 class TrainingError(LaminaError, RuntimeError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class RunError(LaminaError, RuntimeError):
@@ -59,4 +59,4 @@ class ModelFileError(LaminaError, ValueError):
 
 
 class MissingExtraError(LaminaError, ImportError):
-    """An optional dependency is not installed; the message holds the install line."""
+    """An optional dependency is not installed; the message has the install command."""

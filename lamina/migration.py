@@ -1,4 +1,4 @@
-"""Names that options had in earlier versions: what an old file or run says is read under today's names."""
+"""Option names of earlier versions, renamed when an old model file or run is loaded."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ RECIPE = {"averaging": "ema_decay"}
 
 
 def renamed(content: Mapping[str, Any], family: str = "") -> dict[str, Any]:
-    """A card, or the settings of a fit or comparison, with today's names of options.
+    """A model card, or the settings of a fit or comparison, with the current option names.
 
     Args:
-        content: What a file or run holds; its ``family``, ``recipe`` and ``settings`` are looked at.
-        family: The name of the family, where its options stand without it.
+        content: The JSON of a file or run; ``family``, ``recipe`` and ``settings`` in it are renamed.
+        family: Name of the family, where its options do not include it.
 
     Example:
         >>> renamed({"family": {"name": "forest", "trees": 50}, "recipe": {"averaging": None}})

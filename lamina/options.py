@@ -1,8 +1,8 @@
-"""Options: dataclasses whose fields carry their own bounds.
+"""Options: dataclasses whose fields declare their allowed values.
 
-A bound is declared once, beside the default; the error, the CLI's ``--set`` and the tests read it from there. Options follow
-scikit-learn's parameter contract (``get_params``, ``set_params``), so that ``GridSearchCV`` reaches ``recipe__learning_rate``.
-As scikit-learn asks, nothing is checked when an object is made: :meth:`Options.check` does it when it is used.
+Errors, the CLI's ``--set`` and the tests read them from the field. Options implement scikit-learn's ``get_params`` and
+``set_params``, so ``GridSearchCV`` can set ``recipe__learning_rate``. As in scikit-learn, values are checked when they are used
+(:meth:`Options.check`), not in the constructor.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def option(
     words: tuple[str, ...] = (),
     expected: str = "",
 ) -> Any:
-    """Declare a field with its bounds.
+    """A dataclass field with its allowed values.
 
     Args:
-        default: The value when nothing is said. Its type is accepted; ``None`` when it is the default or in choices.
+        default: The default. Its type is accepted; ``None`` only if it is the default or in choices.
         help: One line for ``lamina fit --help`` and the docs.
-        low: Smallest allowed number, included. A bound on numbers says nothing about a word from ``choices``.
-        high: Largest allowed number, included.
-        choices: Allowed words (and ``None`` where it is one of them). With ``kind`` numbers are allowed beside them.
-        kind: Types allowed besides that of the default.
+        low: Smallest allowed number; does not apply to strings from ``choices``.
+        high: Largest allowed number.
+        choices: Allowed strings (and ``None`` if included); with ``kind``, numbers as well.
+        kind: Allowed types besides that of the default.
         items: The value is a tuple (or list) of these, each within ``low`` and ``high``.
-        words: What each may be where they are ``str``; empty for any text.
-        expected: What is expected besides choices, in words, where ``kind`` does not say it.
+        words: Allowed items if they are ``str``; empty for any text.
+        expected: Text for the error message, in place of what ``kind`` implies.
     """
     meta: dict[str, Any] = {"help": help, "low": low, "high": high, "choices": choices, "kind": kind, "items": items}
     meta |= {"words": words, "expected": expected}
@@ -52,15 +52,15 @@ def option(
 
 
 def bounds(field: dataclasses.Field) -> str:
-    """What a field accepts, in words: ``"a number between 0 and 1"``."""
+    """The allowed values of a field as text: ``"a number between 0 and 1"``."""
     meta = field.metadata
     words = []
     choices = meta.get("choices") or ()
     kinds = _kinds(field)
-    if meta.get("items") is not None and meta["words"]:  # the words are those of choices
+    if meta.get("items") is not None and meta["words"]:
         return "a list of " + ", ".join(repr(c) for c in meta["words"]) + "".join(f" or {c!r}" for c in choices)
-    if given := [repr(choice) for choice in choices if choice is not None]:
-        words.append(("one of " if len(given) > 1 else "") + ", ".join(given))
+    if listed := [repr(choice) for choice in choices if choice is not None]:
+        words.append(("one of " if len(listed) > 1 else "") + ", ".join(listed))
     if meta.get("expected"):
         words.append(meta["expected"])
     elif meta.get("items") is not None:
@@ -94,7 +94,7 @@ def _kinds(field: dataclasses.Field) -> set[type]:
 
 
 class Options:
-    """Base of every dataclass of options: a recipe, a family.
+    """Base class of options: recipes and families.
 
     Example:
         >>> from lamina import Recipe
@@ -105,14 +105,14 @@ class Options:
     """
 
     def __new__(cls, *values: Any, **named: Any) -> Self:
-        """Refuse an unknown name with the nearest known one; values are checked later, by :meth:`check`."""
+        """Raise OptionError for an unknown name; values are checked by :meth:`check`."""
         for name in named:
             find(cls, name)
         return super().__new__(cls)
 
     @classmethod
     def title(cls, name: str) -> str:
-        """How errors call a field."""
+        """The name of a field in errors."""
         return f"{cls.__name__}.{name}"
 
     def check(self) -> Self:
@@ -122,11 +122,11 @@ class Options:
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The fields by name, as scikit-learn wants them."""
+        """The fields by name, as in scikit-learn."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType]
 
     def set_params(self, **params: Any) -> Self:
-        """Set fields by name; an unknown name is an error that gives the nearest."""
+        """Set fields by name; raises OptionError for an unknown name."""
         for name, value in params.items():
             setattr(self, find(type(self), name).name, value)
         return self
@@ -140,7 +140,7 @@ class Options:
 
 
 class CallOptions(Options):
-    """Options that are keywords of a public call: errors call them by the keyword alone."""
+    """Options that are keywords of a public function: errors name the keyword alone."""
 
     @classmethod
     def title(cls, name: str) -> str:
@@ -151,7 +151,7 @@ def find(cls: type, name: str) -> dataclasses.Field:
     """The field of an options class by name.
 
     Raises:
-        OptionError: There is none; the message has the nearest name.
+        OptionError: The name is unknown; the message has the nearest one.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if name not in fields:
@@ -160,7 +160,7 @@ def find(cls: type, name: str) -> dataclasses.Field:
 
 
 def nearest_option(name: str, names: Collection[str]) -> str:
-    """A hint for an unknown option: the nearest known one, or all that there are.
+    """A hint for an unknown option: the nearest name, or all names.
 
     Example:
         >>> nearest_option("epoch", ["epochs", "learning_rate"]), nearest_option("lr", ["epochs", "learning_rate"])
@@ -169,14 +169,14 @@ def nearest_option(name: str, names: Collection[str]) -> str:
         'it has weight, group'
     """
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-    near += [other for other in names if difflib.get_close_matches(name, other.split("_"), n=1, cutoff=0.8)]
-    near += [other for other in names if name == "".join(word[:1] for word in other.split("_"))]
-    near += [other for other in names if len(other) > 3 and other in name or len(name) > 3 and name in other]
+    near += [candidate for candidate in names if difflib.get_close_matches(name, candidate.split("_"), n=1, cutoff=0.8)]
+    near += [candidate for candidate in names if name == "".join(word[:1] for word in candidate.split("_"))]
+    near += [word for word in names if len(word) > 3 and word in name or len(name) > 3 and name in word]
     return f"did you mean {near[0]!r}?" if near else "it has " + ", ".join(names)
 
 
 def known_options(function: Callable[P, R]) -> Callable[P, R]:
-    """A public call that answers an unknown keyword with an OptionError and the nearest known one.
+    """Decorator: an unknown keyword raises OptionError with the nearest known one.
 
     Example:
         >>> @known_options
@@ -201,14 +201,14 @@ def known_options(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: NumPy scalars as Python's, tuples as lists."""
+    """A value for JSON: NumPy scalars become Python numbers, tuples become lists."""
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def parse(cls: type, name: str, text: str) -> Any:
-    """Read the words of ``--set name=text`` as a value for that field.
+    """The value of a field from the text of ``--set name=text``.
 
     Example:
         >>> from lamina import Recipe
@@ -243,25 +243,25 @@ def _check(owner: type, field: dataclasses.Field, value: Any) -> None:
         return
     choices, low, high = meta["choices"] or (), meta["low"], meta["high"]
     if value is None:
-        good = field.default is None or None in choices
+        valid = field.default is None or None in choices
     elif isinstance(value, str):
         kinds = meta["kind"] if isinstance(meta["kind"], tuple) else (meta["kind"],)
-        good = value in choices or str in kinds or (not choices and isinstance(field.default, str))
+        valid = value in choices or str in kinds or (not choices and isinstance(field.default, str))
     elif meta["items"] is not None and isinstance(value, tuple | list):
         kinds, words = {meta["items"]}, meta["words"]
-        good = all(
+        valid = all(
             isinstance(item, str) and (not words or item in words) if meta["items"] is str else _within(item, kinds, low, high)
             for item in value
         )
     else:
-        good = meta["items"] is None and _within(value, _kinds(field), low, high)
-    if not good:
+        valid = meta["items"] is None and _within(value, _kinds(field), low, high)
+    if not valid:
         title = owner.title(field.name) if issubclass(owner, Options) else field.name
         raise OptionError(f"{title} is {shortened(value)}, expected {bounds(field)}")
 
 
 def shortened(value: Any) -> str:
-    """A value as an error shows it: on one line, however long it is."""
+    """The repr of a value on one line, at most 80 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -269,7 +269,7 @@ def shortened(value: Any) -> str:
 def _within(value: Any, kinds: set[type], low: float | None, high: float | None) -> bool:
     if isinstance(value, bool) or type(value).__name__ == "bool_":
         return bool in kinds
-    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a NumPy scalar out of a parameter grid
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a NumPy scalar from a parameter grid
         value = value.item()
     if isinstance(value, int):
         fits = int in kinds or float in kinds

@@ -1,6 +1,6 @@
-"""Networks as directed graphs of layers: say what connects to what, check it, run it.
+"""Networks as directed graphs of layers.
 
-``Graph`` and the kinds of layers are plain data, ``Plan`` checks them; only ``Net`` needs torch, and loads it when asked for.
+``Graph`` and the layers are plain data, ``Plan`` checks them; only ``Net`` needs torch, which is imported on first use.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -13,13 +13,13 @@ def identity(x: Tensor) -> Tensor:
 
 
 def step(x: Tensor) -> Tensor:
-    """Heaviside's step, 1 from 0 on: the perceptron's (Rosenblatt 1958). Its gradient is zero everywhere, so what lies
-    before it does not learn by gradients."""
+    """Heaviside step function, 1 for x >= 0 (perceptron, Rosenblatt 1958). Its gradient is zero, so the layers before it
+    are not trained."""
     return x.clamp(-1, 0).floor() + 1
 
 
 def lecun_tanh(x: Tensor) -> Tensor:
-    """LeNet-5's squashing (LeCun et al. 1998, appendix A): 1 at 1, -1 at -1, and steepest bent there."""
+    """Scaled tanh of LeNet-5 (LeCun et al. 1998, appendix A): f(1) = 1, f(-1) = -1, largest second derivative there."""
     return (x * (2 / 3)).tanh() * 1.7159
 
 
@@ -42,5 +42,5 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": softmax,
 }
 
-#: (inputs, weight, bias) -> what a neuron is excited by.
+#: (inputs, weight, bias) -> pre-activation.
 PROPAGATIONS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"weighted_sum": F.linear}

@@ -1,4 +1,4 @@
-"""The graph: layers and the edges between them. Pure data, JSON both ways; :class:`lamina.graph.Plan` checks it."""
+"""The graph: layers and the edges between them, as data; :class:`lamina.graph.Plan` checks it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Edge:
     """One connection.
 
     Args:
-        source: The node that is read.
+        source: A node.
         target: The layer that reads it.
-        delay: 1 to read what the source gave one time step ago, 0 never to, ``None`` to leave it to the plan's rule.
-        projection: Bring the source to the width of the target's other inputs by a learnt linear map.
-        mask: The source is not read but says which steps of what is read are there.
+        delay: 1 to read the output of the previous time step, 0 for the current one, ``None`` for the plan's rule.
+        projection: Map the source to the width of the target's other inputs by a trained linear layer.
+        mask: The source is the mask of the target: which steps of its input are present.
     """
 
     source: str
@@ -35,10 +35,9 @@ class Edge:
 
 
 class Graph:
-    """A network as a directed graph. Nodes keep the order in which they were defined; the rule for delays reads it.
+    """A network as a directed graph. Nodes keep the order in which they were defined, which the rule for delays uses.
 
-    Edges that run forward make a feed-forward net, edges that jump over layers are shortcuts, and an edge that closes a
-    cycle is delayed by one step and makes the net recurrent: directly (a layer feeds itself) or indirectly.
+    Edges that skip layers are shortcuts; an edge that closes a cycle is delayed by one time step and makes the net recurrent.
 
     Example:
         >>> from lamina.graph import Dense, Graph
@@ -61,7 +60,7 @@ class Graph:
     # -- building ------------------------------------------------------------------------------------------------------
 
     def input(self, name: str, *, shape: Sequence[int] | int) -> None:
-        """Add an input; the shape leaves out the batch (and, in a recurrent net, the time) axis."""
+        """Add an input; the shape is without the batch axis (and, in a recurrent net, the time axis)."""
         self._new(name)
         sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
         if not sizes or any(isinstance(size, bool) or not hasattr(size, "__index__") or size < 1 for size in sizes):
@@ -69,24 +68,24 @@ class Graph:
         self.nodes[name] = tuple(int(size) for size in sizes)
 
     def layer(self, name: str, layer: Layer, *, after: str | Sequence[str] = (), mask: str | None = None) -> None:
-        """Add a layer that reads the named nodes, in that order; more edges may follow by :meth:`connect`.
+        """Add a layer that reads these nodes, in this order; :meth:`connect` adds more edges.
 
         Args:
-            name: What the layer is called.
+            name: Name of the layer.
             layer: Its kind.
-            after: What it reads.
-            mask: The node that says which steps of what it reads are there, for layers that can be told.
+            after: The nodes that it reads.
+            mask: The mask node, true for present steps, for layers that accept a mask.
         """
         self._new(name)
         if not isinstance(layer, Layer):
             raise GraphError(f"layer {name!r} is a {type(layer).__name__}, expected a layer kind, as in Dense(64)")
         sources = [after] if isinstance(after, str) else list(after)
         for source in sources:
-            self._known(source, f"layer {name!r} comes after")
+            self._check_node(source, f"layer {name!r} comes after")
         if len(set(sources)) < len(sources):
             raise GraphError(f"layer {name!r} comes after {sources}, where a name is repeated; name each once")
         if mask is not None:
-            self._known(mask, f"layer {name!r} is masked by")
+            self._check_node(mask, f"layer {name!r} is masked by")
             check_masked(name, layer)
             if mask in sources:
                 raise GraphError(f"layer {name!r} reads {mask!r} and is masked by it; name another node as the mask")
@@ -99,13 +98,13 @@ class Graph:
         """Add an edge: a shortcut when it runs forward, recurrence when it closes a cycle.
 
         Args:
-            source: The node that is read.
+            source: A node.
             target: The layer that reads it.
-            delay: 1 delays this edge, 0 never does; ``None`` leaves it to the rule in :class:`lamina.graph.Plan`.
-            projection: When the target adds and the widths differ, learn a linear map to the right width.
+            delay: 1 delays this edge, 0 does not; ``None`` for the rule in :class:`lamina.graph.Plan`.
+            projection: Train a linear map to the target's width, where the target adds and the widths differ.
         """
-        self._known(source, "an edge starts at")
-        self._known(target, "an edge ends at")
+        self._check_node(source, "an edge starts at")
+        self._check_node(target, "an edge ends at")
         if isinstance(self.nodes[target], tuple):
             raise GraphError(
                 f"{source!r} cannot connect to the input {target!r}; inputs come from the batch, connect to a layer"
@@ -119,20 +118,20 @@ class Graph:
         self.edges.append(Edge(source, target, None if delay is None else int(delay), bool(projection)))
 
     def output(self, name: str, *, after: str) -> None:
-        """Name what the net gives back; with several outputs it gives a dict."""
+        """Add an output; a net with several outputs returns a dict."""
         self._new(name)
-        self._known(after, f"output {name!r} comes after")
+        self._check_node(after, f"output {name!r} comes after")
         self.outputs[name] = after
 
     def _new(self, name: str) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise GraphError(f"{name!r} cannot name a node; use letters, digits and underscores, not a digit first")
         if name in self.nodes or name in self.outputs:
-            raise GraphError(f"the name {name!r} is taken; give each input, layer and output its own")
+            raise GraphError(f"the name {name!r} is taken; give each input, layer and output a name of its own")
 
-    def _known(self, name: str, what: str) -> None:
+    def _check_node(self, name: str, context: str) -> None:
         if name not in self.nodes:
-            raise GraphError(f"{what} {name!r}, which is not defined; {nearest(name, self.nodes)}")
+            raise GraphError(f"{context} {name!r}, which is not defined; {nearest(name, self.nodes)}")
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -157,7 +156,7 @@ class Graph:
         arrows = [(edge.source, edge.target) for edge in self.edges] + [(after, name) for name, after in self.outputs.items()]
         return f"Graph({', '.join(f'{source} -> {target}' for source, target in arrows)})"
 
-    # -- editing: each returns a new graph, net.edit(graph) then keeps the weights that still fit ---------------------------
+    # -- editing: each returns a new graph; net.edit(graph) keeps the weights that still fit ---------------------------
 
     def copy(self) -> Graph:
         """A graph of its own; the layers in it are frozen and shared."""
@@ -191,7 +190,7 @@ class Graph:
 
     def insert(self, name: str, layer: Layer, *, after: str, before: str | Sequence[str]) -> Graph:
         """Put a new layer into the edge (or edges) from one node to others, which may be outputs."""
-        self._known(after, f"layer {name!r} comes after")
+        self._check_node(after, f"layer {name!r} comes after")
         targets = [before] if isinstance(before, str) else list(before)
         new = self.copy()
         new._new(name)
@@ -214,7 +213,7 @@ class Graph:
         return new
 
     def remove(self, name: str) -> Graph:
-        """Take a layer out; whatever read it now reads what it read. A mask that only it had goes, too."""
+        """The graph without this layer; its readers read its inputs instead. Its mask is removed if nothing else uses it."""
         self._layer(name)
         for edge in self.edges:
             if edge.mask and edge.source == name:
@@ -223,17 +222,17 @@ class Graph:
         new = self.copy()
         del new.nodes[name]
         new.edges = []
-        present = {(edge.source, edge.target) for edge in self.edges}
+        existing = {(edge.source, edge.target) for edge in self.edges}
         for edge in self.edges:
             if edge.target == name:
                 continue
-            # A path through the layer that waited somewhere still waits.
+            # A path through the layer that was delayed stays delayed.
             bridges = [
                 dataclasses.replace(edge, source=into.source, delay=1 if into.delay == 1 else edge.delay)
                 for into in (read if edge.source == name else ())
             ]
-            bridges = [bridge for bridge in bridges if (bridge.source, bridge.target) not in present]
-            present.update((bridge.source, bridge.target) for bridge in bridges)
+            bridges = [bridge for bridge in bridges if (bridge.source, bridge.target) not in existing]
+            existing.update((bridge.source, bridge.target) for bridge in bridges)
             new.edges.extend(bridges if edge.source == name else [edge])
         for output, after in self.outputs.items():
             if after == name and len(read) != 1:
@@ -241,12 +240,12 @@ class Graph:
                     f"{name!r} reads {len(read)} nodes, so output {output!r} cannot move; put a Join() behind it first"
                 )
             new.outputs[output] = read[0].source if after == name else after
-        # With the mask goes what led to it alone: a plan takes nothing that leads nowhere, and inputs cannot be removed.
-        loose = [edge.source for edge in self.edges_into(name) if edge.mask]
-        while loose:
-            node = loose.pop()
+        # Nodes that only led to the mask are removed as well, as a plan has no unused layers.
+        unused = [edge.source for edge in self.edges_into(name) if edge.mask]
+        while unused:
+            node = unused.pop()
             if node not in {*new.outputs.values(), *(edge.source for edge in new.edges)}:
-                loose += [edge.source for edge in new.edges_into(node)]
+                unused += [edge.source for edge in new.edges_into(node)]
                 new.edges = [edge for edge in new.edges if edge.target != node]
                 new.nodes.pop(node, None)
         return new
@@ -260,23 +259,23 @@ class Graph:
     # -- JSON ----------------------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, defaults included, as what ``json.dumps`` takes."""
+        """The graph as JSON, defaults included."""
         nodes = [
             {"name": name, "shape": list(node)} if isinstance(node, tuple) else {"name": name, "layer": node.to_json()}
             for name, node in self.nodes.items()
         ]
         edges = [dataclasses.asdict(edge) for edge in self.edges]
         for edge in edges:
-            if not edge["mask"]:  # as graphs were written before there were masks
+            if not edge["mask"]:  # the format from before masks
                 del edge["mask"]
         return {"format": FORMAT, "nodes": nodes, "edges": edges, "outputs": dict(self.outputs)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Graph:
-        """The graph that :meth:`to_json` wrote; what only a newer lamina knows is refused by name.
+        """The graph from :meth:`to_json`.
 
         Raises:
-            GraphError: A newer format, an unknown kind of layer, an unknown option, something missing.
+            GraphError: A newer format, an unknown kind of layer or option, or a missing key.
         """
         version = values.get("format")
         if version != FORMAT:
@@ -301,15 +300,15 @@ class Graph:
 
 
 def check_masked(name: str, layer: Layer) -> None:
-    """A mask is for layers that can be told."""
+    """Raise GraphError if the layer accepts no mask."""
     if not layer.masked:
-        raise GraphError(f"layer {name!r} is a {type(layer).__name__}, which takes no mask; leave mask out")
+        raise GraphError(f"layer {name!r} is a {type(layer).__name__}, which accepts no mask; leave mask out")
 
 
-def _check_keys(what: str, values: Mapping[str, Any], expected: Iterable[str]) -> None:
-    odd = sorted(set(values) ^ set(expected))
-    if odd:
-        verb = "has" if odd[0] in values else "lacks"
+def _check_keys(kind: str, values: Mapping[str, Any], expected: Iterable[str]) -> None:
+    wrong = sorted(set(values) ^ set(expected))
+    if wrong:
+        verb = "has" if wrong[0] in values else "lacks"
         raise GraphError(
-            f"a stored {what} {verb} {odd[0]!r}, which this lamina does not expect; update lamina or store it again"
+            f"a stored {kind} {verb} {wrong[0]!r}, which this lamina does not expect; update lamina or store it again"
         )

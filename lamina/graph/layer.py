@@ -1,4 +1,4 @@
-"""What every kind of layer has in common, as data: shapes, joins, JSON, and the checks on what a person passes in."""
+"""The base class of layers: shapes, joins, JSON, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ KINDS: dict[str, type[Layer]] = {}
 
 
 def nearest(name: Any, names: Iterable[str]) -> str:
-    """The hint at the end of an error: the nearest known name, or all of them."""
+    """The hint at the end of an error: the nearest known name, or all names."""
     known = list(names)
     near = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
 
 
 def size_text(shape: Shape) -> str:
-    """``(1, 32, 32)`` as a person writes it: ``1 x 32 x 32``."""
+    """``(1, 32, 32)`` as text: ``1 x 32 x 32``."""
     return " x ".join(str(size) for size in shape)
 
 
 def projection_name(source: str, target: str) -> str:
-    """What the learnt map of a projected edge is called in a net."""
+    """The module name of a projected edge's linear map."""
     return f"{source}_to_{target}"
 
 
 def joined(join: str, shapes: Sequence[Shape], names: Sequence[str] = ()) -> Shape:
-    """The shape of several inputs made one: the last axes laid end to end (``concat``) or summed (``add``).
+    """The shape of several inputs concatenated along the last axis (``concat``) or summed (``add``).
 
     Raises:
         GraphError: The shapes do not fit; the message names the first two that disagree.
@@ -45,9 +45,9 @@ def joined(join: str, shapes: Sequence[Shape], names: Sequence[str] = ()) -> Sha
     for i, shape in enumerate(shapes[1:], 1):
         fits = shape == first if join == "add" else bool(first) and bool(shape) and shape[:-1] == first[:-1]
         if not fits:
-            this, that = (names[0], names[i]) if names else ("input 0", f"input {i}")
+            left, right = (names[0], names[i]) if names else ("input 0", f"input {i}")
             remedy = "connect one with projection=True or join='concat'" if join == "add" else "flatten one of them"
-            raise GraphError(f"{this} {first} and {that} {shape} cannot join by {join!r}; {remedy}")
+            raise GraphError(f"{left} {first} and {right} {shape} cannot join by {join!r}; {remedy}")
     if len(shapes) == 1 or join == "add":
         return first
     return (*first[:-1], sum(shape[-1] for shape in shapes))
@@ -55,21 +55,21 @@ def joined(join: str, shapes: Sequence[Shape], names: Sequence[str] = ()) -> Sha
 
 @dataclass(frozen=True)
 class Layer:
-    """What every kind has in common: how several inputs are joined.
+    """Base class of layers: declares how several inputs are joined.
 
     Args:
-        join: ``"concat"`` lays the inputs end to end along the last axis; ``"add"`` sums inputs of one shape.
+        join: ``"concat"`` concatenates the inputs along the last axis; ``"add"`` sums inputs of one shape.
     """
 
     join: str = field(default="concat", kw_only=True)
 
-    #: What the last axes of each tensor stand for; editing a graph maps "in" and "out" unit by unit.
+    #: The role of the last axes of each tensor; editing a graph maps "in" and "out" unit by unit.
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: Whether unit i of the output is unit i of the joined input.
     unitwise: ClassVar[bool] = False
-    #: Whether it can be told by a mask which steps are there.
+    #: Whether it accepts a mask of present steps.
     masked: ClassVar[bool] = False
-    #: Whether three axes are an image to it, channels first, and not sequences side by side.
+    #: Whether it reads three axes as an image (channels first) rather than as several sequences.
     images: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
@@ -79,23 +79,23 @@ class Layer:
         check_word(self, "join", JOINS)
 
     def fixed(self) -> Shape | None:
-        """The shape that comes out whatever goes in, where there is one; it is what lets a cycle be measured."""
+        """The output shape if it does not depend on the input, else None; needed to infer shapes in a cycle."""
         return None
 
     def reads(self, shape: Shape) -> Shape:
-        """The shape in which one input is read, before joining."""
+        """The shape in which an input is read, before joining."""
         return shape
 
     def result(self, shape: Shape) -> Shape:
-        """The shape that comes out when the joined input has this shape."""
+        """The output shape for a joined input of this shape."""
         return shape
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
-        """Name and shape of everything that is learnt when the joined input has this shape."""
+        """Name and shape of each parameter for a joined input of this shape."""
         return {}
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
-        """The shape that comes out of inputs of these shapes.
+        """The output shape for inputs of these shapes.
 
         Example:
             >>> from lamina.graph import Dense
@@ -110,7 +110,7 @@ class Layer:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Layer:
-        """The layer that :meth:`to_json` wrote; a kind or a field from a newer lamina is refused by name."""
+        """The layer from :meth:`to_json`; raises GraphError for an unknown kind or option."""
         kind = values.get("type")
         if kind not in KINDS:
             raise GraphError(f"layer kind {kind!r} is unknown to this lamina; update lamina, or {nearest(kind, KINDS)}")
@@ -136,16 +136,18 @@ def check_whole(layer: Layer, name: str, low: int = 1) -> None:
     value = getattr(layer, name)
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
         raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected a whole number of at least {low}")
-    object.__setattr__(layer, name, int(value))  # a NumPy whole number would not go into JSON
+    object.__setattr__(layer, name, int(value))  # JSON has no NumPy integers
 
 
 def check_wholes(layer: Layer, name: str, low: int) -> None:
-    given = getattr(layer, name)
-    values = tuple(given) if isinstance(given, Iterable) else ()
-    good = isinstance(given, Iterable) and all(hasattr(v, "__index__") and not isinstance(v, bool) and v >= low for v in values)
-    if not good:
-        raise GraphError(f"{type(layer).__name__}.{name} is {given!r}, expected whole numbers of at least {low}, as in (8,)")
-    object.__setattr__(layer, name, tuple(int(value) for value in values))
+    value = getattr(layer, name)
+    values = tuple(value) if isinstance(value, Iterable) else ()
+    valid = isinstance(value, Iterable) and all(
+        hasattr(v, "__index__") and not isinstance(v, bool) and v >= low for v in values
+    )
+    if not valid:
+        raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected whole numbers of at least {low}, as in (8,)")
+    object.__setattr__(layer, name, tuple(map(int, values)))
 
 
 def check_share(layer: Layer, name: str) -> None:
@@ -155,18 +157,18 @@ def check_share(layer: Layer, name: str) -> None:
 
 
 def notes(layer: Layer) -> list[str]:
-    """What was said of a layer beyond its size: words as they are, numbers with their names."""
-    said = []
+    """The options of a layer that differ from the defaults, as text, without its size."""
+    texts = []
     for item in dataclasses.fields(layer):
         value = getattr(layer, item.name)
         if item.name in ("size", "out") or value == item.default or value is None:
             continue
         if isinstance(value, str):
-            said.append(value)
+            texts.append(value)
         elif isinstance(value, bool):
-            said.append(item.name if value else f"no {item.name}")
+            texts.append(item.name if value else f"no {item.name}")
         elif isinstance(value, tuple):
-            said.append(f"{len(value)} {item.name}")
+            texts.append(f"{len(value)} {item.name}")
         else:
-            said.append(f"{item.name} {value}")
-    return said
+            texts.append(f"{item.name} {value}")
+    return texts

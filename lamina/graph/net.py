@@ -19,25 +19,25 @@ from lamina.graph.plan import Block, Plan
 
 
 class Net(nn.Module):
-    """Executes a plan, define-by-run. A plain ``nn.Module``: train it, copy it, pickle it, take it away.
+    """Executes a plan. A plain ``nn.Module``, which can be copied and pickled.
 
-    Each layer is a child under its own name, so the state reads ``hidden.weight``, ``hidden.bias``; the learnt map of a
-    projected edge is ``source_to_target.weight``. Every layer draws its first weights from a generator of its own, seeded
-    by seed and name: the global generator is neither read nor moved, and adding a layer leaves the others as they were.
+    Each layer is a child under its own name, so the state dict has ``hidden.weight``, ``hidden.bias``; a projected edge is
+    ``source_to_target.weight``. Every layer has its own generator, seeded by seed and name, for its initial weights: the global
+    generator is not used, and adding a layer does not change the weights of the others.
 
     Args:
-        plan: What to execute.
-        seed: Makes the first weights; ``None`` for new ones each time. Kept as ``net.seed``.
+        plan: The plan to execute.
+        seed: Seed of the initial weights; ``None`` for a random one. Stored as ``net.seed``.
 
     Shape:
         A batch is a dict of one tensor for each input, ``(N, *shape)``, or ``(N, T, *shape)`` when the plan is recurrent. The
         result is ``(N, *shape)`` or ``(N, T, *shape)`` of the output, or a dict of them when there are several.
 
-        A batch may also hold what a layer gives, under the layer's name: that is taken as it is, and what only this layer
-        needs is neither executed nor asked for. A layer in a cycle is always executed.
+        A batch may also contain the output of a layer under the layer's name: then neither the layer nor what only it needs is
+        executed or required in the batch. A layer in a cycle is always executed.
 
     Raises:
-        GraphError: A layer's name would hide a part of ``nn.Module``, as ``train`` does.
+        GraphError: The name of a layer is an attribute of ``nn.Module``, as ``train``.
 
     Example:
         >>> import torch
@@ -68,7 +68,7 @@ class Net(nn.Module):
 
     def _add(self, name: str, module: nn.Module) -> None:
         if hasattr(self, name):
-            raise GraphError(f"the name {name!r} is taken by the network itself; give the layer another")
+            raise GraphError(f"the name {name!r} is an attribute of the network; give the layer another")
         self.add_module(name, module)
 
     def _generator(self, name: str) -> Generator:
@@ -83,7 +83,7 @@ class Net(nn.Module):
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def activations(self, batch: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-        """What the named layers give for a batch."""
+        """The outputs of the named layers for a batch, by name."""
         names = list(names)
         for name in names:
             if name not in self.plan.shapes:
@@ -93,23 +93,23 @@ class Net(nn.Module):
 
     @torch.no_grad()
     def attention(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """How much each layer that attends looks at what, by its name: weights that sum to 1, for every row and head."""
+        """The attention weights of each attention layer by name, for every row and head; they sum to 1."""
         training = self.training
         self.eval()
         values = self._run(batch)
-        found: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for name in self.plan.order:
             module: Any = self._child(name)
             if callable(getattr(module, "weights", None)):
-                found[name] = module.weights(*self._given_to(name, values))
+                weights[name] = module.weights(*self._arguments(name, values))
         self.train(training)
-        return found
+        return weights
 
     @torch.no_grad()
     def prepare(self, batch: Mapping[str, Tensor]) -> None:
-        """Show the training inputs once to the layers that begin from data, as a number embedding does with its bins.
+        """Initialise layers from the training inputs, as the bins of number embeddings.
 
-        Only what these layers depend on is executed, so rows by the hundred thousand are welcome.
+        Only the layers that these depend on are executed, so the batch may be large.
         """
         training = self.training
         self.eval()
@@ -119,14 +119,14 @@ class Net(nn.Module):
                 module.prepare(self._read(name, self._run(batch, sources(self.plan, name))))
         self.train(training)
 
-    def _run(self, batch: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """The value of every node by name; where some are ``wanted`` or layers are given, of those that are needed."""
-        values = {name: self._given(batch, name, self.plan.shapes[name]) for name in batch.keys() & self._alone}
-        if values and wanted is None:
-            wanted = self.plan.outputs.values()
-        needed = None if wanted is None else needed_nodes(self.plan, wanted, values)
+    def _run(self, batch: Mapping[str, Tensor], names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The value of every node by name; with ``names``, or layers in the batch, only of the nodes needed for them."""
+        values = {name: self._input(batch, name, self.plan.shapes[name]) for name in batch.keys() & self._alone}
+        if values and names is None:
+            names = self.plan.outputs.values()
+        needed = None if names is None else needed_nodes(self.plan, names, values)
         values |= {
-            name: self._given(batch, name, shape)
+            name: self._input(batch, name, shape)
             for name, shape in self.plan.inputs.items()
             if needed is None or name in needed
         }
@@ -144,40 +144,40 @@ class Net(nn.Module):
         return values
 
     def _call(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
-        return self._child(name)(*self._given_to(name, values))
+        return self._child(name)(*self._arguments(name, values))
 
-    def _given_to(self, name: str, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """What a layer's module is called with: what it reads, and its mask where it has one."""
+    def _arguments(self, name: str, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The arguments of a layer's module: its joined input, and its mask if it has one."""
         x, mask = self._read(name, values), self.plan.masks.get(name)
         if mask is None:
             return (x,)
-        if values[mask].dtype != torch.bool:  # numbers would weigh the steps; only a batch tells what an input holds
+        if values[mask].dtype != torch.bool:  # numbers would scale the steps; the dtype is only known here
             raise GraphError(
-                f"the mask {mask!r} of layer {name!r} holds {values[mask].dtype}, not true and false; put Present() behind it"
+                f"the mask {mask!r} of layer {name!r} has dtype {values[mask].dtype}, expected bool; put Present() behind it"
             )
         return x, values[mask]
 
     def _read(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
-        """What a layer reads, all time steps as one large batch, as nothing here waits for itself."""
+        """The joined input of a layer outside of cycles, all time steps as one large batch."""
         read = [values[edge.source] for edge in self.plan.edges[name]]
         if self.plan.recurrent:
             read = [_shift(x) if edge.delay else x for x, edge in zip(read, self.plan.edges[name], strict=True)]
             read = [x.flatten(0, 1) for x in read]
         return self._join(name, read)
 
-    def _given(self, batch: Mapping[str, Tensor], name: str, shape: Shape) -> Tensor:
+    def _input(self, batch: Mapping[str, Tensor], name: str, shape: Shape) -> Tensor:
         if name not in batch:
             raise GraphError(f"the batch lacks the input {name!r}; it has {', '.join(map(repr, batch)) or 'nothing'}")
         lead = 2 if self.plan.recurrent else 1
         if batch[name].shape[lead:] != shape or batch[name].dim() < lead:
             axes = ("rows", "time steps")[:lead]
             expected = ", ".join([*axes, *map(str, shape)])
-            what = "input" if name in self.plan.inputs else "output of layer"
-            raise GraphError(f"the {what} {name!r} has the shape {tuple(batch[name].shape)}, expected ({expected}); reshape it")
+            kind = "input" if name in self.plan.inputs else "output of layer"
+            raise GraphError(f"the {kind} {name!r} has the shape {tuple(batch[name].shape)}, expected ({expected}); reshape it")
         return batch[name]
 
     def _loop(self, block: Block, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Step a cycle through time; what waits begins at zero."""
+        """The outputs of a cycle, executed step by step; delayed inputs are zero at the first step."""
         outside = {
             edge: _shift(values[edge.source]) if edge.delay else values[edge.source]
             for name in block.names
@@ -186,22 +186,22 @@ class Net(nn.Module):
         }
         anchor = next(iter(outside.values()))
         like = next(self.parameters(), anchor)
-        past = {name: like.new_zeros(anchor.shape[0], *self.plan.shapes[name]) for name in block.names}
+        previous = {name: like.new_zeros(anchor.shape[0], *self.plan.shapes[name]) for name in block.names}
         steps: dict[str, list[Tensor]] = {name: [] for name in block.names}
         for time in range(anchor.shape[1]):
             now: dict[str, Tensor] = {}
             for name in block.names:
                 read = [
-                    outside[edge][:, time] if edge in outside else (past if edge.delay else now)[edge.source]
+                    outside[edge][:, time] if edge in outside else (previous if edge.delay else now)[edge.source]
                     for edge in self.plan.edges[name]
                 ]
                 now[name] = self._child(name)(self._join(name, read))
                 steps[name].append(now[name])
-            past = now
+            previous = now
         return {name: torch.stack(outputs, 1) for name, outputs in steps.items()}
 
     def _join(self, name: str, values: list[Tensor]) -> Tensor:
-        """Flatten, project and join what a layer reads."""
+        """Flatten, project and join the inputs of a layer."""
         adds, reads = self._reads[name]
         inputs = []
         for x, (flat, projection) in zip(values, reads, strict=True):
@@ -217,10 +217,10 @@ class Net(nn.Module):
     # -- editing -------------------------------------------------------------------------------------------------------
 
     def edit(self, graph: Graph) -> Net:
-        """A net of another graph that keeps every weight that still fits.
+        """A net of another graph with every weight that still fits.
 
-        Units keep their identity: when a layer is widened, old neurons keep their weights and the layers behind it keep theirs
-        for the old neurons, wherever these now stand. What is new is as fresh as in a new net of the same seed.
+        When a layer is widened, old neurons keep their weights, and so do the layers that read them. Other weights are those of
+        a new net with the same seed.
         """
         new = Net(Plan(graph), seed=self.seed)
         like = next(self.parameters(), None)
@@ -231,25 +231,25 @@ class Net(nn.Module):
 
 
 def sources(plan: Plan, name: str) -> list[str]:
-    """The nodes that a layer reads, its mask included; an input reads none."""
+    """The nodes that a layer reads, its mask included; none for an input."""
     read = [edge.source for edge in plan.edges.get(name, ())]
     return [*read, plan.masks[name]] if name in plan.masks else read
 
 
-def needed_nodes(plan: Plan, names: Iterable[str], given: Container[str] = ()) -> set[str]:
-    """These nodes and all that have to come before them, back to those that are ``given``."""
-    found: set[str] = set()
+def needed_nodes(plan: Plan, names: Iterable[str], available: Container[str] = ()) -> set[str]:
+    """These nodes and all nodes that they depend on, up to those that are ``available``."""
+    needed: set[str] = set()
     queue = list(names)
     while queue:
         name = queue.pop()
-        if name not in found and name not in given:
-            found.add(name)
+        if name not in needed and name not in available:
+            needed.add(name)
             queue += sources(plan, name)
-    return found
+    return needed
 
 
 def _reads(plan: Plan, name: str) -> tuple[bool, list[tuple[bool, str]]]:
-    """Whether a layer adds, and for each edge into it whether to flatten and what projects it; worked out once."""
+    """Whether a layer adds, and for each edge into it whether to flatten and the name of its projection or ""."""
     layer, shapes = plan.layers[name], plan.shapes
     return layer.join == "add", [
         (
@@ -261,12 +261,12 @@ def _reads(plan: Plan, name: str) -> tuple[bool, list[tuple[bool, str]]]:
 
 
 def _shift(x: Tensor) -> Tensor:
-    """One step later; zero comes first."""
+    """Delay by one time step; the first is zero."""
     return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
 
 
 class _Projection(nn.Module):
-    """The learnt map of a projected edge, without bias."""
+    """The linear map of a projected edge, without bias."""
 
     def __init__(self, width_in: int, width_out: int, generator: Generator) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The plan: a checked graph with its order of execution, delays, shapes and parameter counts. Needs no torch."""
+"""The plan: a checked graph with its order of execution, delays, shapes and parameter counts."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _Node = TypeVar("_Node", str, int)
 
 @dataclass(frozen=True)
 class Block:
-    """Layers that run together: one layer, or all layers of a cycle, which step through time side by side."""
+    """Layers that are executed together: one layer, or all layers of a cycle."""
 
     names: tuple[str, ...]
     cyclic: bool
 
 
 class Plan:
-    """What will run, in which order, with which shapes.
+    """The execution order, shapes and parameter counts of a graph.
 
-    The rule for delays: edges marked ``delay=1`` wait one step. Inside each strongly connected component of what remains, an
-    edge waits if and only if its source was defined at or after its target, unless it is marked ``delay=0``.
+    The rule for delays: edges with ``delay=1`` are delayed by one step. Within each strongly connected component of the other
+    edges, an edge is delayed if and only if its source was defined at or after its target, unless it has ``delay=0``.
 
     Args:
         graph: The graph; the plan keeps a copy.
 
     Raises:
-        GraphError: The graph cannot run; the message names the nodes and the remedy.
+        GraphError: The graph cannot be executed; the message names the nodes and the remedy.
 
     Example:
         >>> from lamina.graph import Dense, Graph, Plan
@@ -54,29 +54,29 @@ class Plan:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph.copy()
         _check_ends(self.graph)
-        #: For each layer the edges that it reads, in the order in which they are joined; ``delay`` is decided: 0 or 1.
+        #: The edges into each layer, in the order in which they are joined; ``delay`` is 0 or 1.
         edges = _delays(self.graph)
         self.edges: dict[str, tuple[Edge, ...]] = {
             name: tuple(edge for edge in group if not edge.mask) for name, group in edges.items()
         }
-        #: For each layer that is told which steps are there: the node that says so.
+        #: The mask node of each layer that has one.
         self.masks: dict[str, str] = {edge.target: edge.source for group in edges.values() for edge in group if edge.mask}
-        #: What runs one after the other.
+        #: The blocks in their order of execution.
         self.blocks: tuple[Block, ...] = _blocks(self.graph, edges)
         #: The names of the layers in their order of execution.
         self.order: tuple[str, ...] = tuple(name for block in self.blocks for name in block.names)
-        place = {name: i for i, name in enumerate(self.order)}
+        position = {name: i for i, name in enumerate(self.order)}
         #: The layers, in their order of execution.
-        self.layers: dict[str, Layer] = dict(sorted(self.graph.layers.items(), key=lambda item: place[item[0]]))
-        #: Whether there is a delayed edge; then batches have a time axis.
+        self.layers: dict[str, Layer] = dict(sorted(self.graph.layers.items(), key=lambda item: position[item[0]]))
+        #: Whether an edge is delayed; then batches have a time axis.
         self.recurrent: bool = any(edge.delay for edges in self.edges.values() for edge in edges)
         #: The shape of every input and layer, without batch and time.
         self.shapes: dict[str, Shape] = _shapes(self.graph, self.edges, self.order)
-        #: For each layer its joined input's shape.
+        #: The shape of each layer's joined input.
         self.joined: dict[str, Shape] = {name: _join(self, name) for name in self.order}
         for name, mask in self.masks.items():
             _check_mask(self, name, mask)
-        #: For each projected edge its (width in, width out).
+        #: (width in, width out) of each projected edge.
         self.projections: dict[tuple[str, str], tuple[int, int]] = {
             (edge.source, name): (self._read(edge)[-1], self.joined[name][-1])
             for name in self.order
@@ -86,7 +86,7 @@ class Plan:
         for source, target in self.projections:
             if (name := projection_name(source, target)) in self.graph.nodes:
                 raise GraphError(f"the projection from {source!r} to {target!r} needs the name {name!r}; rename that layer")
-        #: For each layer the number of parameters, projections into it included.
+        #: The number of parameters of each layer, projections into it included.
         self.parameters: dict[str, int] = {name: self._parameters(name) for name in self.order}
 
     @property
@@ -139,9 +139,9 @@ class Plan:
 
 
 def _check_ends(graph: Graph) -> None:
-    """Everything is on a way from an input to an output."""
+    """Check that every node is on a path from an input to an output."""
     if not graph.outputs:
-        raise GraphError("the graph has no output; say which layer answers, as in g.output('label', after='hidden')")
+        raise GraphError("the graph has no output; name the layer that it returns, as in g.output('label', after='hidden')")
     readers: dict[str, list[str]] = {name: [] for name in graph.nodes}
     sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for edge in graph.edges:
@@ -152,75 +152,75 @@ def _check_ends(graph: Graph) -> None:
     fed, used = _reach(inputs, readers), _reach(graph.outputs.values(), sources)
     for name in graph.nodes:
         if name in inputs and name not in used:
-            raise GraphError(f"nobody reads the input {name!r}; connect it to a layer that leads to an output, or leave it out")
+            raise GraphError(f"no layer reads the input {name!r}; connect it to a layer that leads to an output, or remove it")
         if name not in reading and name not in inputs:
             raise GraphError(f"layer {name!r} reads nothing; give it after=..., or connect something to it")
         if name not in fed:
             raise GraphError(f"layer {name!r} is not reached from any input; connect an input or a layer that is reached to it")
         if name not in used:
-            raise GraphError(f"layer {name!r} leads to no output; connect it onwards, or leave it out")
+            raise GraphError(f"layer {name!r} leads to no output; connect it to another layer, or remove it")
 
 
-def _reach(starts: Iterable[str], ways: Mapping[str, list[str]]) -> set[str]:
-    found, queue = set(starts), list(starts)
+def _reach(starts: Iterable[str], neighbours: Mapping[str, list[str]]) -> set[str]:
+    reached, queue = set(starts), list(starts)
     while queue:
-        for name in ways[queue.pop()]:
-            if name not in found:
-                found.add(name)
+        for name in neighbours[queue.pop()]:
+            if name not in reached:
+                reached.add(name)
                 queue.append(name)
-    return found
+    return reached
 
 
 def _components(names: Iterable[str], edges: Iterable[Edge]) -> dict[str, int]:
-    """The number of each node's strongly connected component (Tarjan 1972, without recursion: nets may be deep)."""
-    ways: dict[str, list[str]] = {name: [] for name in names}
+    """The number of each node's strongly connected component (Tarjan 1972, without recursion)."""
+    targets: dict[str, list[str]] = {name: [] for name in names}
     for edge in edges:
-        ways[edge.source].append(edge.target)
+        targets[edge.source].append(edge.target)
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     number: dict[str, int] = {}
     path: list[str] = []
-    for start in ways:
-        work = [start] if start not in index else []
-        while work:
-            name = work[-1]
+    for start in targets:
+        stack = [start] if start not in index else []
+        while stack:
+            name = stack[-1]
             if name not in index:
                 index[name] = low[name] = len(index)
                 path.append(name)
-            ahead = next((target for target in ways[name] if target not in index), None)
+            ahead = next((target for target in targets[name] if target not in index), None)
             if ahead is not None:
-                work.append(ahead)
+                stack.append(ahead)
                 continue
-            work.pop()
-            low[name] = min([low[name], *(low[target] for target in ways[name] if target not in number)])
+            stack.pop()
+            low[name] = min([low[name], *(low[target] for target in targets[name] if target not in number)])
             if low[name] == index[name]:
                 while name not in number:
                     number[path.pop()] = index[name]
     return number
 
 
-def _sorted(nodes: Sequence[_Node], ways: Iterable[tuple[_Node, _Node]]) -> list[_Node]:
-    """Sources before targets; wherever that leaves it open, in the order given (Kahn 1962 with a heap)."""
+def _sorted(nodes: Sequence[_Node], edges: Iterable[tuple[_Node, _Node]]) -> list[_Node]:
+    """Topological order; ties are in the order of ``nodes`` (Kahn 1962 with a heap)."""
     place = {node: i for i, node in enumerate(nodes)}
     targets: dict[_Node, list[_Node]] = {node: [] for node in nodes}
-    missing = dict.fromkeys(nodes, 0)
-    for source, target in ways:
+    waiting_for = dict.fromkeys(nodes, 0)
+    for source, target in edges:
         targets[source].append(target)
-        missing[target] += 1
-    ready = [place[node] for node in nodes if not missing[node]]
-    found = []
+        waiting_for[target] += 1
+    ready = [place[node] for node in nodes if not waiting_for[node]]
+    order = []
     while ready:
         node = nodes[heapq.heappop(ready)]
-        found.append(node)
+        order.append(node)
         for target in targets[node]:
-            missing[target] -= 1
-            if not missing[target]:
+            waiting_for[target] -= 1
+            if not waiting_for[target]:
                 heapq.heappush(ready, place[target])
-    return found
+    return order
 
 
 def _delays(graph: Graph) -> dict[str, tuple[Edge, ...]]:
-    """The rule in :class:`Plan`, and the error when marks leave a cycle that never waits."""
+    """The edges into each layer with their delays by the rule in :class:`Plan`."""
     place = {name: i for i, name in enumerate(graph.nodes)}
     component = _components(graph.nodes, [edge for edge in graph.edges if edge.delay != 1])
 
@@ -235,8 +235,8 @@ def _delays(graph: Graph) -> dict[str, tuple[Edge, ...]]:
         if component[edge.source] == component[edge.target]:
             cycle = [name for name in graph.nodes if component[name] == component[edge.source]]
             raise GraphError(
-                f"the cycle through {', '.join(map(repr, cycle))} has an edge marked delay=0 where it must wait; "
-                "remove the mark, or mark another edge of it with delay=1"
+                f"the cycle through {', '.join(map(repr, cycle))} has no delayed edge, as one has delay=0; "
+                "remove it, or set delay=1 on another edge of the cycle"
             )
     return edges
 
@@ -245,8 +245,8 @@ def _blocks(graph: Graph, edges: Mapping[str, tuple[Edge, ...]]) -> tuple[Block,
     layers = list(graph.layers)
     inner = [edge for group in edges.values() for edge in group if edge.source in edges]
     component = _components(layers, inner)
-    ways = [(component[edge.source], component[edge.target]) for edge in inner]
-    numbers = _sorted(list(dict.fromkeys(component[name] for name in layers)), [way for way in ways if way[0] != way[1]])
+    outer = [(a, b) for edge in inner if (a := component[edge.source]) != (b := component[edge.target])]
+    numbers = _sorted(list(dict.fromkeys(component[name] for name in layers)), outer)
     blocks: dict[int, list[str]] = {number: [] for number in numbers}
     for name in _sorted(layers, [(edge.source, edge.target) for edge in inner if not edge.delay]):
         blocks[component[name]].append(name)
@@ -258,35 +258,33 @@ def _blocks(graph: Graph, edges: Mapping[str, tuple[Edge, ...]]) -> tuple[Block,
 
 
 def _shapes(graph: Graph, edges: Mapping[str, tuple[Edge, ...]], order: Iterable[str]) -> dict[str, Shape]:
-    """Infer every shape. In a cycle the layers whose shape is fixed, as Dense, come first and the others follow from them."""
+    """The shape of every node. In a cycle the shapes follow from the layers with a fixed shape, as Dense."""
     shapes = dict(graph.inputs)
     layers = graph.layers
     shapes |= {name: fixed for name in order if (fixed := layers[name].fixed()) is not None}
     waiting = [name for name in order if name not in shapes]
     while waiting:
-        left = []
+        pending = []
         for name in waiting:
             layer = layers[name]
-            known = [edge for edge in edges[name] if edge.source in shapes]
-            plain = [edge for edge in known if not edge.projection]
-            # An added input says alone what the sum looks like; all inputs are held against it at the end.
-            if plain and (len(known) == len(edges[name]) or layer.join == "add"):
+            ready = [edge for edge in edges[name] if edge.source in shapes]
+            plain = [edge for edge in ready if not edge.projection]
+            # The shape of a sum is that of any input; _join checks the others.
+            if plain and (len(ready) == len(edges[name]) or layer.join == "add"):
                 shapes[name] = _result(layer, name, plain, shapes)
-            elif len(known) == len(edges[name]):
+            elif len(ready) == len(edges[name]):
                 _plain_needed(name)
             else:
-                left.append(name)
-        if len(left) == len(waiting):
-            cycle = ", ".join(map(repr, left))
-            raise GraphError(
-                f"the cycle through {cycle} grows without end, as each shape needs the others; put a Dense into it"
-            )
-        waiting = left
+                pending.append(name)
+        if len(pending) == len(waiting):
+            cycle = ", ".join(map(repr, pending))
+            raise GraphError(f"the cycle through {cycle} has no shape, as each depends on the others; put a Dense into it")
+        waiting = pending
     return shapes
 
 
 def _result(layer: Layer, name: str, edges: Iterable[Edge], shapes: Mapping[str, Shape]) -> Shape:
-    """The layer's shape from these of its inputs, with errors that name the layers."""
+    """The layer's shape from these edges; errors name the layer."""
     reads = [(edge.source, layer.reads(shapes[edge.source])) for edge in edges]
     try:
         return layer.result(joined(layer.join, [shape for _, shape in reads], [source for source, _ in reads]))
@@ -295,25 +293,25 @@ def _result(layer: Layer, name: str, edges: Iterable[Edge], shapes: Mapping[str,
 
 
 def _plain_needed(name: str) -> None:
-    raise GraphError(f"every edge into {name!r} is projected, so no width is given; leave one without projection")
+    raise GraphError(f"every edge into {name!r} is projected, so its width is unknown; leave one without projection")
 
 
 def _check_mask(plan: Plan, name: str, mask: str) -> None:
-    """A mask is for layers that take one, and has a value for each step of what is read."""
-    layer, shape, given = plan.layers[name], plan.joined[name], plan.shapes[mask]
+    """Check that the layer accepts a mask and that the mask has a value for each step of its input."""
+    layer, shape, mask_shape = plan.layers[name], plan.joined[name], plan.shapes[mask]
     check_masked(name, layer)
     if layer.images and len(shape) == 3:
         raise GraphError(f"layer {name!r} reads images of {shape}, which have no steps; leave mask out")
     if plan.recurrent:
         raise GraphError(f"layer {name!r} has a mask, but the graph steps through time; put its cycle into a Loop layer")
-    if shape[:-1] != given:
+    if shape[:-1] != mask_shape:
         raise GraphError(
-            f"layer {name!r} reads steps {shape[:-1]}, but its mask {mask!r} has {given}; mask and input must agree"
+            f"layer {name!r} reads steps {shape[:-1]}, but its mask {mask!r} has {mask_shape}; mask and input must agree"
         )
 
 
 def _join(plan: Plan, name: str) -> Shape:
-    """Hold all inputs of a layer against each other, projections included, and give the joined shape."""
+    """The joined shape of a layer's inputs, projections included, after checking that they fit."""
     layer = plan.layers[name]
     plain = [edge for edge in plan.edges[name] if not edge.projection]
     projected = [edge for edge in plan.edges[name] if edge.projection]

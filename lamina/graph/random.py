@@ -1,7 +1,7 @@
-"""The random numbers that a network draws while it trains: dropout and the like.
+"""Random numbers of a network in training, as for dropout, from a generator per thread.
 
-``F.dropout`` draws from torch's one generator, which all threads share, so two fits at the same time would give each other
-other numbers. Here each thread may have a generator of its own. Kernels and numbers are those of ``F.dropout``.
+``F.dropout`` draws from torch's global generator, which all threads share, so two simultaneous fits would not be reproducible.
+Kernels and numbers are those of ``F.dropout``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-#: Held by whoever seeds torch's own generators: one thread at a time, which may ask again.
+#: Lock of torch's global generators; reentrant.
 _torch_generators = threading.RLock()
 
 
 @contextmanager
 def torch_random(devices: Iterable[int] = ()) -> Iterator[None]:
-    """Have torch's own generators to oneself; they are as before afterwards.
+    """Lock torch's global generators and restore their state on exit.
 
     Args:
-        devices: Those of which GPUs, besides that of the CPU.
+        devices: GPUs whose generators are restored, besides that of the CPU.
     """
     with _torch_generators, torch.random.fork_rng(devices=list(devices)):
         yield
@@ -37,13 +37,13 @@ _current = _Current()
 
 
 def current_generator() -> Generator | None:
-    """The generator that this thread draws from; None for torch's own of the device."""
+    """The generator of this thread; None for torch's global generator."""
     return _current.generator
 
 
 @contextmanager
 def drawing_from(generator: Generator | None) -> Iterator[None]:
-    """Let the modules that run in this thread draw from this generator.
+    """Within, modules that run in this thread draw from this generator.
 
     Example:
         >>> import torch

@@ -48,8 +48,8 @@ def batch(*lengths, seed=0):
 @pytest.mark.parametrize(
     ("layer", "after", "mask", "message"),
     [
-        (Dense(3), "x", "present", r"layer 'new' is a Dense, which takes no mask; leave mask out"),
-        (StepDense(3), "x", "present", r"layer 'new' is a StepDense, which takes no mask; leave mask out"),
+        (Dense(3), "x", "present", r"layer 'new' is a Dense, which accepts no mask; leave mask out"),
+        (StepDense(3), "x", "present", r"layer 'new' is a StepDense, which accepts no mask; leave mask out"),
         (StepPool(), "x", "x", r"layer 'new' reads 'x' and is masked by it; name another node as the mask"),
         (
             StepPool(),
@@ -143,7 +143,7 @@ def test_an_image_takes_no_mask(layer):
 def test_a_kind_that_takes_no_mask_is_refused_after_an_edit_and_from_a_file():
     replaced = pooled().replace("pool", StepDense(3))
     for g in (replaced, Graph.from_json(replaced.to_json()), pooled().replace("pool", Dense(3))):
-        with pytest.raises(GraphError, match=r"layer 'pool' is a (Step)?Dense, which takes no mask; leave mask out"):
+        with pytest.raises(GraphError, match=r"layer 'pool' is a (Step)?Dense, which accepts no mask; leave mask out"):
             Plan(g)
 
 
@@ -389,7 +389,7 @@ def test_a_mask_of_numbers_is_refused_by_name(layer, dtype):
     g.output("y", after="pool")
     net, rows = Net(Plan(g), seed=0), batch(6, 4, 0)
     numbers = {"x": rows["x"], "steps": rows["steps"].to(dtype)}
-    message = rf"the mask 'steps' of layer 'pool' holds {dtype}, not true and false; put Present\(\) behind it"
+    message = rf"the mask 'steps' of layer 'pool' has dtype {dtype}, expected bool; put Present\(\) behind it"
     with pytest.raises(GraphError, match=message):
         net(numbers)
     if isinstance(layer, AttentionPool):

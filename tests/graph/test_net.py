@@ -305,7 +305,7 @@ def test_a_name_that_a_module_needs_is_refused(name):
     g.input("x", shape=3)
     g.layer(name, Dense(4), after="x")
     g.output("y", after=name)
-    with pytest.raises(GraphError, match=f"the name '{name}' is taken by the network itself; give the layer another"):
+    with pytest.raises(GraphError, match=f"the name '{name}' is an attribute of the network; give the layer another"):
         Net(Plan(g))
 
 

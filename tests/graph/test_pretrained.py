@@ -234,7 +234,7 @@ class Pair(nn.Module):
         (lambda: Pretrained("x", out=(1,), options=["a"]), r"Pretrained.options is \['a'\], expected names"),
         (lambda: Normalise(mean=(0.5,)), "Normalise has 1 means and 3 deviations"),
         (lambda: build(Normalise(), (8, 8, 2)), r"Normalise reads .* but was given \(8, 8, 2\); give an image"),
-        (lambda: build(Pretrained("backbone", out=(5,))), r"gives \(4,\) for \(3, 8, 8\), but .* \(5,\); say out=\(4,\)"),
+        (lambda: build(Pretrained("backbone", out=(5,))), r"gives \(4,\) for \(3, 8, 8\), but .* \(5,\); set out=\(4,\)"),
         (lambda: build(Pretrained("backbone", out=(4,)), (2, 8, 8)), r"part 'backbone' cannot read \(2, 8, 8\): .*channels"),
         (lambda: build(Pretrained("backbone", out=(4,), options={"width": 1})), "cannot be made with the options .*width"),
         (lambda: build(Pretrained("dict", out=(4,))), "part 'dict' made a dict, expected an nn.Module"),

@@ -1,8 +1,7 @@
-"""The kinds of layers, as data: what each is called, what it accepts, what comes out, what it learns.
+"""The layers as data: options, shapes and parameters of each kind.
 
-A layer here is a frozen dataclass and knows nothing of torch, so a graph can be checked, printed and stored anywhere;
-:mod:`lamina.graph.modules` holds the ``nn.Module`` of each kind, in files of the same names. A neuron layer is *propagation*
-(how its inputs are combined), then *activation*, then *output*.
+A layer is a frozen dataclass without torch, so a graph can be checked, printed and stored;
+:mod:`lamina.graph.modules` has the ``nn.Module`` of each kind, in files of the same names.
 
 Shapes leave out the batch axis: ``(64,)`` is 64 neurons, ``(32, 64)`` is 64 neurons for each of 32 members or 32 steps,
 ``(3, 32, 32)`` is 3 channels of an image.

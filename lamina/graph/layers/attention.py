@@ -1,6 +1,6 @@
-"""Attention: every step looks at every other step of its sequence; and what makes steps of an image and tells steps apart.
+"""Self-attention, positional encoding, word dropout and image patches.
 
-A sequence is ``(steps, width)``, with any axes before it for sequences side by side, as in :mod:`lamina.graph.layers.sequence`.
+A sequence is ``(..., steps, width)``, as in :mod:`lamina.graph.layers.sequence`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from lamina.graph.layers.sequence import check_steps
 
 @dataclass(frozen=True)
 class Position(Layer):
-    """Add to each step what says where it stands, as attention by itself does not know the order of steps.
+    """Positional encoding: adds a vector for its position to each step.
 
-    ``"sinusoidal"`` is fixed: waves from one that turns at every step to one that turns over 10,000 (Vaswani et al. 2017,
-    arXiv 1706.03762, section 3.5). ``PE(t, 2i) = sin(t / 10000^(2i/d))``, ``PE(t, 2i+1)`` its cosine. ``"learnt"`` is a vector
-    for each place, which begins near zero.
+    ``"sinusoidal"`` is fixed: ``PE(t, 2i) = sin(t / 10000^(2i/d))``, ``PE(t, 2i+1) = cos(t / 10000^(2i/d))`` (Vaswani et al.
+    2017, arXiv 1706.03762, section 3.5). ``"learnt"`` is a trained vector for each position, initialised near zero.
 
     Args:
         kind: ``"sinusoidal"`` or ``"learnt"``.
@@ -49,18 +48,18 @@ class Position(Layer):
 
 @dataclass(frozen=True)
 class MultiHeadAttention(Layer):
-    """Every step becomes a mean of all steps, weighted by how well its query meets their keys; several times side by side.
+    """Multi-head self-attention.
 
-    Each head has its own ``q``, ``k``, ``v``, linear in the input and ``width / heads`` wide, and gives
-    ``softmax(q k^T / sqrt(width / heads)) v``; the heads are laid end to end and mapped by a last matrix (Vaswani et al. 2017,
-    arXiv 1706.03762, eq. 1 and section 3.2.2). Steps that the mask says are not there are not looked at. It equals
-    ``nn.MultiheadAttention``, except that a sequence without any step gives numbers, not NaN.
+    Each head has its own ``q``, ``k``, ``v``, linear in the input and ``width / heads`` wide, and computes
+    ``softmax(q k^T / sqrt(width / heads)) v``; the heads are concatenated and mapped by a linear layer (Vaswani et al. 2017,
+    arXiv 1706.03762, eq. 1 and section 3.2.2). Masked steps get no attention. Equal to ``nn.MultiheadAttention``, except that a
+    fully masked sequence gives finite values, not NaN.
 
-    The module's ``weights(x, mask)``, ``(N, ..., heads, steps, steps)``, says who looks at whom: a row for each that looks.
+    The module's ``weights(x, mask)`` returns the attention weights ``(N, ..., heads, query steps, key steps)``.
 
     Args:
-        heads: Number of heads; the width is a multiple of it.
-        dropout: Share of the weights silenced at random while training.
+        heads: Number of heads; the width must be a multiple of it.
+        dropout: Dropout rate of the attention weights.
 
     Shape:
         ``(..., steps, width)``, kept.
@@ -100,13 +99,12 @@ class MultiHeadAttention(Layer):
 
 @dataclass(frozen=True)
 class StepDropout(Layer):
-    """Take a random share of the steps out of a mask while training, so that no single word decides.
+    """Word dropout: masks random steps while training (Iyyer et al. 2015, aclanthology.org/P15-1162).
 
-    Word dropout (Iyyer et al. 2015, aclanthology.org/P15-1162). What stands at the steps that are left is not scaled up, as the
-    means and the attention behind it are over fewer steps.
+    The remaining steps are not scaled up, as the means and the attention behind it are over fewer steps.
 
     Args:
-        share: Of the steps.
+        share: Dropout rate.
 
     Example:
         >>> StepDropout(0.3).shape([(128,)])
@@ -122,13 +120,13 @@ class StepDropout(Layer):
 
 @dataclass(frozen=True)
 class Patches(Layer):
-    """Cut an image into squares and lay each out flat, row by row: the steps of a vision transformer.
+    """Split an image into flattened square patches, row by row: the steps of a vision transformer.
 
-    After Dosovitskiy et al. 2021 (arXiv 2010.11929, section 3.1). An image that does not come out even is padded with zeros at
-    the right and the bottom.
+    Dosovitskiy et al. 2021 (arXiv 2010.11929, section 3.1). Images are padded with zeros at the right and the bottom to a
+    multiple of the size.
 
     Args:
-        size: Height and width of a square in pixels.
+        size: Height and width of a patch in pixels.
 
     Shape:
         ``(channels, height, width)`` to ``(patches, channels * size * size)``.

@@ -1,4 +1,4 @@
-"""Pooling by attention: what a sequence says as a whole, when some of its steps say more than others."""
+"""Attention pooling."""
 
 from __future__ import annotations
 
@@ -13,21 +13,16 @@ from lamina.graph.layers.sequence import check_steps
 
 @dataclass(frozen=True)
 class AttentionPool(Layer):
-    """All steps as one: their weighted mean, where learnt attention says how much each step weighs.
-
-    A mean drowns one telling sentence among a thousand others; attention can give it nearly all of the weight, and the weights
-    say afterwards what was looked at. After Yang et al. 2016 (aclanthology.org/N16-1174, eq. 5-7 for words, 8-10 for
-    sentences)::
+    """The mean of all steps weighted by attention (Yang et al. 2016, aclanthology.org/N16-1174, eq. 5-7 and 8-10)::
 
         u_t = tanh(W h_t + b)        a = softmax over steps of (context . u_t)        y = sum of a_t h_t
 
-    We differ where there are several heads: each has a context vector of its own and weighs its own part of ``h``.
-
-    Steps that the mask says are not there weigh nothing; a sequence without any step gives zeros.
+    Unlike there, several heads are possible: each has its own context vector and its own part of ``h``. Masked steps get weight
+    0; a fully masked sequence gives zeros.
 
     Args:
-        size: Neurons of ``u``; ``None`` for as many as ``h`` has.
-        heads: How many places can be looked at independently; the width must be a multiple.
+        size: Neurons of ``u``; ``None`` for the width of ``h``.
+        heads: Number of heads; the width must be a multiple of it.
 
     Shape:
         ``(..., steps, d)`` to ``(..., d)``.

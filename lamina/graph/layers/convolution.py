@@ -1,6 +1,6 @@
-"""Images and sequences through windows: pixels, convolution, pooling; and the layers of LeNet-5 that nobody else has.
+"""Pixel scaling, convolution and pooling of images and sequences, and the layers of LeNet-5.
 
-An image is ``(channels, height, width)``, a sequence ``(steps, width)``. The layers for both tell them apart by that.
+An image is ``(channels, height, width)``, a sequence ``(steps, width)``.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from lamina.graph.layer import ACTIVATIONS, Layer, Shape, check_share, check_who
 
 def _check_rank(layer: Layer, shape: Shape, *, sequences: bool = True) -> None:
     if len(shape) != 3 and not (sequences and len(shape) == 2):
-        known = "(channels, height, width)" + " or (steps, width)" * sequences
-        raise GraphError(f"{type(layer).__name__} reads {known}, but was given {shape}; put it before Flatten, or a Reshape")
+        expected = "(channels, height, width)" + " or (steps, width)" * sequences
+        raise GraphError(f"{type(layer).__name__} reads {expected}, but was given {shape}; put it before Flatten, or a Reshape")
 
 
-def _outside(kernel: int, stride: int, padding: int, size: int, *, whole: bool) -> int:
-    """How many windows fit along an axis; ``whole`` counts a last one that is only partly inside."""
+def _window_count(kernel: int, stride: int, padding: int, size: int, *, partial: bool) -> int:
+    """The number of windows along an axis; ``partial`` counts a last one that is only partly inside."""
     left = size + 2 * padding - kernel
-    return (-(-max(left, 0) // stride) if whole else left // stride) + 1
+    return (-(-max(left, 0) // stride) if partial else left // stride) + 1
 
 
 @dataclass(frozen=True)
 class Pixels(Layer):
-    """An image as it is stored, brought to mean 0 and variance 1 in each channel over the training images.
+    """Standardise the pixels of each channel to mean 0 and variance 1 over the training images.
 
     Args:
-        size: Height and width that smaller images are brought to by a border of zeros, as LeNet-5 lays digits of 28 x 28
-            into 32 x 32; ``None`` leaves them as they are.
+        size: Height and width to which smaller images are padded with zeros, as 28 x 28 to 32 x 32 in LeNet-5; ``None``
+            for no padding.
 
     Shape:
         ``(height, width, channels)`` of uint8 to ``(channels, height, width)``.
@@ -61,21 +61,19 @@ class Pixels(Layer):
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """The same neurons at every place, each reading a window around it, ``activation(W * x + b)`` (LeCun et al. 1989).
-
-    Steps of a sequence that a mask says are not there are read as zero.
+    """Convolution, ``activation(W * x + b)`` (LeCun et al. 1989). Masked steps of a sequence are read as zero.
 
     Args:
-        channels: Neurons at every place.
-        kernel: Side of the window.
+        channels: Output channels.
+        kernel: Side of the kernel.
         activation: By name, see ``ACTIVATIONS``.
         stride: Distance between windows.
-        padding: Zeros on either side; ``"same"`` for as many as make ``ceil(size / stride)`` places.
-        dilation: Distance between what a window reads.
-        groups: Parts of equal size into which inputs and neurons are cut, where each neuron reads the inputs of its part.
-        bias: Learn ``b``.
-        dropout: Share of the neurons silenced at random while training.
-        table: For each neuron the input channels that it reads, ``((0, 1, 2), (1, 2, 3), ...)``; empty for all of them
+        padding: Zeros on either side; ``"same"`` for an output of ``ceil(size / stride)``.
+        dilation: Distance between the elements of the kernel.
+        groups: Groups of input and output channels; each output reads the inputs of its group.
+        bias: Train ``b``.
+        dropout: Dropout rate of the output.
+        table: For each output channel the input channels that it reads, ``((0, 1, 2), (1, 2, 3), ...)``; empty for all of them
             (LeCun et al. 1998, table I).
 
     Shape:
@@ -129,7 +127,7 @@ class Convolution(Layer):
 
     @property
     def reach(self) -> int:
-        """From the first to the last place that a window reads."""
+        """The size of the dilated kernel."""
         return self.dilation * (self.kernel - 1) + 1
 
     def result(self, shape: Shape) -> Shape:
@@ -143,14 +141,14 @@ class Convolution(Layer):
             raise GraphError(
                 f"Convolution.table names channel {max(map(max, self.table))}, but was given {width} of them from 0"
             )
-        places = shape[1:] if len(shape) == 3 else shape[:1]
+        lengths = shape[1:] if len(shape) == 3 else shape[:1]
         if self.padding == "same":
-            sizes = tuple(-(-size // self.stride) for size in places)
+            sizes = tuple(-(-size // self.stride) for size in lengths)
         else:
-            sizes = tuple(_outside(self.reach, self.stride, int(self.padding), size, whole=False) for size in places)
+            sizes = tuple(_window_count(self.reach, self.stride, int(self.padding), size, partial=False) for size in lengths)
         if min(sizes) < 1:
             raise GraphError(
-                f"Convolution reads windows of {self.reach}, but was given {shape}; take a smaller kernel, or padding"
+                f"Convolution reads windows of {self.reach}, but was given {shape}; use a smaller kernel or padding"
             )
         return (self.channels, *sizes) if len(shape) == 3 else (*sizes, self.channels)
 
@@ -165,16 +163,16 @@ class Convolution(Layer):
 
 @dataclass(frozen=True)
 class Pool(Layer):
-    """Each window as one: its greatest value or its mean, channel by channel.
+    """Max or average pooling of each channel.
 
-    Steps of a sequence that a mask says are not there do not count, and its last window may be partly outside, so that no
-    step is lost; which windows are there then says :class:`PoolMask`. Windows of an image are whole.
+    Masked steps of a sequence do not count, and its last window may be partly outside, so that no step is lost; its mask is
+    :class:`PoolMask`. Windows of an image are complete.
 
     Args:
         kind: ``"max"`` or ``"average"``.
         size: Side of the window.
         stride: Distance between windows; ``None`` for the size.
-        padding: Places on either side that are not there, at most half of the size.
+        padding: Masked positions on either side, at most half of the size.
 
     Shape:
         ``(c, height, width)`` to ``(c, height', width')``; ``(steps, d)`` to ``(steps', d)``.
@@ -203,23 +201,24 @@ class Pool(Layer):
 
     def result(self, shape: Shape) -> Shape:
         _check_rank(self, shape)
-        whole = len(shape) == 2
-        sizes = tuple(_outside(self.size, self.step, self.padding, n, whole=whole) for n in (shape[:1] if whole else shape[1:]))
+        sequence = len(shape) == 2
+        lengths = shape[:1] if sequence else shape[1:]
+        sizes = tuple(_window_count(self.size, self.step, self.padding, n, partial=sequence) for n in lengths)
         if min(sizes) < 1:
-            raise GraphError(f"Pool reads windows of {self.size}, but was given {shape}; take a smaller size")
-        return (*sizes, shape[1]) if whole else (shape[0], *sizes)
+            raise GraphError(f"Pool reads windows of {self.size}, but was given {shape}; use a smaller size")
+        return (*sizes, shape[1]) if sequence else (shape[0], *sizes)
 
 
 @dataclass(frozen=True)
 class PoolMask(Layer):
-    """The mask behind a ``Pool`` of the same windows: one is there when any of its steps is.
+    """The mask after a ``Pool`` with the same options: true if any step of the window is present.
 
-    Behind a ``Convolution`` with a stride it is that of windows of the stride.
+    After a ``Convolution`` with a stride, use the stride as the size.
 
     Args:
-        size: Steps of a window.
+        size: Steps in a window.
         stride: Distance between windows; ``None`` for the size.
-        padding: Steps on either side that are not there.
+        padding: Masked steps on either side.
 
     Shape:
         ``(steps,)`` to ``(steps',)``.
@@ -240,7 +239,7 @@ class PoolMask(Layer):
     def result(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise GraphError(f"PoolMask reads (steps,), but was given {shape}; give the mask of a sequence")
-        return (_outside(self.size, self.stride or self.size, self.padding, shape[0], whole=True),)
+        return (_window_count(self.size, self.stride or self.size, self.padding, shape[0], partial=True),)
 
 
 def _check_windows(layer: Pool | PoolMask) -> None:
@@ -254,7 +253,7 @@ def _check_windows(layer: Pool | PoolMask) -> None:
 
 @dataclass(frozen=True)
 class GlobalPool(Layer):
-    """Each channel of an image as one number: its mean or its greatest value.
+    """Global max or average pooling: one number for each channel of an image.
 
     Args:
         kind: ``"average"`` or ``"max"``.
@@ -280,7 +279,7 @@ class GlobalPool(Layer):
 
 @dataclass(frozen=True)
 class Subsample(Layer):
-    """The pooling of LeNet-5: ``activation(w sum(x) + b)`` of each window, with one ``w`` and one ``b`` for each channel.
+    """Subsampling of LeNet-5: ``activation(w sum(x) + b)`` of each window, with ``w`` and ``b`` per channel.
 
     LeCun et al. 1998, section II.B, layers S2 and S4.
 
@@ -307,7 +306,7 @@ class Subsample(Layer):
     def result(self, shape: Shape) -> Shape:
         _check_rank(self, shape, sequences=False)
         if min(shape[1:]) < self.size:
-            raise GraphError(f"Subsample reads windows of {self.size}, but was given {shape}; take a smaller size")
+            raise GraphError(f"Subsample reads windows of {self.size}, but was given {shape}; use a smaller size")
         return (shape[0], shape[1] // self.size, shape[2] // self.size)
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
@@ -316,11 +315,11 @@ class Subsample(Layer):
 
 @dataclass(frozen=True)
 class RadialBasis(Layer):
-    """The output units of LeNet-5: minus the squared distance to a fixed code of -1 and 1 for each class.
+    """RBF outputs of LeNet-5: ``-|x - c|^2 / sqrt(d)`` with a fixed code ``c`` of -1 and 1 for each class.
 
-    LeCun et al. 1998, eq. 7. Up to ten classes that read 84 neurons have the digits as bitmaps of 7 x 12 for codes, drawn after
-    their fig. 3; all others have random codes. We divide by the root of ``d``, so that the outputs of fresh networks differ by
-    about 1 and learning does not begin saturated. Their loss, eq. 9, is ``loss="maximum_a_posteriori"``.
+    LeCun et al. 1998, eq. 7. For up to ten classes and 84 inputs the codes are 7 x 12 bitmaps of the digits (their fig. 3),
+    else random. Unlike there, the distance is divided by ``sqrt(d)``, so that the initial outputs differ by about 1 and are
+    not saturated. Their loss, eq. 9, is ``loss="maximum_a_posteriori"``.
 
     Args:
         size: Number of classes.

@@ -1,4 +1,4 @@
-"""Layers of neurons, and what stands between them: activation, dropout, norm, joins."""
+"""Dense layers, activation, dropout, normalisation and joins."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from lamina.graph.layer import (
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """Fully connected: every neuron reads every neuron of every input, ``output(activation(W x + b))``.
+    """Fully connected layer, ``output(activation(W x + b))``.
 
     Args:
         size: Number of neurons.
         activation: By name, see ``ACTIVATIONS``. ``step`` makes perceptrons; its gradient is zero.
-        bias: Learn ``b``.
+        bias: Train ``b``.
         propagation: How the inputs are combined; ``"weighted_sum"``.
-        output: What is done after the activation, by the same names.
+        output: A second activation after the first, by name.
         members: An ensemble inside one layer: ``(members, d)``, or ``(d,)`` for the same input to all, becomes
             ``(members, size)``; ``W`` is shared by the members.
-        adapter: Each member scales what goes in (``r``) and what comes out (``s``) and has its own bias: TabM (Gorishniy et
-            al. 2024, arXiv 2410.24210) after BatchEnsemble (Wen et al. 2020, eq. 5), ``s * (W (r * x)) + b``. ``r`` begins as
-            random signs where the input has no members yet, which is what makes members differ, and else at one.
-        chunks: Neighbouring inputs whose ``r`` begins with one sign, as widths that sum to the input's: the neurons that one
-            column was embedded into belong together. Empty: each input has its own.
-        dropout: Share of the neurons silenced at random while training.
+        adapter: Each member scales input (``r``) and output (``s``) and has its own bias, ``s * (W (r * x)) + b``: TabM
+            (Gorishniy et al. 2024, arXiv 2410.24210) after BatchEnsemble (Wen et al. 2020, eq. 5). ``r`` is initialised with
+            random signs where the input has no members yet, so that members differ, else with one.
+        chunks: Widths of neighbouring inputs whose ``r`` is initialised with the same sign, as the embedding of one column;
+            they sum to the input's width. Empty: a sign for each input.
+        dropout: Dropout rate of the output.
 
     Shape:
-        Any shape, read flat, to ``(size,)``; with members to ``(members, size)``.
+        Any shape, flattened, to ``(size,)``; with members to ``(members, size)``.
 
     Example:
         >>> Dense(64, activation="relu").shape([(1, 32, 32)])
@@ -76,7 +76,7 @@ class Dense(Layer):
         if self.members is not None:
             check_whole(self, "members")
         elif self.adapter:
-            raise GraphError("Dense.adapter is True without members; say how many, as in Dense(64, members=8, adapter=True)")
+            raise GraphError("Dense.adapter is True without members; set members, as in Dense(64, members=8, adapter=True)")
 
     def fixed(self) -> Shape:
         return (self.size,) if self.members is None else (self.members, self.size)
@@ -101,16 +101,16 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class MemberDense(Layer):
-    """Fully connected, each member with weights of its own: the heads of an ensemble inside one network.
+    """Fully connected layer with separate weights for each member: the heads of an ensemble inside one network.
 
     Args:
         size: Number of neurons of each member.
         activation: By name, see ``ACTIVATIONS``.
-        members: How many.
-        bias: Learn a bias for each member.
+        members: Number of members.
+        bias: Train a bias for each member.
 
     Shape:
-        ``(members, d)``, or anything else read flat and given to all, to ``(members, size)``.
+        ``(members, d)``, or any other shape, flattened and given to all, to ``(members, size)``.
 
     Example:
         >>> MemberDense(3, members=8).shape([(8, 64)])
@@ -146,7 +146,7 @@ class MemberDense(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An activation on its own, after a norm or a join. ``softmax`` runs over the last axis."""
+    """An activation function, as after a norm or a join. ``softmax`` is over the last axis."""
 
     name: str
 
@@ -159,7 +159,7 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Silence a random share of the inputs while training, and scale the rest up (Srivastava et al. 2014)."""
+    """Dropout (Srivastava et al. 2014): zero random inputs while training and scale the others by ``1 / (1 - share)``."""
 
     share: float
 
@@ -172,7 +172,7 @@ class Dropout(Layer):
 
 @dataclass(frozen=True)
 class Norm(Layer):
-    """Bring the inputs to mean 0 and variance 1, then scale and shift each by what is learnt.
+    """Layer or batch normalisation: mean 0 and variance 1, then a trained scale and shift.
 
     Args:
         kind: ``"layer"`` over the last axis of each row (Ba et al. 2016); ``"batch"`` over the rows of a batch, with running
@@ -207,7 +207,7 @@ class Norm(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Lay all axes out as one.
+    """Flatten all axes into one.
 
     Example:
         >>> Flatten().shape([(3, 8, 8)])
@@ -220,7 +220,7 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Join(Layer):
-    """A point where edges meet and nothing else happens: the sum of a residual block, or a concatenation.
+    """The sum of several inputs, as in a residual block, or their concatenation.
 
     Example:
         >>> Join("concat").shape([(3,), (4,)])

@@ -1,4 +1,4 @@
-"""Embeddings: learnt vectors for what a table holds."""
+"""Embeddings of categories, numbers and tokens."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lamina.graph.layer import ACTIVATIONS, Layer, Shape, check_whole, check_who
 
 @dataclass(frozen=True)
 class CategoryEmbedding(Layer):
-    """A learnt vector for each level of each category, laid end to end; or the level itself, one-hot.
+    """Embedding, or one-hot encoding, of each category; the columns are concatenated.
 
-    The codes are whole numbers from 0 (missing or unseen) up to, not including, the cardinality.
+    Codes are whole numbers from 0 (missing or unseen level) to the cardinality - 1.
 
     Args:
         cardinalities: Number of codes of each column, code 0 included.
-        sizes: Width of each column's vectors; 0 for one-hot, which learns nothing and is as wide as the cardinality.
+        sizes: Embedding dimension of each column; 0 for one-hot.
 
     Shape:
         ``(columns,)`` of int64 to ``(sum of widths,)``.
@@ -42,7 +42,7 @@ class CategoryEmbedding(Layer):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """What each column becomes, in neurons; also what ``Dense.chunks`` wants."""
+        """The output width of each column, as for ``Dense.chunks``."""
         return tuple(size or cardinality for cardinality, size in zip(self.cardinalities, self.sizes, strict=True))
 
     def result(self, shape: Shape) -> Shape:
@@ -53,28 +53,27 @@ class CategoryEmbedding(Layer):
         return (sum(self.widths),)
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
-        learnt = sum(cardinality * size for cardinality, size in zip(self.cardinalities, self.sizes, strict=True))
-        return {"weight": (learnt,)} if learnt else {}
+        count = sum(cardinality * size for cardinality, size in zip(self.cardinalities, self.sizes, strict=True))
+        return {"weight": (count,)} if count else {}
 
 
 @dataclass(frozen=True)
 class NumberEmbedding(Layer):
-    """A learnt vector for each number, so that a layer behind it can bend at each number's own places.
+    """Embedding of each number (Gorishniy et al. 2022, arXiv 2203.05556).
 
-    After Gorishniy et al. 2022 (arXiv 2203.05556). ``"piecewise_linear"`` cuts the range of each number into bins that are
-    about equally full of training values; the encoding (eq. 1) is how full each bin is, and a linear layer of the number's
-    own follows. As in their later code ("version B") there is a plain linear term beside it and, without an activation, the
-    weights of the bins begin at zero, so that training starts from a straight line. ``"periodic"`` is cos and sin of
-    ``2 pi c x`` with learnt ``c`` (eq. 2), then a linear layer and relu ("PLR"). We differ: bins are not plain quantiles, a
-    value that would fill one by itself gets an edge of its own; beyond the training range the encoding of the bins stays full
-    or empty; and an activation comes after the sum.
+    ``"piecewise_linear"`` splits the range of each number into bins with about equally many training values, encodes a value by
+    how full each bin is (eq. 1), and applies a linear layer per number. As in their later code ("version B") a linear term is
+    added and, without an activation, the weights of the bins are initialised with zero. ``"periodic"`` is cos and sin of
+    ``2 pi c x`` with trained ``c`` (eq. 2), then a linear layer and relu ("PLR"). Unlike there, a value that would fill a bin
+    by itself gets an edge of its own; beyond the training range the encoding stays full or empty; and an activation follows
+    the sum.
 
     Args:
         kind: ``"piecewise_linear"`` or ``"periodic"``.
-        size: Neurons for each number.
-        bins: Most bins for each number; one with few distinct values uses fewer.
+        size: Embedding dimension of each number.
+        bins: Maximum number of bins; numbers with few distinct values use fewer.
         frequencies: Number of ``c`` for each number.
-        sigma: Standard deviation with which ``c`` begins.
+        sigma: Standard deviation of the initial ``c``.
         activation: By name; ``None`` is relu for periodic and identity for piecewise linear.
 
     Shape:
@@ -110,21 +109,21 @@ class NumberEmbedding(Layer):
     def tensors(self, shape: Shape) -> dict[str, Shape]:
         numbers = shape[0]
         if self.kind == "periodic":
-            learnt: dict[str, Shape] = {"frequency": (numbers, self.frequencies)}
-            learnt["weight"] = (numbers, self.size, 2 * self.frequencies)
+            tensors: dict[str, Shape] = {"frequency": (numbers, self.frequencies)}
+            tensors["weight"] = (numbers, self.size, 2 * self.frequencies)
         else:
-            learnt = {"linear": (numbers, self.size), "weight": (numbers, self.size, self.bins)}
-        return learnt | {"bias": (numbers, self.size)}
+            tensors = {"linear": (numbers, self.size), "weight": (numbers, self.size, self.bins)}
+        return tensors | {"bias": (numbers, self.size)}
 
 
 @dataclass(frozen=True)
 class TokenEmbedding(Layer):
-    """A learnt vector for each token; code 0, where nothing is, is the zero vector and stays it.
+    """Embedding of each token; code 0 (padding) is the zero vector and is not trained.
 
     Args:
         vocabulary: Number of codes, code 0 included.
-        size: Length of the vectors.
-        frozen: Keep the vectors as they are; for vectors that were learnt elsewhere, see ``Family.initialise``.
+        size: Embedding dimension.
+        frozen: Do not train the vectors, as for pretrained ones, see ``Family.initialise``.
 
     Shape:
         ``(..., steps)`` of whole numbers to ``(..., steps, size)``.

@@ -1,7 +1,7 @@
-"""Any ``nn.Module`` as a layer, by the name under which it was registered: for networks that were taught elsewhere.
+"""Any ``nn.Module``, as a pretrained backbone, as a layer, by the name under which it was registered.
 
-A graph names the part and never holds code or a path to code, so a model file runs nothing by itself: whoever loads it
-registers the part again, in words of their own.
+A graph has the name only, no code and no path to code, so loading a model file executes nothing: register the part again
+before you load it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from lamina.graph.layer import Layer, Shape, check_wholes, nearest
 if TYPE_CHECKING:
     from torch import nn
 
-#: Mean and standard deviation of ImageNet's pixels between 0 and 1: what most networks for images were taught on.
+#: Mean and standard deviation of ImageNet's channels, pixels between 0 and 1.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
 class PartMaker:
-    """How a part is made, and how the images that it reads are brought to what it was taught on."""
+    """A registered part: its constructor, and size, mean and std of its training images."""
 
     make: Callable[..., nn.Module]
     size: int
@@ -43,20 +43,20 @@ def register(
     mean: Sequence[float] = IMAGENET[0],
     std: Sequence[float] = IMAGENET[1],
 ) -> None:
-    """Make a module known under a name, so that graphs and families can name it.
+    """Register a module under a name for graphs and families.
 
-    Needed once in every process that builds or loads a network with it; registering a name again replaces what it stood for.
+    Needed in every process that builds or loads a network with it; registering a name again replaces the earlier one.
 
     Args:
-        name: What :class:`Pretrained` and ``backbone`` call it.
-        make: ``make(**options) -> nn.Module`` that takes a float batch and gives a float batch. It may load weights; a model
-            that is loaded from a file replaces them with those of the file.
-        size: Height and width of the images that it was taught on. With ``mean`` and ``std`` only for parts that read images.
-        mean: Of each channel, pixels between 0 and 1.
-        std: Of each channel.
+        name: Name for :class:`Pretrained` and ``backbone``.
+        make: ``make(**options) -> nn.Module`` from a float batch to a float batch. It may load weights; loading a model file
+            replaces them.
+        size: Height and width of its training images. Like ``mean`` and ``std`` only for parts that read images.
+        mean: Mean of each channel, pixels between 0 and 1.
+        std: Standard deviation of each channel.
 
     Raises:
-        GraphError: The name is no text, ``make`` cannot be called, or size, mean and std are not what they should be.
+        GraphError: The name is not a string, ``make`` is not callable, or size, mean or std is invalid.
 
     Example:
         >>> from torch import nn
@@ -74,15 +74,15 @@ def register(
 
 
 def registered() -> tuple[str, ...]:
-    """The names of the parts that can be used here."""
+    """The names of the registered parts."""
     return tuple(_MAKERS)
 
 
 def part_maker(name: str) -> PartMaker:
-    """What was registered under this name.
+    """The registered part of this name.
 
     Raises:
-        GraphError: Nothing was; the message holds the lines that do it.
+        GraphError: No part is registered under this name; the message says how to.
     """
     if name not in _MAKERS:
         raise GraphError(
@@ -93,33 +93,31 @@ def part_maker(name: str) -> PartMaker:
     return _MAKERS[name]
 
 
-def _moments(what: str, mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    for word, values, above in (("mean", mean, -math.inf), ("std", std, 0)):
+def _moments(owner: str, mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    for label, values, above in (("mean", mean, -math.inf), ("std", std, 0)):
         numbers = not isinstance(values, str) and isinstance(values, Sequence)
         if not numbers or not all(isinstance(v, int | float) and above < v < math.inf for v in values):
-            raise GraphError(f"{word} of {what} is {values!r}, expected a number for each channel, as in {IMAGENET[0]}")
+            raise GraphError(f"{label} of {owner} is {values!r}, expected a number for each channel, as in {IMAGENET[0]}")
     if len(mean) != len(std) or len(mean) not in (1, 3):
-        raise GraphError(f"{what} has {len(mean)} means and {len(std)} deviations, expected 1 (gray) or 3 (colour) of each")
+        raise GraphError(f"{owner} has {len(mean)} means and {len(std)} deviations, expected 1 (gray) or 3 (colour) of each")
     return tuple(map(float, mean)), tuple(map(float, std))
 
 
 @dataclass(frozen=True)
 class Pretrained(Layer):
-    """A registered module at this place of the network, with the weights that it came with.
-
-    What it holds is unknown without making it, so a plan counts no parameters for it.
+    """A registered module as a layer, with its pretrained weights. A plan counts no parameters for it.
 
     Args:
-        part: The name it was registered under, see :func:`register`.
-        out: The shape that comes out. A net makes the module, shows it one row of zeros and refuses another shape.
-        options: Given to the function that makes it, by name; what JSON can hold.
-        frozen: Nothing in it moves while the network learns: no weight, no statistics of a batch norm, no dropout.
+        part: The name of :func:`register`.
+        out: The output shape; a net checks it with a row of zeros.
+        options: Keyword arguments of the function that makes it; JSON values.
+        frozen: Do not train it: weights and batch-norm statistics stay, dropout is off.
 
     Raises:
         GraphError: The options cannot be written as JSON.
 
     Shape:
-        Whatever the module reads, to ``out``.
+        The module's input shape to ``out``.
     """
 
     part: str
@@ -137,12 +135,12 @@ class Pretrained(Layer):
         if self.options is None:
             return
         try:
-            kept = json.loads(json.dumps(self.options, allow_nan=False))  # a copy, the same before and after a file
+            copied = json.loads(json.dumps(self.options, allow_nan=False))  # equal before and after saving
         except (TypeError, ValueError):
-            kept = None
-        if not isinstance(kept, dict):
+            copied = None
+        if not isinstance(copied, dict):
             raise GraphError(f"Pretrained.options is {self.options!r}, expected names with text, numbers or lists of them")
-        object.__setattr__(self, "options", kept or None)
+        object.__setattr__(self, "options", copied or None)
 
     def fixed(self) -> Shape:
         return self.out
@@ -153,14 +151,14 @@ class Pretrained(Layer):
 
 @dataclass(frozen=True)
 class Normalise(Layer):
-    """An image as a pretrained part was taught to read it: ``(x / 255 - mean) / std`` with given, not learnt, numbers.
+    """Normalise images for a pretrained part: ``(x / 255 - mean) / std`` with constants.
 
-    Gray becomes colour, with three channels alike, where there are three means; where there is one, colour becomes gray (ITU-R
-    BT.601). A fourth channel, transparency, is left out.
+    With three means gray images become colour; with one mean colour becomes gray (ITU-R BT.601). A fourth channel
+    (transparency) is ignored.
 
     Args:
-        mean: Of each channel, pixels between 0 and 1.
-        std: Of each channel.
+        mean: Mean of each channel, pixels between 0 and 1.
+        std: Standard deviation of each channel.
 
     Shape:
         ``(height, width, channels)`` of uint8 to ``(3, height, width)``, or ``(1, height, width)`` for one mean.

@@ -1,7 +1,4 @@
-"""Recurrence: layers that step through a sequence and carry a state from step to step.
-
-``Recurrent`` is one of the textbook cells; ``Loop`` is any graph that feeds back, directly or through other layers.
-"""
+"""Recurrent layers: ``Recurrent`` is an LSTM, GRU or RNN; ``Loop`` is any recurrent graph as a layer."""
 
 from __future__ import annotations
 
@@ -16,31 +13,29 @@ from lamina.graph.layer import Layer, Shape, check_share, check_whole, check_wor
 from lamina.graph.layers.sequence import check_steps
 from lamina.graph.plan import Plan
 
-#: Each cell with the number of weighted sums that a neuron of it makes.
+#: Each cell with its number of gates.
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 @dataclass(frozen=True)
 class Recurrent(Layer):
-    """Neurons that read, at every step, the step and what they themselves said one step before.
+    """Recurrent layer: LSTM, GRU or RNN.
 
-    ``"rnn"`` is Elman's (1990), ``h_t = tanh(W x_t + b + U h_{t-1} + c)``, which forgets within some ten steps. ``"lstm"``
-    (Hochreiter & Schmidhuber 1997; with the forget gate of Gers et al. 2000) and ``"gru"`` (Cho et al. 2014, the variant of
-    cuDNN: the reset gate acts on ``U h``) carry what they know along by addition and keep it for hundreds. Gates stand in
-    PyTorch's order. The bias of the LSTM's forget gate begins at 1, so that it begins by remembering (Jozefowicz et al.
-    2015).
+    ``"rnn"`` is Elman's (1990), ``h_t = tanh(W x_t + b + U h_{t-1} + c)``. ``"lstm"`` is Hochreiter & Schmidhuber's (1997) with
+    the forget gate of Gers et al. (2000), whose bias is initialised with 1 (Jozefowicz et al. 2015). ``"gru"`` is Cho et al.'s
+    (2014) in the variant of cuDNN: the reset gate acts on ``U h``. Gates are in PyTorch's order.
 
-    Steps that the mask says are not there must come last in their sequence. Read backwards a sequence begins at its last step
-    that is there; the two directions are laid side by side.
+    Masked steps must be at the end of their sequence. The backward direction begins at the last present step; the outputs of
+    both directions are concatenated.
 
     Args:
-        size: Number of neurons in each direction.
+        size: Hidden size of each direction.
         cell: ``"lstm"``, ``"gru"`` or ``"rnn"``.
-        bidirectional: Read the sequence backwards, too, with neurons of their own. A stream cannot.
-        dropout: Share of what comes out that is silenced at random while training.
+        bidirectional: Also read the sequence backwards, with separate weights; not possible on a stream.
+        dropout: Dropout rate of the output.
 
     Shape:
-        ``(..., steps, d)`` to ``(..., steps, size)``, or ``(..., steps, 2 * size)`` in two directions.
+        ``(..., steps, d)`` to ``(..., steps, size)``, or ``(..., steps, 2 * size)`` if bidirectional.
 
     Example:
         >>> Recurrent(64, bidirectional=True).shape([(29, 12)])
@@ -72,7 +67,7 @@ class Recurrent(Layer):
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """What the names of the tensors end in, for each direction."""
+        """The suffix of the tensor names of each direction."""
         return ("", "_back") if self.bidirectional else ("",)
 
     def result(self, shape: Shape) -> Shape:
@@ -92,10 +87,10 @@ class Recurrent(Layer):
 
 @dataclass(frozen=True)
 class Ends(Layer):
-    """What both directions say when they have read everything: forwards at the last step that is there, backwards at the first.
+    """The final outputs of both directions: forward at the last present step, backward at the first.
 
     Shape:
-        ``(..., steps, 2 * d)`` as two directions give it, to ``(..., 2 * d)``; zeros where there is no step.
+        ``(..., steps, 2 * d)`` of a bidirectional layer to ``(..., 2 * d)``; zeros for a fully masked sequence.
 
     Example:
         >>> Ends().shape([(29, 128)])
@@ -107,22 +102,19 @@ class Ends(Layer):
     def result(self, shape: Shape) -> Shape:
         check_steps(self, shape)
         if shape[-1] % 2:
-            raise GraphError(f"Ends was given steps of {shape[-1]} neurons, expected two directions of one size; take StepPool")
+            raise GraphError(f"Ends was given steps of {shape[-1]} neurons, expected two directions of one size; use StepPool")
         return (*shape[:-2], shape[-1])
 
 
 @dataclass(frozen=True)
 class Loop(Layer):
-    """A recurrent graph of its own that is stepped through a sequence, as one layer of another graph.
-
-    So layers that feed back through other layers can stand in a net that is otherwise not recurrent, behind a table's
-    columns or before a pooling.
+    """A recurrent graph, applied to a sequence step by step, as one layer of another graph, which need not be recurrent.
 
     Args:
-        graph: The graph, or what its ``to_json`` gives; one input (a step) and one output, both of one axis.
+        graph: The graph, or its ``to_json``; one input (a step) and one output, both of one axis.
 
     Shape:
-        ``(..., steps, d)``, d that of the input, to ``(..., steps, size of the output)``.
+        ``(..., steps, size of the graph's input)`` to ``(..., steps, size of its output)``.
 
     Example:
         >>> from lamina.graph import Dense, Graph
@@ -152,7 +144,7 @@ class Loop(Layer):
             )
         plan = self.plan
         if not plan.recurrent:
-            raise GraphError("Loop.graph feeds nothing back; connect a layer to an earlier one, or take StepDense")
+            raise GraphError("Loop.graph feeds nothing back; connect a layer to an earlier one, or use StepDense")
         shapes = (*plan.inputs.values(), *(plan.shapes[after] for after in plan.outputs.values()))
         if any(len(shape) != 1 for shape in shapes):
             raise GraphError(f"Loop.graph reads {shapes[0]} and gives {shapes[1]}, expected one axis each; flatten them")

@@ -1,7 +1,7 @@
-"""Steps: what turns a sequence into steps of another width, fewer steps, or none.
+"""Layers of sequences: masks, dense layers per step, pooling over steps, reshaping.
 
-A sequence is ``(steps, width)``; more axes before it are sequences side by side, as ``(sentences, words, width)``. Which
-steps are there is said by a mask, ``(steps,)`` or ``(sentences, words)``: ``graph.layer(..., mask="present")`` connects it.
+A sequence is ``(..., steps, width)``, as ``(sentences, words, width)``. Its mask, ``(..., steps)``, is true for present steps
+and connected by ``graph.layer(..., mask="present")``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def check_steps(layer: Layer, shape: Shape) -> None:
 
 @dataclass(frozen=True)
 class Present(Layer):
-    """A mask: true where something is there, that is where the code or the flag of a step is not 0.
+    """A mask from codes or flags of steps: true where they are not 0.
 
     Example:
         >>> Present().shape([(128,)])
@@ -32,7 +32,7 @@ class Present(Layer):
 
 @dataclass(frozen=True)
 class AnyPresent(Layer):
-    """The mask of the level above: a sentence is there when any of its words is.
+    """The mask of the level above: a sentence is present if any of its words is.
 
     Shape:
         ``(..., steps)`` to ``(...)``.
@@ -50,13 +50,13 @@ class AnyPresent(Layer):
 
 @dataclass(frozen=True)
 class StepDense(Layer):
-    """The same fully connected neurons at every step, ``activation(W x_t + b)``.
+    """The same fully connected layer at every step, ``activation(W x_t + b)``.
 
     Args:
         size: Number of neurons.
         activation: By name, see ``ACTIVATIONS``.
-        bias: Learn ``b``.
-        dropout: Share of the neurons silenced at random while training.
+        bias: Train ``b``.
+        dropout: Dropout rate of the output.
 
     Shape:
         ``(..., steps, d)`` to ``(..., steps, size)``.
@@ -89,9 +89,9 @@ class StepDense(Layer):
 
 @dataclass(frozen=True)
 class StepPool(Layer):
-    """All steps as one: their mean, their greatest values, their sum, or the last step that is there.
+    """Pooling over the steps: mean, maximum, sum, or the last present step.
 
-    Steps that the mask says are not there do not count; a sequence without any step gives zeros.
+    Masked steps do not count; a fully masked sequence gives zeros.
 
     Args:
         kind: ``"mean"``, ``"max"``, ``"sum"`` or ``"last"``.
@@ -119,7 +119,7 @@ class StepPool(Layer):
 
 @dataclass(frozen=True)
 class Chunk(Layer):
-    """Cut the first axis into chunks of equal size: words into sentences, steps into stretches.
+    """Split the first axis into chunks of equal size.
 
     Args:
         size: Steps in a chunk.
@@ -146,10 +146,10 @@ class Chunk(Layer):
 
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """The same neurons on other axes; several inputs are laid end to end before.
+    """Reshape the input; several inputs are flattened and concatenated first.
 
     Args:
-        sizes: The shape that comes out; one axis may be -1, whatever is left for it.
+        sizes: The output shape; one axis may be -1, which is inferred.
 
     Example:
         >>> Reshape((-1, 8)).shape([(40,), (24,)])
@@ -166,8 +166,8 @@ class Reshape(Layer):
         return (math.prod(shape),)
 
     def result(self, shape: Shape) -> Shape:
-        known = math.prod(size for size in self.sizes if size != -1)
+        product = math.prod(size for size in self.sizes if size != -1)
         free = self.sizes.count(-1)
-        if not self.sizes or free > 1 or known == 0 or shape[0] % known or (not free and known != shape[0]):
+        if not self.sizes or free > 1 or product == 0 or shape[0] % product or (not free and product != shape[0]):
             raise GraphError(f"Reshape cannot make {self.sizes} of {shape[0]} neurons; give sizes whose product is {shape[0]}")
-        return tuple(shape[0] // known if size == -1 else size for size in self.sizes)
+        return tuple(shape[0] // product if size == -1 else size for size in self.sizes)

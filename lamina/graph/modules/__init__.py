@@ -1,8 +1,7 @@
-"""The ``nn.Module`` of each kind of layer.
+"""The ``nn.Module`` of each kind of layer; the formulas are documented in :mod:`lamina.graph.layers`.
 
-A module is made from the layer and the shape of its joined input; its parameters are those that the layer declares, so the
-plan's counts are the net's. Forward passes use few large operations and no Python loops over features or members, because a
-training step is traced once and replayed. A layer that a mask is connected to is called with it: ``module(x, mask)``.
+A module is constructed from the layer and the shape of its joined input, with the parameters that the layer declares. A layer
+with a mask is called as ``module(x, mask)``. Forward passes have no Python loops over features or members.
 """
 
 from lamina.graph.modules import attention, attention_pool, convolution, dense, embedding, pretrained, recurrent, sequence

@@ -1,4 +1,4 @@
-"""Attention, at work."""
+"""The modules of :mod:`lamina.graph.layers.attention`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Position(Part):
         if self.layer.kind == "learnt":
             self.position.normal_(0, 0.02, generator=generator)
         else:
-            self.register_buffer("position", waves(*self.shape[-2:]), persistent=False)
+            self.register_buffer("position", sinusoidal(*self.shape[-2:]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.position
@@ -41,21 +41,21 @@ class MultiHeadAttention(Part):
         flat = x.flatten(0, -3)
         query, key, value = self._heads(flat)
         dropout = self.layer.dropout if self.training else 0.0
-        y = attend(query, key, value, _seen(mask), dropout)
+        y = attend(query, key, value, _attention_mask(mask), dropout)
         return F.linear(y.transpose(1, 2).flatten(2), self.out_weight, self.out_bias).view(x.shape)
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """How much each step looks at each other: ``(N, ..., heads, steps, steps)``, every row sums to 1."""
+        """The attention weights ``(N, ..., heads, query steps, key steps)``; they sum to 1 over the keys."""
         query, key, _ = self._heads(x.flatten(0, -3))
-        meets = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
-        seen = _seen(mask)
-        meets = meets if seen is None else meets.masked_fill(~seen, -torch.inf)
-        return meets.softmax(-1).unflatten(0, x.shape[:-2])
+        score = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        allowed = _attention_mask(mask)
+        score = score if allowed is None else score.masked_fill(~allowed, -torch.inf)
+        return score.softmax(-1).unflatten(0, x.shape[:-2])
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
         """Query, key and value, each (sequences, heads, steps, width of a head)."""
-        three = F.linear(x, self.in_weight, self.in_bias)
-        return three.unflatten(-1, (3, self.layer.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        projected = F.linear(x, self.in_weight, self.in_bias)
+        return projected.unflatten(-1, (3, self.layer.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class StepDropout(Part):
@@ -72,26 +72,26 @@ class Patches(Part):
         return x.unflatten(3, (-1, size)).unflatten(2, (-1, size)).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
-def waves(steps: int, width: int) -> Tensor:
-    """The sinusoidal positions: sine and cosine in turn, slower and slower."""
-    slower = torch.arange(width) // 2 * 2 / width
-    angle = torch.arange(steps)[:, None] / 10_000**slower
+def sinusoidal(steps: int, width: int) -> Tensor:
+    """The sinusoidal positional encoding (steps, width): sine and cosine alternate."""
+    exponent = torch.arange(width) // 2 * 2 / width
+    angle = torch.arange(steps)[:, None] / 10_000**exponent
     return torch.where(torch.arange(width) % 2 == 0, angle.sin(), angle.cos())
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, share: float) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, share: float) -> Tensor:
     """``F.scaled_dot_product_attention`` with dropout from the generator of this thread: the same kernels, the same numbers."""
     if not share or current_generator() is None:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=share)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=share)
     scale = query.shape[-1] ** -0.25
     weights = (query * scale) @ (key.transpose(-2, -1) * scale)
-    if seen is not None:
-        weights = weights + torch.zeros_like(seen, dtype=weights.dtype).masked_fill(~seen, -torch.inf)
+    if allowed is not None:
+        weights = weights + torch.zeros_like(allowed, dtype=weights.dtype).masked_fill(~allowed, -torch.inf)
     return dropout(weights.softmax(-1), share, training=True) @ value
 
 
-def _seen(mask: Tensor | None) -> Tensor | None:
-    """The mask as attention wants it; where no step is there, all are seen, as a mean of nothing is no number."""
+def _attention_mask(mask: Tensor | None) -> Tensor | None:
+    """The mask for attention; in a fully masked sequence all steps are allowed, to avoid NaN."""
     if mask is None:
         return None
     mask = mask.flatten(0, -2)

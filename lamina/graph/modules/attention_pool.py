@@ -1,4 +1,4 @@
-"""Pooling by attention, at work."""
+"""The module of :mod:`lamina.graph.layers.attention_pool`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class AttentionPool(Part):
         uniform(generator, len(self.bias), self.context)
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """How much each step weighs, ``(N, ..., heads, steps)``: they sum to 1, or are all 0 where there is no step."""
+        """The attention weights ``(N, ..., heads, steps)``; they sum to 1, or are 0 in a fully masked sequence."""
         score = F.linear(torch.tanh(F.linear(x, self.weight, self.bias)), self.context).transpose(-1, -2)
         if mask is None:
             return score.softmax(-1)
-        # The lowest number instead of minus infinity: a sequence without any step then has no NaN, forwards or backwards.
-        there = mask.unsqueeze(-2)
-        return score.masked_fill(~there, torch.finfo(score.dtype).min).softmax(-1) * there
+        # The lowest number instead of minus infinity: no NaN in a fully masked sequence, forward or backward.
+        present = mask.unsqueeze(-2)
+        return score.masked_fill(~present, torch.finfo(score.dtype).min).softmax(-1) * present
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         parts = x.unflatten(-1, (self.layer.heads, -1)).transpose(-3, -2)  # (..., heads, steps, d / heads)

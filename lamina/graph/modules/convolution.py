@@ -1,6 +1,6 @@
-"""Images and sequences through windows, at work.
+"""The modules of :mod:`lamina.graph.layers.convolution`.
 
-A sequence is an image of height 1 whose channels lie last in memory, which is what the kernels like best: no copy is made.
+A sequence is computed as an image of height 1 in channels-last memory format: no copy is made.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _as_steps(x: Tensor) -> Tensor:
 
 
 class Pixels(Part):
-    """Channels last in memory, as images are stored and convolutions on a CPU are fastest: the result is a view for free."""
+    """The result is channels last in memory: a view, and fastest for convolutions on a CPU."""
 
     mean: Tensor
     scale: Tensor
@@ -42,7 +42,7 @@ class Pixels(Part):
         self.border = [0, 0, right // 2, right - right // 2, down // 2, down - down // 2]
 
     def prepare(self, x: Tensor) -> None:
-        """Mean and standard deviation of each channel over all pixels, those of the border included, in float64."""
+        """Mean and standard deviation of each channel over all pixels, padding included, in float64."""
         total, square = torch.zeros(2, self.shape[2], dtype=torch.float64, device=x.device)
         _, height, width = self.layer.result(self.shape)
         for part in x.split(_ROWS):
@@ -68,24 +68,24 @@ class Convolution(Part):
         layer = self.layer
         window = layer.kernel ** (len(self.shape) - 1)
         self.width = self.shape[0] if len(self.shape) == 3 else self.shape[1]
-        learnt = [self.weight, *([self.bias] if layer.bias else [])]
+        parameters = [self.weight, *([self.bias] if layer.bias else [])]
         if not layer.table:
-            uniform(generator, window * self.width // layer.groups, *learnt, activation=layer.activation)
+            uniform(generator, window * self.width // layer.groups, *parameters, activation=layer.activation)
             return
-        uniform(generator, window * max(map(len, layer.table)), *learnt)
+        uniform(generator, window * max(map(len, layer.table)), *parameters)
         places = [out * self.width + i for out, inputs in enumerate(layer.table) for i in inputs]
         self.register_buffer("place", torch.tensor(places, dtype=torch.int64), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         layer, weight, steps = self.layer, self.weight, x.dim() == 3
-        if layer.table:  # what is not connected is a weight of zero
+        if layer.table:  # channels that are not connected have weight zero
             weight = weight.new_zeros(layer.channels * self.width, *weight.shape[1:]).index_copy(0, self.place, weight)
             weight = weight.unflatten(0, (layer.channels, self.width))
         if mask is not None:
             x = x * mask[..., None].to(x.dtype)
         x, weight = (_as_image(x), weight.unsqueeze(2)) if steps else (x, weight)
         padding = layer.reach - 1 if layer.padding == "same" else 2 * layer.padding
-        if padding % 2:  # an even kernel: one zero more at the end
+        if padding % 2:  # an even kernel: one more zero at the end
             x = F.pad(x, [0, 1, 0, 0 if steps else 1])
         sides = (0, padding // 2) if steps else padding // 2
         y = F.conv2d(x, weight, self.bias if layer.bias else None, layer.stride, sides, layer.dilation, layer.groups)
@@ -101,23 +101,23 @@ class Pool(Part):
             if layer.kind == "max":
                 return F.max_pool2d(x, size, stride, padding)
             return F.avg_pool2d(x, size, stride, padding, count_include_pad=False)
-        # A window that is partly outside: steps that are not there, so the mask does all that padding would.
-        there = x.new_ones(x.shape[:2]) if mask is None else mask.to(x.dtype)
-        more = (self.layer.result(self.shape)[0] - 1) * stride + size - x.shape[1] - padding
-        x, there = F.pad(x, [0, 0, padding, more]), F.pad(there, [padding, more])
-        x, there = x.unfold(1, size, stride), there.unfold(1, size, stride)[:, :, None]
+        # Steps of a window that are outside are masked.
+        present = x.new_ones(x.shape[:2]) if mask is None else mask.to(x.dtype)
+        after = (self.layer.result(self.shape)[0] - 1) * stride + size - x.shape[1] - padding
+        x, present = F.pad(x, [0, 0, padding, after]), F.pad(present, [padding, after])
+        x, present = x.unfold(1, size, stride), present.unfold(1, size, stride)[:, :, None]
         if layer.kind == "max":
-            y = x.masked_fill(there == 0, -torch.inf).amax(-1)
-            return torch.where((there != 0).any(-1), y, torch.zeros_like(y))
-        return (x * there).sum(-1) / there.sum(-1).clamp_min(1)
+            y = x.masked_fill(present == 0, -torch.inf).amax(-1)
+            return torch.where((present != 0).any(-1), y, torch.zeros_like(y))
+        return (x * present).sum(-1) / present.sum(-1).clamp_min(1)
 
 
 class PoolMask(Part):
     def forward(self, mask: Tensor) -> Tensor:
         layer = self.layer
         stride = layer.stride or layer.size
-        more = (layer.result(self.shape)[0] - 1) * stride + layer.size - mask.shape[1] - layer.padding
-        return F.pad(mask, [layer.padding, more]).unfold(1, layer.size, stride).any(-1)
+        after = (layer.result(self.shape)[0] - 1) * stride + layer.size - mask.shape[1] - layer.padding
+        return F.pad(mask, [layer.padding, after]).unfold(1, layer.size, stride).any(-1)
 
 
 class GlobalPool(Part):
@@ -130,7 +130,7 @@ class Subsample(Part):
     bias: Tensor
 
     def initialise(self, generator: Generator) -> None:
-        self.weight.fill_(1 / self.layer.size)  # a sum of independent values then keeps their variance
+        self.weight.fill_(1 / self.layer.size)  # keeps the variance of independent inputs
         self.bias.fill_(0)
 
     def forward(self, x: Tensor) -> Tensor:

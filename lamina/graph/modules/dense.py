@@ -1,4 +1,4 @@
-"""Layers of neurons, and what stands between them."""
+"""The modules of :mod:`lamina.graph.layers.dense`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ def _signs(generator: Generator, scale: Tensor, chunks: tuple[int, ...]) -> None
 
 
 class Dense(Part):
-    """``output(activation(W x + b))``; with adapter ``W x + b`` is ``s * (W (r * x)) + b`` for each member."""
-
     weight: Tensor
     bias: Tensor
     r: Tensor
@@ -34,11 +32,11 @@ class Dense(Part):
         if layer.adapter:
             self.s.fill_(1)
             self.r.fill_(1)
-            if len(self.shape) == 1:  # the members are made here and begin to differ here
+            if len(self.shape) == 1:  # the first layer with members: here they begin to differ
                 _signs(generator, self.r, layer.chunks)
             if layer.bias:
                 uniform(generator, fan_in, self.b[0])
-                self.b.copy_(self.b[0].expand_as(self.b))  # one bias for all to begin with, as in TabM
+                self.b.copy_(self.b[0].expand_as(self.b))  # the same initial bias for all members, as in TabM
         elif layer.bias:
             uniform(generator, fan_in, self.bias, activation=layer.activation)
 
@@ -61,8 +59,6 @@ class Dense(Part):
 
 
 class MemberDense(Part):
-    """``activation(W_k x_k + b_k)`` for each member k, in one batched product."""
-
     weight: Tensor
     bias: Tensor
 
@@ -102,14 +98,14 @@ class Norm(Part):
         if self.layer.kind == "layer":
             return F.layer_norm(x, self.shape[-1:], self.weight, self.bias)
         mean, variance = self.running_mean.flatten(), self.running_variance.flatten()  # views: updated in place
-        training = self.training and len(x) > 1  # one row has no variance: the last batch may be that small
-        flat = x if x.dim() == 4 else x.flatten(1)  # an image is as it is: one mean for each channel
+        training = self.training and len(x) > 1  # a batch of one row has no variance
+        flat = x if x.dim() == 4 else x.flatten(1)  # an image has one mean for each channel
         y = F.batch_norm(flat, mean, variance, self.weight.flatten(), self.bias.flatten(), training)
         return y.view_as(x)
 
 
 class Join(Part):
-    """A point where edges meet; the net has joined them already."""
+    """The identity, as the net joins the inputs."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x

@@ -1,4 +1,4 @@
-"""Embeddings at work."""
+"""The modules of :mod:`lamina.graph.layers.embedding`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from lamina.graph.modules.part import Part, Parts, uniform
 
 
 class CategoryEmbedding(Part):
-    """All vectors lie end to end in one flat ``weight``; an output neuron reads entry ``base + code * size`` of it.
+    """All vectors are in one flat ``weight``; an output neuron reads its entry ``base + code * size``.
 
-    One gather of single numbers serves columns of any size, and its backward is one scatter: 2-3 times faster on a CPU than
-    a lookup for each column or each size.
+    One gather for all columns is 2-3 times faster on a CPU than a lookup for each column or size.
     """
 
     weight: Tensor
@@ -42,7 +41,7 @@ class CategoryEmbedding(Part):
             places[size == 0] += range(place, place + width)
             if size:
                 uniform(generator, size, self.weight[first : first + cardinality * size])
-                self.weight[first : first + size] = 0  # missing or unseen: nothing is known, and training may never meet it
+                self.weight[first : first + size] = 0  # missing or unseen: may not occur in training
             first, place = first + cardinality * size, place + width
         order = sorted(range(place), key=(places[0] + places[1]).__getitem__)
         self.mixed = order != list(range(place))
@@ -64,7 +63,7 @@ class CategoryEmbedding(Part):
 
 
 class NumberEmbedding(Part):
-    """Numbers come first and rows last inside, ``(numbers, size, rows)``: then no product needs a transposed copy."""
+    """Computed as ``(numbers, size, rows)``, so that no product needs a transposed copy."""
 
     weight: Tensor
     bias: Tensor
@@ -76,7 +75,7 @@ class NumberEmbedding(Part):
     def initialise(self, generator: Generator) -> None:
         layer, numbers = self.layer, self.shape[0]
         if layer.kind == "periodic":
-            # Cut at three deviations: a single wild frequency would be noise to its number.
+            # Truncated at three standard deviations, to avoid very high frequencies.
             nn.init.trunc_normal_(self.frequency, 0, layer.sigma, -3 * layer.sigma, 3 * layer.sigma, generator=generator)
             uniform(generator, 2 * layer.frequencies, self.weight, self.bias)
             return
@@ -85,14 +84,14 @@ class NumberEmbedding(Part):
         else:
             uniform(generator, layer.bins, self.weight)
         uniform(generator, 1, self.linear, self.bias)
-        # Until prepared, as if the numbers were spread evenly over three deviations.
+        # Until prepared: as for numbers uniform within three standard deviations.
         edges = np.linspace(-3, 3, layer.bins + 1)
         offset, scale = _bins(edges, layer.bins)
         self.register_buffer("offset", torch.from_numpy(offset).repeat(numbers, 1)[:, :, None])
         self.register_buffer("scale", torch.from_numpy(scale).repeat(numbers, 1)[:, :, None])
 
     def prepare(self, x: Tensor) -> None:
-        """Cut the range of each number so that its bins are about equally full of the values in x."""
+        """Set the bins of each number from the values in x."""
         if self.layer.kind == "periodic":
             return
         for i in range(x.shape[1]):
@@ -108,7 +107,7 @@ class NumberEmbedding(Part):
             angle = (2 * math.pi) * self.frequency[:, :, None] * x
             y = torch.baddbmm(self.bias[:, :, None], self.weight, torch.cat([angle.cos(), angle.sin()], 1))
         else:
-            # How full each bin is (eq. 1): (x - left edge) / width, held within 0 and 1.
+            # How full each bin is (eq. 1): (x - left edge) / width, clamped to 0 and 1.
             full = torch.addcmul(self.offset, x, self.scale).clamp_(0, 1)
             y = torch.baddbmm(torch.addcmul(self.bias[:, :, None], x, self.linear[:, :, None]), self.weight, full)
         name = self.layer.activation or ("relu" if self.layer.kind == "periodic" else "identity")
@@ -128,10 +127,10 @@ class TokenEmbedding(Part):
 
 
 def bin_edges(column: np.ndarray, bins: int) -> np.ndarray:
-    """At most ``bins + 1`` edges of bins that are about equally full of the values of a sorted column.
+    """At most ``bins + 1`` edges of bins with about equally many values of a sorted column.
 
-    Quantiles (Gorishniy et al. 2022, section 3.2.1) spend nearly all bins on the zeros of a column that is nearly all zeros.
-    So a value that would fill a bin by itself becomes an edge of its own, and the bins left go to the quantiles of the others.
+    Unlike quantiles (Gorishniy et al. 2022, section 3.2.1), a value that would fill a bin by itself, as the zeros of a sparse
+    column, becomes an edge of its own, and the remaining bins are quantiles of the other values.
 
     Example:
         >>> bin_edges(np.array([0.0] * 90 + list(range(1, 11))), 4).tolist()
@@ -140,18 +139,18 @@ def bin_edges(column: np.ndarray, bins: int) -> np.ndarray:
     values, counts = np.unique(column, return_counts=True)
     if len(values) <= bins + 1:
         return values.astype(np.float64)
-    heavy = np.zeros(len(values), dtype=bool)
-    while (left := bins - int(heavy.sum())) > 1:
-        more = ~heavy & (counts > counts[~heavy].sum() / left)
-        if not more.any():
+    frequent = np.zeros(len(values), dtype=bool)
+    while (left := bins - int(frequent.sum())) > 1:
+        added = ~frequent & (counts > counts[~frequent].sum() / left)
+        if not added.any():
             break
-        heavy |= more
-    others = np.repeat(values[~heavy], counts[~heavy])
-    return np.unique(np.concatenate([values[heavy], _quantiles(others, left), values[[0, -1]]]).astype(np.float64))
+        frequent |= added
+    rest = np.repeat(values[~frequent], counts[~frequent])
+    return np.unique(np.concatenate([values[frequent], _quantiles(rest, left), values[[0, -1]]]).astype(np.float64))
 
 
 def _quantiles(column: np.ndarray, bins: int) -> np.ndarray:
-    """The ``bins + 1`` evenly spaced quantiles of a sorted column, linear between neighbours."""
+    """The ``bins + 1`` evenly spaced quantiles of a sorted column, linearly interpolated."""
     place = np.linspace(0, len(column) - 1, bins + 1)
     low = place.astype(np.int64)
     high = np.minimum(low + 1, len(column) - 1)
@@ -160,7 +159,7 @@ def _quantiles(column: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _bins(edges: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """``offset`` and ``scale`` with which ``offset + scale * x`` runs from 0 to 1 in each bin; bins not needed stay at 0."""
+    """``offset`` and ``scale`` so that ``offset + scale * x`` is 0 to 1 within each bin; unused bins are 0."""
     offset, scale = np.zeros(bins, dtype=np.float32), np.zeros(bins, dtype=np.float32)
     if len(edges) > 1:
         scale[: len(edges) - 1] = 1 / np.diff(edges)

@@ -1,4 +1,4 @@
-"""What every module of a layer has in common."""
+"""The base class of the modules of layers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Generator, Tensor, nn
 
 from lamina.graph.layer import Layer, Shape, notes, size_text
 
-#: What makes the module of each kind, from (layer, shape of its joined input, generator).
+#: The constructor of each kind's module, from (layer, shape of its joined input, generator).
 Parts = dict[type[Layer], Callable[[Any, Shape, Generator], nn.Module]]
 
 
 @runtime_checkable
 class Prepares(Protocol):
-    """A module that begins from data: it sees the training inputs once, see ``Net.prepare``."""
+    """A module that is initialised from the training inputs, see ``Net.prepare``."""
 
     def prepare(self, x: Tensor) -> None: ...
 
 
 class Part(nn.Module):
-    """A layer at work: holds the parameters that the layer declares."""
+    """Base class of the modules of layers: creates the parameters that the layer declares."""
 
     layer: Any
 
@@ -37,7 +37,7 @@ class Part(nn.Module):
             self.initialise(generator)
 
     def initialise(self, generator: Generator) -> None:
-        """Fill the parameters and make the buffers."""
+        """Initialise the parameters and register the buffers."""
 
     def extra_repr(self) -> str:
         sizes = f"{size_text(self.shape)} -> {size_text(self.layer.result(self.shape))}"
@@ -45,10 +45,9 @@ class Part(nn.Module):
 
 
 def uniform(generator: Generator, fan_in: int, *tensors: Tensor, activation: str = "identity") -> None:
-    """Uniform within 1 / sqrt(fan in), as ``nn.Linear`` begins: what comes out is then of the size of what goes in.
+    """Initialise uniformly within +-1 / sqrt(fan_in), as ``nn.Linear``; for ``lecun_tanh`` with variance 1 / fan_in.
 
-    The scaled tanh keeps the variance of its input where weights have the variance 1 / fan in (LeCun et al. 1998, Efficient
-    BackProp, section 4.6): it was made so.
+    The latter is LeCun et al. 1998, Efficient BackProp, section 4.6.
     """
     bound = math.sqrt((3 if activation == "lecun_tanh" else 1) / fan_in)
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""Any ``nn.Module`` as a layer, at work."""
+"""The modules of :mod:`lamina.graph.layers.pretrained`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from lamina.graph.layers import pretrained as kinds
 from lamina.graph.modules.part import Part, Parts
 from lamina.graph.random import torch_random
 
-_ROWS = 64  # at once outside training: what a part holds inside is unknown, and may be large
+_ROWS = 64  # per forward pass outside training, as the part's activations may be large
 _GRAY = (0.299, 0.587, 0.114)
 
 
 def make_part(name: str, options: dict[str, Any] | None = None, *, generator: Generator | None = None) -> nn.Module:
-    """The module that is registered under this name.
-
-    Whatever it draws at random is drawn from the generator; torch's own stream of random numbers goes on as if it had not.
+    """The module registered under this name, with random weights from the generator; torch's global generators are unchanged.
 
     Raises:
-        GraphError: Nothing is registered so, it cannot be made with these options, or what is made is no ``nn.Module``.
+        GraphError: The name is not registered, the options are wrong, or the result is not an ``nn.Module``.
     """
     make = kinds.part_maker(name).make
     with torch_random(devices=[]):
@@ -34,17 +32,17 @@ def make_part(name: str, options: dict[str, Any] | None = None, *, generator: Ge
             raise GraphError(f"part {name!r} cannot be made with the options {options or {}}: {error}") from error
     if not isinstance(module, nn.Module):
         raise GraphError(
-            f"part {name!r} made a {type(module).__name__}, expected an nn.Module; mend the function that makes it"
+            f"part {name!r} made a {type(module).__name__}, expected an nn.Module; correct the function that makes it"
         )
     return module
 
 
 @torch.no_grad()
 def shape_out(name: str, module: nn.Module, shape: Shape) -> Shape:
-    """The shape that comes out when a row of this shape goes in, found with a row of zeros.
+    """The module's output shape for a row of this shape, from a forward pass of zeros.
 
     Raises:
-        GraphError: The module cannot read such a row, or gives something else than one tensor with the rows first.
+        GraphError: The module fails on this shape, or does not return one tensor with the rows first.
     """
     modes = {child: child.training for child in module.modules()}
     module.eval()
@@ -53,23 +51,23 @@ def shape_out(name: str, module: nn.Module, shape: Shape) -> Shape:
         y = module(like.new_zeros(2, *shape))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise GraphError(f"part {name!r} cannot read {shape}: {reason}; give it what it was made for") from error
+        raise GraphError(f"part {name!r} cannot read {shape}: {reason}; give it inputs of its expected shape") from error
     finally:
         for child, training in modes.items():
             child.training = training
     if not isinstance(y, Tensor) or y.dim() < 2 or len(y) != 2:
-        given = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise GraphError(f"part {name!r} gives {given} for 2 rows, expected one tensor with the rows first; wrap the module")
+        result = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise GraphError(f"part {name!r} gives {result} for 2 rows, expected one tensor with the rows first; wrap the module")
     return tuple(y.shape[1:])
 
 
 def part_shape(name: str, shape: Shape, options: dict[str, Any] | None = None) -> Shape:
-    """What to say as ``Pretrained.out`` for inputs of this shape; makes the part to find out."""
+    """``Pretrained.out`` for inputs of this shape; constructs the part."""
     return shape_out(name, make_part(name, options), shape)
 
 
 class Pretrained(Part):
-    """Frozen, it stays in evaluation mode: a batch norm in training mode would go on counting."""
+    """If frozen, it stays in evaluation mode, so that batch norms do not update their statistics."""
 
     module: nn.Module
 
@@ -78,7 +76,7 @@ class Pretrained(Part):
         self.module = make_part(layer.part, layer.options, generator=generator)
         out = shape_out(layer.part, self.module, shape)
         if out != layer.out:
-            raise GraphError(f"part {layer.part!r} gives {out} for {shape}, but the graph says {layer.out}; say out={out}")
+            raise GraphError(f"part {layer.part!r} gives {out} for {shape}, but the graph has {layer.out}; set out={out}")
         if layer.frozen:
             self.module.requires_grad_(False).eval()
 
@@ -95,7 +93,7 @@ class Pretrained(Part):
 
 
 class Normalise(Part):
-    """Channels last in memory, as images are stored and convolutions on a CPU are fastest."""
+    """The result is channels last in memory, as for :class:`~lamina.graph.modules.convolution.Pixels`."""
 
     mean: Tensor
     scale: Tensor

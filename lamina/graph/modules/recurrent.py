@@ -1,4 +1,4 @@
-"""Recurrence, at work."""
+"""The modules of :mod:`lamina.graph.layers.recurrent`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lamina.graph.modules.part import Part, Parts
 from lamina.graph.modules.sequence import first_step, last_step
 from lamina.graph.random import dropout
 
-_FORGET = 1  # the place of the forget gate among the LSTM's
+_FORGET = 1  # index of the LSTM's forget gate
 
-#: What a layer carries from one step to the next.
+#: The state of a recurrent layer.
 State = tuple[Tensor, ...]
 
 
 class Recurrent(Part):
-    """PyTorch's own kernels, one direction at a time; padding stands behind a sequence, so nothing has to be packed."""
+    """PyTorch's kernels, one direction at a time; padding is at the end, so sequences are not packed."""
 
     def initialise(self, generator: Generator) -> None:
         for way in self.layer.ways:
@@ -45,16 +45,16 @@ class Recurrent(Part):
         return y.view(*x.shape[:-1], y.shape[-1])
 
     def begin(self, x: Tensor) -> State:
-        """The state before the first step, for rows like these."""
+        """The initial state for these rows."""
         return (x.new_zeros(1, x.shape[0], self.layer.size),) * (2 if self.layer.cell == "lstm" else 1)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Go on from a state by some steps, (N, steps, width)."""
+        """The outputs and the next state for more steps, (N, steps, width)."""
         return self._run(x, "", state)
 
     def _run(self, x: Tensor, way: str, state: State) -> tuple[Tensor, State]:
         weights = [tensor.flatten(0, 1) for tensor in self._tensors(way)]
-        weights = _in_one_piece(weights) if x.is_cuda else weights
+        weights = _contiguous(weights) if x.is_cuda else weights
         options = (weights, True, 1, 0.0, self.training, False, True)
         if self.layer.cell == "lstm":
             y, *after = torch.lstm(x, state, *options)
@@ -67,24 +67,21 @@ class Recurrent(Part):
         return [getattr(self, name + way) for name in ("weight", "weight_state", "bias", "bias_state")]
 
 
-def _in_one_piece(tensors: list[Tensor]) -> list[Tensor]:
-    """Copies that lie one behind the other, as cuDNN wants weights: it would copy them itself, and warn each time."""
+def _contiguous(tensors: list[Tensor]) -> list[Tensor]:
+    """Copies in one contiguous block, as cuDNN needs them, else it warns and copies them itself."""
     whole = torch.cat([tensor.flatten() for tensor in tensors])
     return [part.view_as(tensor) for part, tensor in zip(whole.split([t.numel() for t in tensors]), tensors, strict=True)]
 
 
 def _backwards(x: Tensor, mask: Tensor | None) -> Tensor:
-    """For each step of (N, steps, width) the row of (N * steps, width) that stands there when sequences are turned round.
-
-    Padding stays where it is.
-    """
+    """The indices into (N * steps, width) that reverse each sequence of (N, steps, width); padding stays in place."""
     rows, steps = x.shape[:2]
     place = torch.arange(steps, device=x.device)
-    turned = place.flip(0).expand(rows, steps)
+    reverse = place.flip(0).expand(rows, steps)
     if mask is not None:
-        turned = mask.sum(-1, keepdim=True) - 1 - place
-        turned = torch.where(turned < 0, place, turned)
-    return (turned + torch.arange(0, rows * steps, steps, device=x.device)[:, None]).flatten()
+        reverse = mask.sum(-1, keepdim=True) - 1 - place
+        reverse = torch.where(reverse < 0, place, reverse)
+    return (reverse + torch.arange(0, rows * steps, steps, device=x.device)[:, None]).flatten()
 
 
 def _in_order(x: Tensor, order: Tensor) -> Tensor:
@@ -104,7 +101,7 @@ class Loop(nn.Module):
 
     def __init__(self, layer: Layer, shape: Shape, generator: Generator) -> None:
         super().__init__()
-        from lamina.graph.net import Net  # it is made of modules such as this one
+        from lamina.graph.net import Net  # circular import
 
         self.layer: Any = layer
         self.shape = shape
@@ -117,17 +114,17 @@ class Loop(nn.Module):
         return y.view(*x.shape[:-1], y.shape[-1])
 
     def begin(self, x: Tensor) -> State:
-        """The state before the first step, for rows like these: what every node of the graph said, input first."""
+        """The initial state for these rows: an output for every node of the graph, input first."""
         plan = self.net.plan
         return tuple(x.new_zeros(x.shape[0], *plan.shapes[name]) for name in (self.input, *plan.order))
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Go on from a state by one step, (N, 1, width)."""
+        """The output and the next state for one more step, (N, 1, width)."""
         plan = self.net.plan
-        past = dict(zip((self.input, *plan.order), state, strict=True))
+        previous = dict(zip((self.input, *plan.order), state, strict=True))
         now = {self.input: x[:, 0]}
         for name in plan.order:
-            read = [(past if edge.delay else now)[edge.source] for edge in plan.edges[name]]
+            read = [(previous if edge.delay else now)[edge.source] for edge in plan.edges[name]]
             now[name] = self.net.get_submodule(name)(self.net._join(name, read))
         return now[self.output][:, None], tuple(now.values())
 

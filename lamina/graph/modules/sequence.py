@@ -1,4 +1,4 @@
-"""Steps, at work."""
+"""The modules of :mod:`lamina.graph.layers.sequence`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from lamina.graph.random import dropout
 
 
 def first_step(x: Tensor, mask: Tensor) -> Tensor:
-    """The first step of (..., steps, d) that is there, zero where none is."""
+    """The first present step of (..., steps, d); zeros if all are masked."""
     return _total(x, mask & (mask.cumsum(-1) == 1))
 
 
 def last_step(x: Tensor, mask: Tensor) -> Tensor:
-    """The last step of (..., steps, d) that is there, zero where none is."""
+    """The last present step of (..., steps, d); zeros if all are masked."""
     count = mask.cumsum(-1)
     return _total(x, mask & (count == count[..., -1:]))
 
 
 def _total(x: Tensor, mask: Tensor) -> Tensor:
-    """The sum of the steps that are there: a product, so that what is read does not depend on the data."""
+    """The sum of the present steps, as a matrix product: no data-dependent indexing."""
     return (mask.to(x.dtype).unsqueeze(-2) @ x).squeeze(-2)
 
 
