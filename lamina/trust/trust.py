@@ -88,28 +88,20 @@ class Trust:
             rows = rows[resampled(weight[rows])]
         if not len(rows):
             return self
-        blocks = {name: block[rows] for name, block in targets.items()}
-        return _METHODS[method](self, outputs[rows], blocks, features, rows, spread)
-
-    def with_classes(self, probabilities: np.ndarray, truth: np.ndarray, *, ties: np.ndarray | None = None) -> Self:
-        """This trust with calibration and sets fitted to validation rows.
-
-        Args:
-            probabilities: Class probabilities.
-            truth: Class codes.
-            ties: Tie-breaker of rows with equal probabilities.
-
-        Shape:
-            probabilities (N, classes), truth (N,), ties (N,).
-        """
-        count = min(MOST_ROWS, max(MOST_PROBABILITIES // probabilities.shape[1], 1))
-        sample = np.random.default_rng(0).permutation(len(probabilities))[:count]
-        sets = Sets.fit(probabilities, truth, ties=ties)
-        return dataclasses.replace(self, calibration=Calibration.fit(probabilities[sample], truth[sample]), sets=sets)
-
-    def with_values(self, values: np.ndarray, truth: np.ndarray, *, spread: np.ndarray | None = None) -> Self:
-        """This trust with intervals fitted to standardised values of validation rows, (N, targets) each."""
-        return dataclasses.replace(self, intervals=Intervals.fit(values, truth, spread=spread))
+        outputs, truth = outputs[rows], targets["target"][rows]
+        match method:
+            case "classes":
+                ties = self.ties(features)
+                sets = Sets.fit(outputs, truth, ties=None if ties is None else ties[rows])
+                count = min(MOST_ROWS, max(MOST_PROBABILITIES // outputs.shape[1], 1))
+                sample = np.random.default_rng(0).permutation(len(rows))[:count]
+                return dataclasses.replace(self, calibration=Calibration.fit(outputs[sample], truth[sample]), sets=sets)
+            case "values":
+                intervals = Intervals.fit(outputs, truth, spread=None if spread is None else spread[rows])
+                return dataclasses.replace(self, intervals=intervals)
+            case "labels":
+                return dataclasses.replace(self, labels=LabelSets.fit(outputs, truth, targets["known"][rows]))
+        raise ValueError(f"method is {method!r}, expected 'classes', 'values' or 'labels'")
 
     def calibrate(self, outputs: np.ndarray) -> np.ndarray:
         """Calibrated probabilities; other outputs are returned unchanged."""
@@ -192,25 +184,3 @@ def resampled(weight: np.ndarray) -> np.ndarray:
     shares = weight / weight.sum()
     count = max(1, round(1 / float((shares**2).sum())))
     return np.searchsorted(np.cumsum(shares), (np.arange(count) + 0.5) / count).clip(max=len(weight) - 1)
-
-
-def _classes(
-    trust: Trust, outputs: np.ndarray, targets: Mapping[str, np.ndarray], features: pl.DataFrame, rows: np.ndarray, spread: Any
-) -> Trust:
-    ties = trust.ties(features)
-    return trust.with_classes(outputs, targets["target"], ties=None if ties is None else ties[rows])
-
-
-def _values(
-    trust: Trust, outputs: np.ndarray, targets: Mapping[str, np.ndarray], features: pl.DataFrame, rows: np.ndarray, spread: Any
-) -> Trust:
-    return trust.with_values(outputs, targets["target"], spread=None if spread is None else spread[rows])
-
-
-def _labels(
-    trust: Trust, outputs: np.ndarray, targets: Mapping[str, np.ndarray], features: pl.DataFrame, rows: np.ndarray, spread: Any
-) -> Trust:
-    return dataclasses.replace(trust, labels=LabelSets.fit(outputs, targets["target"], targets["known"]))
-
-
-_METHODS: dict[str, Any] = {"classes": _classes, "values": _values, "labels": _labels}
