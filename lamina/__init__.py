@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from lamina.version import __version__
 
 if TYPE_CHECKING:
     from lamina import callbacks
@@ -33,34 +33,18 @@ if TYPE_CHECKING:
     from lamina.stream import Stream
     from lamina.train.recipe import Recipe
 
-# Public names and where they live: imported when first asked for, so that `import lamina` loads no torch.
-_PUBLIC = {
-    "compare": "lamina.api",
-    "fit": "lamina.api",
-    "load": "lamina.api",
-    "resume": "lamina.api",
-    "Classifier": "lamina.estimators",
-    "Regressor": "lamina.estimators",
-    "gather_series": "lamina.data.gather",
-    "Auto": "lamina.families",
-    "FeedForward": "lamina.families",
-    "Forest": "lamina.families",
-    "Boosting": "lamina.families",
-    "Linear": "lamina.families",
-    "Neighbours": "lamina.families",
-    "Constant": "lamina.families",
-    "LightGBM": "lamina.families",
-    "XGBoost": "lamina.families",
-    "CatBoost": "lamina.families",
-    "Shortcut": "lamina.families",
-    "Convolutional": "lamina.families",
-    "Recurrent": "lamina.families",
-    "Attention": "lamina.families",
-    "Hierarchical": "lamina.families",
-    "Recipe": "lamina.train.recipe",
-    "Stream": "lamina.stream",
-    "LaminaError": "lamina.errors",
+# Modules of the public names, imported lazily, so that `import lamina` does not load torch.
+_MODULES = {
+    "lamina.api": "compare fit load resume",
+    "lamina.data.gather": "gather_series",
+    "lamina.errors": "LaminaError",
+    "lamina.estimators": "Classifier Regressor",
+    "lamina.families": "Attention Auto Boosting CatBoost Constant Convolutional FeedForward Forest Hierarchical LightGBM "
+    "Linear Neighbours Recurrent Shortcut XGBoost",
+    "lamina.stream": "Stream",
+    "lamina.train.recipe": "Recipe",
 }
+_PUBLIC = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
     "Attention",
