@@ -1,4 +1,4 @@
-"""A progress bar for training, where a person is looking."""
+"""A progress bar for fits and comparisons on a terminal."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ EVERY_SECONDS = 0.1
 
 @contextmanager
 def progress(*, transient: bool = False) -> Iterator[Monitor]:
-    """Show how training goes, on stderr: epoch, loss, validation, time left.
-
-    Shows nothing where nobody is looking (a pipe, a log file): a bar there is thousands of lines.
+    """A monitor that shows epoch, losses and time left on stderr; it shows nothing in a pipe or a log file.
 
     Args:
-        transient: Take the bar away in the end.
+        transient: Remove the bar at the end.
 
     Yields:
-        A monitor: called with each event of training.
+        A monitor, to be called with each event.
 
     Example:
         >>> from lamina.train.events import Step
@@ -35,26 +33,26 @@ def progress(*, transient: bool = False) -> Iterator[Monitor]:
     if not (console.is_terminal or console.is_jupyter):
         yield lambda event: None
         return
-    columns = (TextColumn("{task.fields[epoch]}"), BarColumn(10), TextColumn("{task.fields[said]}", markup=False))
+    columns = (TextColumn("{task.fields[epoch]}"), BarColumn(10), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=console, transient=transient) as bar:
-        shown = _Shown(bar)
-        yield shown
-        shown.end()
+        monitor = _ProgressMonitor(bar)
+        yield monitor
+        monitor.end()
 
 
-class _Shown:
-    """Turns events into what the bar shows."""
+class _ProgressMonitor:
+    """A monitor that updates a bar."""
 
     def __init__(self, bar: Progress):
         self.bar = bar
-        self.task = bar.add_task("", total=None, epoch="preparing", said="")
+        self.task = bar.add_task("", total=None, epoch="preparing", status="")
         self.epochs = 1
         self.patience: int | None = None
         self.limit: float | None = None
-        self.began = self.drawn = time.monotonic()
-        self.first: int | None = None  # the epoch that this process began with: later than 0 when it resumes
+        self.start = self.drawn = time.monotonic()
+        self.first: int | None = None  # the epoch that this process started with: above 0 for a resumed run
         self.done = 0.0
-        self.said = ""
+        self.losses = ""
         self.best: tuple[int, str] = (0, "")
 
     def __call__(self, event: Event) -> None:
@@ -63,17 +61,17 @@ class _Shown:
             case Start(recipe=recipe):
                 self.epochs, self.limit = 1 if recipe.epochs == "auto" else int(recipe.epochs), recipe.time_limit
                 self.patience = recipe.patience if isinstance(recipe.patience, int) else None
-                self.began = now
+                self.start = now
             case Compare(candidates=candidates):
-                self.said = "preparing"
-                self.bar.update(self.task, total=None, epoch="comparing", said=f"{len(candidates)} candidates")
+                self.bar.update(self.task, total=None, epoch="comparing", status=f"{len(candidates)} candidates")
             case Job(done=done, jobs=jobs):
-                left = _clock((jobs - done) * (now - self.began) / done)
-                did = f"{event.name}, fold {event.fold + 1}" + (" failed" if event.failed else "")
-                place = f"fit {done}/{jobs}"
-                self.bar.update(self.task, total=jobs, completed=done, epoch=place, said=f"{did}; about {left} left")
+                left = _clock((jobs - done) * (now - self.start) / done)
+                fit = f"{event.name}, fold {event.fold + 1}" + (" failed" if event.failed else "")
+                self.bar.update(
+                    self.task, total=jobs, completed=done, epoch=f"fit {done}/{jobs}", status=f"{fit}; about {left} left"
+                )
             case Refit(name=name):
-                self.bar.update(self.task, total=None, epoch="learning from all rows", said=name)
+                self.bar.update(self.task, total=None, epoch="fitting all rows", status=name)
             case Fit(done=done):
                 self.bar.update(self.task, total=1, completed=done, epoch="fitting")
             case Step(epoch=epoch):
@@ -87,31 +85,33 @@ class _Shown:
                 if event.best:
                     self.best = (event.epoch, value)
                 name = "validation" if name == "loss" else name
-                self.said = f"loss {event.train_loss:.4f} {name} {value} best {self.best[1]}"
+                self.losses = f"loss {event.train_loss:.4f} {name} {value} best {self.best[1]}"
                 self._draw(now, event.epoch + 1.0)
 
     def end(self) -> None:
-        """Training came to its own end: the bar is full, however many epochs it took."""
-        self.bar.update(self.task, total=1, completed=1, said=self.said)
+        """Fill the bar: training is done, perhaps before the last epoch."""
+        self.bar.update(self.task, total=1, completed=1, status=self.losses)
 
     def _draw(self, now: float, done: float) -> None:
         self.drawn, self.done = now, done
         epoch = f"epoch {min(int(done) + 1, self.epochs)}/{self.epochs}"
         self.bar.update(
-            self.task, total=self.epochs, completed=done, epoch=epoch, said=f"{self.said} {self._left(now)}".strip()
+            self.task, total=self.epochs, completed=done, epoch=epoch, status=f"{self.losses} {self._left(now)}".strip()
         )
 
     def _left(self, now: float) -> str:
-        """From the soonest to the latest end: training stops when nothing gets better, and who knows when that is."""
-        lived = self.done - (self.first or 0)
-        if lived <= 0:
+        """The time left, from early stopping at the earliest to the last epoch or the time limit."""
+        epochs = self.done - (self.first or 0)
+        if epochs <= 0:
             return ""
-        each = (now - self.began) / lived
-        latest = (self.epochs - self.done) * each
+        epoch_seconds = (now - self.start) / epochs
+        latest = (self.epochs - self.done) * epoch_seconds
         if self.limit is not None:
-            latest = min(latest, max(self.limit - (now - self.began), 0))
-        soonest = latest if self.patience is None else min(latest, (self.best[0] + 1 + self.patience - self.done) * each)
-        span = [_clock(seconds) for seconds in (max(soonest, 0), latest)]
+            latest = min(latest, max(self.limit - (now - self.start), 0))
+        earliest = latest
+        if self.patience is not None:
+            earliest = min(latest, (self.best[0] + 1 + self.patience - self.done) * epoch_seconds)
+        span = [_clock(seconds) for seconds in (max(earliest, 0), latest)]
         return " to ".join(dict.fromkeys(span)) + " left"
 
 

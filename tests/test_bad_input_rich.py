@@ -1,4 +1,4 @@
-"""Bad images, texts and series, as a person meets them: handled and said, or refused by the name of the file or row."""
+"""Bad images, texts and series, as a person meets them: handled and result, or refused by the name of the file or row."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def learn(X: Any, seed: int = 0) -> Classifier:
 def refused(*words: object, match: str) -> None:
     """The command ends with 1, one line that matches, and nothing left behind."""
     before = leftovers(Path.cwd())
-    said = command(*words)
-    assert (said.code, said.out) == (1, "")
-    assert re.fullmatch(r"lamina: [^\n]+\n", said.err), said.err
-    assert re.search(match, said.err), said.err
+    result = command(*words)
+    assert (result.code, result.out) == (1, "")
+    assert re.fullmatch(r"lamina: [^\n]+\n", result.err), result.err
+    assert re.search(match, result.err), result.err
     assert leftovers(Path.cwd()) == before
 
 
@@ -123,7 +123,7 @@ def test_rows_without_a_target_are_counted_as_rows():
 
 
 def test_rows_to_predict_are_counted_as_given_however_they_are_read(images, monkeypatch):
-    monkeypatch.setattr("lamina.model.BYTES_AT_ONCE", 1024)  # four images at a time
+    monkeypatch.setattr("lamina.model.BATCH_BYTES", 1024)  # four images at a time
     given = [picture(place) for place in range(20)]
     given[10], given[17] = given[10][:60], given[17][:60]
     match = r"2 of 20 images cannot be read: row 11 is truncated .*; row 18 is truncated"
@@ -135,9 +135,9 @@ def test_rows_to_predict_are_counted_as_given_however_they_are_read(images, monk
 
 def test_a_folder_names_the_file():
     pets()
-    said = command("fit", "pets", *QUICK, "--out", "m.lamina", "--run", "run")
-    assert said.code == 0, said.err
-    assert "Brought to size: image to 8 x 8 pixels, gray." in said.out
+    result = command("fit", "pets", *QUICK, "--out", "m.lamina", "--run", "run")
+    assert result.code == 0, result.err
+    assert "Preprocessing: image resized to 8 x 8 pixels, gray." in result.out
     Path("pets/cat/9.png").write_bytes(picture()[:60])
     Path("pets/dog/7.jpg").write_bytes(b"")
     Path("pets/dog/8.jpg").write_text("hello, this is a text")
@@ -174,15 +174,15 @@ def test_what_was_done_to_images_is_said_on_the_screen():
     root = pets()
     (root / "dog" / "0.png").write_bytes(picture(7, "RGBA"))
     (root / "cat" / "0.png").write_bytes(picture(7, "RGBA"))
-    said = command("fit", "pets", *QUICK, "--out", "m.lamina", "--run", "run")
-    shown = "".join(said.out.split())  # a long path is broken anywhere
+    result = command("fit", "pets", *QUICK, "--out", "m.lamina", "--run", "run")
+    shown = "".join(result.out.split())  # a long path is broken anywhere
     assert re.search(r"Note:image:\dimages?\(suchas/.*/pets/(dog|cat)/0.png\)withanalphachannelora", shown)
     frames = [Image.open(io.BytesIO(picture(place))) for place in range(3)]
     (root / "cat" / "1.gif").write_bytes(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     for verb in ("predict", "evaluate"):
-        said = command(verb, "m.lamina", "pets")
-        assert said.code == 0
-        assert re.search(r"note: image: 1 image \(such as /.*/pets/cat/1.gif\) with several pictures", said.err)
+        result = command(verb, "m.lamina", "pets")
+        assert result.code == 0
+        assert re.search(r"note: image: 1 image \(such as /.*/pets/cat/1.gif\) with several pictures", result.err)
 
 
 def test_too_few_images():
@@ -238,23 +238,23 @@ def test_empty_huge_and_unknown_texts_are_handled(texts):
 def test_what_was_done_to_texts_is_said_on_the_screen():
     table = pl.DataFrame({"plot": plots(), "age": range(40), "y": ["yes", "no"] * 20})
     table.write_csv("films.csv")
-    said = command("fit", "films.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
-    assert said.code == 0, said.err
-    assert "Brought to size: plot to at most 8 tokens, 12 different ones known." in said.out
-    assert "Why: column 'plot' holds texts: attention, which weighs each word by the others." in said.out
+    result = command("fit", "films.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
+    assert result.code == 0, result.err
+    assert "Preprocessing: plot truncated to at most 8 tokens, 12 different ones known." in result.out
+    assert "Why: column 'plot' holds texts: attention, which weighs each word by the others." in result.out
     assert "Why: column 'plot' holds texts: attention" in command("info", "m.lamina").out
     table.with_columns(pl.Series("plot", ["zyx wvu"] * 3 + plots()[3:])).write_csv("new.csv")
     for verb in ("predict", "evaluate"):
-        said = command(verb, "m.lamina", "new.csv")
-        assert (said.code, said.err) == (0, "note: plot: 3 texts have no word known from training\n")
+        result = command(verb, "m.lamina", "new.csv")
+        assert (result.code, result.err) == (0, "note: plot: 3 texts have no word known from training\n")
 
 
 def test_a_table_of_plain_columns_says_why_too():
     pl.DataFrame({"age": range(40), "who": ["Ann Lee", "Bob Fox"] * 20, "y": ["yes", "no", "no", "no"] * 10}).write_csv("t.csv")
-    said = command("fit", "t.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
-    assert re.search(r"who +flag ", said.out)  # names of people are no texts
-    assert "Why: plain columns: feedforward networks" in said.out
-    assert "Brought to size" not in said.out
+    result = command("fit", "t.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
+    assert re.search(r"who +flag ", result.out)  # names of people are no texts
+    assert "Why: plain columns: feedforward networks" in result.out
+    assert "Preprocessing" not in result.out
 
 
 def test_text_that_is_not_utf_8_names_file_and_line(texts):
@@ -339,7 +339,7 @@ def test_uneven_steps_in_a_file_name_the_row():
     even.write_parquet("even.parquet")
     even.with_columns(pl.Series("wave", uneven)).write_parquet("uneven.parquet")
     fitted = command("fit", "even.parquet", "--target", "y", *QUICK, "--out", "m.lamina", "--run", "run")
-    assert "Brought to size: wave to at most 8 steps of 2 channels." in fitted.out
+    assert "Preprocessing: wave truncated to at most 8 steps of 2 channels." in fitted.out
     steps = r"lists whose steps have 1 \(row 12\) to 2 \(row 1\) values; series have as many in every step"
     refused("fit", "uneven.parquet", "--target", "y", *QUICK, match=rf"no column is left to learn from: 'wave' \({steps}\)")
     kind = ("--kind", "wave=series")

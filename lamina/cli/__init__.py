@@ -1,6 +1,6 @@
 """The command line: ``lamina fit | compare | predict | evaluate | info | resume``.
 
-Nothing heavy is imported before a verb needs it, so that ``lamina --help`` answers at once.
+Heavy modules are imported by the verbs that need them, so that ``lamina --help`` is fast.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Annotated
 
 import typer
 
-import lamina
 from lamina.cli import compare, fit, info, predict, resume
-from lamina.cli.shared import Verbs
+from lamina.cli.shared import Commands
+from lamina.version import __version__
 
 app = typer.Typer(
-    cls=Verbs,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Ends with 0 when all went well, 1 when lamina refuses (the data, an option, a file: one line on stderr says why), "
-    "2 when the command is not understood, 70 on a mistake in lamina, 130 after Ctrl-C.",
+    epilog="Exit codes: 0 success, 1 error in the data, an option or a file (one line on stderr), 2 wrong usage, "
+    "70 internal error, 130 Ctrl-C.",
 )
 for verb in (fit.fit, compare.compare, predict.predict, predict.evaluate, info.info, resume.resume):
     app.command()(verb)
@@ -31,7 +31,7 @@ for verb in (fit.fit, compare.compare, predict.predict, predict.evaluate, info.i
 
 def _version(value: bool) -> None:
     if value:
-        print(f"lamina {lamina.__version__}")
+        print(f"lamina {__version__}")
         raise typer.Exit
 
 
@@ -39,13 +39,13 @@ def _version(value: bool) -> None:
 def _lamina(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Learn from a table: name a file and a column, and get a network that was honestly validated."""
+    """Deep learning beside classical learning on your own tables, images, texts and series."""
 
 
 def main() -> None:
-    """Where the command ``lamina`` begins."""
-    warnings.simplefilter("ignore")  # those of libraries are for developers
+    """Entry point of the command ``lamina``."""
+    warnings.simplefilter("ignore")  # of libraries
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a name that the terminal cannot write is no reason to stop
+            stream.reconfigure(errors="replace")  # for names that the terminal cannot encode
     app(prog_name="lamina")

@@ -1,4 +1,4 @@
-"""A board as a person reads it: what may be wrong with the rows, the candidates, the verdict."""
+"""A board on the terminal: leaks and notes, the candidates, the verdict."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from lamina.cli.render import console, duration, quoted, size, small_table, title
+from lamina.cli.render import console, quoted, small_table, title
 from lamina.cli.shared import plain
-from lamina.wording import number
+from lamina.wording import duration, file_size, number
 
 if TYPE_CHECKING:
     from lamina.comparison.board import Board
@@ -19,28 +19,30 @@ if TYPE_CHECKING:
 
 
 def show_findings(board: Board) -> None:
-    """Leaks and notes, a line for each candidate, and the verdict."""
+    """Print leaks and notes, a row for each candidate, and the verdict."""
     out = console()
     for leak in board.leaks:
-        out.print(Text(f"Mind {plain(leak.kind)}: {plain(leak.evidence)}; {_typed(leak)} deals with it."))
+        out.print(Text(f"Possible leak ({plain(leak.kind)}): {plain(leak.evidence)}; use {_flag(leak)}."))
     for note in board.notes:
         out.print(Text(f"Note: {plain(note)}."))
     if board.leaks or board.notes:
         out.print()
     out.print(title(f"{board.metric.title} on {board.rows:,} rows, {plain(board.how)}"))
-    table = small_table("", "score", "95 % interval", "learns in", "answers a row in", "file", right=(1, 2, 3, 4, 5))
+    table = small_table(
+        "", "score", "95 % interval", "fit time", "prediction\ntime per row", "file size", right=(1, 2, 3, 4, 5)
+    )
     for line in board.lines:
         if not line.folds:
             continue
-        span = f"{number(line.low)} to {number(line.high)}" if math.isfinite(line.low) else ""
+        interval = f"{number(line.low)} to {number(line.high)}" if math.isfinite(line.low) else ""
         name = plain(line.name) + (f" ({line.folds} of {board.folds} folds)" if line.folds < board.folds else "")
         table.add_row(
             Text(name, style="bold" if line.name == board.verdict.take else ""),
             number(line.score),
-            span,
+            interval,
             duration(line.candidate.fit_seconds),
-            _micros(line.candidate.predict_micros),
-            size(line.candidate.bytes),
+            duration(line.candidate.predict_micros / 1e6),
+            file_size(line.candidate.bytes),
         )
     if table.row_count:
         out.print(table)
@@ -50,28 +52,23 @@ def show_findings(board: Board) -> None:
 
 
 def show_board(board: Board, *, model: Path | None, run: Path, picture: Path | None) -> None:
-    """What was found, where everything is, and what to type next."""
+    """Print the board, the paths of model, picture and run, and the next command."""
     show_findings(board)
     out = console()
-    ending = small_table("", "")
-    ending.show_header = False
+    paths = small_table("", "")
+    paths.show_header = False
     if model is not None:
-        ending.add_row(
-            "model", f"{plain(model)} ({size(model.stat().st_size)}), {plain(board.verdict.take)} learnt from all rows"
-        )
+        file = f"{plain(model)} ({file_size(model.stat().st_size)})"
+        paths.add_row("model", f"{file}, {plain(board.verdict.take)} fitted to all rows")
     if picture is not None:
-        ending.add_row("picture", plain(picture))
-    ending.add_row("run", plain(run))
+        paths.add_row("picture", plain(picture))
+    paths.add_row("run", plain(run))
     if model is not None:
-        ending.add_row("next", f"lamina predict {quoted(model)} new.csv")
-    out.print(ending, soft_wrap=True)
+        paths.add_row("next", f"lamina predict {quoted(model)} new.csv")
+    out.print(paths, soft_wrap=True)
 
 
-def _typed(leak: Leak) -> str:
-    """What deals with a leak as it is typed in a shell: group="who" is --group who."""
+def _flag(leak: Leak) -> str:
+    """The option that removes a leak, quoted for the shell: group="who" is --group who."""
     name = leak.remedy.partition("=")[0]
     return f"--{name}" if name == "unique" else f"--{name} {shlex.quote(plain(leak.columns[0]))}"
-
-
-def _micros(value: float) -> str:
-    return f"{value / 1000:.3g} ms" if value >= 1000 else f"{value:.3g} µs"

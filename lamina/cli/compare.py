@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lamina.cli.fit import kinds_of, nothing_left, places, recipe_of
+from lamina.cli.fit import check_paths, discarding_empty_run, parse_kinds, parse_recipe
 from lamina.cli.options import (
     OUTPUT,
     ClassWeight,
@@ -34,8 +34,8 @@ from lamina.cli.shared import (
     Debug,
     Json,
     check_output,
-    complain,
     copy_model,
+    print_error,
     print_json,
     resume_command,
     waiting,
@@ -49,15 +49,15 @@ if TYPE_CHECKING:
     from lamina.comparison.board import Board
     from lamina.train.run import Run
 
-_FOLDS = "About the comparison"
+_FOLDS = "Comparison options"
 
 
-def compare(  # typer reads the options of the command from these arguments, so there are as many
+def compare(  # typer reads the options from the arguments
     data: Data,
     target: Target = None,
     family: Annotated[
         list[str] | None,
-        declared(Terms, "families", _FOLDS, "--family", more="Here a name; can be given again."),
+        declared(Terms, "families", _FOLDS, "--family", more="Here a name; can be repeated."),
     ] = None,
     folds: Annotated[int, declared(Terms, "folds", _FOLDS)] = Terms.folds,
     repeats: Annotated[str, declared(Terms, "repeats", _FOLDS, metavar="INTEGER|auto")] = "auto",
@@ -67,14 +67,14 @@ def compare(  # typer reads the options of the command from these arguments, so 
     memory_limit: Annotated[float | None, declared(Terms, "memory_limit", _FOLDS)] = None,
     workers: Annotated[int | None, declared(Terms, "workers", _FOLDS)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the model to take goes; else TARGET.lamina.", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(help="Path of the recommended model; default TARGET.lamina.", rich_help_panel=OUTPUT)
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw scores against seconds into this .svg file.", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(help="Plot scores against fit times into this .svg file.", rich_help_panel=OUTPUT)
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder for what is done; one that was begun is gone on with.", rich_help_panel=OUTPUT),
+        typer.Option(help="Folder of the run; an unfinished run in it is resumed.", rich_help_panel=OUTPUT),
     ] = None,
     task: Task = None,
     kind: Kind = None,
@@ -93,21 +93,21 @@ def compare(  # typer reads the options of the command from these arguments, so 
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say whether deep learning is worth it on a table: every candidate on the same folds, and a verdict in words.
+    """Compare networks and classical models on the same folds: scores, a verdict and the recommended model.
 
     [bold]lamina compare adult.parquet --target income[/bold]
     """
-    target, path, folder = places(data, target, out, run, what="-compare")
+    target, path, folder = check_paths(data, target, out, run, suffix="-compare")
     if picture is not None:
         if picture.suffix.lower() != ".svg":
-            raise OptionError(f"--picture {picture}: the picture is an SVG file, give a name that ends in .svg")
+            raise OptionError(f"--picture {picture}: the picture is an SVG file, choose a name that ends in .svg")
         check_output(picture, data)
     with waiting(f"reading {data}"):
         from lamina import api
         from lamina.progress import progress
 
-        recipe = recipe_of(set_ or [])
-    with nothing_left(folder), progress(transient=True) as bar:
+        recipe = parse_recipe(set_ or [])
+    with discarding_empty_run(folder), progress(transient=True) as bar:
         board = api.compare(
             data,
             target if len(target) > 1 else target[0],
@@ -120,7 +120,7 @@ def compare(  # typer reads the options of the command from these arguments, so 
             memory_limit=memory_limit,
             workers=workers,
             task=task,
-            kinds=kinds_of(kind or []),
+            kinds=parse_kinds(kind or []),
             group=group,
             time=time,
             split=split,
@@ -138,11 +138,11 @@ def compare(  # typer reads the options of the command from these arguments, so 
         )
     from lamina.train.run import Run
 
-    conclude(board, Run.open(folder), path, as_json, picture=picture)
+    save_and_show(board, Run.open(folder), path, as_json, picture=picture)
 
 
-def conclude(board: Board, run: Run, path: Path, as_json: bool, *, picture: Path | None = None) -> None:
-    """Put the recommended model where it was asked for, and show the board."""
+def save_and_show(board: Board, run: Run, path: Path, as_json: bool, *, picture: Path | None = None) -> None:
+    """Copy the recommended model to its path, and print the board."""
     model = path if board.model is not None else None
     if model is not None:
         copy_model(run, model)
@@ -155,8 +155,8 @@ def conclude(board: Board, run: Run, path: Path, as_json: bool, *, picture: Path
 
         show_board(board, model=model, run=run.folder, picture=picture)
     if not board.complete or (model is None and board.verdict.take):
-        complain(f"stopped before all was done; go on with: {resume_command(run, path)}")
+        print_error(f"stopped before all fits were done; resume with: {resume_command(run, path)}")
         raise typer.Exit(INTERRUPTED)
     if model is None:
-        complain(f"no candidate has a score, so there is no model; the verdict says why, and {run.folder} keeps what was tried")
+        print_error(f"no candidate has a score, so there is no model; the verdict gives the reasons, {run.folder} the results")
         raise typer.Exit(REFUSED)

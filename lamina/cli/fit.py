@@ -1,4 +1,4 @@
-"""``lamina fit``: from a table to a model in one file."""
+"""``lamina fit``: fit a model and save it in a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,17 @@ from lamina.cli.options import (
     Weight,
     declared,
 )
-from lamina.cli.shared import INTERRUPTED, Debug, Json, check_output, complain, copy_model, print_json, resume_command, waiting
+from lamina.cli.shared import (
+    INTERRUPTED,
+    Debug,
+    Json,
+    check_output,
+    copy_model,
+    print_error,
+    print_json,
+    resume_command,
+    waiting,
+)
 from lamina.errors import OptionError
 from lamina.fitting.settings import Settings
 
@@ -54,12 +64,12 @@ def _print_options(value: bool) -> None:
         raise typer.Exit
 
 
-def fit(  # typer reads the options of the command from these arguments, so there are as many
+def fit(  # typer reads the options from the arguments
     data: Data,
     target: Target = None,
-    out: Annotated[Path | None, typer.Option(help="Where the model goes; else TARGET.lamina.", rich_help_panel=OUTPUT)] = None,
+    out: Annotated[Path | None, typer.Option(help="Path of the model; default TARGET.lamina.", rich_help_panel=OUTPUT)] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Folder for events and checkpoints; else runs/NAME-1, -2, ...", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(help="Folder of events and checkpoints; default runs/NAME-1, -2, ...", rich_help_panel=OUTPUT)
     ] = None,
     task: Task = None,
     kind: Kind = None,
@@ -88,7 +98,7 @@ def fit(  # typer reads the options of the command from these arguments, so ther
             "--options",
             callback=_print_options,
             is_eager=True,
-            help="List all that can be --set, with bounds and defaults.",
+            help="List the options for --set, with defaults and bounds.",
             rich_help_panel=TRAINING,
         ),
     ] = False,
@@ -98,20 +108,20 @@ def fit(  # typer reads the options of the command from these arguments, so ther
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Learn to tell one column of a table from the others.
+    """Fit a model that predicts a column of a table from the others.
 
     [bold]lamina fit adult.parquet --target income[/bold]
     """
-    target, model_path, folder = places(data, target, out, run)
-    with nothing_left(folder):
+    target, model_path, folder = check_paths(data, target, out, run)
+    with discarding_empty_run(folder):
         with waiting(f"reading {data}"):
             from lamina.data.read import read_table
 
-            chosen, recipe = chosen_options(family, set_ or [])
+            chosen, recipe = parse_options(family, set_ or [])
             settings = Settings(
                 target,
                 task=task,
-                kinds=kinds_of(kind or []),
+                kinds=parse_kinds(kind or []),
                 group=group,
                 time=time,
                 split=split,
@@ -128,16 +138,18 @@ def fit(  # typer reads the options of the command from these arguments, so ther
             ).check()
             table = read_table(data)
 
-            from lamina import api  # this loads torch, so what can be refused without it was refused
+            from lamina import api  # loads torch, so the options are checked before
 
             settings = api.with_parts(settings, data, table)
-            begun = api.start_run(folder, data, table, settings)
-        fitted = watched(lambda monitor: api.finish(table, settings, run=begun, monitor=monitor), begun, model_path, as_json)
-    conclude(fitted, begun, model_path, as_json)
+            created = api.start_run(folder, data, table, settings)
+        fitted = fit_with_progress(
+            lambda monitor: api.finish(table, settings, run=created, monitor=monitor), created, model_path, as_json
+        )
+    save_and_show(fitted, created, model_path, as_json)
 
 
-def chosen_options(family: str, sets: list[str]) -> tuple[Family | Auto | str, Recipe]:
-    """The family and the recipe with the values of ``--set``.
+def parse_options(family: str, sets: list[str]) -> tuple[Family | Auto | str, Recipe]:
+    """The family and the recipe with the options of ``--set``.
 
     Raises:
         OptionError: An option is unknown or out of bounds, or is not written as owner.name=value.
@@ -154,7 +166,7 @@ def chosen_options(family: str, sets: list[str]) -> tuple[Family | Auto | str, R
             raise OptionError(
                 f"--set {text}: write recipe.NAME=VALUE or family.NAME=VALUE; `lamina fit --options` lists them all"
             )
-        if owner == "family" and family == "auto":  # the data choose the family, which reads the text
+        if owner == "family" and family == "auto":  # the family is chosen later and parses the text
             values[owner][name] = value.strip()
         else:
             values[owner][name] = parse(Recipe if owner == "recipe" else make_family(family), name, value.strip())
@@ -164,8 +176,8 @@ def chosen_options(family: str, sets: list[str]) -> tuple[Family | Auto | str, R
     return (Auto(**options) if family == "auto" else make_family(family)(**options)), recipe
 
 
-def recipe_of(sets: list[str]) -> Recipe:
-    """The recipe with the values of ``--set``, for several families.
+def parse_recipe(sets: list[str]) -> Recipe:
+    """The recipe with the options of ``--set``, for several families.
 
     Raises:
         OptionError: An option of a family is among them.
@@ -173,13 +185,14 @@ def recipe_of(sets: list[str]) -> Recipe:
     for text in sets:
         if text.strip().startswith("family."):
             raise OptionError(
-                f"--set {text}: a comparison has several families, so --set is for options of the recipe; in Python, "
-                "lamina.compare(families=['linear', FeedForward(hidden_sizes=(64, 64))]) takes families with their options"
+                f"--set {text}: a comparison has several families, so --set is for the recipe; give options of families in "
+                "Python: lamina.compare(families=['linear', FeedForward(hidden_sizes=(64, 64))])"
             )
-    return chosen_options("auto", sets)[1]
+    return parse_options("auto", sets)[1]
 
 
-def kinds_of(texts: list[str]) -> dict[str, str]:
+def parse_kinds(texts: list[str]) -> dict[str, str]:
+    """The kinds of ``--kind``, by column."""
     kinds = {}
     for text in texts:
         column, equals, kind = text.rpartition("=")
@@ -189,17 +202,17 @@ def kinds_of(texts: list[str]) -> dict[str, str]:
     return kinds
 
 
-def places(
-    data: str, target: list[str] | None, out: Path | None, run: Path | None, *, what: str = ""
+def check_paths(
+    data: str, target: list[str] | None, out: Path | None, run: Path | None, *, suffix: str = ""
 ) -> tuple[list[str], Path, Path]:
-    """What is to be told, where the model goes, and the folder of the run."""
+    """The targets, the path of the model, and the folder of the run."""
     from lamina.train.run import Run
 
     if not target and not Path(data).is_dir():
-        raise typer.BadParameter("say which column is to be told, such as --target income", param_hint="--target")
+        raise typer.BadParameter("give the column to predict, such as --target income", param_hint="--target")
     target = target or ["label"]
     path = check_output(out or Path(_file_name(target) + ".lamina"), data)
-    return target, path, run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem + what)
+    return target, path, run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem + suffix)
 
 
 def _file_name(target: list[str]) -> str:
@@ -207,73 +220,73 @@ def _file_name(target: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def nothing_left(folder: Path) -> Iterator[None]:
-    """A run that ends before it learnt anything leaves no files behind; one that ends later can be gone on with."""
-    parent_was_there, was_there = folder.parent.exists(), folder.exists()
-    foreign = was_there and (not folder.is_dir() or any(folder.iterdir()))
+def discarding_empty_run(folder: Path) -> Iterator[None]:
+    """Delete the files of a run that fails before its first event; a later failure leaves a run that can be resumed."""
+    parent_existed, existed = folder.parent.exists(), folder.exists()
+    foreign = existed and (not folder.is_dir() or any(folder.iterdir()))
     try:
         yield
     except BaseException:
-        if not foreign and not _begun(folder):
+        if not foreign and not _has_events(folder):
             for path in folder.glob("*"):
                 path.unlink()
             with contextlib.suppress(OSError):
-                if folder.exists() and not was_there:
+                if folder.exists() and not existed:
                     folder.rmdir()
-                if not parent_was_there:
+                if not parent_existed:
                     folder.parent.rmdir()
         raise
 
 
-def _begun(folder: Path) -> bool:
+def _has_events(folder: Path) -> bool:
     from lamina.train.run import Run
 
     return (folder / "run.json").exists() and bool(Run.open(folder).events())
 
 
-def watched(learn: Callable[[Monitor], Estimator], run: Run, path: Path, as_json: bool) -> tuple[Estimator, bool]:
-    """Learn with a progress bar; a person sees what each column was taken for while there is time to stop.
+def fit_with_progress(fit: Callable[[Monitor], Estimator], run: Run, path: Path, as_json: bool) -> tuple[Estimator, bool]:
+    """Fit with a progress bar; on a terminal the columns are shown before training starts.
 
     Returns:
-        The estimator, and whether the columns were shown already.
+        The estimator, and whether the columns were shown.
     """
     from lamina.cli.render import show_columns
     from lamina.progress import progress
     from lamina.train.events import Start
 
-    person = sys.stdout.isatty() and not as_json
+    interactive = sys.stdout.isatty() and not as_json
     with progress(transient=True) as bar:
 
         def monitor(event: Event) -> None:
-            if person and isinstance(event, Start) and event.schema is not None and event.task is not None:
+            if interactive and isinstance(event, Start) and event.schema is not None and event.task is not None:
                 show_columns(event.schema, event.task)
             bar(event)
 
         try:
-            return learn(monitor), person
+            return fit(monitor), interactive
         except KeyboardInterrupt:
-            if not _begun(run.folder):
+            if not _has_events(run.folder):
                 raise
-            complain(f"stopped before there was a model to keep; go on with: {resume_command(run, path)}")
+            print_error(f"stopped before there was a model; resume with: {resume_command(run, path)}")
             raise typer.Exit(INTERRUPTED) from None
 
 
-def conclude(fitted: tuple[Estimator, bool], run: Run, path: Path, as_json: bool) -> None:
-    """Put the model where it was asked for, and say how it went."""
-    from lamina.cli.render import card, show_end, show_model
+def save_and_show(fitted: tuple[Estimator, bool], run: Run, path: Path, as_json: bool) -> None:
+    """Copy the model to its path, and print its summary."""
+    from lamina.cli.render import card, show_model, show_paths
     from lamina.train.events import StopReason
 
     model, columns_shown = fitted[0].model_, fitted[1]
     interrupted = model.card["stopped"] == StopReason.INTERRUPTED
-    go_on = resume_command(run, path) if interrupted else ""
+    resume = resume_command(run, path) if interrupted else ""
     if interrupted:
-        path = run.model_path  # what was at `path` is whole, and this is not
+        path = run.model_path  # a finished model at `path` is kept
     else:
         copy_model(run, path)
     if as_json:
         print_json({"model": str(path), "run": str(run.folder), **card(model)})
     else:
         show_model(model, columns=not columns_shown)
-        show_end(path, run.folder, go_on)
+        show_paths(path, run.folder, resume)
     if interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""``lamina info``: the card of a model, or how a run stands."""
+"""``lamina info``: the summary of a model, or the state of a run."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from lamina.cli.shared import Debug, Json, print_json, waiting
 
 
 def info(
-    what: Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file, or the folder of a run.")],
+    path: Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file, or the folder of a run.")],
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a model tells, from which columns, how well, and how it came about.
+    """Show the columns, scores and training of a model, or the state of a run.
 
     [bold]lamina info income.lamina[/bold]
     """
-    if (what / "run.json").exists():
-        _run(what, as_json)
+    if (path / "run.json").exists():
+        _run(path, as_json)
         return
-    with waiting(f"reading {what}"):
+    with waiting(f"reading {path}"):
         from lamina import store
         from lamina.cli.render import card, show_card
 
-        model = store.load(what)
+        model = store.load(path)
     if as_json:
-        print_json({"model": str(what), **card(model), **model.predictor.to_json()})
+        print_json({"model": str(path), **card(model), **model.predictor.to_json()})
     else:
-        show_card(model, what)
+        show_card(model, path)
 
 
 def _run(folder: Path, as_json: bool) -> None:
-    """How a fit or a comparison stands, and what it found; nothing is computed for it."""
+    """Print the state and the results of a run; nothing is computed."""
     from lamina.cli.render import show_run
     from lamina.train.events import Compare, End, Epoch
     from lamina.train.run import BOARD, Run
@@ -69,7 +69,7 @@ def _run(folder: Path, as_json: bool) -> None:
         about["epochs"] = len(epochs)
     if as_json:
         more = {"board": None if board is None else board.to_json()} if comparison else {"history": epochs}
-        print_json({**about, "asked": run.settings["asked"], **more})
+        print_json({**about, "settings": run.settings["asked"], **more})
         return
     show_run(about, [] if comparison else epochs)
     if board is not None:

@@ -1,4 +1,4 @@
-"""The options that several verbs have: about the data, and about the training. Their help is that of the declaration."""
+"""Options that several commands share; their help is that of their declarations."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ import typer
 from lamina.fitting.settings import Settings
 from lamina.options import find
 
-DATA, TRAINING, OUTPUT = "About the data", "About the training", "About the output"
+DATA, TRAINING, OUTPUT = "Data options", "Training options", "Output options"
 
 
-def declared(owner: type, name: str, panel: str, *flags: str, more: str = "", **shown: Any) -> Any:
-    """The typer option for a declared one: its help comes from the declaration.
+def declared(owner: type, name: str, panel: str, *flags: str, more: str = "", **arguments: Any) -> Any:
+    """A typer option with the help of a declared option.
 
     Args:
         owner: The class that declares it, such as Settings.
-        name: Its name there.
-        panel: The heading that it stands under.
-        flags: How it is written, where that is not ``--name``.
-        more: What the command line adds to its help.
-        shown: Passed on to ``typer.Option``.
+        name: Its name in the class.
+        panel: Heading in the help.
+        flags: Names on the command line, by default ``--name``.
+        more: Text after the help.
+        arguments: Arguments of ``typer.Option``.
     """
-    return typer.Option(*flags, help=f"{find(owner, name).metadata['help']} {more}".strip(), rich_help_panel=panel, **shown)
+    return typer.Option(*flags, help=f"{find(owner, name).metadata['help']} {more}".strip(), rich_help_panel=panel, **arguments)
 
 
-_AGAIN = "Can be given again."
+_AGAIN = "Can be repeated."
 Data = Annotated[
-    str, typer.Argument(help="CSV, TSV, Parquet, Arrow or JSON Lines, also .gz; .npz; or a folder with one for each class.")
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="CSV, TSV, Parquet, Arrow or JSON Lines file, also .gz; .npz file; or a folder with a folder for each class.",
+    ),
 ]
 Target = Annotated[list[str] | None, declared(Settings, "target", DATA)]
 Task = Annotated[str | None, declared(Settings, "task", DATA)]
@@ -46,7 +50,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="An option of recipe or family, such as recipe.epochs=20 or family.hidden_sizes=64,64. Can be given again.",
+        help="Option of recipe or family, such as recipe.epochs=20 or family.hidden_sizes=64,64. Can be repeated.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -55,7 +59,7 @@ SetRecipe = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="An option of the recipe that networks train by, such as recipe.epochs=20. Can be given again.",
+        help="Option of the training recipe of networks, such as recipe.epochs=20. Can be repeated.",
         rich_help_panel=TRAINING,
     ),
 ]

@@ -1,4 +1,4 @@
-"""``lamina predict`` and ``lamina evaluate``: a model on other rows."""
+"""``lamina predict`` and ``lamina evaluate``: predictions and scores of a model on new rows."""
 
 from __future__ import annotations
 
@@ -21,25 +21,31 @@ if TYPE_CHECKING:
     from lamina.train.events import Monitor
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
-PATIENCE_SECONDS = 2  # what takes no longer needs no bar
+BAR_DELAY_SECONDS = 2
 _FORMATS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".ndjson")
 
 
 def predict(
     model: ModelFile,
-    data: Annotated[str, typer.Argument(help="Rows to answer: CSV, TSV, Parquet, Arrow or JSON Lines, also .gz.")],
-    out: Annotated[Path | None, typer.Option(help="Where the answers go: .csv, .tsv, .parquet, .arrow or .jsonl.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Put the columns of the data before the answers.")] = False,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Rows to predict: CSV, TSV, Parquet, Arrow or JSON Lines, also .gz.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Output file: .csv, .tsv, .parquet, .arrow or .jsonl.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Include the columns of the data.")] = False,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="Say how far to trust each: calibrated, what else may be true, is the row new, reasons."),
+        typer.Option("--trust", help="Add calibrated probabilities, sets or intervals, novelty and reasons."),
     ] = False,
-    coverage: Annotated[float, typer.Option(help="With --trust: share of the rows whose truth shall be held.")] = 0.9,
-    reasons: Annotated[bool, typer.Option("--reasons/--no-reasons", help="With --trust: reasons, which take longest.")] = True,
+    coverage: Annotated[
+        float, typer.Option(help="With --trust: probability that a set or interval contains the true value.")
+    ] = 0.9,
+    reasons: Annotated[
+        bool, typer.Option("--reasons/--no-reasons", help="With --trust: feature attributions, the slowest part.")
+    ] = True,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Answer for rows: a table on a terminal, CSV in a pipe.
+    """Predict rows: prints a table on a terminal, CSV in a pipe.
 
     [bold]lamina predict income.lamina new.csv --out predictions.csv[/bold]
 
@@ -48,9 +54,9 @@ def predict(
     _check_order("predict", model, data)
     if out is not None:
         if out.suffix.lower() not in _FORMATS:
-            raise OptionError(f"--out {out}: the ending says the format, expected one of {', '.join(_FORMATS)}")
+            raise OptionError(f"--out {out}: the extension defines the format, expected one of {', '.join(_FORMATS)}")
         check_output(out, data, model)
-    with waiting(f"answering {data}"):
+    with waiting(f"predicting {data}"):
         from lamina.data.read import read_table
 
         table = read_table(data)
@@ -61,85 +67,84 @@ def predict(
         estimator = load(model)
         _, notes = _checked(estimator.model_, table)
         with sharing_cores():
-            answers = estimator.predict_table(table, trust=trust, coverage=coverage, reasons=reasons)
+            predictions = estimator.predict_table(table, trust=trust, coverage=coverage, reasons=reasons)
     if sys.stdout.isatty() and out is None and not as_json:
         from lamina.cli.render import show_predictions
         from lamina.predictions import result_columns
 
         columns = result_columns(estimator.model_, trust=trust, reasons=reasons)
-        show_predictions(answers, columns, table if keep else None)
-        _say(notes)
+        show_predictions(predictions, columns, table if keep else None)
+        _print_notes(notes)
         return
     if keep:
         from lamina.data.frames import free_name
 
-        taken = {*table.columns, *answers.columns}
-        for name in answers.columns:
+        names = {*table.columns, *predictions.columns}
+        for name in predictions.columns:
             if name in table.columns:
-                free = free_name(f"predicted {name}", taken)
-                answers, taken = answers.rename({name: free}), {*taken, free}
-        answers = table.hstack(answers)
+                free = free_name(f"predicted {name}", names)
+                predictions, names = predictions.rename({name: free}), {*names, free}
+        predictions = table.hstack(predictions)
     if out is not None:
-        _write(answers, out)
-        said = {"rows": len(answers), "columns": answers.columns, "notes": notes, "out": str(out)}
-        print_json(said) if as_json else print(f"{len(answers):,} rows in {plain(out)}")
+        _write(predictions, out)
+        summary = {"rows": len(predictions), "columns": predictions.columns, "notes": notes, "out": str(out)}
+        print_json(summary) if as_json else print(f"{len(predictions):,} rows in {plain(out)}")
     elif as_json:
-        print_json({"rows": len(answers), "notes": notes, "predictions": answers.to_dicts()})
+        print_json({"rows": len(predictions), "notes": notes, "predictions": predictions.to_dicts()})
     else:
-        sys.stdout.write(answers.write_csv())
+        sys.stdout.write(predictions.write_csv())
     if not as_json:
-        _say(notes)
+        _print_notes(notes)
 
 
 def evaluate(
     model: ModelFile,
-    data: Annotated[str, typer.Argument(help="Rows whose answer is known: they hold the target too.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with the target column.")],
     importance: Annotated[
-        bool, typer.Option("--importance", help="Also which columns matter: how far the score falls without each.")
+        bool, typer.Option("--importance", help="Also feature importance: decrease of the score when a column is shuffled.")
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Hold a model against rows whose answer is known.
+    """Score a model on rows whose target is known.
 
     [bold]lamina evaluate income.lamina held_out.csv[/bold]
 
     [bold]lamina evaluate income.lamina held_out.csv --importance[/bold]
     """
     _check_order("evaluate", model, data)
-    with waiting(f"answering {data}"):
+    with waiting(f"predicting {data}"):
         from lamina.data.read import read_table
 
         table = read_table(data)
 
         from lamina.api import load
         from lamina.cli.render import show_importance, show_scores
-        from lamina.learn import learnt_from
+        from lamina.fitting.card import trained_on
 
         estimator = load(model)
-        _, handled = _checked(estimator.model_, table)
-        found = estimator.evaluate(table)
-    matter = None
+        _, warnings = _checked(estimator.model_, table)
+        scores = estimator.evaluate(table)
+    importances = None
     if importance:
         with _shuffling() as bar:
-            matter = estimator.importance(table, monitor=bar)
-    learnt = learnt_from(estimator.model_, table)
-    notes = ["these are the rows that it learnt from; how it does on new ones, only new ones can tell"] if learnt else []
-    notes += handled
+            importances = estimator.importance(table, monitor=bar)
+    notes = ["these are the training rows; score the model on new ones"] if trained_on(estimator.model_, table) else []
+    notes += warnings
     if as_json:
-        if matter is not None:
-            found["importance"] = {"score": estimator.model_.task.main_metric.name, "columns": matter.to_dicts()}
-        print_json({**found, "notes": notes})
+        if importances is not None:
+            scores["importance"] = {"score": estimator.model_.task.main_metric.name, "columns": importances.to_dicts()}
+        print_json({**scores, "notes": notes})
     else:
-        show_scores(estimator.model_.task, found, "rows")
-        if matter is not None:
-            show_importance(estimator.model_, matter, rows=found["rows"])
-        _say(notes)
+        show_scores(estimator.model_.task, scores, "rows")
+        if importances is not None:
+            show_importance(estimator.model_, importances, rows=scores["rows"])
+        _print_notes(notes)
 
 
 @contextmanager
 def _shuffling() -> Iterator[Monitor]:
-    """A monitor that shows a bar on stderr, where a person is looking and it takes a while."""
+    """A monitor that shows a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -149,20 +154,20 @@ def _shuffling() -> Iterator[Monitor]:
         return
     from lamina.train.events import Event, Shuffle
 
-    began = time.monotonic()
+    start = time.monotonic()
     columns = (TextColumn("shuffling"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1, visible=False)
 
         def monitor(event: Event) -> None:
             if isinstance(event, Shuffle):
-                bar.update(task, completed=event.done, visible=time.monotonic() - began > PATIENCE_SECONDS)
+                bar.update(task, completed=event.done, visible=time.monotonic() - start > BAR_DELAY_SECONDS)
 
         yield monitor
 
 
 def _checked(model: Model, table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The rows as they were learnt, and what had to be done for that."""
+    """The rows in the form of the training rows, and notes on what was changed."""
     checked, notes = model.schema.check(table)
     return checked, notes + model.encoder.unseen(checked)
 
@@ -172,7 +177,7 @@ def _check_order(verb: str, model: Path, data: str) -> None:
         raise OptionError(f"the model comes first: lamina {verb} {data} {model}")
 
 
-def _say(notes: list[str]) -> None:
+def _print_notes(notes: list[str]) -> None:
     for note in notes:
         print(f"note: {plain(note)}", file=sys.stderr)
 
@@ -194,4 +199,4 @@ def _write(table: pl.DataFrame, out: Path) -> None:
             write.get(out.suffix.lower(), table.write_ipc)(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"cannot write {out}: {reason}; make room, or choose another place") from error
+        raise OptionError(f"cannot write {out}: {reason}; free some space, or choose another path") from error

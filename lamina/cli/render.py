@@ -1,4 +1,4 @@
-"""What a person reads: tables, sentences and small pictures on stdout, right at 80 columns and in a pipe."""
+"""Text output of the commands: tables, sentences and sparklines, for 80 columns or a pipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rich.text import Text
 from lamina.cli.shared import plain
 from lamina.tasks.metrics import TITLES
 from lamina.train.events import StopReason
-from lamina.wording import number, percent
+from lamina.wording import count, duration, file_size, number, percent
 
 if TYPE_CHECKING:
     from lamina.data.schema import Schema
@@ -28,35 +28,36 @@ if TYPE_CHECKING:
     from lamina.model import Model
     from lamina.tasks.task import Task
 
-MOST_COLUMNS = 20  # columns of the learnt table that are listed one by one
+MOST_COLUMNS = 20
 MOST_ROWS = 20
 MOST_LAYERS = 30
 MOST_IMPORTANT = 15
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _STOPPED = {
     StopReason.EPOCHS: "all epochs done",
-    StopReason.PATIENCE: "stopped as {patience} epochs brought nothing better",
-    StopReason.TIME_LIMIT: "stopped by the time limit of {time_limit:g} s",
-    StopReason.DIVERGED: "stopped as the loss was no longer a number",
+    StopReason.PATIENCE: "early stopping after {patience} epochs without improvement",
+    StopReason.TIME_LIMIT: "stopped at the time limit of {time_limit:g} s",
+    StopReason.DIVERGED: "stopped because the loss diverged",
     StopReason.INTERRUPTED: "stopped by Ctrl-C",
     StopReason.CALLBACK: "stopped by the callback {stopped_by}",
 }
 
 
 class _Console(Console):
-    def print(self, *objects: Any, **how: Any) -> None:
-        """As rich does, without the spaces at the ends of lines, above a progress bar, and letting a broken pipe be raised."""
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print without spaces at the ends of lines; a broken pipe raises."""
         with self.capture() as captured:
-            super().print(*objects, **how)
+            super().print(*objects, **options)
         sys.stdout.write(re.sub(r" +$", "", captured.get(), flags=re.MULTILINE))
 
 
 def console() -> Console:
-    """Stdout as it is now."""
+    """A console on the current stdout."""
     return _Console(highlight=False, markup=False, emoji=False)
 
 
 def small_table(*heads: str, right: Iterable[int] = ()) -> Table:
+    """A table without borders; ``right`` are the numbers of the right-aligned columns."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for place, head in enumerate(heads):
         table.add_column(head, justify="right" if place in set(right) else "left", overflow="fold")
@@ -64,7 +65,7 @@ def small_table(*heads: str, right: Iterable[int] = ()) -> Table:
 
 
 def _name(name: str) -> Text:
-    """A column's name, cut where it would crowd out everything else."""
+    """A column's name, at most 28 characters of it."""
     shown = Text(plain(name), no_wrap=True)
     shown.truncate(28, overflow="ellipsis")
     return shown
@@ -78,25 +79,29 @@ def _figure(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 and round(value, 4) else number(value)
 
 
+def _cell(value: Any) -> str:
+    return "" if value is None else _figure(value) if isinstance(value, float) else plain(value)
+
+
 # The columns
 
 
 def show_columns(schema: Schema, task: Task) -> None:
-    """What each column was taken for and why; what was left aside."""
+    """Print the target, the kinds of the columns with the reasons, and the ignored columns."""
     out = console()
     used = [column for column in schema.columns if column.role not in ("ignored", "target")]
-    out.print(title(f"To tell: {plain(', '.join(task.targets))}"), Text(f"({plain(task.title)})"))
+    out.print(title(f"Target{'s' * (len(task.targets) > 1)}: {plain(', '.join(task.targets))}"), Text(f"({plain(task.title)})"))
     out.print()
     roles = any(column.role != "feature" for column in used)
-    table = small_table("column", "taken for", *(["role"] if roles else []), "why")
+    table = small_table("column", "kind", *(["role"] if roles else []), "reason")
     for column in used[:MOST_COLUMNS]:
         table.add_row(_name(column.name), column.kind, *([column.role] if roles else []), plain(column.reason))
     out.print(table)
     _print_rest(out, used)
     if schema.ignored:
         out.print()
-        out.print(title("Left aside"))
-        table = small_table("column", "taken for", "why")
+        out.print(title("Ignored columns"))
+        table = small_table("column", "kind", "reason")
         for column in schema.ignored[:MOST_COLUMNS]:
             table.add_row(_name(column.name), column.kind, plain(column.reason))
         out.print(table)
@@ -115,7 +120,7 @@ def _print_rest(out: Console, columns: Sequence[Any]) -> None:
 
 
 def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> None:
-    """The whole summary of a fit: columns, notes, split, family, result, training."""
+    """Print the summary of a model: columns, network, notes, split, scores, training."""
     out, card = console(), model.card
     if columns:
         show_columns(model.schema, model.task)
@@ -127,39 +132,50 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
         out.print()
     split = card["split"]
     if split["out_of_bag"]:
-        out.print(f"Learnt from {split['train']:,} rows; each is validated {plain(split['how'])}.")
+        out.print(f"Trained on {split['train']:,} rows, each validated {plain(split['how'])}.")
     else:
-        out.print(f"Learnt from {split['train']:,} rows; {split['validation']:,} others validate ({plain(split['how'])}).")
-    if sizes := "; ".join(f"{block.name} to {block.extent}" for block in model.encoder.blocks):
-        out.print(Text(f"Brought to size: {plain(sizes)}."))
-    what = "Network" if model.is_network else "Family"
-    out.print(f"{what}: {model.family}, {card['parameters']:,} {model.predictor.counted}. {_family(model.family)}")
-    if why := card.get("why"):  # a file of lamina 0.1 does not say
+        out.print(f"Trained on {split['train']:,} rows, validated on {split['validation']:,} ({plain(split['how'])}).")
+    if preprocessing := "; ".join(map(_preprocessing, model.encoder.blocks)):
+        out.print(Text(f"Preprocessing: {plain(preprocessing)}."))
+    kind = "Network" if model.is_network else "Model"
+    out.print(f"{kind}: {model.family}, {card['parameters']:,} {model.predictor.counted}. {_family(model.family)}")
+    if why := card.get("why"):  # missing in files of lamina 0.1
         out.print(Text(f"Why: {plain(why)}."))
     if model.trust is not None:
-        out.print(Text(f"Trust: {model.trust.words()}."))
+        out.print(Text(f"Trust: {model.trust.summary()}."))
     out.print()
-    show_scores(
-        model.task, {"rows": split["validation"], "scores": card["validation"], **card}, "rows that it did not learn from"
-    )
+    show_scores(model.task, {"rows": split["validation"], "scores": card["validation"], **card}, "validation rows")
     out.print()
     if importance := model.predictor.feature_importance():
         most = sorted(importance.items(), key=lambda pair: -pair[1])[:5]
-        out.print(Text(f"Asked for most: {', '.join(f'{plain(name)} ({share:.0%})' for name, share in most)}."))
+        features = ", ".join(f"{plain(name)} ({share:.0%})" for name, share in most)
+        out.print(Text(f"Most important features: {features}."))
     _show_history(out, card)
 
 
-def show_scores(task: Task, found: Mapping[str, Any], rows: str) -> None:
-    """Scores in words, then beside the always-the-same answer, then which class was taken for which."""
+def _preprocessing(block: Any) -> str:
+    kinds = {values.kind for values in block.inputs.values()}
+    verb = "resized to" if "image" in kinds else "truncated to" if kinds & {"text", "series"} else "encoded as"
+    return f"{block.name} {verb} {block.extent}"
+
+
+def show_scores(task: Task, result: Mapping[str, Any], rows: str) -> None:
+    """Print scores as a sentence, as a table beside the baseline, and the tables of the task such as a confusion matrix.
+
+    Args:
+        task: The task.
+        result: As ``Estimator.evaluate`` returns it.
+        rows: What the rows are, such as "validation rows".
+    """
     out = console()
-    for sentence in task.summary(found["scores"], found["baseline"], f"{found['rows']:,} {rows}"):
+    for sentence in task.summary(result["scores"], result["baseline"], f"{result['rows']:,} {rows}"):
         out.print(title(plain(sentence)))
     out.print()
     table = small_table("", "this model", "baseline", right=(1, 2))
-    for name, value in found["scores"].items():
-        table.add_row(TITLES.get(name, name), *(_figure(figure) for figure in (value, found["baseline"][name])))
+    for name, value in result["scores"].items():
+        table.add_row(TITLES.get(name, name), *(_figure(figure) for figure in (value, result["baseline"][name])))
     out.print(table)
-    for details in task.tables(found):
+    for details in task.tables(result):
         out.print()
         out.print(title(details.title))
         table = small_table(*map(plain, details.header), right=range(1, len(details.header)))
@@ -168,33 +184,33 @@ def show_scores(task: Task, found: Mapping[str, Any], rows: str) -> None:
         out.print(table)
 
 
-def show_importance(model: Model, matter: pl.DataFrame, *, rows: int) -> None:
-    """The columns that the score relies on most, with a bar for each.
+def show_importance(model: Model, importances: pl.DataFrame, *, rows: int) -> None:
+    """Print the most important features, with a bar for each.
 
     Args:
-        model: What was asked.
-        matter: As ``Estimator.importance`` gives it.
-        rows: How many rows there were to shuffle.
+        model: The model.
+        importances: As ``Estimator.importance`` returns it.
+        rows: The number of rows.
     """
     from lamina.trust.importance import most_rows
 
     out, score, most = console(), model.task.main_metric, most_rows(model.schema)
-    drawn = f"{most:,} of {rows:,} rows, drawn at random" if rows > most else f"{rows:,} rows"
+    sample = f"{most:,} of {rows:,} rows, drawn at random" if rows > most else f"{rows:,} rows"
     out.print()
-    out.print(title("Which columns matter"))
-    out.print(Text(f"How far the {score.title} falls when a column's values are shuffled, in {drawn}."))
+    out.print(title("Feature importance"))
+    out.print(Text(f"Decrease of the {score.title} when a column is shuffled, on {sample}."))
     out.print()
-    impurity = "impurity" in matter.columns
-    table = small_table("column", "", "falls by", "error", *(["impurity"] if impurity else []), right=(2, 3, 4))
-    longest = max(matter["importance"].max(), 0.0)  # pyright: ignore[reportArgumentType]
-    for name, fall, error, *share in matter.head(MOST_IMPORTANT).iter_rows():
-        bar = Bar(longest, 0, max(fall, 0.0), width=20)
-        table.add_row(_name(name), bar, f"{fall:.4f}", f"{error:.4f}", *map(percent, share))
+    impurity = "impurity" in importances.columns
+    table = small_table("column", "", "decrease", "std. error", *(["impurity"] if impurity else []), right=(2, 3, 4))
+    longest = max(importances["importance"].max(), 0.0)  # pyright: ignore[reportArgumentType]
+    for name, decrease, error, *share in importances.head(MOST_IMPORTANT).iter_rows():
+        bar = Bar(longest, 0, max(decrease, 0.0), width=20)
+        table.add_row(_name(name), bar, f"{decrease:.4f}", f"{error:.4f}", *map(percent, share))
     out.print(table)
-    if len(matter) > MOST_IMPORTANT:
-        out.print(f"and {len(matter) - MOST_IMPORTANT:,} more")
+    if len(importances) > MOST_IMPORTANT:
+        out.print(f"and {len(importances) - MOST_IMPORTANT:,} more")
     if impurity:
-        out.print("impurity: the column's share in what the trees gained while they learnt")
+        out.print("impurity: the column's share of the impurity decrease in the trees")
 
 
 def _family(name: str) -> str:
@@ -211,17 +227,17 @@ def _show_plan(out: Console, plan: Plan) -> None:
     from lamina.graph.layer import size_text
 
     out.print(title("The network"))
-    table = small_table("layer", "kind", "reads", "shape", "parameters", right=(3, 4))
+    table = small_table("layer", "kind", "inputs", "shape", "parameters", right=(3, 4))
     for name, shape in plan.inputs.items():
         table.add_row(name, "Input", "", size_text(shape), "")
     for name in plan.order[:MOST_LAYERS]:
-        reads = ", ".join(edge.source + " (delayed)" * bool(edge.delay) for edge in plan.edges[name])
+        sources = ", ".join(edge.source + " (delayed)" * bool(edge.delay) for edge in plan.edges[name])
         count = f"{plan.parameters[name]:,}" if plan.parameters[name] else ""
-        table.add_row(name, type(plan.layers[name]).__name__, reads, size_text(plan.shapes[name]), count)
+        table.add_row(name, type(plan.layers[name]).__name__, sources, size_text(plan.shapes[name]), count)
     table.add_row("total", "", "", "", f"{plan.parameter_count:,}")
     out.print(table)
     if len(plan.order) > MOST_LAYERS:
-        out.print(f"with {len(plan.order) - MOST_LAYERS:,} more layers like these")
+        out.print(f"and {len(plan.order) - MOST_LAYERS:,} more layers")
     out.print()
 
 
@@ -235,35 +251,35 @@ def _show_history(out: Console, card: Mapping[str, Any]) -> None:
     if curve:
         out.print(f"Validation loss {curve} from {number(losses[0])} to {number(losses[best])} in epoch {best + 1}.")
     stopped = _STOPPED[card["stopped"]].format_map({**card["recipe"], "stopped_by": card["stopped_by"]})
-    epochs = f"{len(losses):,} epoch{'s' * (len(losses) != 1)}"
-    out.print(f"Trained for {epochs} in {duration(card['seconds'])}; {stopped}. The weights are those of epoch {best + 1}.")
+    trained = f"Trained for {count(len(losses), 'epoch')} in {duration(card['seconds'])}"
+    out.print(f"{trained} ({stopped}), weights of epoch {best + 1}.")
 
 
 def show_card(model: Model, path: Path) -> None:
-    """A model as it is kept in a file."""
-    out, made = console(), model.card
-    data, versions = made["data"], ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    out.print(title(f"{plain(path)} ({size(path.stat().st_size)})"))
+    """Print the summary of a model file."""
+    out, card = console(), model.card
+    data, versions = card["data"], ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    out.print(title(f"{plain(path)} ({file_size(path.stat().st_size)})"))
     out.print(
-        f"Made {made['made']} by lamina {made['lamina']} ({versions}) from {data['rows']:,} rows ({data['fingerprint']})."
+        f"Fitted {card['made']} with lamina {card['lamina']} ({versions}) to {data['rows']:,} rows ({data['fingerprint']})."
     )
     out.print()
     show_model(model, plan=True)
 
 
 def show_run(about: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> None:
-    """How a run stands."""
+    """Print the state of a run."""
     out = console()
     out.print(title(plain(about["run"])), Text(f"({about['state']})"))
     table = small_table("", "")
     table.show_header = False
     table.add_row("verb", about["verb"])
-    table.add_row("to tell", plain(", ".join(about["targets"])))
+    table.add_row("target", plain(", ".join(about["targets"])))
     table.add_row("data", plain(about["data"]))
     if about["verb"] == "compare":
-        of = f" of {about['fits']:,}" if about["fits"] is not None else ""
+        total = f" of {about['fits']:,}" if about["fits"] is not None else ""
         table.add_row("candidates", plain(", ".join(about["candidates"])))
-        table.add_row("fits", f"{about['done']:,}{of}")
+        table.add_row("fits", f"{about['done']:,}{total}")
     else:
         table.add_row("epochs", f"{about['epochs']:,}")
     for name, score in about["scores"].items():
@@ -274,12 +290,12 @@ def show_run(about: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> N
     if about["model"]:
         table.add_row("model", plain(about["model"]))
     if about["state"] != "finished":
-        table.add_row("go on", f"lamina resume {quoted(Path(about['run']))}")
+        table.add_row("resume", f"lamina resume {quoted(Path(about['run']))}")
     out.print(table, soft_wrap=True)
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:
-    """A curve of small blocks; a value that is no number leaves a gap.
+    """A curve of block characters, with a gap where a value is not finite.
 
     Example:
         >>> sparkline([4, 2, 1, 1])
@@ -288,54 +304,29 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     if len(values) > width:
         edges = [round(i * len(values) / width) for i in range(width + 1)]
         values = [values[end - 1] for end in edges[1:]]
-    known = [value for value in values if math.isfinite(value)]
-    if len(known) < 2:
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
         return ""
-    low, spread = min(known), (max(known) - min(known)) or 1.0
+    low, spread = min(finite), (max(finite) - min(finite)) or 1.0
     return "".join(_BLOCKS[round((value - low) / spread * 7)] if math.isfinite(value) else " " for value in values)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    Example:
-        >>> duration(7.4), duration(75), duration(7300)
-        ('7.4 s', '1 min 15 s', '2 h 1 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, second = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {second} s" if minutes else f"{second} s"
-
-
-def show_end(model: Path, run: Path, go_on: str) -> None:
-    """Where everything is, and what to type next; ``go_on`` is the command that resumes, "" for a run that is finished."""
+def show_paths(model: Path, run: Path, resume: str) -> None:
+    """Print the paths of model and run, and the next commands; ``resume`` is "" for a finished run."""
     out = console()
     table = small_table("", "")
     table.show_header = False
-    table.add_row("model", f"{plain(model)} ({size(model.stat().st_size)})")
+    table.add_row("model", f"{plain(model)} ({file_size(model.stat().st_size)})")
     table.add_row("run", plain(run))
-    if go_on:
-        table.add_row("go on", go_on)
+    if resume:
+        table.add_row("resume", resume)
     table.add_row("next", f"lamina predict {quoted(model)} new.csv")
     out.print()
     out.print(table, soft_wrap=True)
 
 
-def size(count: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
-
-
 def quoted(path: Path) -> str:
-    """A path as it is typed into a shell."""
+    """A path quoted for the shell."""
     import shlex
 
     return shlex.quote(plain(path))
@@ -344,49 +335,49 @@ def quoted(path: Path) -> str:
 # Predictions
 
 
-def show_predictions(answers: pl.DataFrame, columns: Mapping[str, str], table: pl.DataFrame | None = None) -> None:
-    """The first answers, beside the first columns of their rows when these are to be kept.
+def show_predictions(predictions: pl.DataFrame, columns: Mapping[str, str], table: pl.DataFrame | None = None) -> None:
+    """Print the first predictions.
 
     Args:
-        answers: As :func:`lamina.predictions.predictions` gives them.
-        columns: What each column is, as :func:`lamina.predictions.result_columns` says it.
-        table: The rows to show beside them.
+        predictions: As :func:`lamina.predictions.predictions` returns them.
+        columns: Kinds of their columns, from :func:`lamina.predictions.result_columns`.
+        table: Rows whose first columns are shown beside them.
     """
-    out, head = console(), answers.head(MOST_ROWS)
+    out, head = console(), predictions.head(MOST_ROWS)
     trust = "is_novel" in columns.values()
-    alarms = [answers.get_column(name) for name, what in columns.items() if what == "is_novel"]
-    chances = [name for name, what in columns.items() if what == "probability"]
-    likeliest = len(chances) > (1 if trust else 3)
-    shown: list[tuple[str, str, list[Any]]] = []  # what it is, its head, its values
-    for name, what in columns.items():
+    novel = [predictions.get_column(name) for name, kind in columns.items() if kind == "is_novel"]
+    probabilities = [name for name, kind in columns.items() if kind == "probability"]
+    only_highest = len(probabilities) > (1 if trust else 3)
+    shown: list[tuple[str, str, list[Any]]] = []  # kind, title, values
+    for name, kind in columns.items():
         values: list[Any] = head.get_column(name).to_list()
-        if what == "probability" and likeliest:
-            if name != chances[0]:
+        if kind == "probability" and only_highest:
+            if name != probabilities[0]:
                 continue
-            name, values = "probability" if trust else "its probability", head[chances].max_horizontal().to_list()
-        elif what == "novelty_p":
-            values = [f"{p_value:.2g}{' !' * alarm}" for p_value, alarm in zip(values, alarms[0], strict=False)]
-        if what != "is_novel":
-            shown.append((what, name if table is None else f"predicted {name}", values))
+            name, values = "probability", head[probabilities].max_horizontal().to_list()
+        elif kind == "novelty_p":
+            values = [f"{p_value:.2g}{' !' * is_novel}" for p_value, is_novel in zip(values, novel[0], strict=False)]
+        if kind != "is_novel":
+            shown.append((kind, name if table is None else f"predicted {name}", values))
     if table is not None:
         shown = [("", column.name, column.to_list()) for column in table[:, :4].head(MOST_ROWS)] + shown
-    words = [place for place, (what, _, _) in enumerate(shown, 1) if what in ("set", "reasons")]
+    texts = [place for place, (kind, _, _) in enumerate(shown, 1) if kind in ("set", "reasons")]
     heads = (_name(name).plain for _, name, _ in shown)
-    lines = small_table("row", *heads, right=set(range(len(shown) + 1)).difference(words))
+    lines = small_table("row", *heads, right=set(range(len(shown) + 1)).difference(texts))
     for row, cells in enumerate(zip(*(values for _, _, values in shown), strict=True), 1):
-        lines.add_row(str(row), *(_figure(value) if isinstance(value, float) else plain(value) for value in cells))
+        lines.add_row(str(row), *map(_cell, cells))
     out.print(lines)
-    if count := sum(alarm.sum() for alarm in alarms):
-        out.print(f"!: unlike training, {count:,} of {len(answers):,} rows; of rows like those of training, 5 % are.")
-    if len(answers) > MOST_ROWS:
-        out.print(f"and {len(answers) - MOST_ROWS:,} more rows; --out predictions.csv keeps them all")
+    if novel_rows := sum(flags.sum() for flags in novel):
+        out.print(f"!: novel, {novel_rows:,} of {len(predictions):,} rows (5 % of rows like the training rows are marked).")
+    if len(predictions) > MOST_ROWS:
+        out.print(f"and {len(predictions) - MOST_ROWS:,} more rows; save all with --out predictions.csv")
 
 
 # Options
 
 
 def options_tables() -> None:
-    """All that can be --set: from the declarations of the options themselves."""
+    """Print the options for --set, with defaults and bounds."""
     from lamina.families import FAMILIES
     from lamina.options import bounds
     from lamina.train.recipe import Recipe
@@ -402,15 +393,15 @@ def options_tables() -> None:
         out.print()
 
 
-# Cards for machines
+# JSON
 
 
 def card(model: Model) -> dict[str, Any]:
-    """Everything that is known about a model, as plain values."""
+    """The card of a model as JSON."""
     columns = [dataclasses.asdict(column) for column in model.schema.columns]
     task = model.task
     about = {**task.to_json(), "task": task.name, "columns": columns}
-    about["trust"] = None if model.trust is None else model.trust.words()
+    about["trust"] = None if model.trust is None else model.trust.summary()
     if model.is_network:
         about["loss"] = model.network.loss
     return about | model.card | {"family": {"name": model.family, **model.card["family"]}}

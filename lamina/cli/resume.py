@@ -1,4 +1,4 @@
-"""``lamina resume``: the fit or comparison of a folder, from where it stood to its end."""
+"""``lamina resume``: continue an interrupted fit or comparison."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from lamina.cli.shared import Debug, Json, check_output, waiting
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of the run, such as runs/adult-1.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, such as runs/adult-1.")],
     out: Annotated[
-        Path | None, typer.Option(help="Where the model goes, too; else it is in the folder only.", rich_help_panel=OUTPUT)
+        Path | None,
+        typer.Option(help="Path for a copy of the model; default: only in the folder of the run.", rich_help_panel=OUTPUT),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Resume a fit or a comparison that was ended by Ctrl-C, a crash, a full disk or a lost machine.
+    """Resume a fit or a comparison that was interrupted by Ctrl-C, a crash or a full disk.
 
     [bold]lamina resume runs/adult-1[/bold]
     """
     from lamina.train.run import Run
 
-    begun = Run.open(run)
-    path = check_output(out or begun.model_path, begun.data_path)
+    opened = Run.open(run)
+    path = check_output(out or opened.model_path, opened.data_path)
     with waiting(f"opening {run}"):
         from lamina import api
-    if begun.verb == "fit":
-        fitted = fit.watched(lambda monitor: cast("fit.Estimator", api.resume(run, monitor=monitor)), begun, path, as_json)
-        fit.conclude(fitted, begun, path, as_json)
+    if opened.verb == "fit":
+        fitted = fit.fit_with_progress(
+            lambda monitor: cast("fit.Estimator", api.resume(run, monitor=monitor)), opened, path, as_json
+        )
+        fit.save_and_show(fitted, opened, path, as_json)
         return
     from lamina.comparison.board import Board
     from lamina.progress import progress
 
     with progress(transient=True) as bar:
         board = cast(Board, api.resume(run, monitor=bar))
-    compare.conclude(board, begun, path, as_json)
+    compare.save_and_show(board, opened, path, as_json)

@@ -1,4 +1,4 @@
-"""What all verbs share: how errors end, where output may go, JSON for machines."""
+"""Parts of all commands: error messages and exit codes, checks of output paths, JSON output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lamina.errors import LaminaError, ModelFileError, OptionError
 if TYPE_CHECKING:
     from lamina.train.run import Run
 
-REFUSED, MISTAKE, INTERRUPTED = 1, 70, 130
+REFUSED, INTERNAL, INTERRUPTED = 1, 70, 130
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
 
@@ -31,61 +31,62 @@ def _set_debug(context: typer.Context, value: bool) -> bool:
     return value
 
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Debug = Annotated[
-    bool, typer.Option("--debug", callback=_set_debug, expose_value=False, is_eager=True, help="Errors with their traceback.")
+    bool,
+    typer.Option("--debug", callback=_set_debug, expose_value=False, is_eager=True, help="Show the traceback of an error."),
 ]
 
 
-class Verbs(TyperGroup):
-    """The verbs of the command line, and the one place where their errors end: one line on stderr, and an exit code."""
+class Commands(TyperGroup):
+    """The commands; an error of any of them becomes one line on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except BrokenPipeError:  # whoever read the output (`head`, a pager) has seen enough
+        except BrokenPipeError:  # the reader of the pipe, such as `head`, has stopped
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
-            complain("stopped")
+            print_error("stopped")
             raise typer.Exit(INTERRUPTED) from None
-        except Exception as error:  # the outermost border: what is left is for a person to read
+        except Exception as error:  # any other error becomes a message
             if ctx.meta.get("debug") or isinstance(error, typer.Exit) or hasattr(error, "exit_code"):
                 raise
-            raise typer.Exit(_explain(error)) from None
+            raise typer.Exit(_print_message(error)) from None
 
 
-def _explain(error: Exception) -> int:
-    """Print the one line for an error; return the exit code."""
+def _print_message(error: Exception) -> int:
+    """Print an error as one line; return the exit code."""
     text = str(error)
     if isinstance(error, LaminaError):
-        complain(text)
+        print_error(text)
     elif isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY):
-        complain("not enough memory; use fewer rows, leave columns aside (--drop), or lower recipe.batch_size with --set")
+        print_error("not enough memory; use fewer rows, drop columns (--drop), or lower recipe.batch_size with --set")
     elif isinstance(error, OSError) and error.strerror:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     else:
-        complain(
-            f"{type(error).__name__}: {text}; this is a mistake in lamina: run it again with --debug and report what it says"
+        print_error(
+            f"{type(error).__name__}: {text}; this is a bug in lamina: run it again with --debug and report the traceback"
         )
-        return MISTAKE
+        return INTERNAL
     return REFUSED
 
 
-def complain(text: str) -> None:
-    """One line on stderr."""
+def print_error(text: str) -> None:
+    """Print one line on stderr."""
     print(f"lamina: {plain(' '.join(text.split()))}", file=sys.stderr)
 
 
 def plain(value: Any) -> str:
-    """Text that is safe on a terminal: a name with a line break or an escape code in it shows them as such."""
+    """Text for a terminal, with line breaks and escape codes escaped."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(value))
 
 
 def print_json(content: Any) -> None:
-    """One document on stdout. Strict: NaN and infinities are null, as JSON has no word for them."""
+    """Print a JSON document on stdout, NaN and infinite numbers as null."""
     print(json.dumps(_strict(content), ensure_ascii=False, allow_nan=False, default=str))
 
 
@@ -100,31 +101,31 @@ def _strict(content: Any) -> Any:
 
 
 def check_output(path: Path, *inputs: str | Path) -> Path:
-    """Find out whether a file can be written before any work is done.
+    """The path of a file, checked to be writable.
 
     Raises:
-        OptionError: Its folder is missing or closed, it is a folder itself, or it is one of the files that are read.
+        OptionError: Its folder is missing or read-only, it is a folder, or it is an input file.
     """
     folder = path.parent
     if path.is_dir():
         raise OptionError(
-            f"--out {path} is a folder; give the name of a file, such as {path / 'name'}{path.suffix or '.lamina'}"
+            f"--out {path} is a folder; give the path of a file, such as {path / 'name'}{path.suffix or '.lamina'}"
         )
     if not folder.is_dir():
         raise OptionError(f"--out {path}: there is no folder {folder}; make it (mkdir -p {folder}) or choose another")
-    for other in inputs:
-        if path.exists() and os.path.exists(other) and path.samefile(other):
-            raise OptionError(f"--out {path} is the file that is read; choose another name")
+    for source in inputs:
+        if path.exists() and os.path.exists(source) and path.samefile(source):
+            raise OptionError(f"--out {path} is an input file; choose another name")
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OptionError(f"cannot write in the folder {folder}: {error.strerror}; choose another place with --out") from error
+        raise OptionError(f"cannot write in the folder {folder}: {error.strerror}; choose another folder with --out") from error
     return path
 
 
 def copy_model(run: Run, path: Path) -> None:
-    """Put the model of a run where it was asked for, whole or not at all.
+    """Copy the model of a run to a path atomically.
 
     Raises:
         ModelFileError: It cannot be written there.
@@ -141,14 +142,14 @@ def copy_model(run: Run, path: Path) -> None:
 
 
 def resume_command(run: Run, path: Path) -> str:
-    """What to type to resume a run whose model was asked for at ``path``: the run itself does not know that place."""
+    """The command that resumes a run and writes its model to ``path``, which the run does not save."""
     words = ["lamina", "resume", plain(run.folder)]
     return shlex.join(words if path == run.model_path else [*words, "--out", plain(path)])
 
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Say on stderr what takes a while, where a person is looking."""
+    """Show a text with a spinner on a terminal."""
     from rich.console import Console
     from rich.text import Text
 

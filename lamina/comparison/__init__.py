@@ -1,1 +1,1 @@
-"""Deep beside classical: candidates on the same folds, and a verdict."""
+"""Comparison of networks and classical models on the same folds, with a verdict."""

@@ -1,8 +1,9 @@
-"""The board: what became of each candidate, and the verdict over all of them."""
+"""The board: scores and costs of all candidates, and the verdict."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +29,10 @@ class Line:
     """One candidate on the board.
 
     Attributes:
-        candidate: Its scores fold by fold, and its costs.
-        family: Its family as JSON, with its name; enough to fit it again.
+        candidate: Its scores on each fold, and its costs.
+        family: Its family as JSON, with its name.
         score: The mean over its folds; nan where it has none.
-        low: The 95 % credible interval of its mean score, corrected for training sets that overlap.
-        high: The same.
+        low, high: The 95 % credible interval of the mean score, corrected for training sets that overlap.
         others: The means of the other metrics.
     """
 
@@ -49,26 +49,26 @@ class Line:
 
     @property
     def folds(self) -> int:
-        """How many it finished."""
+        """Number of folds that it finished."""
         return int(self.candidate.finished.sum())
 
 
 @dataclass(frozen=True)
 class Board:
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
-        verdict: What wins, how sure that is, and what to take; ``verdict.words`` says it.
+        verdict: The best candidate, the probability of that, and the recommendation; ``verdict.words`` is the paragraph.
         lines: The candidates, the best first, then those without a score.
         task: What is predicted.
-        metric: What they are compared by.
+        metric: The metric of the scores.
         rows: Rows with a known target.
-        folds: How many count.
-        how: How they were drawn.
-        leaks: What may make all scores look better than they are.
-        notes: What else a person should know.
-        complete: Whether all candidates were asked on all folds, but for those that failed.
-        model: What was taken, learnt from all rows: a fitted estimator; None where there is none.
+        folds: Number of folds that count.
+        how: How the folds were drawn.
+        leaks: Leaks that may inflate all scores.
+        notes: Notes on the data and the options.
+        complete: Whether all candidates were fitted on all folds, except those that failed.
+        model: The recommended candidate, fitted to all rows: an estimator; None where there is none.
 
     Example:
         >>> import lamina
@@ -96,7 +96,7 @@ class Board:
             return f"{self.verdict.words}\n{frame}"
 
     def to_frame(self) -> pl.DataFrame:
-        """A row for each candidate: mean score and interval, the other metrics, costs, folds, why it failed."""
+        """A row for each candidate: mean score and interval, the other metrics, costs, folds, the reason of a failure."""
         rows = [
             {
                 "candidate": line.name,
@@ -116,7 +116,7 @@ class Board:
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it but the model, as plain values; numbers that are none are None."""
+        """The board without its model, as JSON; nan and infinite numbers are None."""
         content = {
             "verdict": self.verdict.to_json(),
             "candidates": [dataclasses.asdict(line) for line in self.lines],
@@ -158,7 +158,7 @@ class Board:
         )
 
     def picture(self, path: str | Path) -> Path:
-        """Draw scores against seconds to learn, with the front of those that nothing beats in both, as an SVG file."""
+        """Plot scores against fit times with the Pareto front, as an SVG file."""
         from lamina.comparison.picture import draw
 
         return draw(self, Path(path))
@@ -180,7 +180,7 @@ def load_board(run: Run) -> Board:
     try:
         return Board.from_json(json.loads(path.read_text()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} is damaged ({error}); delete it, and lamina resume {run.folder} makes it again") from error
+        raise RunError(f"{path} is damaged ({error}); delete it; lamina resume {run.folder} writes it again") from error
 
 
 def make_board(
@@ -194,24 +194,24 @@ def make_board(
     rope: float | None = None,
     **rest: Any,
 ) -> Board:
-    """From what is written down of each candidate and fold.
+    """The board of the results on each fold.
 
     Args:
-        candidates: The family of each as JSON, by name.
+        candidates: Families as JSON, by the name of the candidate.
         results: Events with ``name``, ``fold`` and either ``scores`` and costs or ``failed``.
         task: What is predicted.
-        metric: What to compare by.
-        folds: What they were asked about.
+        metric: The metric to compare by.
+        folds: The folds.
         rows: Rows with a known target.
         rope: The smallest difference that matters; None for the metric's own.
-        rest: Fields of :class:`Board`.
+        rest: Other fields of :class:`Board`.
     """
     by_name: dict[str, list[Mapping[str, Any]]] = {name: [] for name in candidates}
     for result in results:
         by_name[result["name"]].append(result)
-    silent = _silent(results, metric)
-    counted = [fold for fold in range(len(folds)) if fold not in silent]
-    lines = [_line(name, candidates[name], found, metric, counted, folds.test_share) for name, found in by_name.items()]
+    undefined = _undefined(results, metric)
+    valid = [fold for fold in range(len(folds)) if fold not in undefined]
+    lines = [_line(name, candidates[name], events, metric, valid, folds.test_share) for name, events in by_name.items()]
     sign = -1 if metric.greater else 1
     lines.sort(key=lambda line: (not line.folds, sign * line.score if line.folds else 0.0))
     verdict = decide(
@@ -221,16 +221,16 @@ def make_board(
         test_share=folds.test_share,
         rope=rope,
     )
-    notes = [*rest.pop("notes", ()), *_alike(by_name), *_learnt_nothing(by_name, candidates)]
-    if silent:
+    notes = [*rest.pop("notes", ()), *_identical(by_name), *_constant(by_name, candidates)]
+    if undefined:
         notes.append(
-            f"in {len(silent)} of {len(folds)} folds {metric.silent}, of which {metric.title} says nothing: not counted"
+            f"in {len(undefined)} of {len(folds)} folds {metric.silent}, so {metric.title} is not defined: not counted"
         )
-    return Board(verdict, tuple(lines), task, metric, rows, len(counted), folds.how, notes=tuple(notes), **rest)
+    return Board(verdict, tuple(lines), task, metric, rows, len(valid), folds.how, notes=tuple(notes), **rest)
 
 
-def _silent(results: Sequence[Mapping[str, Any]], metric: Metric) -> set[int]:
-    """Folds on whose rows the metric says nothing, whoever is asked."""
+def _undefined(results: Sequence[Mapping[str, Any]], metric: Metric) -> set[int]:
+    """Folds on whose rows the metric is not defined for any candidate."""
     done = [result for result in results if not result.get("failed")]
     return {result["fold"] for result in done} - {result["fold"] for result in done if metric.name in result["scores"]}
 
@@ -238,24 +238,24 @@ def _silent(results: Sequence[Mapping[str, Any]], metric: Metric) -> set[int]:
 def _line(
     name: str,
     family: Mapping[str, Any],
-    found: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
     metric: Metric,
     folds: Sequence[int],
     test_share: float,
 ) -> Line:
-    done = {result["fold"]: result for result in found if not result.get("failed")}
+    done = {result["fold"]: result for result in results if not result.get("failed")}
     scores = tuple(float(done[fold]["scores"][metric.name]) if fold in done else np.nan for fold in folds)
-    failed = next((str(result["failed"]) for result in found if result.get("failed")), "")
+    failed = next((str(result["failed"]) for result in results if result.get("failed")), "")
 
-    def middle(cost: str) -> float:
+    def median(cost: str) -> float:
         return float(np.median([result[cost] for result in done.values()])) if done else float("nan")
 
     candidate = Candidate(
         name,
         scores,
-        middle("fit_seconds"),
-        middle("predict_micros"),
-        int(middle("bytes")) if done else 0,
+        median("fit_seconds"),
+        median("predict_micros"),
+        int(median("bytes")) if done else 0,
         failed,
         rank=(*SIMPLEST_FIRST, family["name"]).index(family["name"]),
         parameters=int(np.median([result.get("parameters", 0) for result in done.values()])) if done else 0,
@@ -272,27 +272,22 @@ def _line(
     return Line(candidate, dict(family), float(finite.mean()) if len(finite) else float("nan"), low, high, others)
 
 
-def _alike(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Candidates that say the same of every row of every fold that both finished."""
-    marks = {name: {r["fold"]: r["same"] for r in found if "same" in r} for name, found in results.items()}
-    notes, names = [], list(marks)
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            shared = marks[one].keys() & marks[other].keys()
-            if shared and all(marks[one][fold] == marks[other][fold] for fold in shared):
-                notes.append(f"{one} and {other} say the same of every row: they count as one")
+def _identical(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Notes on candidates with the same predictions in all folds that both finished."""
+    hashes = {name: {event["fold"]: event["same"] for event in events if "same" in event} for name, events in results.items()}
+    notes = []
+    for first, second in itertools.combinations(hashes, 2):
+        common = hashes[first].keys() & hashes[second].keys()
+        if common and all(hashes[first][fold] == hashes[second][fold] for fold in common):
+            notes.append(f"{first} and {second} make the same predictions: they count as one")
     return notes
 
 
-def _learnt_nothing(
-    results: Mapping[str, Sequence[Mapping[str, Any]]], candidates: Mapping[str, Mapping[str, Any]]
-) -> list[str]:
-    """Candidates that give all rows of each fold one answer, though that is not what they are for."""
-    answers = {name: [result["alike"] for result in found if "alike" in result] for name, found in results.items()}
-    names = [name for name, alike in answers.items() if alike and all(alike) and candidates[name]["name"] != "constant"]
-    if not names:
-        return []
-    return [f"{' and '.join(names)} give{'s' * (len(names) == 1)} every row the same answer, whatever its columns hold"]
+def _constant(results: Mapping[str, Sequence[Mapping[str, Any]]], candidates: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A note on candidates other than the baseline that predict the same for all rows of each fold."""
+    constant = {name: [event["alike"] for event in events if "alike" in event] for name, events in results.items()}
+    names = [name for name, flags in constant.items() if flags and all(flags) and candidates[name]["name"] != "constant"]
+    return [f"{' and '.join(names)} predict{'s' * (len(names) == 1)} the same for every row"] if names else []
 
 
 def _number(value: float | None) -> float:

@@ -1,4 +1,4 @@
-"""A board as a picture: score against seconds to learn, and the front of those that nothing beats in both."""
+"""A plot of a board as SVG: scores against fit times, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ _INK, _FAINT, _TAKEN = "#222", "#bbb", "#c0392b"
 
 
 def draw(board: Board, path: Path) -> Path:
-    """Write the board as an SVG file, which every browser shows.
-
-    A dot for each candidate with the interval of its score, seconds on a logarithmic scale, a line through the front, the one
-    to take in red.
-    """
+    """Write the plot as an SVG file: fit times on a logarithmic scale, scores with their intervals, the recommended one red."""
     lines = [line for line in board.lines if line.folds]
     with replacing(path) as temporary:
         temporary.write_text(_svg(board, lines), encoding="utf-8")
@@ -30,13 +26,13 @@ def draw(board: Board, path: Path) -> Path:
 
 
 def front(board: Board, lines: list[Line]) -> list[Line]:
-    """Those for which no other is both faster and better, from the fastest on (Pareto's front)."""
+    """The Pareto front, from the fastest on: the lines for which no other is both faster and better."""
     sign = 1 if board.metric.greater else -1
-    found: list[Line] = []
+    best: list[Line] = []
     for line in sorted(lines, key=lambda line: (line.candidate.fit_seconds, -sign * line.score)):
-        if not found or sign * line.score > sign * found[-1].score:
-            found.append(line)
-    return found
+        if not best or sign * line.score > sign * best[-1].score:
+            best.append(line)
+    return best
 
 
 def _svg(board: Board, lines: list[Line]) -> str:
@@ -51,8 +47,8 @@ def _svg(board: Board, lines: list[Line]) -> str:
     seconds = [max(line.candidate.fit_seconds, 1e-4) for line in lines]
     first, last = math.floor(math.log10(min(seconds))), math.ceil(math.log10(max(seconds)))
     last += first == last
-    known = [value for line in lines for value in (line.score, line.low, line.high) if math.isfinite(value)]
-    low, high = min(known), max(known)
+    values = [value for line in lines for value in (line.score, line.low, line.high) if math.isfinite(value)]
+    low, high = min(values), max(values)
     low, high = low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1)
 
     def x(value: float) -> float:
@@ -70,13 +66,12 @@ def _svg(board: Board, lines: list[Line]) -> str:
         at = y(number * step)
         parts.append(_line(_LEFT, at, WIDTH - _RIGHT, at, _FAINT))
         parts.append(_text(_LEFT - 8, at + 4, f"{number * step:.6g}", anchor="end"))
-    parts.append(_text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 16, "time to learn, one fold", anchor="middle"))
+    parts.append(_text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 16, "fit time of one fold", anchor="middle"))
     points = " ".join(f"{x(line.candidate.fit_seconds):.1f},{y(line.score):.1f}" for line in front(board, lines))
     parts.append(f'<polyline points="{points}" fill="none" stroke="{_FAINT}" stroke-width="3"/>')
-    taken = board.verdict.take
     places: list[float] = []
     for line in sorted(lines, key=lambda line: y(line.score)):
-        across, up, ink = x(line.candidate.fit_seconds), y(line.score), _TAKEN if line.name == taken else _INK
+        across, up, ink = x(line.candidate.fit_seconds), y(line.score), _TAKEN if line.name == board.verdict.take else _INK
         if math.isfinite(line.low):
             parts.append(_line(across, y(line.low), across, y(line.high), ink))
         parts.append(f'<circle cx="{across:.1f}" cy="{up:.1f}" r="5" fill="{ink}"><title>{escape(line.name)}</title></circle>')
@@ -95,6 +90,6 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 1
 
 
 def _step(span: float) -> float:
-    """A round distance between marks, four to eight of them."""
+    """A round distance between ticks, for four to eight of them."""
     power = 10.0 ** math.floor(math.log10(span / 4))
     return next(power * factor for factor in (5, 2, 1) if span / (power * factor) >= 4)

@@ -1,4 +1,4 @@
-"""The terms of a comparison: the keywords of ``lamina.compare`` beside those of a fit, declared once."""
+"""The options of a comparison: the keywords of ``lamina.compare`` that ``lamina.fit`` does not have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Terms(CallOptions):
-    """On what terms candidates are compared.
+    """The options of a comparison.
 
     Example:
         >>> Terms(folds=10, repeats=2).check().folds
@@ -23,48 +23,48 @@ class Terms(CallOptions):
 
     families: Family | Auto | str | Sequence[Family | Auto | str] | Mapping[str, Family | Auto | str] = option(
         "auto",
-        "The candidates: auto for all classical families that are installed and the network that suits the columns; or names "
-        "and families in a list, or in a dict by the name they get on the board.",
+        "The candidates: auto for all installed classical families and the network for these columns; or a list of names and "
+        "families, or a dict of them by candidate name.",
         kind=object,
         expected="'auto', a list of names and families, or a dict of them by name",
     )
-    folds: int = option(5, "Parts that the rows are dealt into.", low=2, high=100)
+    folds: int = option(5, "Number of cross-validation folds.", low=2, high=100)
     repeats: int | str = option(
         "auto",
-        "Times that the rows are dealt anew; auto is 3, 2 from 5,000 rows on, 1 from 20,000 rows on.",
+        "Repeats of the cross-validation; auto: 3, from 5,000 rows on 2, from 20,000 rows on 1.",
         low=1,
         high=100,
         choices=("auto",),
         kind=int,
     )
     metric: str = option(
-        "auto", "auto, accuracy, balanced_accuracy, f1, f1_macro, auc, average_precision, log_loss; r2, rmse, mae."
+        "auto", "Metric: auto, accuracy, balanced_accuracy, f1, f1_macro, auc, average_precision, log_loss; r2, rmse, mae."
     )
     rope: float | None = option(None, "The smallest difference that matters, in the metric's units.", low=0, kind=float)
-    time_limit: float | None = option(None, "Seconds that one fit may take.", low=1, kind=float)
-    memory_limit: float | None = option(None, "Gigabytes that one process may take.", low=0.1, kind=float)
-    workers: int | None = option(None, "Processes side by side; else one for each core.", low=1, high=1024, kind=int)
+    time_limit: float | None = option(None, "Limit of one fit in seconds.", low=1, kind=float)
+    memory_limit: float | None = option(None, "Memory limit of one process in GB.", low=0.1, kind=float)
+    workers: int | None = option(None, "Number of processes; by default one for each core.", low=1, high=1024, kind=int)
 
-    def dealt(self, rows: int) -> int:
-        """How often the rows are dealt."""
+    def repeat_count(self, rows: int) -> int:
+        """The number of repeats for this many rows."""
         if self.repeats != "auto":
             return int(self.repeats)
-        # Of 100 pairs of forests 0.02 of accuracy apart, dealing once, twice and three times finds 36, 58 and 69 at 5,000 rows,
-        # and 90, 100 and 100 at 20,000 (python -m benchmarks verdicts).
+        # Of 100 pairs of forests with accuracies 0.02 apart, 1, 2 and 3 repeats detect 36, 58 and 69 at 5,000 rows, and 90,
+        # 100 and 100 at 20,000 (python -m benchmarks verdicts).
         return 1 if rows >= 20_000 else 2 if rows >= 5_000 else 3
 
     def to_json(self) -> dict[str, Any]:
-        """All of it but the families, which a run keeps as JSON by the name of the candidate."""
+        """The options without the families, which a run keeps as JSON by the name of the candidate."""
         return {name: value for name, value in super().to_json().items() if name != "families"}
 
     @property
     def processes(self) -> int:
-        """How many processes there are."""
+        """Number of worker processes."""
         return self.workers or _cores()
 
     @property
     def threads(self) -> int:
-        """How many cores each process may use."""
+        """Number of threads of each process."""
         return max(1, _cores() // self.processes)
 
 

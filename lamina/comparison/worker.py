@@ -1,7 +1,7 @@
-"""A process of a comparison: it learns one candidate on one fold at a time, as it is told, and says how that went.
+"""A worker process of a comparison: it fits and scores one candidate on one fold at a time.
 
-A process of its own can be ended when time is up, and a candidate that brings it down takes no other with it. Told and said are
-lines of JSON on stdin and stdout.
+A separate process can be killed at the time limit, and one that crashes does not affect the others. It reads jobs from stdin
+and writes results to stdout, one line of JSON each.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ OUT_OF_MEMORY = "ran out of memory"
 
 
 def main() -> None:
-    """Read jobs until there are none."""
-    said, sys.stdout = sys.stdout, sys.stderr  # what a library prints must not get between the lines
+    """Run the jobs on stdin until it is closed."""
+    out, sys.stdout = sys.stdout, sys.stderr  # a library that prints must not write between the results
     folder = Path(sys.argv[1])
     memory = float(sys.argv[2]) if len(sys.argv) > 2 else None
     warnings.simplefilter("ignore")
@@ -29,58 +29,56 @@ def main() -> None:
         work, ready = Work(folder), {"ready": True}
         if memory is not None:
             _limit_memory(memory)
-    except Exception as error:  # is the answer to the first job, too: the same process would fail again
+    except Exception as error:  # also the result of the first job: the process would fail again
         work, ready = None, {"failed": str(error) or type(error).__name__}
-    print(json.dumps(ready), file=said, flush=True)
+    print(json.dumps(ready), file=out, flush=True)
     for line in sys.stdin:
         if work is None:
             return
-        print(json.dumps(answer(work, json.loads(line))), file=said, flush=True)
+        print(json.dumps(run_job(work, json.loads(line))), file=out, flush=True)
 
 
-def answer(work: Work, job: dict[str, Any]) -> dict[str, Any]:
-    """What came of a job: scores and costs, or why it failed."""
+def run_job(work: Work, job: dict[str, Any]) -> dict[str, Any]:
+    """The result of a job: scores and costs, or the reason of a failure."""
     try:
-        return work.do(job["family"], job["fold"], job.get("time_limit"))
+        return work.fit_and_score(job["family"], job["fold"], job.get("time_limit"))
     except MemoryError:
         return {"failed": OUT_OF_MEMORY}
-    except Exception as error:  # whatever goes wrong in a candidate is its result, and the others go on
-        short = "memory" in str(error).lower() and "alloc" in str(error).lower()
-        why = " ".join(str(error).split()) or type(error).__name__
-        return {"failed": OUT_OF_MEMORY if short else f"in fold {job['fold'] + 1}, {why}"}
+    except Exception as error:  # an error of a candidate is its result
+        no_memory = "memory" in str(error).lower() and "alloc" in str(error).lower()
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return {"failed": OUT_OF_MEMORY if no_memory else f"in fold {job['fold'] + 1}, {reason}"}
 
 
 class Work:
-    """The rows and the folds of a comparison, held while the process lives."""
+    """The rows and folds of a comparison, loaded once per process."""
 
     def __init__(self, folder: Path) -> None:
         import numpy as np
         import torch
 
         from lamina.data.read import read_table
-        from lamina.learn import Settings
-        from lamina.tasks.task import Task
+        from lamina.fitting.prepare import prepare
+        from lamina.fitting.settings import Settings
         from lamina.train.run import Run
 
         for module in ("ensemble", "linear_model", "feature_extraction.text"):
             importlib.import_module(f"sklearn.{module}")  # before any fit is timed
         run = Run.open(folder)
-        asked = run.settings
-        torch.set_num_threads(asked["threads"])
-        self.settings = Settings.from_json(asked["asked"])
+        torch.set_num_threads(run.settings["threads"])
+        self.settings = Settings.from_json(run.settings["asked"])
         with np.load(folder / "folds.npz") as folds:
-            known = folds["known"]
-            self.folds = [(folds[f"train{i}"], folds[f"test{i}"]) for i in range((len(folds.files) - 1) // 2)]
-        self.table = read_table(run.data_path)[known]
-        self.task = Task.infer(self.table, self.settings.targets, kind=self.settings.task, min_class_rows=1)
+            self.folds = [(folds[f"train{i}"], folds[f"test{i}"]) for i in range(len(folds.files) // 2)]
+        prepared = prepare(read_table(run.data_path), self.settings)
+        self.table, self.task = prepared.table, prepared.task
 
-    def do(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
-        """Learn one candidate from the rows of a fold and score it on the others."""
+    def fit_and_score(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
+        """Fit a candidate to the training rows of a fold and score it on the test rows."""
         from lamina import store
         from lamina.data.weights import row_weights
         from lamina.families import make_family
+        from lamina.fitting.fit import fit_model
         from lamina.fitting.settings import SEEDS
-        from lamina.learn import learn
         from lamina.tasks.metrics import scores
 
         train, test = self.folds[fold]
@@ -94,49 +92,51 @@ class Work:
             family=make_family(chosen).from_json(options),
             recipe=recipe,
             trust=False,
-            task=self.task.name,  # the rows of a fold may look like another
-            fewest=1,  # of a class that is rare, a fold may have a single row to learn from
+            task=self.task.name,  # the rows of one fold might suggest another
+            fewest=1,  # a fold may have a single training row of a rare class
             seed=(self.settings.seed + fold) % SEEDS,
-            # which rows are asked about is decided; who learns holds back rows of its own
+            # the test rows are chosen; a fit chooses its validation rows among the training rows
             split=None,
             drop=(*(self.settings.drop or ()), *((self.settings.split,) if self.settings.split else ())),
         )
-        began = time.perf_counter()
-        model = learn(self.table[train], settings)
-        fit_seconds = time.perf_counter() - began
-        asked = self.table[test]
-        began = time.perf_counter()
-        prediction = self.task.adopting(model.task).predict(self.task.align(model.outputs(asked), model.task))
-        predict_seconds = time.perf_counter() - began
+        start = time.perf_counter()
+        model = fit_model(self.table[train], settings)
+        fit_seconds = time.perf_counter() - start
+        rows = self.table[test]
+        start = time.perf_counter()
+        prediction = self.task.adopting(model.task).predict(self.task.align(model.outputs(rows), model.task))
+        predict_seconds = time.perf_counter() - start
         with tempfile.TemporaryDirectory() as temporary:
             size = store.save(model, Path(temporary) / "m.lamina").stat().st_size
         return {
-            "scores": scores(self.task.metrics, self.task.truth(asked), prediction, row_weights(asked, model.schema)),
+            "scores": scores(self.task.metrics, self.task.truth(rows), prediction, row_weights(rows, model.schema)),
             "fit_seconds": fit_seconds,
             "predict_micros": predict_seconds / len(test) * 1e6,
             "bytes": size,
             "parameters": model.predictor.size(),
-            "same": self._mark(prediction.outputs),
-            "alike": self._alike(prediction.decision),
+            "same": _hash(prediction.outputs),
+            "alike": _constant(prediction.decision),
         }
 
-    def _alike(self, decision: Any) -> bool:
-        """Whether every row gets the same prediction."""
-        import numpy as np
 
-        return len(decision) > 1 and np.allclose(decision, decision[0], rtol=1e-9, atol=0)
+def _constant(decision: Any) -> bool:
+    """Whether all rows have the same prediction."""
+    import numpy as np
 
-    def _mark(self, said: Any) -> str:
-        """A word for what was said, the same for two candidates that say the same."""
-        import hashlib
+    return len(decision) > 1 and np.allclose(decision, decision[0], rtol=1e-9, atol=0)
 
-        import numpy as np
 
-        return hashlib.sha256(np.round(np.asarray(said, dtype=np.float64), 9).tobytes()).hexdigest()[:16]
+def _hash(outputs: Any) -> str:
+    """A hash of outputs rounded to nine decimals."""
+    import hashlib
+
+    import numpy as np
+
+    return hashlib.sha256(np.round(np.asarray(outputs, dtype=np.float64), 9).tobytes()).hexdigest()[:16]
 
 
 def _limit_memory(gigabytes: float) -> None:
-    """What the process may take on top of programs and files: allocations beyond it fail, and with them the candidate."""
+    """Limit the memory that the process can allocate; allocations beyond it raise MemoryError."""
     import resource
 
     limit = int(gigabytes * 1e9)

@@ -27,6 +27,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     people().write_csv(folder / "people.csv")
     path = folder / "income.lamina"
-    said = lamina("fit", folder / "people.csv", "--target", "income", "--out", path, "--run", folder / "run", *QUICK)
-    assert said.code == 0, said.err
+    result = lamina("fit", folder / "people.csv", "--target", "income", "--out", path, "--run", folder / "run", *QUICK)
+    assert result.code == 0, result.err
     return path

@@ -1,4 +1,4 @@
-"""The command line, called in this process: what it printed and how it ended."""
+"""The command line, called in this process."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ QUICK = "--set recipe.epochs=3 --set recipe.threads=1 --set family.members=2 --s
 
 
 @dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it said."""
+class Output:
+    """Exit code, stdout and stderr of a command."""
 
     code: int
     out: str
     err: str
 
 
-def lamina(*words: object) -> Said:
-    """Call ``lamina`` with these words."""
+def lamina(*words: object) -> Output:
+    """Run ``lamina`` with these arguments."""
     result = CliRunner().invoke(app, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return Said(result.exit_code, result.stdout, result.stderr)
+    return Output(result.exit_code, result.stdout, result.stderr)
 
 
 def people(rows: int = 240) -> pl.DataFrame:
-    """A small table with something to learn: who is old enough has a high income."""
+    """A small table in which a high income depends on age."""
     draw = np.random.default_rng(0)
     age = draw.integers(17, 90, rows)
     return pl.DataFrame(
@@ -48,5 +48,5 @@ def people(rows: int = 240) -> pl.DataFrame:
 
 
 def leftovers(folder: Path) -> set[str]:
-    """Every file and folder below, hidden ones too."""
+    """All files and folders in a folder, recursively."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}

@@ -1,4 +1,4 @@
-"""Real processes: what a person types, and what ends a process before its time."""
+"""Real processes: pipes, signals, full disks, and resuming."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def start(*words: str, command: tuple[str, ...] = LAMINA, **more) -> subprocess.
     )
 
 
-def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     until = time.monotonic() + 60
-    while not found():
+    while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.005)
@@ -61,13 +61,13 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
-    """The weights that the run ends with when nothing happens."""
+    """The final weights of a run that is not interrupted."""
     folder = tmp_path_factory.mktemp("undisturbed")
     people().write_csv(folder / "people.csv")
     words = [str(folder / word) if word == "people.csv" else word for word in long_fit("run")]
     words[words.index("run")] = str(folder / "run")
-    said = lamina(*words, "--out", folder / "model.lamina")
-    assert said.code == 0, said.err
+    result = lamina(*words, "--out", folder / "model.lamina")
+    assert result.code == 0, result.err
     return weights(str(folder / "run"))
 
 
@@ -75,7 +75,7 @@ def long_fit(run: str) -> list[str]:
     return [*FIT, *QUICK, "--set", f"recipe.epochs={EPOCHS}", "--run", run]
 
 
-def test_what_a_person_types(table):
+def test_commands_in_a_shell(table):
     fit = start("fit", "people.csv", "--target", "income", *QUICK)
     out, err = fit.communicate(timeout=120)
     assert (fit.returncode, err) == (0, "")
@@ -91,7 +91,7 @@ def test_what_a_person_types(table):
     assert (pipe.stdout, pipe.stderr) == ("income,probability <=50K,probability >50K\n", "")
 
 
-def test_ctrl_c_keeps_the_best_so_far_and_resume_goes_on(table, undisturbed):
+def test_ctrl_c_keeps_the_best_model_and_resume_continues(table, undisturbed):
     Path("income.lamina").write_text("an older model")
     process = start(*long_fit("run"), command=EAGER)
     wait_for(lambda: events("run") > 20, process)
@@ -108,14 +108,14 @@ def test_ctrl_c_keeps_the_best_so_far_and_resume_goes_on(table, undisturbed):
     assert Path("income.lamina").read_bytes() == Path("run/model.lamina").read_bytes()
 
 
-def test_kill_9_and_resume_ends_with_the_very_same_weights(table, undisturbed):
+def test_kill_9_and_resume_ends_with_the_same_weights(table, undisturbed):
     process = start(*long_fit("run"), command=EAGER)
     wait_for(lambda: Path("run/checkpoint.safetensors").exists(), process)
     process.kill()
     process.communicate(timeout=60)
     assert not Path("run/model.lamina").exists()
-    said = lamina("resume", "run")
-    assert (said.code, said.err) == (0, "")
+    result = lamina("resume", "run")
+    assert (result.code, result.err) == (0, "")
     assert_same(weights("run"), undisturbed)
 
 
@@ -131,22 +131,22 @@ def test_kill_9_and_resume_of_a_comparison_ends_with_its_board(table):
     assert (about["verb"], about["state"], about["fits"], about["board"]) == ("compare", "not finished", 18, None)
     assert 3 < about["done"] < 18
     Path("run").rename("moved")  # the folder that is given now is the one that counts
-    said = lamina("resume", "moved", "--json", "--out", "best.lamina")
-    assert (said.code, said.err) == (0, "")
-    board = json.loads(said.out)
+    result = lamina("resume", "moved", "--json", "--out", "best.lamina")
+    assert (result.code, result.err) == (0, "")
+    board = json.loads(result.out)
     assert (board["complete"], board["metric"], board["folds"], board["run"]) == (True, "balanced_accuracy", 6, "moved")
     after = Path("moved/events.jsonl").read_text()
     assert after.startswith(before)
     assert after.count('"result"') == 18
-    taken = store.load("best.lamina")
-    assert taken.family == next(
+    best = store.load("best.lamina")
+    assert best.family == next(
         line["family"]["name"] for line in board["candidates"] if line["candidate"]["name"] == board["verdict"]["take"]
     )
     assert Path("best.lamina").read_bytes() == Path("moved/model.lamina").read_bytes()
     assert sorted(os.listdir()) == ["best.lamina", "moved", "people.csv"]
 
 
-def test_a_full_disk_says_how_to_go_on_and_resume_does(table, undisturbed):
+def test_a_full_disk_is_an_error_and_resume_continues(table, undisturbed):
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
@@ -156,8 +156,8 @@ def test_a_full_disk_says_how_to_go_on_and_resume_does(table, undisturbed):
     assert re.fullmatch(
         r"lamina: cannot write in the run folder run: .*File too large.*; make room .*: lamina resume run\n", err
     )
-    said = lamina("resume", "run")
-    assert (said.code, said.err) == (0, "")
+    result = lamina("resume", "run")
+    assert (result.code, result.err) == (0, "")
     assert_same(weights("run"), undisturbed)
 
 

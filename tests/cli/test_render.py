@@ -1,4 +1,4 @@
-"""What a person reads."""
+"""Text output of the commands."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lamina.cli.render import show_columns, show_predictions, show_scores, size, sparkline
+from lamina.cli.render import show_columns, show_predictions, show_scores, sparkline
 from lamina.data.schema import Schema
 from lamina.tasks import Task
-from lamina.wording import number, percent
+from lamina.wording import file_size, number, percent
 
 
 def test_a_wide_table_is_listed_in_part_and_counted(capsys):
@@ -23,11 +23,11 @@ def test_a_wide_table_is_listed_in_part_and_counted(capsys):
         y=pl.Series(["a", "b"] * 15),
     )
     show_columns(Schema.infer(table, target="y"), Task.infer(table, "y"))
-    said = capsys.readouterr().out
-    assert said.count("\nx") == 20
-    assert "and 25 more columns: 20 number, 5 category\n" in said
-    assert said.count("\none") == 20
-    assert "and 10 more columns: 10 constant\n" in said
+    result = capsys.readouterr().out
+    assert result.count("\nx") == 20
+    assert "and 25 more columns: 20 number, 5 category\n" in result
+    assert result.count("\none") == 20
+    assert "and 10 more columns: 10 constant\n" in result
 
 
 def test_names_are_shown_as_they_are_and_fit(capsys):
@@ -36,61 +36,61 @@ def test_names_are_shown_as_they_are_and_fit(capsys):
         y=pl.Series([1, 2] * 15)
     )
     show_columns(Schema.infer(table, target="y"), Task.infer(table, "y"))
-    said = capsys.readouterr().out
+    result = capsys.readouterr().out
     for shown in ("[red]x[/red]", ":smile:", "a" * 27 + "…", "a\\nb", "\\x1b[31mred"):
-        assert f"\n{shown} " in said
-    assert max(map(len, said.splitlines())) <= 80
+        assert f"\n{shown} " in result
+    assert max(map(len, result.splitlines())) <= 80
 
 
 def task() -> Task:
     return Task.infer(pl.DataFrame({"y": ["no"] * 6 + ["yes"] * 4}), "y")
 
 
-def test_a_classifier_in_words(capsys):
-    found = {
+def test_scores_of_a_classifier(capsys):
+    scores = {
         "rows": 1000,
         "scores": {"accuracy": 0.871, "log_loss": 0.3, "auc": 0.9},
         "baseline": {"accuracy": 0.6, "log_loss": 0.7, "auc": 0.5},
         "confusion": [[560, 40], [89, 311]],
     }
-    show_scores(task(), found, "rows")
-    said = capsys.readouterr().out
-    assert "Accuracy 87.1 % on 1,000 rows; always predicting no has 60.0 %.\n" in said
-    assert re.search(r"^AUC +0.9000 +0.5000$", said, re.M)
-    assert re.search(r"^no +560 +40\nyes +89 +311$", said, re.M)
+    show_scores(task(), scores, "rows")
+    result = capsys.readouterr().out
+    assert "Accuracy 87.1 % on 1,000 rows; always predicting no has 60.0 %.\n" in result
+    assert re.search(r"^AUC +0.9000 +0.5000$", result, re.M)
+    assert re.search(r"^no +560 +40\nyes +89 +311$", result, re.M)
 
 
-def test_a_model_that_found_nothing_is_not_praised(capsys):
-    found = {"rows": 10, "scores": {"accuracy": 0.6, "log_loss": 0.7}, "baseline": {"accuracy": 0.6, "log_loss": 0.69}}
-    show_scores(task(), found, "rows")
+def test_a_model_no_better_than_the_baseline(capsys):
+    scores = {"rows": 10, "scores": {"accuracy": 0.6, "log_loss": 0.7}, "baseline": {"accuracy": 0.6, "log_loss": 0.69}}
+    show_scores(task(), scores, "rows")
     assert "\nNothing in the columns helps this model: do not rely on it.\n" in capsys.readouterr().out
-    found["scores"]["log_loss"] = 0.5
-    show_scores(task(), found, "rows")
+    scores["scores"]["log_loss"] = 0.5
+    show_scores(task(), scores, "rows")
     assert "\nIt is not right more often than that, but its probabilities say more.\n\n" in capsys.readouterr().out
 
 
-def test_a_regressor_in_words(capsys):
-    told = Task.infer(pl.DataFrame({"y": [0.5, 1.5, 2.25]}), "y")
-    found = {"rows": 3, "scores": {"mae": 0.25, "rmse": 0.5}, "baseline": {"mae": 1250.5, "rmse": 2.0}}
-    show_scores(told, found, "rows")
+def test_scores_of_a_regressor(capsys):
+    regression = Task.infer(pl.DataFrame({"y": [0.5, 1.5, 2.25]}), "y")
+    scores = {"rows": 3, "scores": {"mae": 0.25, "rmse": 0.5}, "baseline": {"mae": 1250.5, "rmse": 2.0}}
+    show_scores(regression, scores, "rows")
     assert "Mean absolute error 0.25 on 3 rows; always predicting the mean has 1,250." in capsys.readouterr().out
 
 
 def test_predictions_show_the_first_and_count_the_rest(capsys):
     columns = {"y": "prediction", "probability a": "probability"}
     show_predictions(pl.DataFrame({"y": ["a"] * 50, "probability a": [0.98765] * 50}), columns)
-    said = capsys.readouterr().out
-    assert said.count("0.9877") == 20
-    assert "and 30 more rows; --out predictions.csv keeps them all" in said
+    result = capsys.readouterr().out
+    assert result.count("0.9877") == 20
+    assert "and 30 more rows; save all with --out predictions.csv" in result
 
 
-def test_predictions_of_many_classes_show_the_probability_of_the_answer(capsys):
-    chances = {f"probability {label}": [0.7 if label == "c" else 0.1] for label in "abcd"}
-    columns = {"y": "prediction"} | dict.fromkeys(chances, "probability")
-    show_predictions(pl.DataFrame({"y": ["c"], **chances}), columns, pl.DataFrame({"name": ["x\n"], "y": ["a"]}))
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].split("  ") == ["row", "name", "y", "predicted y", "predicted its probability"]
-    assert said[1].split() == ["1", "x\\n", "a", "c", "0.7000"]
+def test_predictions_of_many_classes_show_the_highest_probability(capsys):
+    probabilities = {f"probability {label}": [0.7 if label == "c" else 0.1] for label in "abcd"}
+    columns = {"y": "prediction"} | dict.fromkeys(probabilities, "probability")
+    show_predictions(pl.DataFrame({"y": ["c"], **probabilities}), columns, pl.DataFrame({"name": ["x\n"], "y": ["a"]}))
+    result = capsys.readouterr().out.splitlines()
+    assert result[0].split("  ") == ["row", "name", "y", "predicted y", "predicted probability"]
+    assert result[1].split() == ["1", "x\\n", "a", "c", "0.7000"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0.0 %"), (0.0012, "0.12 %"), (0.5, "50.0 %"), (1.0, "100.0 %")])
@@ -110,5 +110,5 @@ def test_sparkline_squeezes_and_leaves_gaps():
     assert sparkline(range(1000))[-1] == "█"
 
 
-def test_size():
-    assert [size(n) for n in (12, 1234, 5_600_000, 7e9)] == ["12 bytes", "1.23 kB", "5.6 MB", "7 GB"]
+def test_file_size():
+    assert [file_size(n) for n in (12, 1234, 5_600_000, 7e9)] == ["12 bytes", "1.23 kB", "5.6 MB", "7 GB"]

@@ -1,4 +1,4 @@
-"""How errors end, where output may go, JSON for machines."""
+"""Errors as messages and exit codes, output paths, JSON."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lamina.cli.shared import Debug, Verbs, check_output, plain, print_json
+from lamina.cli.shared import Commands, Debug, check_output, plain, print_json
 from lamina.errors import OptionError, ReadError
 
 
-def ending(error: BaseException, *words: str) -> tuple[int, str, BaseException | None]:
-    """How a command ends that raises this."""
-    app = typer.Typer(cls=Verbs)
+def command_output(error: BaseException, *words: str) -> tuple[int, str, BaseException | None]:
+    """Exit code, stderr and exception of a command that raises an error."""
+    app = typer.Typer(cls=Commands)
 
     @app.command()
     def fail(debug: Debug = False) -> None:
@@ -40,21 +40,21 @@ def ending(error: BaseException, *words: str) -> tuple[int, str, BaseException |
         (
             ZeroDivisionError("by\nzero"),
             70,
-            "lamina: ZeroDivisionError: by zero; this is a mistake in lamina: run it again with",
+            "lamina: ZeroDivisionError: by zero; this is a bug in lamina: run it again with",
         ),
     ],
 )
 def test_an_error_is_one_line_and_an_exit_code(error, code, line):
-    found, said, _ = ending(error)
-    assert found == code
-    assert said.startswith(line)
-    assert said.count("\n") == 1
+    exit_code, message, _ = command_output(error)
+    assert exit_code == code
+    assert message.startswith(line)
+    assert message.count("\n") == 1
 
 
 def test_debug_lets_the_error_through_with_its_traceback():
-    _, said, error = ending(ReadError("no file a.csv"), "--debug")
+    _, message, error = command_output(ReadError("no file a.csv"), "--debug")
     assert isinstance(error, ReadError)
-    assert said == ""
+    assert message == ""
 
 
 def test_json_is_strict(capsys):
@@ -64,7 +64,7 @@ def test_json_is_strict(capsys):
     assert json.loads(capsys.readouterr().out) == {"path": "a"}
 
 
-def test_names_cannot_speak_to_the_terminal():
+def test_escape_codes_in_names_are_escaped():
     assert plain("a\nb\x1b[2Jc") == "a\\nb\\x1b[2Jc"
     assert plain("Größe 漢") == "Größe 漢"
 
@@ -72,25 +72,25 @@ def test_names_cannot_speak_to_the_terminal():
 @pytest.mark.parametrize(
     ("path", "match"),
     [
-        ("folder", r"--out folder is a folder; give the name of a file, such as folder/name\.lamina"),
+        ("folder", r"--out folder is a folder; give the path of a file, such as folder/name\.lamina"),
         ("no/where/a.lamina", r"there is no folder no/where; make it \(mkdir -p no/where\)"),
-        ("data.csv", "--out data.csv is the file that is read; choose another name"),
+        ("data.csv", "--out data.csv is an input file; choose another name"),
         ("data.csv/a.lamina", "there is no folder data.csv"),
     ],
 )
-def test_outputs_that_cannot_be_written_are_found_at_once(path, match):
+def test_output_paths_are_checked(path, match):
     Path("folder").mkdir()
     Path("data.csv").touch()
     with pytest.raises(OptionError, match=match):
         check_output(Path(path), "data.csv")
 
 
-def test_a_closed_folder_is_found_at_once():
+def test_a_read_only_folder():
     Path("closed").mkdir(mode=0o555)
-    folder = Path("/proc/self") if os.geteuid() == 0 else Path("closed")  # nothing is closed to root but what the kernel owns
+    folder = Path("/proc/self") if os.geteuid() == 0 else Path("closed")  # root can write everywhere else
     if not folder.is_dir():
         pytest.skip("no folder here that is closed to root")
-    with pytest.raises(OptionError, match=f"cannot write in the folder {folder}: .*; choose another place with --out"):
+    with pytest.raises(OptionError, match=f"cannot write in the folder {folder}: .*; choose another folder with --out"):
         check_output(folder / "a.lamina")
 
 

@@ -1,4 +1,4 @@
-"""Rows that are hard to compare on: nothing is lost, and what is said names the remedy."""
+"""Comparisons on difficult rows: no result is lost, and messages name the remedy."""
 
 import json
 import warnings
@@ -10,12 +10,12 @@ import torch
 
 import lamina
 from lamina.comparison import runner
-from lamina.comparison.worker import Work, answer
+from lamina.comparison.worker import Work, run_job
 from lamina.errors import DataError
 
 
-class Here:
-    """A worker in this process, which is quicker to begin."""
+class LocalWorker:
+    """A worker in this process, which starts faster."""
 
     def __init__(self, folder, limits):
         self.work = Work(folder)
@@ -26,14 +26,14 @@ class Here:
     def __exit__(self, *error):
         pass
 
-    def ask(self, job, stop):
+    def run(self, job, stop):
         with warnings.catch_warnings(action="ignore"):
-            return answer(self.work, {"family": job.family, "fold": job.fold})
+            return run_job(self.work, {"family": job.family, "fold": job.fold})
 
 
 @pytest.fixture
-def here(monkeypatch):
-    monkeypatch.setattr(runner, "_Worker", Here)
+def local_worker(monkeypatch):
+    monkeypatch.setattr(runner, "_Worker", LocalWorker)
     threads = torch.get_num_threads()  # a worker sets its own
     yield
     torch.set_num_threads(threads)
@@ -53,7 +53,7 @@ def finished(board):
     return board.complete and board.model is not None and all(line.folds == board.folds for line in board.lines)
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("local_worker")
 def test_a_class_in_fewer_rows_than_folds_is_learnt_where_it_is():
     table = rows(y=pl.Series(["rare"] * 2 + rows()["y"].to_list()[2:]))
     board = lamina.compare(table, "y", **{**FEW, "families": ["constant", "linear", "neighbours"]}, folds=5)
@@ -69,17 +69,17 @@ def test_a_class_of_a_single_row_is_refused_before_any_work(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.usefixtures("here")
-def test_folds_of_one_class_do_not_count_where_the_metric_is_silent():
+@pytest.mark.usefixtures("local_worker")
+def test_folds_of_one_class_do_not_count_where_the_metric_is_undefined():
     table = rows(y=pl.Series(["b"] * 4 + ["a"] * 56), a=pl.Series([9.0] * 4 + [0.1 * (i % 7) for i in range(56)]))
     board = lamina.compare(table, "y", **FEW, folds=5)
     assert (board.metric.name, board.folds) == ("auc", 4)
     assert finished(board)
-    assert board.notes[-1] == "in 1 of 5 folds all rows predicted are of one class, of which AUC says nothing: not counted"
-    assert "Compared on what was finished" not in board.verdict.words
+    assert board.notes[-1] == "in 1 of 5 folds all rows predicted are of one class, so AUC is not defined: not counted"
+    assert "Compared on the folds that they finished" not in board.verdict.words
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("local_worker")
 def test_columns_without_a_value_in_some_folds_or_anywhere():
     sparse = {
         "number": [1.5, 2.5],
@@ -91,12 +91,12 @@ def test_columns_without_a_value_in_some_folds_or_anywhere():
     table = rows(**{name: pl.Series(values + [None] * 58) for name, values in sparse.items()})
     board = lamina.compare(table, "y", **{**FEW, "families": ["linear", "forest", "neighbours"]}, folds=3)
     assert finished(board)
-    assert board.notes == ("1 column is left aside: empty (missing in every row)",)
+    assert board.notes == ("1 ignored column: empty (missing in every row)",)
     with pytest.raises(DataError, match=r"no column is left to learn from: 'a' \(missing in every row\)"):
         lamina.compare({"a": [None] * 60, "y": table["y"]}, "y", **FEW)
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("local_worker")
 def test_a_fold_without_a_value_in_any_column_says_which():
     part = ["test"] * 2 + ["train"] * 10
     table = pl.DataFrame({"a": [1.5, 2.5] + [None] * 10, "y": ["u", "d"] * 6, "part": part})
@@ -106,19 +106,19 @@ def test_a_fold_without_a_value_in_any_column_says_which():
     assert (board.complete, board.model) == (True, None)
 
 
-@pytest.mark.usefixtures("here")
-def test_answers_that_are_all_the_same_are_said():
+@pytest.mark.usefixtures("local_worker")
+def test_constant_and_identical_predictions_are_noted():
     table = rows(y=pl.Series(["a"] * 45 + ["b"] * 15), a=pl.Series([float(i % 5) for i in range(60)])).drop("b")
     board = lamina.compare(table, "y", **FEW, folds=3)
     assert finished(board)
-    assert board.notes == ("linear gives every row the same answer, whatever its columns hold",)
+    assert board.notes == ("linear predicts the same for every row",)
     assert board.verdict.call == "nothing learnt"
     values = rows(y=pl.Series(np.arange(60) % 7 + 0.5))
     board = lamina.compare(values, "y", **{**FEW, "families": ["constant", "constant"]}, folds=3)
-    assert board.notes[-1] == "baseline and constant 2 say the same of every row: they count as one"
+    assert board.notes[-1] == "baseline and constant 2 make the same predictions: they count as one"
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("local_worker")
 def test_a_task_is_the_same_in_every_fold():
     """21 different whole numbers are quantities; the fold that lacks one of them would by itself take 20 for classes."""
     values = [number for number in range(20) for _ in range(7)] + [20]
@@ -129,11 +129,11 @@ def test_a_task_is_the_same_in_every_fold():
     assert all(score > 0.99 for line in board.lines if line.name == "linear" for score in line.candidate.scores)
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("local_worker")
 def test_what_failed_for_want_of_time_or_memory_may_try_again(tmp_path, monkeypatch):
     asked = {**FEW, "folds": 3, "run": tmp_path / "run"}
-    with monkeypatch.context() as short:
-        short.setattr(Here, "ask", lambda worker, job, stop: {"failed": "ran out of memory"})
+    with monkeypatch.context() as low_memory:
+        low_memory.setattr(LocalWorker, "run", lambda worker, job, stop: {"failed": "ran out of memory"})
         board = lamina.compare(rows(), "y", **asked, memory_limit=0.1)
     assert (board.complete, board.model, board.verdict.call) == (True, None, "failed")
     before = (tmp_path / "run" / "events.jsonl").read_text().count('"result"')

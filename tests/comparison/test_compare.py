@@ -1,4 +1,4 @@
-"""A comparison end to end in real processes: what is written down, gone on with, killed, refused."""
+"""A comparison end to end in real processes: results, resuming, limits, errors."""
 
 import json
 import signal
@@ -15,6 +15,7 @@ from lamina.comparison import runner
 from lamina.comparison.board import make_board
 from lamina.comparison.compare import choose_candidates
 from lamina.comparison.picture import front
+from lamina.data.rowhash import in_order
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, RunError
 from lamina.families import FAMILIES, SIMPLEST_FIRST
@@ -41,7 +42,7 @@ def compared(tmp_path_factory):
     return board, run, events
 
 
-def test_every_candidate_is_asked_about_every_fold(compared):
+def test_every_candidate_is_fitted_on_every_fold(compared):
     board, run, events = compared
     assert board.complete
     assert {line.name for line in board.lines} == set(SMALL["families"])
@@ -59,7 +60,7 @@ def test_every_candidate_is_asked_about_every_fold(compared):
 def test_scores_are_those_of_a_fit_on_the_very_same_fold(compared):
     """The same rows, the same seed, by hand."""
     board, run, _ = compared
-    table = waves()
+    table = in_order(waves())  # as lamina prepares it
     with np.load(run / "folds.npz") as folds:
         train, test = folds["train1"], folds["test1"]
     line = next(line for line in board.lines if line.name == "forest")
@@ -74,7 +75,7 @@ def test_the_complexity_of_a_candidate_is_its_family_and_the_size_of_its_model(c
     assert (found["baseline"], found["linear"]) == ((0, 2), (1, 3))  # two shares; two weights and an offset
     with np.load(run / "folds.npz") as folds:
         train = folds["train1"]
-    model = lamina.fit(waves()[train], "y", family=lamina.Forest(n_estimators=5), seed=1, monitor=None).model_
+    model = lamina.fit(in_order(waves())[train], "y", family=lamina.Forest(n_estimators=5), seed=1, monitor=None).model_
     sizes = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     assert model.predictor.size() in [each["parameters"] for each in sizes if each.get("name") == "forest"]
 
@@ -83,7 +84,7 @@ def test_every_family_has_a_place_from_simple_to_complex():
     assert sorted(SIMPLEST_FIRST) == sorted(FAMILIES)
 
 
-def test_what_is_taken_learns_from_all_rows(compared):
+def test_the_recommended_model_is_fitted_to_all_rows(compared):
     board, run, _ = compared
     assert board.model.model_.card["data"]["rows"] == 240
     assert lamina.load(run / "model.lamina").evaluate(waves(seed=1))["scores"]["accuracy"] > 0.9
@@ -113,7 +114,7 @@ def test_a_finished_comparison_is_not_done_again(compared):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"folds": 4}, "was begun with other folds; give the same"),
         ({"repeats": 2}, "was begun with other repeats"),
@@ -122,19 +123,19 @@ def test_a_finished_comparison_is_not_done_again(compared):
         ({"data": waves(seed=3)}, "was begun on other rows"),
     ],
 )
-def test_going_on_is_for_the_same_question(compared, change, said):
-    asked = {"data": waves(), "target": "y", **SMALL, "folds": 3, "repeats": 1, "run": compared[1], **change}
-    with pytest.raises(RunError, match=said):
-        lamina.compare(**asked)
+def test_resuming_needs_the_same_options(compared, change, message):
+    options = {"data": waves(), "target": "y", **SMALL, "folds": 3, "repeats": 1, "run": compared[1], **change}
+    with pytest.raises(RunError, match=message):
+        lamina.compare(**options)
 
 
 def test_the_folder_of_a_fit_is_no_comparison(tmp_path):
     lamina.fit(waves(60), "y", family="constant", run=tmp_path / "fit", monitor=None)
-    with pytest.raises(RunError, match="holds a run that is no comparison"):
+    with pytest.raises(RunError, match="holds a run that is not a comparison"):
         lamina.compare(waves(60), "y", **SMALL, run=tmp_path / "fit")
 
 
-def test_a_candidate_that_fails_says_why_and_the_others_go_on(monkeypatch):
+def test_a_candidate_that_fails_names_the_reason_and_the_others_finish(monkeypatch):
     monkeypatch.setattr(runner, "LEAST_GRACE", 5.0)
     table = waves(90)
     families = {"linear": "linear", "windows": lamina.Convolutional(), "baseline": "constant"}
@@ -144,7 +145,7 @@ def test_a_candidate_that_fails_says_why_and_the_others_go_on(monkeypatch):
     board = lamina.compare(table, "y", families=families, folds=3, repeats=1, time_limit=1, monitor=None)
     woods = next(line for line in board.lines if line.name == "woods")
     assert woods.folds == 0
-    assert woods.candidate.failed == "ran out of time: time_limit lets a fit take 1 s"
+    assert woods.candidate.failed == "ran out of time (time_limit is 1 s)"
     assert [line.folds for line in board.lines if line.name != "woods"] == [3, 3]
     assert "woods" in board.verdict.words
     assert board.model is not None
@@ -156,14 +157,14 @@ def test_memory_has_a_limit():
     families = {"near": "neighbours", "baseline": "constant"}
     board = lamina.compare(table, "y", families=families, folds=3, repeats=1, memory_limit=0.1, monitor=None, workers=1)
     assert [line.candidate.failed for line in board.lines if line.name == "near"] == [
-        "ran out of memory: memory_limit lets a process have 0.1 GB"
+        "ran out of memory (memory_limit is 0.1 GB)"
     ]
 
 
-def test_the_same_candidate_twice_is_a_tie_and_said():
+def test_the_same_candidate_twice_is_a_tie_and_noted():
     families = {"one": lamina.Forest(n_estimators=5), "other": lamina.Forest(n_estimators=5), "baseline": "constant"}
     board = lamina.compare(waves(150), "y", families=families, folds=3, repeats=1, monitor=None)
-    assert board.notes == ("one and other say the same of every row: they count as one",)
+    assert board.notes == ("one and other make the same predictions: they count as one",)
     assert board.verdict.call == "tie"
 
 
@@ -176,7 +177,7 @@ print("complete")
 """
 
 
-def test_killed_and_gone_on_with(tmp_path):
+def test_a_killed_comparison_is_resumed(tmp_path):
     waves().write_parquet(tmp_path / "t.parquet")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "t.parquet"), str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -221,7 +222,7 @@ def test_candidates_have_names_of_their_own():
     assert chosen["forest 2"]["n_estimators"] == 5
     everything = choose_candidates("auto", schema)
     assert {"baseline", "linear", "neighbours", "boosting", "forest", "feedforward"} <= set(everything)
-    with pytest.raises(OptionError, match="there is no candidate; name at least one family"):
+    with pytest.raises(OptionError, match="there is no candidate; give at least one family"):
         choose_candidates([], schema)
     with pytest.raises(OptionError, match="families is 3, expected 'auto', a list"):
         choose_candidates(3, schema)
@@ -230,16 +231,16 @@ def test_candidates_have_names_of_their_own():
 
 
 def test_what_does_not_fit_is_refused_before_any_work(tmp_path):
-    for asked, said in (
+    for options, message in (
         ({"metric": "r2"}, "the metric 'r2' is unknown or does not fit classification"),
         ({"folds": 1}, "^folds is 1, expected a whole number between 2 and 100"),
         ({"time_limit": 0}, "^time_limit is 0"),
         ({"nonsense": 1}, "compare has no option 'nonsense'"),
     ):
-        with pytest.raises(OptionError, match=said):
-            lamina.compare(waves(60), "y", **{**SMALL, "folds": 3, **asked})
-    for y, said in ((["a", "b", "a"], "class 'b' of target 'y' has 1 row"), ([0.5, 1.5, 2.5], "3 rows cannot make 5 folds")):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(OptionError, match=message):
+            lamina.compare(waves(60), "y", **{**SMALL, "folds": 3, **options})
+    for y, message in ((["a", "b", "a"], "class 'b' of target 'y' has 1 row"), ([0.5, 1.5, 2.5], "3 rows cannot make 5 folds")):
+        with pytest.raises(DataError, match=message):
             lamina.compare({"x": [1.5, 2.5, 3.5], "y": y}, "y", **SMALL)
 
 
@@ -248,7 +249,7 @@ def result(name, fold, score, **costs):
     return {"name": name, "fold": fold, "scores": {"accuracy": score, "log_loss": 1 - score}, **costs}
 
 
-def test_the_front_is_of_those_that_nothing_beats_in_both():
+def test_the_pareto_front():
     rows = np.arange(10)
     folds = Folds((rows,) * 4, (rows[:2],) * 4, "4 folds")
     seconds = {"fast": (1.0, 0.7), "slow": (9.0, 0.9), "worse": (5.0, 0.6), "middle": (3.0, 0.8)}
