@@ -7,7 +7,8 @@ import lamina
 
 ROOT = Path(lamina.__file__).parent
 ROWS = [
-    ["errors"],
+    ["errors", "version"],
+    ["functions"],
     ["migration", "options", "wording"],
     ["data", "graph"],
     ["tasks"],

@@ -8,10 +8,16 @@ import pytest
 import torch
 
 import lamina
+from lamina.data.rowhash import fingerprint
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, SchemaError
 from lamina.families import FeedForward
-from lamina.learn import Settings, choose_device, fingerprint, learnt_from, row_groups, training_weights
+from lamina.fitting.card import trained_on
+from lamina.fitting.encoded import encode
+from lamina.fitting.prepare import prepare, row_groups, training_weights
+from lamina.fitting.settings import Settings
+from lamina.fitting.split import Split
+from lamina.fitting.training import choose_device
 from lamina.tasks import Task
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
@@ -84,8 +90,8 @@ def test_rows_of_a_group_and_of_a_tenth_of_the_time_belong_together():
     frame = pl.DataFrame({"x": range(30), "y": [1.0, 2.0] * 15, "who": ["b", "a", None] * 10, "day": days})
     rows = np.arange(30)
 
-    def groups(train=rows, **roles):
-        return row_groups(frame, Schema.infer(frame, target="y", roles=roles), train)
+    def groups(**roles):
+        return row_groups(frame, Schema.infer(frame, target="y", roles=roles))
 
     who = groups(who="group")
     assert [len(np.unique(who[i::3])) for i in range(3)] == [1, 1, 1]
@@ -93,7 +99,11 @@ def test_rows_of_a_group_and_of_a_tenth_of_the_time_belong_together():
     assert groups(day="time").tolist() == np.repeat(np.arange(10), 3).tolist()
     assert groups(x="time").tolist() == np.repeat(np.arange(10), 3).tolist()
     assert groups() is None
-    assert groups(rows[::3], who="group") is None  # only one of them trains
+    prepared = prepare(frame.drop("day"), Settings("y", group="who"))
+    one = np.flatnonzero(prepared.table["who"] == "a")
+    parts = Split(one, np.setdiff1d(rows, one), "by hand")
+    data = encode(prepared, parts, prepared.task.fit(prepared.table[one]), PLAIN.encoding())
+    assert data.train.group is None  # a single group trains
 
 
 def test_the_family_is_told_of_groups_and_a_choice_heeds_them():
@@ -139,7 +149,7 @@ def test_many_rows_are_answered_in_pieces(monkeypatch):
     frame, target = table("binary")
     model = lamina.fit(frame, target, **QUICK)
     whole = model.predict_proba(frame)
-    monkeypatch.setattr("lamina.model.ROWS_AT_ONCE", 50)
+    monkeypatch.setattr("lamina.model.BATCH_ROWS", 50)
     np.testing.assert_allclose(model.predict_proba(frame), whole, atol=1e-6)
     assert model.predict_table(frame[:0]).columns == ["target", "probability no", "probability yes"]
     assert len(model.predict_table(frame[:0])) == 0
@@ -172,13 +182,13 @@ def test_the_rows_that_were_learnt_from_are_known_beside_others_without_a_target
     frame = pl.DataFrame({"x": range(40), "y": ["a", "b"] * 20})
     more = pl.concat([frame, pl.DataFrame({"x": [7], "y": [None]}, schema=frame.schema)])
     model = lamina.fit(more, "y", family="constant", seed=0, monitor=None).model_
-    assert learnt_from(model, more)
-    assert learnt_from(model, frame)
-    assert not learnt_from(model, frame[1:])
+    assert trained_on(model, more)
+    assert trained_on(model, frame)
+    assert not trained_on(model, frame[1:])
     twice = pl.concat([more, frame[:5]])
     once = lamina.fit(twice, "y", family="constant", unique=True, seed=0, monitor=None).model_
-    assert learnt_from(once, twice)
-    assert not learnt_from(model, frame.with_columns(x=pl.col("x") + 1))
+    assert trained_on(once, twice)
+    assert not trained_on(model, frame.with_columns(x=pl.col("x") + 1))
 
 
 @pytest.mark.parametrize("family", ["linear", "forest", "feedforward"])

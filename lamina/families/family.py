@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from lamina.data.columns import KINDS, LEARNT
+from lamina.data.columns import FEATURE_KINDS, KINDS
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import OptionError
 from lamina.families.readers import read_flat
@@ -32,7 +32,7 @@ MOST_VISITS = 4_000_000
 
 #: The kinds of a table's plain columns, and all that can be learnt from.
 TABLE = tuple(name for name, kind in KINDS.items() if kind.plain)
-EVERY = LEARNT
+EVERY = FEATURE_KINDS
 
 
 @dataclass
@@ -42,6 +42,10 @@ class Family(Options):
     name: ClassVar[str]
     #: The kinds of columns that it has a way of its own to read.
     reads: ClassVar[tuple[str, ...]] = TABLE
+    #: Is it trained epoch by epoch? Callbacks, ``edit=`` and most of a recipe mean nothing to a family that is not.
+    in_epochs: ClassVar[bool] = False
+    #: Does it predict every training row by parts that were not fitted to it, so that no validation rows are needed?
+    out_of_bag: ClassVar[bool] = False
 
     def encoding(self) -> Encoding:
         """What it asks of the encoder."""
@@ -51,6 +55,8 @@ class Family(Options):
 @dataclass
 class NetworkFamily(Family):
     """A recipe for graphs, ``(inputs, options) -> Graph``, and the recipe for training that suits it."""
+
+    in_epochs: ClassVar[bool] = True
 
     scaling: str = option(
         "robust", "how numbers are brought to size: outliers squeezed, or plain z-scores", choices=("robust", "standard")

@@ -13,10 +13,11 @@ from lamina.data.feed import Feed
 from lamina.data.read import read_table
 from lamina.errors import GraphError
 from lamina.families import Convolutional
+from lamina.fitting.fit import fit_model
+from lamina.fitting.settings import Settings
 from lamina.graph import Dense, Dropout, Graph, Net, Norm, Plan
 from lamina.graph.layers import Flatten, GlobalPool, Join, pretrained
 from lamina.graph.layers.pretrained import Normalise, Pretrained, register
-from lamina.learn import Settings, learn
 from lamina.tasks import Classification
 from lamina.tasks.losses import LOSSES
 from lamina.train import frozen
@@ -179,7 +180,7 @@ def fit(run=None, monitor=None, edit=None, part="vector", data=None, trust=False
     recipe = Recipe(**{"epochs": 6, "patience": None, **recipe})
     settings = Settings(("label",), family=family, recipe=recipe, trust=trust)
     Vector.rows = 0
-    return learn(read_table(data or table()), settings, run=run, monitor=monitor, edit=edit), Vector.rows
+    return fit_model(read_table(data or table()), settings, run=run, monitor=monitor, edit=edit), Vector.rows
 
 
 def state(model):
@@ -192,14 +193,14 @@ def test_a_fit_reads_each_image_once_and_comes_to_the_same(mixed, monkeypatch):
     # Adam would make as much of a rounding error as of any other gradient; half precision makes larger ones.
     plain = {"optimizer": "sgd", "learning_rate": 0.05, "precision": "float32"}
     model, once = fit(data=data, **plain, trust=True)
-    monkeypatch.setattr("lamina.learn.compute_frozen", lambda net, feed: feed)
+    monkeypatch.setattr("lamina.fitting.training.compute_frozen", lambda net, feed: feed)
     other, often = fit(data=data, **plain, trust=True)
     assert 60 <= once < 70 < 6 * 51 < often
     for name, value in state(model).items():
         torch.testing.assert_close(value, state(other)[name], rtol=0, atol=1e-6)
     losses = [[epoch["validation_loss"] for epoch in found.card["history"]] for found in (model, other)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
-    np.testing.assert_allclose(model.trust.novelty.held, other.trust.novelty.held, rtol=1e-4)
+    np.testing.assert_allclose(model.trust.novelty.validation_scores, other.trust.novelty.validation_scores, rtol=1e-4)
 
 
 @pytest.mark.parametrize("target", ["label", "age"])
@@ -207,14 +208,14 @@ def test_what_is_kept_for_trust_is_what_the_model_says_of_the_table(target):
     data = read_table(table()).with_columns(part=pl.Series(["valid", *["train"] * 5] * 10))
     family = Convolutional(backbone="vector")
     settings = Settings((target,), split="part", family=family, recipe=Recipe(epochs=2))
-    model = learn(data, settings)
+    model = fit_model(data, settings)
     held = data.filter(data["part"] == "valid")
-    assert model.scores(held)["scores"] == pytest.approx(model.card["validation"], abs=1e-6)
+    assert model.evaluate(held)["scores"] == pytest.approx(model.card["validation"], abs=1e-6)
     features, _ = model.schema.check(held)
-    expected = np.sort(model.trust.novelty.score(model.seen(features, None)))
-    np.testing.assert_allclose(model.trust.novelty.held, expected, rtol=1e-4)
+    expected = np.sort(model.trust.novelty.score(model.novelty_features(features, None)))
+    np.testing.assert_allclose(model.trust.novelty.validation_scores, expected, rtol=1e-4)
     said, spread = model.outputs(held), model.spread(features)
-    again = Trust().judging(model.task.judge, said, model.task.encode(held), features=features, spread=spread)
+    again = Trust().calibrated(model.task.judge, said, model.task.encode(held), features=features, spread=spread)
     name = "sets" if target == "label" else "intervals"
     np.testing.assert_allclose(getattr(model.trust, name).scores, getattr(again, name).scores, rtol=1e-4)
 

@@ -15,8 +15,9 @@ import torch
 import lamina
 from lamina.errors import RunError, TrainingError
 from lamina.families import FeedForward
+from lamina.fitting.fit import fit_model
+from lamina.fitting.settings import Settings
 from lamina.graph.graph import Graph
-from lamina.learn import Settings, learn
 from lamina.train.events import Epoch, StopReason
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
@@ -27,7 +28,7 @@ TINY = FeedForward(hidden_sizes=(8,), members=1, number_embedding=None, dropout=
 def fit(rows=80, *, family=TINY, monitor=None, edit=None, run=None, kind="binary", **recipe):
     frame, target = table(kind, rows)
     recipe = Recipe(**{"epochs": 5, "batch_size": 16, "learning_rate": 0.01, **recipe})
-    return learn(frame, Settings((target,), family=family, recipe=recipe), monitor=monitor, edit=edit, run=run)
+    return fit_model(frame, Settings((target,), family=family, recipe=recipe), monitor=monitor, edit=edit, run=run)
 
 
 @pytest.mark.tiny
@@ -132,7 +133,7 @@ def test_resume_refuses_changed_or_lost_data(tmp_path):
     with pytest.raises(RunError, match=r"d.parquet has changed since the run began"):
         lamina.resume(tmp_path / "r")
     (tmp_path / "d.parquet").unlink()
-    with pytest.raises(RunError, match=r"the data of this run are gone: .*d.parquet; put the file back, or fit again"):
+    with pytest.raises(RunError, match=r"the data of this run are missing: .*d.parquet; restore the file, or fit again"):
         lamina.resume(tmp_path / "r")
 
 

@@ -1,0 +1,81 @@
+"""The card of a model: where it came from, what it was fitted to, and how it scored on validation rows; JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from lamina.data.rowhash import fingerprint, first_of_duplicates
+from lamina.families.family import Family
+from lamina.fitting.settings import Settings
+from lamina.fitting.split import Split
+from lamina.model import Model
+from lamina.train.loop import History
+from lamina.version import __version__
+
+
+def make_card(
+    model: Model,
+    table: pl.DataFrame,
+    parts: Split,
+    *,
+    settings: Settings,
+    family: Family,
+    why: str,
+    history: History,
+    notes: Sequence[str],
+    scores: dict[str, Any],
+) -> dict[str, Any]:
+    """The card of a model that was just trained.
+
+    Args:
+        model: The model; its size is taken.
+        table: The rows it was fitted to, training and validation rows together.
+        parts: The split.
+        settings: The settings as they were given.
+        family: The family with every "auto" option decided.
+        why: Why it is this family.
+        history: What training left.
+        notes: Sentences that a person should read.
+        scores: What :meth:`lamina.model.Model.figures` gives for the validation rows.
+    """
+    details = {name: value for name, value in scores.items() if name not in ("rows", "scores", "baseline")}
+    return {
+        "lamina": __version__,
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "data": {"rows": len(table), "columns": table.width, "fingerprint": fingerprint(table)},
+        "split": {
+            "how": parts.how,
+            "out_of_bag": parts.out_of_bag,
+            "train": len(parts.train),
+            "validation": len(parts.validation),
+        },
+        "notes": list(notes),
+        "family": family.to_json(),
+        "recipe": history.recipe.to_json(),
+        "parameters": model.predictor.size(),
+        "history": history.epochs,
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+        "stopped_by": history.stopped_by,
+        "seconds": history.seconds,
+        "validation": scores["scores"],
+        "baseline": scores["baseline"],
+        **details,
+        "why": why,
+        "settings": dataclasses.replace(settings, family=family).to_json(),
+    }
+
+
+def trained_on(model: Model, table: pl.DataFrame) -> bool:
+    """Whether these are the rows that a model was fitted to: those whose target is known, or the first of each duplicate."""
+    known = table.filter(pl.Series(model.task.usable_rows(table)[0]))
+    return model.card["data"]["fingerprint"] in (fingerprint(known), fingerprint(known.filter(first_of_duplicates(known))))

@@ -1,0 +1,211 @@
+"""From a table and settings to a model: the whole way of the data, in order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lamina.data.weights import row_weights
+from lamina.errors import OptionError, RunError
+from lamina.families import choose_family
+from lamina.families.family import Family
+from lamina.fitting.card import make_card
+from lamina.fitting.encoded import encode
+from lamina.fitting.prepare import Prepared, prepare
+from lamina.fitting.settings import Settings
+from lamina.fitting.split import ROLES, Split, out_of_bag, split
+from lamina.fitting.training import Trained, choose_device, make_training
+from lamina.model import Model
+from lamina.train.callbacks import Callback, Hooks
+from lamina.train.events import End, Monitor, Start
+from lamina.train.loop import Edit
+from lamina.train.run import Run
+from lamina.train.sharing import sharing_cores
+from lamina.trust.novelty import Novelty
+from lamina.trust.trust import Trust, background
+from lamina.trust.view import View
+
+NOVELTY_TRAIN, NOVELTY_VALIDATION = 4000, 1000
+"""Novelty compares with at most so many training rows, and ranks among at most so many validation rows."""
+
+
+@sharing_cores()
+def fit_model(
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    run: Run | None = None,
+    monitor: Monitor | None = None,
+    callbacks: Sequence[Callback] | None = None,
+    edit: Edit | None = None,
+    save: Callable[[Model], Path] | None = None,
+) -> Model:
+    """A model of a family, fitted to training rows and scored on validation rows that it is never trained on.
+
+    The same rows in another order, with the same seed, give the same model.
+
+    Args:
+        table: Features, target, and the columns that the roles name.
+        settings: The settings of the fit.
+        run: The folder for events and checkpoints; a checkpoint that is there is resumed.
+        monitor: Called with each event.
+        callbacks: Called with some of the events; may stop training.
+        edit: Called before each epoch with its number and the net; may return another graph (see ``train.loop``).
+        save: Called with the finished model before the end is reported; returns where it was saved.
+
+    Raises:
+        DataError: The data cannot be learnt from; the message names the column and the remedy.
+        OptionError: An option is out of bounds.
+        TrainingError: No epoch gave a finite validation loss.
+        RunError: The run was begun with ``edit`` and is resumed without.
+    """
+    with Hooks(callbacks, monitor) as hooks:
+        model = _fit(table, settings, run=run, hooks=hooks, edit=edit)
+        path, card = None if save is None else str(save(model)), model.card
+        end = End(
+            card["stopped"],
+            stopped_by=card["stopped_by"],
+            epochs=len(card["history"]),
+            best_epoch=card["best_epoch"],
+            seconds=card["seconds"],
+            model=path,
+            scores=card["validation"],
+        )
+        if run:
+            run.write(end)
+        hooks.emit(end)
+    return model
+
+
+def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Model:
+    settings.check()
+    prepared = prepare(table, settings)
+    family, why = choose_family(settings.family, prepared.schema)
+    _check_edit(edit, family, run)
+    device = choose_device(settings.device)
+    parts = _split(prepared, family, settings)
+    task = prepared.task.fit(prepared.table[parts.train])
+    data = encode(prepared, parts, task, family.encoding())
+    training = make_training(family, data, task, settings, device=device, hooks=hooks)
+    unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=None if family.in_epochs else family.name)
+    notes = [note for note in (*prepared.notes, *parts.notes, *data.encoder.notes, *training.notes, *unused) if note]
+    start = Start(
+        rows=len(parts.train),
+        validation_rows=len(parts.validation),
+        family=family.name,
+        recipe=training.recipe,
+        notes=tuple(notes),
+        edited=edit is not None,
+        schema=prepared.schema,
+        task=task,
+        split=parts,
+        net=training.net,
+    )
+    if run:
+        run.write(start)
+    hooks.emit(start)
+    encoder = data.encoder
+    del data  # its rows are on the device by now
+    trained = training.run(run=run, hooks=hooks, edit=edit)
+    model = Model(prepared.schema, task, encoder, trained.predictor, family.name)
+    outputs = _validation_outputs(trained, parts)
+    scores = _decide_and_score(model, prepared, parts, outputs)
+    if settings.trust:
+        model.trust = _trust(model, prepared, parts, trained, outputs)
+    model.card = make_card(
+        model,
+        prepared.table,
+        parts,
+        settings=settings,
+        family=training.family,
+        why=why,
+        history=trained.history,
+        notes=notes,
+        scores=scores,
+    )
+    return model
+
+
+def _check_edit(edit: Edit | None, family: Family, run: Run | None) -> None:
+    if edit is None:
+        if run and any(isinstance(event, Start) and event.edited for event in run.events()):
+            raise RunError(
+                f"the run {run.folder} was begun with edit=, a function that no file keeps; "
+                f"give it again: lamina.resume({str(run.folder)!r}, edit=...)"
+            )
+        return
+    if not callable(edit):
+        raise OptionError(f"edit is {edit!r}, expected a function of the number of the epoch and the net")
+    if not family.in_epochs:
+        raise OptionError(
+            f"edit changes a network between epochs, and the family {family.name!r} is no network; leave edit out, "
+            "or take a network such as family='feedforward'"
+        )
+
+
+def _split(prepared: Prepared, family: Family, settings: Settings) -> Split:
+    """Validation rows; or all rows, out of bag, where the family can and no column says which rows validate."""
+    table, schema = prepared.table, prepared.schema
+    if family.out_of_bag and not any(column.role in ROLES for column in schema.columns):
+        return out_of_bag(table, schema)
+    return split(table, schema, prepared.task, validation=settings.validation, seed=settings.seed)
+
+
+def _validation_outputs(trained: Trained, parts: Split) -> np.ndarray:
+    """Outputs for the validation rows; NaN for rows that are in the bag of every tree."""
+    if parts.out_of_bag and trained.predictor.out_of_bag is not None:
+        return trained.predictor.out_of_bag
+    return trained.predictor.outputs(trained.validation, len(parts.validation))
+
+
+def _decide_and_score(model: Model, prepared: Prepared, parts: Split, outputs: np.ndarray) -> dict[str, Any]:
+    """Scores on the validation rows, after the task has chosen its thresholds on them."""
+    rows = prepared.table[parts.validation]
+    known = ~np.isnan(outputs).any(axis=1)
+    weights, truth = row_weights(rows, prepared.schema), model.task.truth(rows)[known]
+    weights = None if weights is None else weights[known]
+    model.task = model.task.decide(outputs[known], truth, weights)
+    return model.evaluate_outputs(truth, outputs[known], weights)
+
+
+def _trust(model: Model, prepared: Prepared, parts: Split, trained: Trained, outputs: np.ndarray) -> Trust:
+    """Calibration, conformal sets or intervals and novelty, from validation rows."""
+    table, schema, predictor = prepared.table, prepared.schema, trained.predictor
+    generator = np.random.default_rng(0)
+    train, validation = (generator.permutation(len(rows)) for rows in (parts.train, parts.validation))
+    if parts.out_of_bag:  # novelty needs no model, so rows that it does not compare with are enough for it
+        train, validation = np.split(train, [len(train) - len(train) // 3])
+    train, validation = np.sort(train[:NOVELTY_TRAIN]), np.sort(validation[:NOVELTY_VALIDATION])
+
+    def checked(rows: np.ndarray) -> pl.DataFrame:
+        return schema.check(table[rows], notes=False)[0]
+
+    reference = checked(parts.train[train])
+    trust = Trust(background=background(reference, schema))
+    features = None
+    if len(schema.plain) < len(schema.features):
+        sides = ((trained.train, train), (trained.validation, validation))
+        blocks = ({name: block[rows] for name, block in side.items()} for side, rows in sides)
+        features = [predictor.layer(some, len(rows)) for some, rows in zip(blocks, (train, validation), strict=True)]
+    if features is None or features[0] is None:
+        trust = dataclasses.replace(trust, view=View.fit(reference, schema))
+        features = [model.novelty_features(rows, trust.view) for rows in (reference, checked(parts.validation[validation]))]
+    near, new = features
+    if near is not None and new is not None and len(near) > 1 and len(new):
+        trust = dataclasses.replace(trust, novelty=Novelty.fit(near, new, layer=trust.view is None))
+
+    rows = table[parts.validation]
+    spread = predictor.out_of_bag_spread if parts.out_of_bag else predictor.spread(trained.validation, len(rows))
+    return trust.calibrated(
+        model.task.judge,
+        outputs,
+        model.task.encode(rows),
+        features=checked(parts.validation),
+        spread=spread,
+        weight=row_weights(rows, schema),
+    )

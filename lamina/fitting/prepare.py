@@ -1,0 +1,92 @@
+"""Preparation: from a table and settings to the schema, the task and the rows that can be used.
+
+The one place where these are decided. A fit, a comparison, each of its workers and a resumed run all call :func:`prepare`, so
+they agree on every row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from lamina.data.rowhash import first_of_duplicates, in_order
+from lamina.data.schema import Schema
+from lamina.data.weights import row_weights
+from lamina.fitting.settings import Settings
+from lamina.fitting.split import times
+from lamina.tasks.task import Task
+
+_TIMES = 10  # groups of consecutive rows that a time column is cut into
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A table that is ready to be split.
+
+    Attributes:
+        source: The table as it was given; errors number its rows.
+        table: The rows whose target is known, without duplicates where ``unique`` was set, in the order of a hash of their
+            content: the same rows in another order are the same table.
+        schema: The columns.
+        task: What is predicted; :meth:`~lamina.tasks.Task.fit` it to training rows before it encodes targets.
+        weight: The weight of each row in the loss (N,); None where all are equal.
+        group: The group of each row (N,), int64; None where no column says which rows belong together.
+        notes: Sentences about rows that are left out and about the target.
+    """
+
+    source: pl.DataFrame
+    table: pl.DataFrame
+    schema: Schema
+    task: Task
+    weight: np.ndarray | None
+    group: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
+    """The schema, the task, and the usable rows with their weights and groups.
+
+    Args:
+        table: Features, target, and the columns that the roles name.
+        settings: The settings of a fit or comparison.
+
+    Raises:
+        SchemaError: A column that is named is missing, or its kind does not fit.
+        TargetError: The target cannot be predicted, or is known in no row.
+        DataError: A weight is missing, infinite or negative.
+        OptionError: ``class_weight`` names no class of the target.
+
+    Example:
+        >>> rows = pl.DataFrame({"x": [1, 2, 3, 4, 4], "y": ["a", "b", "a", None, "b"]})
+        >>> prepared = prepare(rows, Settings("y"))
+        >>> len(prepared.table), prepared.task.name, prepared.notes
+        (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is left out",))
+    """
+    rows = table.filter(first_of_duplicates(table)) if settings.unique else table
+    schema = Schema.infer(rows, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
+    task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
+    usable, missing = task.usable_rows(rows)
+    rows = in_order(rows if usable.all() else rows.filter(pl.Series(usable)))
+    weight = training_weights(rows, schema, task, settings.class_weight)
+    return Prepared(table, rows, schema, task, weight, row_groups(rows, schema), tuple(filter(None, (missing, task.doubt))))
+
+
+def training_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: object) -> np.ndarray | None:
+    """The weight of each row in the loss: the weight column times the weight of its class; None where all are equal."""
+    weights = row_weights(table, schema)
+    if class_weight is None:
+        return weights
+    by_class = task.class_weights(table, class_weight)  # pyright: ignore[reportArgumentType]  (Settings.check has seen it)
+    return by_class if weights is None else weights * by_class
+
+
+def row_groups(table: pl.DataFrame, schema: Schema) -> np.ndarray | None:
+    """The group of each row (N,): that of the group column, or one of ten stretches of time; None without such a column."""
+    for column in schema.columns:
+        if column.role in ("group", "time"):
+            values = times(table[column.name]) if column.role == "time" else table[column.name]
+            group = values.rank("min").fill_null(0).to_numpy().astype(np.int64)
+            return group * _TIMES // (len(table) + 1) if column.role == "time" else group
+    return None

@@ -1,0 +1,160 @@
+"""How each sort of family is trained: networks epoch by epoch, classical families at once."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import torch
+
+from lamina.data.feed import Feed, as_tensor
+from lamina.errors import OptionError
+from lamina.families.classical.family import ClassicalFamily, Fitting
+from lamina.families.classical.multi_output import fit_classical
+from lamina.families.family import Family, NetworkFamily
+from lamina.families.predictor import Predictor
+from lamina.fitting.encoded import EncodedSplit
+from lamina.fitting.settings import Settings
+from lamina.graph.net import Net
+from lamina.graph.plan import Plan
+from lamina.model import Network
+from lamina.tasks.losses import LOSSES
+from lamina.tasks.task import Task
+from lamina.train.callbacks import Hooks
+from lamina.train.events import Fit, StopReason
+from lamina.train.forward import Validation
+from lamina.train.frozen import compute_frozen
+from lamina.train.loop import Edit, History, train
+from lamina.train.recipe import Recipe
+from lamina.train.run import Run
+from lamina.train.threads import available_threads
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A predictor, its history, and the blocks of training and validation rows in the form that it takes.
+
+    Nothing is encoded, and nothing frozen computed, a second time for the scores and for what trust is fitted to.
+    """
+
+    predictor: Predictor
+    history: History
+    train: Mapping[str, Any]
+    validation: Mapping[str, Any]
+
+
+class Training(ABC):
+    """A family with encoded rows, ready to be trained.
+
+    Attributes:
+        family: The family with every "auto" option decided.
+        recipe: The recipe with every "auto" decided.
+        notes: Sentences that a person should read.
+        net: The network before training; None where there is none.
+    """
+
+    family: Family
+    recipe: Recipe
+    notes: tuple[str, ...]
+    net: Net | None = None
+
+    @abstractmethod
+    def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
+        """Train until the recipe, early stopping or a callback ends it."""
+
+
+@singledispatch
+def make_training(
+    family: Family, data: EncodedSplit, task: Task, settings: Settings, *, device: torch.device, hooks: Hooks
+) -> Training:
+    """The training of a family; another base class of families registers its own."""
+    raise TypeError(f"there is no training for {type(family).__name__}; register one with make_training.register")
+
+
+@make_training.register(NetworkFamily)
+class NetworkTraining(Training):
+    """Mini-batches, epochs and early stopping."""
+
+    def __init__(
+        self,
+        family: NetworkFamily,
+        data: EncodedSplit,
+        task: Task,
+        settings: Settings,
+        *,
+        device: torch.device,
+        hooks: Hooks,
+    ) -> None:
+        inputs, rows = data.encoder.inputs, len(data.train)
+        family, device_note = family.suited(inputs, device.type)
+        self.recipe = family.complete(settings.recipe, rows=rows, inputs=inputs, task=task, device=device.type)
+        self.net = Net(Plan(family.graph(inputs, task.head(self.recipe.loss))), seed=settings.seed)
+        self.net.prepare({name: as_tensor(block) for name, block in data.train.blocks.items()})
+        self.family, self.notes = family, (device_note, *family.initialise(self.net, data.encoder))
+        self.net.to(device)
+        self._feeds = tuple(Feed(s.blocks, s.targets, s.weight, device=device) for s in (data.train, data.validation))
+        self._task, self._seed = task, settings.seed
+
+    def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
+        assert self.net is not None
+        feed, validation = self._feeds
+        if not self.recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
+            feed, validation = compute_frozen(self.net, feed), compute_frozen(self.net, validation)
+        watch = Validation(validation, self._task, LOSSES[self.recipe.loss])
+        net, history = train(self.net, feed, watch, recipe=self.recipe, seed=self._seed, run=run, hooks=hooks, edit=edit)
+        return Trained(Network(net, self.recipe.loss), history, feed.inputs, validation.inputs)
+
+
+@make_training.register(ClassicalFamily)
+class ClassicalTraining(Training):
+    """One fit, without epochs."""
+
+    def __init__(
+        self,
+        family: ClassicalFamily,
+        data: EncodedSplit,
+        task: Task,
+        settings: Settings,
+        *,
+        device: torch.device,
+        hooks: Hooks,
+    ) -> None:
+        self.family, self._family, self.recipe = family, family, settings.recipe
+        plain = Recipe().get_params()
+        unused = [name for name, value in self.recipe.get_params().items() if value != plain[name] and name != "threads"]
+        note = f"{family.name} is no network: {', '.join(unused)} of the recipe has no effect" if unused else ""
+        self.notes = (note, *hooks.never_called(family.name))
+        self._data, self._task, self._seed = data, task, settings.seed
+
+    def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
+        began, data, task = time.monotonic(), self._data, self._task
+        rows = data.train.plain()
+        predictor = fit_classical(
+            self._family,
+            rows,
+            rows if data.validation is data.train else data.validation.plain(),
+            list(zip(task.learnables(data.train.targets), task.learnables(data.validation.targets), strict=True)),
+            Fitting(self._seed, int(self.recipe.threads or available_threads()), lambda done: hooks.emit(Fit(done))),
+        )
+        history = History(stopped=StopReason.FITTED, seconds=time.monotonic() - began, recipe=self.recipe)
+        return Trained(predictor, history, data.train.blocks, data.validation.blocks)
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of that name; "auto" is a GPU where there is one.
+
+    Raises:
+        OptionError: There is no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(f"device {device!r} cannot be used here; take 'cpu' or 'auto'") from error
+    return chosen
