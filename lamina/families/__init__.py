@@ -13,8 +13,8 @@ from lamina.families.branches import BRANCHES, BranchFamily
 from lamina.families.classical.boosting import Boosting
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily
-from lamina.families.classical.foreign import CatBoost, LightGBM, XGBoost
 from lamina.families.classical.forest import Forest
+from lamina.families.classical.libraries import CatBoost, LightGBM, XGBoost
 from lamina.families.classical.linear import Linear
 from lamina.families.classical.neighbours import Neighbours
 from lamina.families.convolutional import Convolutional

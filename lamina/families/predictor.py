@@ -1,4 +1,4 @@
-"""A predictor: what training leaves behind. Encoded rows in, outputs out."""
+"""The protocol of predictors: encoded rows in, outputs out."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
 
 PREDICTORS: dict[str, type[Predictor]] = {}
-"""The predictors by their word in files."""
+"""The predictor classes by kind."""
 
 
 class Predictor(ABC):
-    """A net, trees, weights or remembered rows: a model uses each in the same way, and a file keeps it in the same way.
+    """What training returns: a network, trees, weights or training rows, with outputs and a way to save it.
 
     Attributes:
-        kind: Its word in files.
-        counted: What :meth:`size` counts.
-        out_of_bag: Outputs for each training row of what did not learn from it, NaN where all did; None where there are none.
-        out_of_bag_spread: The same of :meth:`spread`.
+        kind: Id in files.
+        counted: Unit of :meth:`size`.
+        out_of_bag: Outputs for the training rows by those parts that were not trained on the row, NaN where all were; None
+            without out-of-bag predictions.
+        out_of_bag_spread: Out-of-bag :meth:`spread`.
     """
 
     kind: ClassVar[str]
@@ -39,30 +40,30 @@ class Predictor(ABC):
         """Class or label probabilities (N, size), or standardised values (N, K), float64, from the encoder's blocks."""
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
-        """How uncertain each standardised value is (N, K); None where the predictor does not know."""
+        """Uncertainty of each standardised value (N, K); None if the predictor estimates none."""
         return None
 
     def feature_importance(self) -> Mapping[str, float]:
-        """How much each column of the table contributed while it was fitted, summing to 1; empty where that is not known."""
+        """Importance of each column of the table during the fit, summing to 1; empty if the predictor has none."""
         return {}
 
     def layer(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
-        """Features that the output is made of, float32 (N, features); None where there are none."""
+        """Outputs of the last hidden layer, float32 (N, features); None without hidden layers."""
         return None
 
     @abstractmethod
     def size(self) -> int:
-        """How large it is: the number of its parameters, nodes, rows."""
+        """Number of parameters, nodes or rows."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """What is small."""
+        """The small parts, for the header of a file."""
 
     @abstractmethod
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What is large, by name."""
+        """The arrays, by name."""
 
     @classmethod
     @abstractmethod
     def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        """The predictor of :meth:`to_json` and :meth:`tensors`; its outputs are the same bit by bit."""
+        """The predictor from :meth:`to_json` and :meth:`tensors`, with bitwise equal outputs."""

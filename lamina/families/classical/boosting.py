@@ -1,4 +1,4 @@
-"""Gradient boosting by scikit-learn: small trees, each grown on what those before it got wrong."""
+"""Gradient boosting with scikit-learn: small trees, each fitted to the gradient of the loss of those before it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from lamina.errors import TrainingError
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
-from lamina.families.classical.matrix import all_classes, cardinalities, coded
+from lamina.families.classical.matrix import cardinalities, coded, probabilities
 from lamina.families.classical.trees import Trees, as_float32
 from lamina.families.predictor import Predictor
 from lamina.options import option
@@ -21,42 +20,47 @@ from lamina.options import option
 if TYPE_CHECKING:
     import torch
 
-#: Most codes of a category whose trees ask "is it one of these?"; where there are more they ask "is its code at most ...?".
+#: Most levels of a category that is split by subsets of levels; one with more is split by thresholds on the code.
 _MOST_CODES = 255
-#: Most rounds where no rows can tell when to stop.
-UNWATCHED = 100
-_PROBED = 500
+#: Most iterations without validation rows, hence without early stopping.
+MAX_ITER_WITHOUT_VALIDATION = 100
+#: Training rows on which the trees are compared with scikit-learn's.
+_CHECKED_ROWS = 500
 
 
 @dataclass
 class BoostingFamily(ClassicalFamily):
-    """Base of the families of boosted trees: what may be asked of each."""
+    """Base of the families of boosted trees: their common options."""
 
     scaling: ClassVar[str] = "none"
 
-    max_iter: int = option(1_000, "most trees for each class or target", low=1, high=100_000)
-    learning_rate: float = option(0.1, "how much of a tree's answer counts", low=1e-6, high=1)
-    patience: int = option(
-        20, "rounds without a better answer on the rows that validate after which it ends", low=1, high=100_000
+    max_iter: int = option(
+        1_000, "maximum number of boosting iterations, with a tree for each class or target", low=1, high=100_000
     )
-    vocabulary_size: int = option(1_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
+    learning_rate: float = option(0.1, "learning rate (shrinkage): factor of each tree's values", low=1e-6, high=1)
+    patience: int = option(
+        20, "iterations without improvement on the validation rows before early stopping", low=1, high=100_000
+    )
+    vocabulary_size: int = option(
+        1_000, "maximum number of terms (words and pairs of words) of a text column", low=10, high=1_000_000
+    )
 
-    def fit(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
+    def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
         if rows.classes and len(np.unique(rows.target)) < 2:
-            return Constant().fit(rows, held, how)
-        return self.boost(rows, held, how)
+            return Constant().fit(rows, validation, fitting)
+        return self.boost(rows, validation, fitting)
 
-    def boost(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
-        """Fit to rows of at least two classes, or of values."""
-        raise TypeError(f"{type(self).__name__} boosts nothing; take a family such as Boosting")
+    def boost(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
+        """Fit to rows of at least two classes, or to values."""
+        raise TypeError(f"{type(self).__name__} has no boost(); use a family such as Boosting")
 
 
 @dataclass
 class Boosting(BoostingFamily):
     """Gradient boosting (Friedman 2001, https://doi.org/10.1214/aos/1013203451) on histograms (LightGBM: Ke et al. 2017).
 
-    scikit-learn's HistGradientBoosting grows the trees, with missing values and categories as they are. It ends when the rows
-    that validate are answered no better, and what was grown since the best answer is dropped. What is kept are plain arrays.
+    scikit-learn's HistGradientBoosting fits the trees, with native missing values and categories. Training stops when the loss
+    of the validation rows no longer improves; the trees after the best iteration are dropped. The predictor keeps plain arrays.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -69,35 +73,34 @@ class Boosting(BoostingFamily):
 
     name: ClassVar[str] = "boosting"
 
-    max_leaf_nodes: int = option(31, "most leaves of a tree", low=2, high=100_000)
-    min_samples_leaf: int = option(20, "fewest rows in a leaf", low=1, high=1_000_000)
-    l2_regularization: float = option(0.0, "how strongly the answers of leaves are held small", low=0, high=1e10)
+    max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000)
+    min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000)
+    l2_regularization: float = option(0.0, "L2 regularization strength", low=0, high=1e10)
 
-    def boost(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
+    def boost(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
         from threadpoolctl import threadpool_limits
 
-        X, X_held = coded(rows.blocks), coded(held.blocks)
+        X, X_validation = coded(rows.blocks), coded(validation.blocks)
         sizes = cardinalities(rows.inputs)
-        tasks, grown = problems(rows, held), []
-        with threadpool_limits(how.threads, user_api="openmp"):
-            for target, target_held, usable in tasks:
-                grower = self._grower(sizes, rows, how)
-                known: dict[str, Any] = {}
+        tasks, estimators = problems(rows, validation), []
+        with threadpool_limits(fitting.threads, user_api="openmp"):
+            for target, validation_target, usable in tasks:
+                estimator = self._estimator(sizes, rows, fitting)
+                validate: dict[str, Any] = {}
                 if not usable.any():
-                    grower.set_params(early_stopping=False, max_iter=min(self.max_iter, UNWATCHED))
-                elif "X_val" in inspect.signature(grower.fit).parameters:  # before 1.7 it holds back rows of its own
-                    weight = None if held.weight is None else held.weight[usable]
-                    known = {"X_val": X_held[usable], "y_val": target_held[usable], "sample_weight_val": weight}
-                grower.fit(X, target, sample_weight=rows.weight, **known)
-                grown.append(grower)
-                how.progress(len(grown) / len(tasks))
-            return Grove.gather(grown, X, sizes, rows.classes)
+                    estimator.set_params(early_stopping=False, max_iter=min(self.max_iter, MAX_ITER_WITHOUT_VALIDATION))
+                elif "X_val" in inspect.signature(estimator.fit).parameters:  # before 1.7 it splits off validation rows itself
+                    weight = None if validation.weight is None else validation.weight[usable]
+                    validate = {"X_val": X_validation[usable], "y_val": validation_target[usable], "sample_weight_val": weight}
+                estimator.fit(X, target, sample_weight=rows.weight, **validate)
+                estimators.append(estimator)
+                fitting.progress(len(estimators) / len(tasks))
+            return BoostedTrees.from_sklearn(estimators, X, sizes, rows.classes)
 
-    def _grower(self, sizes: tuple[int, ...], rows: Rows, how: Fitting) -> Any:
+    def _estimator(self, sizes: tuple[int, ...], rows: Rows, fitting: Fitting) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        maker = HistGradientBoostingClassifier if rows.classes else HistGradientBoostingRegressor
-        return maker(
+        return (HistGradientBoostingClassifier if rows.classes else HistGradientBoostingRegressor)(
             max_iter=self.max_iter,
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaf_nodes,
@@ -106,32 +109,34 @@ class Boosting(BoostingFamily):
             n_iter_no_change=self.patience,
             early_stopping=True,
             categorical_features=[place for place, size in enumerate(sizes) if size <= _MOST_CODES] or None,
-            random_state=how.seed % 2**32,
+            random_state=fitting.seed % 2**32,
         )
 
 
-def problems(rows: Rows, held: Rows) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """What each model that is needed learns, one for classes or one for each target: the answers of the rows, those of the rows
-    that are held back, and which of these can tell when to stop: they weigh something and are of a class that is learnt."""
-    usable = np.full(len(held), True) if held.weight is None else held.weight > 0
+def problems(rows: Rows, validation: Rows) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Training target, validation target and usable validation rows of each model: one for classes, one for each value.
+
+    A validation row is usable for early stopping if it has weight and its class is among the training rows.
+    """
+    usable = np.full(len(validation), True) if validation.weight is None else validation.weight > 0
     if rows.target.ndim == 1:
-        return [(rows.target, held.target, usable & np.isin(held.target, rows.target))]
-    sides = zip(rows.target.T, held.target.T, strict=True)
-    return [(np.ascontiguousarray(learnt), np.ascontiguousarray(other), usable) for learnt, other in sides]
+        return [(rows.target, validation.target, usable & np.isin(validation.target, rows.target))]
+    targets = zip(rows.target.T, validation.target.T, strict=True)
+    return [(np.ascontiguousarray(train), np.ascontiguousarray(validate), usable) for train, validate in targets]
 
 
 @dataclass(frozen=True)
-class Grove(Predictor):
-    """The predictor of boosted trees: each adds the answer of a leaf to one output.
+class BoostedTrees(Predictor):
+    """Predictor of boosted trees: the sum of a leaf value of each tree.
 
     Attributes:
-        trees: Where each row comes to.
-        value: What each leaf adds; float64 (leaves, 1).
-        output: The output that each tree adds to; int64 (trees,).
-        base: What outputs begin with; float64 (outputs,).
-        cardinalities: How many codes each category has.
-        classes: How many classes there are, 0 for values.
-        known: The classes that training rows had.
+        trees: The trees.
+        value: Value of each leaf; float64 (leaves, 1).
+        output: The output that each tree is added to; int64 (trees,).
+        base: Initial value of each output; float64 (outputs,).
+        cardinalities: Number of codes of each category.
+        classes: Number of classes, 0 for regression.
+        present: Codes of the classes among the training rows.
     """
 
     trees: Trees
@@ -140,37 +145,35 @@ class Grove(Predictor):
     base: np.ndarray
     cardinalities: tuple[int, ...]
     classes: int
-    known: tuple[int, ...]
+    present: tuple[int, ...]
     kind: ClassVar[str] = "boosting"
     counted: ClassVar[str] = "nodes"
 
     @classmethod
-    def gather(cls, growers: Sequence[Any], X: np.ndarray, sizes: tuple[int, ...], classes: int) -> Self:
-        """From what scikit-learn grew on X, each up to the round that was best.
+    def from_sklearn(cls, estimators: Sequence[Any], X: np.ndarray, sizes: tuple[int, ...], classes: int) -> Self:
+        """From scikit-learn's estimators, fitted to X, each up to its best iteration.
 
         Raises:
-            TrainingError: This scikit-learn keeps its trees in another way than those that are known.
+            TrainingError: The trees of this version of scikit-learn have another format.
         """
-        present = [np.unique(X[:, place]).astype(np.int64) for place in range(len(sizes))]
-        by_codes = np.arange(X.shape[1]) < len(sizes)
-        by_codes[: len(sizes)] = np.array(sizes, dtype=np.int64) <= _MOST_CODES
-        order = np.argsort(~by_codes, kind="stable")  # scikit-learn puts these columns first
-        bases = [np.asarray(grower._baseline_prediction, dtype=np.float64).reshape(-1) for grower in growers]
-        grown: list[dict[str, list]] = []
+        codes = [np.unique(X[:, place]).astype(np.int64) for place in range(len(sizes))]
+        by_subsets = np.arange(X.shape[1]) < len(sizes)
+        by_subsets[: len(sizes)] = np.array(sizes, dtype=np.int64) <= _MOST_CODES
+        order = np.argsort(~by_subsets, kind="stable")  # scikit-learn moves these columns to the front
+        bases = [np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(-1) for estimator in estimators]
+        nodes: list[dict[str, list]] = []
         output: list[int] = []
-        for first, grower in enumerate(growers):
-            scores = np.asarray(grower.validation_score_)  # without a tree, after a round, ...; empty if nothing was held back
+        for first, estimator in enumerate(estimators):
+            scores = np.asarray(estimator.validation_score_)  # before and after each iteration; empty without validation rows
             if len(scores):
-                del grower._predictors[max(int(scores.argmax()), 1) :]
-            for grown_at_once in grower._predictors:
-                grown += [_read(tree, order, present, sizes) for tree in grown_at_once]
-                output += range(first, first + len(grown_at_once))
-        arrays = {name: np.concatenate([tree[name] for tree in grown]) for name in grown[0]}
+                del estimator._predictors[max(int(scores.argmax()), 1) :]
+            for iteration in estimator._predictors:
+                nodes += [_read(tree, order, codes, sizes) for tree in iteration]
+                output += range(first, first + len(iteration))
+        arrays = {name: np.concatenate([tree[name] for tree in nodes]) for name in nodes[0]}
         value = arrays["value"].astype(np.float64)[arrays["feature"] < 0, None]
-        roots = np.cumsum([0, *(len(tree["feature"]) for tree in grown)])
-        known = tuple(growers[0].classes_.tolist()) if classes else ()
         trees = Trees(
-            roots=roots,
+            roots=np.cumsum([0, *(len(tree["feature"]) for tree in nodes)]),
             feature=arrays["feature"].astype(np.int32),
             threshold=as_float32(arrays["threshold"]),
             left=arrays["left"].astype(np.int32),
@@ -178,26 +181,29 @@ class Grove(Predictor):
             missing_left=arrays["missing_left"].astype(bool),
             columns=X.shape[1],
         )
-        found = cls(trees, value, np.array(output), np.concatenate(bases), sizes, classes, known)
-        some = X[:_PROBED]
-        theirs = [grower.predict_proba(some) if classes else grower.predict(some)[:, None] for grower in growers]
-        said = found._answer(some)
-        if not np.allclose(said[:, list(known)] if classes else said, np.hstack(theirs), atol=1e-6):
+        present = tuple(estimators[0].classes_.tolist()) if classes else ()
+        predictor = cls(trees, value, np.array(output), np.concatenate(bases), sizes, classes, present)
+        sample = X[:_CHECKED_ROWS]
+        expected = [
+            estimator.predict_proba(sample) if classes else estimator.predict(sample)[:, None] for estimator in estimators
+        ]
+        outputs = predictor._outputs(sample)
+        if not np.allclose(outputs[:, list(present)] if classes else outputs, np.hstack(expected), atol=1e-6):
             raise TrainingError(
-                "the boosted trees of this scikit-learn cannot be read, expected one from 1.6 to 1.9; "
-                "install one of these, or take family='forest'"
+                "the boosted trees of this version of scikit-learn cannot be read, expected 1.6 to 1.9; "
+                "install one of these, or use family='forest'"
             )
-        return found
+        return predictor
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
-        return self._answer(coded(blocks))
+        return self._outputs(coded(blocks))
 
     def size(self) -> int:
         return len(self.trees.feature)
 
     def to_json(self) -> dict[str, Any]:
-        sizes, known = list(self.cardinalities), list(self.known)
-        return {"columns": self.trees.columns, "cardinalities": sizes, "classes": self.classes, "known": known}
+        sizes, present = list(self.cardinalities), list(self.present)
+        return {"columns": self.trees.columns, "cardinalities": sizes, "classes": self.classes, "known": present}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         import torch
@@ -209,28 +215,25 @@ class Grove(Predictor):
     def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         trees = Trees.from_arrays(arrays, content["columns"])
-        sizes, known = tuple(content["cardinalities"]), tuple(content["known"])
-        return cls(trees, arrays["value"], arrays["output"], arrays["base"], sizes, content["classes"], known)
+        sizes, present = tuple(content["cardinalities"]), tuple(content["known"])
+        return cls(trees, arrays["value"], arrays["output"], arrays["base"], sizes, content["classes"], present)
 
-    def _answer(self, X: np.ndarray) -> np.ndarray:
+    def _outputs(self, X: np.ndarray) -> np.ndarray:
         import torch
 
-        said = self.base + self.trees.sums(X, self.value, output=self.output, threads=torch.get_num_threads())
-        if not self.classes:
-            return said
-        shares = expit(np.hstack([-said, said])) if len(self.known) == 2 else softmax(said, axis=1)
-        return all_classes(shares, self.known, self.classes)
+        scores = self.base + self.trees.sums(X, self.value, output=self.output, threads=torch.get_num_threads())
+        return probabilities(scores, self.present, self.classes) if self.classes else scores
 
 
-def _read(tree: Any, order: np.ndarray, present: Sequence[np.ndarray], sizes: Sequence[int]) -> dict[str, list]:
-    """A tree of scikit-learn's, in which questions after the order of codes stand for each question after a set of codes.
+def _read(tree: Any, order: np.ndarray, codes: Sequence[np.ndarray], sizes: Sequence[int]) -> dict[str, list]:
+    """A tree of scikit-learn's as lists, with each split by a subset of codes replaced by splits by thresholds.
 
-    The codes of a set are a few runs of neighbours; a search among the ends of the runs finds the side that a code is on. What
-    is below a side is there once, whichever run leads to it.
+    A subset of codes is a few runs of consecutive codes; a binary search among the ends of the runs leads to the child of a
+    code. The children exist once, whichever run leads to them.
     """
     nodes = tree.nodes
     inner = nodes["is_leaf"] == 0
-    found: dict[str, list] = {
+    lists: dict[str, list] = {
         "feature": np.where(inner, order[np.where(inner, nodes["feature_idx"], 0)], -1).tolist(),
         "threshold": nodes["num_threshold"].tolist(),
         "left": np.where(inner, nodes["left"].astype(np.int64), -1).tolist(),
@@ -239,27 +242,29 @@ def _read(tree: Any, order: np.ndarray, present: Sequence[np.ndarray], sizes: Se
         "value": nodes["value"].tolist(),
     }
     for node in np.flatnonzero(inner & (nodes["is_categorical"] != 0)).tolist():
-        column = found["feature"][node]
+        column = lists["feature"][node]
         bits = tree.raw_left_cat_bitsets[nodes["bitset_idx"][node]]
-        places = np.arange(len(present[column]))
-        goes_left = np.full(sizes[column], bool(nodes["missing_go_to_left"][node]))  # so do codes that training rows had not
-        goes_left[present[column]] = bits[places >> 5] >> (places & 31) & 1
+        places = np.arange(len(codes[column]))
+        goes_left = np.full(
+            sizes[column], bool(nodes["missing_go_to_left"][node])
+        )  # codes without training rows count as missing
+        goes_left[codes[column]] = bits[places >> 5] >> (places & 31) & 1
         ends = np.flatnonzero(np.diff(goes_left))
-        sides = np.where(goes_left[[*ends, -1]], found["left"][node], found["right"][node]).tolist()
-        _search(found, node, (ends + 0.5).tolist(), sides)
-    return found
+        children = np.where(goes_left[[*ends, -1]], lists["left"][node], lists["right"][node]).tolist()
+        _search(lists, node, (ends + 0.5).tolist(), children)
+    return lists
 
 
-def _search(found: dict[str, list], node: int, ends: list[float], sides: list[int]) -> None:
-    """Make a node the root of a binary search: a side up to each of the ends, and one behind the last."""
+def _search(lists: dict[str, list], node: int, ends: list[float], children: list[int]) -> None:
+    """Make a node the root of a binary search tree: one child up to each of the ends, and one after the last."""
     middle = len(ends) // 2
-    found["threshold"][node] = ends[middle] if ends else np.inf
-    halves = ((ends[:middle], sides[: middle + 1]), (ends[middle + 1 :], sides[middle + 1 :]))
-    for child, (low, some) in zip(("left", "right"), halves, strict=True):
-        if len(some) < 2:
-            found[child][node] = some[0] if some else sides[0]
+    lists["threshold"][node] = ends[middle] if ends else np.inf
+    halves = ((ends[:middle], children[: middle + 1]), (ends[middle + 1 :], children[middle + 1 :]))
+    for side, (half_ends, half) in zip(("left", "right"), halves, strict=True):
+        if len(half) < 2:
+            lists[side][node] = half[0] if half else children[0]
             continue
-        new = found[child][node] = len(found["feature"])
-        for name, values in found.items():
+        new = lists[side][node] = len(lists["feature"])
+        for name, values in lists.items():
             values.append(values[node] if name == "feature" else 0)
-        _search(found, new, low, some)
+        _search(lists, new, half_ends, half)

@@ -1,4 +1,4 @@
-"""The answer that is always the same: what every other family has to beat."""
+"""The baseline: class frequencies or the mean, whatever the row."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Constant(ClassicalFamily):
-    """Every row gets the frequencies of the classes, or the mean: it looks at no column.
+    """The class frequencies or the mean for every row, ignoring all columns.
 
-    Of all answers that look at nothing, these have the lowest log-loss and squared error. scikit-learn's DummyClassifier
-    ("prior") and DummyRegressor say the same.
+    The constant prediction of least log-loss or squared error, as scikit-learn's DummyClassifier ("prior") and DummyRegressor.
 
     Example:
         >>> import lamina
@@ -33,33 +32,33 @@ class Constant(ClassicalFamily):
     name: ClassVar[str] = "constant"
 
     def encoding(self) -> Encoding:
-        return Encoding(scaling="none", image_size=2, vocabulary=10, plain=True)  # nothing is read, so little is prepared
+        return Encoding(scaling="none", image_size=2, vocabulary=10, plain=True)  # the smallest: no block is read
 
-    def fit(self, rows: Rows, held: Rows, how: Fitting) -> Same:
+    def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> ConstantPredictor:
         weight = None if rows.weight is None or not rows.weight.any() else rows.weight
         if not rows.classes:
-            return Same(np.average(rows.target.astype(np.float64), axis=0, weights=weight))
+            return ConstantPredictor(np.average(rows.target.astype(np.float64), axis=0, weights=weight))
         counts = np.bincount(rows.target, weight, minlength=rows.classes)
-        return Same(counts / counts.sum())
+        return ConstantPredictor(counts / counts.sum())
 
 
 @dataclass(frozen=True)
-class Same(Predictor):
-    """The predictor that always says the same.
+class ConstantPredictor(Predictor):
+    """Predictor of the same output for every row.
 
     Attributes:
-        answer: Shares of the classes, or values; float64 (K,).
+        output: Class probabilities, or values; float64 (K,).
     """
 
-    answer: np.ndarray
+    output: np.ndarray
     kind: ClassVar[str] = "constant"
     counted: ClassVar[str] = "numbers"
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
-        return np.tile(self.answer, (rows, 1))
+        return np.tile(self.output, (rows, 1))
 
     def size(self) -> int:
-        return len(self.answer)
+        return len(self.output)
 
     def to_json(self) -> dict[str, Any]:
         return {}
@@ -67,7 +66,7 @@ class Same(Predictor):
     def tensors(self) -> dict[str, torch.Tensor]:
         import torch
 
-        return {"answer": torch.from_numpy(self.answer)}
+        return {"answer": torch.from_numpy(self.output)}
 
     @classmethod
     def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:

@@ -1,4 +1,4 @@
-"""What the classical families share: they read rows of plain numbers, and are fitted at once instead of epoch by epoch."""
+"""Base of the classical families: they read plain rows of numbers and are fitted in one call, without epochs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from lamina.tasks.task import Learnable
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows and their answers.
+    """Encoded rows with their targets.
 
     Attributes:
-        blocks: As the encoder gives them.
-        inputs: What the blocks are.
+        blocks: The encoder's blocks by name.
+        inputs: Kind, shape and columns of each block.
         target: Class codes int64 (N,), or standardised values float32 (N, K).
-        classes: How many classes there are, 0 for values.
-        weight: How much each row counts (N,); None when all count the same.
-        group: Rows of one number are alike in more than their columns say: where a choice is tried on rows that were not learnt
-            from, none of these may have been (N,). None where each row stands for itself.
+        classes: Number of classes, 0 for regression.
+        weight: Sample weights (N,); None for equal weights.
+        group: Group of each row (N,), kept whole in cross-validation; None without groups.
     """
 
     blocks: Mapping[str, Any]
@@ -40,25 +39,25 @@ class Rows:
     def __len__(self) -> int:
         return len(self.target)
 
-    def learning(self, what: Learnable) -> Rows:
-        """These rows with the target of one learner, without those where it is not known."""
-        rows = dataclasses.replace(self, target=what.values, classes=what.classes)
-        return rows if what.known is None or what.known.all() else rows._some(np.flatnonzero(what.known))
-
-    def _some(self, rows: np.ndarray) -> Rows:
-        blocks = {name: block[rows] for name, block in self.blocks.items()}
-        parts = (None if part is None else part[rows] for part in (self.weight, self.group))
-        return Rows(blocks, self.inputs, self.target[rows], self.classes, *parts)
+    def with_target(self, target: Learnable) -> Rows:
+        """The rows with the target of one learner, without rows whose target is missing."""
+        rows = dataclasses.replace(self, target=target.values, classes=target.classes)
+        if target.known is None or target.known.all():
+            return rows
+        keep = np.flatnonzero(target.known)
+        blocks = {name: block[keep] for name, block in rows.blocks.items()}
+        weight, group = (None if part is None else part[keep] for part in (rows.weight, rows.group))
+        return Rows(blocks, rows.inputs, rows.target[keep], rows.classes, weight, group)
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """What else a fit has to know.
+    """Seed, threads and progress callback of a fit.
 
     Attributes:
-        seed: Everything random follows from it.
-        threads: Processor cores that it may use.
-        progress: Called with how much of the work is done, from 0 to 1.
+        seed: Seed of everything random.
+        threads: Number of processor cores to use.
+        progress: Called with the fraction of the work done, from 0 to 1.
     """
 
     seed: int
@@ -68,24 +67,22 @@ class Fitting:
 
 @dataclass
 class ClassicalFamily(Family):
-    """Base of the families that are no networks."""
+    """Base of the families that are not networks."""
 
     reads: ClassVar[tuple[str, ...]] = EVERY
-    #: Is every row answered by a part that has not learnt from it, so that no rows need be held back?
-    out_of_bag: ClassVar[bool] = False
-    #: The library that it needs, where it is none of lamina's own.
+    #: The library that has to be installed besides lamina's dependencies.
     needs: ClassVar[str | None] = None
-    #: How numbers are brought to size.
+    #: How numbers are scaled, see :class:`lamina.data.encoding.Encoding`.
     scaling: ClassVar[str] = "robust"
 
-    image_size: int = option(28, "height and width that images are brought to", low=2, high=512)
+    image_size: int = option(28, "height and width that images are resized to", low=2, high=512)
     vocabulary_size: int = option(
-        50_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000
+        50_000, "maximum number of terms (words and pairs of words) of a text column", low=10, high=1_000_000
     )
 
     def encoding(self) -> Encoding:
         return Encoding(scaling=self.scaling, image_size=self.image_size, vocabulary=self.vocabulary_size, plain=True)
 
-    def fit(self, rows: Rows, held: Rows, how: Fitting) -> Predictor:
-        """Learn from rows; ``held`` are others that may tell when to stop, and that nothing else is learnt from."""
-        raise TypeError(f"{type(self).__name__} fits nothing; take a family such as Forest")
+    def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
+        """Fit a predictor to ``rows``; ``validation`` rows are for early stopping only."""
+        raise TypeError(f"{type(self).__name__} has no fit(); use a family such as Forest")

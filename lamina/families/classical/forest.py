@@ -1,4 +1,4 @@
-"""Random forest: many deep trees, each grown on rows and columns drawn at random, answering together."""
+"""Random forest: the mean of many deep trees, each fitted to a bootstrap sample with random columns at each split."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from lamina.options import option
 if TYPE_CHECKING:
     import torch
 
-#: Fewest trees between two words about how far it is, and seconds that are aimed at: threads wait for each other at each word.
+#: Minimum number of trees, and target of seconds, between two progress reports: threads wait for each other at each report.
 _FIRST, _SECONDS = 10, 2.0
-#: Leaves of rows and trees that are found at once, and values of such that are sorted at once.
-_LEAVES_AT_ONCE, _VALUES_AT_ONCE = 2**26, 2**21
-_MIDDLE = (0.1, 0.9)
-#: Of so many trees no row is in the bag of all: each has a row with probability 1 - 1/e, so that of a million rows 1e-7 are.
+#: Leaf indices (rows x trees) in one batch, and leaf values sorted in one batch.
+_LEAVES_BATCH, _VALUES_BATCH = 2**26, 2**21
+_QUANTILES = (0.1, 0.9)
+#: Number of trees from which every row is out of bag for one: a tree has a row with probability 1 - 1/e, 64 trees with 1e-13.
 _ALL_OUT_OF_BAG = 64
-#: scikit-learn-intelex splits between bins of equally many rows, of which a column that is nearly always 0 fills most with its
-#: zeros: with its own 256 it loses 0.0015 of accuracy out of bag on Adult (capital gain). For values 256 are better (CASP).
+#: scikit-learn-intelex splits between quantile bins; the zeros of a column that is mostly 0 take nearly all of them. With its
+#: default of 256 bins the out-of-bag accuracy on Adult (capital gain) is 0.0015 lower; for regression 256 is better (CASP).
 _BINS = 1_024
 
 
@@ -38,9 +38,9 @@ _BINS = 1_024
 class Forest(ClassicalFamily):
     """Bagged trees on random subsets of the columns (Breiman 2001, https://doi.org/10.1023/A:1010933404324).
 
-    scikit-learn grows the trees, or scikit-learn-intelex where it is installed. What is kept are plain arrays, so an answer
-    depends on neither. Each row is answered by the trees that did not learn from it: *out of bag*. So no rows are held
-    back, unless a column says which (group, time, split).
+    scikit-learn fits the trees, or scikit-learn-intelex where it is installed. The predictor keeps plain arrays and needs
+    neither. The validation score is *out of bag*: each row is predicted by the trees that were not trained on it. So there are
+    no validation rows, unless a column (group, time, split) defines them.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -55,72 +55,72 @@ class Forest(ClassicalFamily):
     out_of_bag: ClassVar[bool] = True
     scaling: ClassVar[str] = "none"
 
-    n_estimators: int = option(100, "how many trees", low=1, high=100_000)
+    n_estimators: int = option(100, "number of trees in the forest", low=1, high=100_000)
     max_features: str | float | None = option(
         "auto",
-        "columns that each split may choose from: their square root, their binary logarithm, a share, or all (None); auto is "
-        "the square root for classes and all for values",
+        "columns considered at each split: square root or binary logarithm of their number, a fraction, or all (None); auto is "
+        "sqrt for classification and all for regression",
         low=1e-6,
         high=1,
         choices=("auto", "sqrt", "log2", None),
         kind=float,
     )
-    min_samples_leaf: int = option(1, "fewest rows in a leaf", low=1, high=1_000_000)
-    max_depth: int | None = option(
-        None, "most questions from the root to a leaf", low=1, high=10_000, choices=(None,), kind=int
-    )
+    min_samples_leaf: int = option(1, "minimum number of rows in a leaf", low=1, high=1_000_000)
+    max_depth: int | None = option(None, "maximum depth of a tree", low=1, high=10_000, choices=(None,), kind=int)
     vote: str = option(
-        "mean", "trees answer with the mean of their shares, or with the class most of them name", choices=("mean", "mode")
+        "mean", "mean of the class probabilities of the trees, or majority vote (mode)", choices=("mean", "mode")
     )
-    vocabulary_size: int = option(1_000, "most different words and pairs of words of a text that count", low=10, high=1_000_000)
+    vocabulary_size: int = option(
+        1_000, "maximum number of terms (words and pairs of words) of a text column", low=10, high=1_000_000
+    )
 
-    def fit(self, rows: Rows, held: Rows, how: Fitting) -> Grown:
+    def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> ForestPredictor:
         X = ordered(rows.blocks)
-        grower = self._grower(X, rows, how)
+        estimator = self._estimator(X, rows, fitting)
         y = rows.target.reshape(-1) if rows.target.size == len(X) else rows.target
-        grown, began = 0, time.monotonic()
+        trees, began = 0, time.monotonic()
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # such rows are left out below
-            while grown < self.n_estimators:
-                # scikit-learn-intelex grows all at once.
-                more = self.n_estimators if not grower.warm_start else _more_trees(grown, time.monotonic() - began, how.threads)
-                grown = min(grown + more, self.n_estimators)
-                grower.set_params(n_estimators=grown, oob_score=grown == self.n_estimators)
-                grower.fit(X, y, sample_weight=rows.weight)
-                how.progress(grown / self.n_estimators)
-        return Grown.gather(grower, X, rows, how, mode=self.vote == "mode")
+            warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # they become NaN
+            while trees < self.n_estimators:
+                # scikit-learn-intelex has no warm start: it fits all trees in one call.
+                warm = estimator.warm_start
+                more = _more_trees(trees, time.monotonic() - began, fitting.threads) if warm else self.n_estimators
+                trees = min(trees + more, self.n_estimators)
+                estimator.set_params(n_estimators=trees, oob_score=trees == self.n_estimators)
+                estimator.fit(X, y, sample_weight=rows.weight)
+                fitting.progress(trees / self.n_estimators)
+        return ForestPredictor.from_sklearn(estimator, X, rows, fitting, mode=self.vote == "mode")
 
-    def _grower(self, X: np.ndarray, rows: Rows, how: Fitting) -> Any:
+    def _estimator(self, X: np.ndarray, rows: Rows, fitting: Fitting) -> Any:
         classes = rows.classes > 0
-        ensemble, fast = _ensemble(X, values=not classes, trees=self.n_estimators)
-        maker = ensemble.RandomForestClassifier if classes else ensemble.RandomForestRegressor
-        return maker(
-            **({"max_bins": _BINS} if fast and classes else {}),
+        ensemble, intelex = _ensemble(X, values=not classes, trees=self.n_estimators)
+        return (ensemble.RandomForestClassifier if classes else ensemble.RandomForestRegressor)(
+            **({"max_bins": _BINS} if intelex and classes else {}),
             max_features=("sqrt" if classes else 1.0) if self.max_features == "auto" else self.max_features,
             min_samples_leaf=self.min_samples_leaf,
             max_depth=self.max_depth,
-            warm_start=not fast,
-            n_jobs=how.threads,
-            random_state=how.seed % 2**32,
+            warm_start=not intelex,
+            n_jobs=fitting.threads,
+            random_state=fitting.seed % 2**32,
         )
 
 
-def _more_trees(grown: int, seconds: float, threads: int) -> int:
-    """How many trees to grow until the next word about how far it is.
+def _more_trees(trees: int, seconds: float, threads: int) -> int:
+    """Number of trees to fit until the next progress report, after so many trees in so many seconds.
 
     Example:
         >>> _more_trees(0, 0.0, 16), _more_trees(10, 0.1, 2), _more_trees(10, 60.0, 2)
         (16, 200, 10)
     """
     least = max(_FIRST, threads)
-    return max(least, int(_SECONDS * grown / max(seconds, 1e-3))) if grown else least
+    return max(least, int(_SECONDS * trees / max(seconds, 1e-3))) if trees else least
 
 
 def _ensemble(X: np.ndarray, *, values: bool, trees: int) -> tuple[Any, bool]:
-    """scikit-learn-intelex where it is installed and no value is missing, which it does not know; else scikit-learn.
+    """The module ``sklearn.ensemble`` or that of scikit-learn-intelex where it is installed, and whether it is the latter.
 
-    It does not say which trees learnt from a row, and predicts 0 out of bag for a row that all of them learnt from. So it grows
-    values only in forests so large that there is no such row.
+    scikit-learn-intelex supports no missing values. It does not expose the bootstrap samples, and its out-of-bag prediction of
+    a row that is in all of them is 0; so it is used for regression only with so many trees that there is no such row.
     """
     with contextlib.suppress(ImportError):
         if np.isfinite(X).all() and (trees >= _ALL_OUT_OF_BAG or not values):
@@ -133,17 +133,17 @@ def _ensemble(X: np.ndarray, *, values: bool, trees: int) -> tuple[Any, bool]:
 
 
 @dataclass(frozen=True)
-class Grown(Predictor):
-    """The predictor of a forest.
+class ForestPredictor(Predictor):
+    """Predictor of a forest.
 
     Attributes:
-        trees: Where each row comes to.
-        value: What each leaf says, leaves in the order of the nodes: shares of the classes or values; float32 (leaves, K).
-        drawn: The value of one training row of each leaf, drawn at random; float32 (leaves, K), empty for classes.
-        mode: Does each tree name one class?
-        importance: How much each column of the table lowers the impurity, summing to 1.
-        out_of_bag: What trees said of each training row that had not learnt from it, NaN where all had; not kept in files.
-        out_of_bag_spread: The same of :meth:`spread`.
+        trees: The trees.
+        value: Class probabilities or values of each leaf, in the order of the nodes; float32 (leaves, K).
+        drawn: Value of one random training row of each leaf; float32 (leaves, K), empty for classes.
+        mode: Whether trees vote for one class each.
+        importance: Impurity-based feature importance of each column of the table, summing to 1.
+        out_of_bag: Out-of-bag predictions, NaN for rows in all bootstrap samples; not saved.
+        out_of_bag_spread: Out-of-bag :meth:`spread`; not saved.
     """
 
     trees: Trees
@@ -157,49 +157,48 @@ class Grown(Predictor):
     counted: ClassVar[str] = "nodes"
 
     @classmethod
-    def gather(cls, grower: Any, X: np.ndarray, rows: Rows, how: Fitting, *, mode: bool) -> Self:
-        """From what scikit-learn grew."""
-        grown = [estimator.tree_ for estimator in grower.estimators_]
-        trees = Trees.gather(grown, X.shape[1])
-        value = np.concatenate([tree.value.reshape(tree.node_count, -1)[tree.children_left < 0] for tree in grown])
+    def from_sklearn(cls, estimator: Any, X: np.ndarray, rows: Rows, fitting: Fitting, *, mode: bool) -> Self:
+        """From scikit-learn's estimator, fitted to X."""
+        sklearn_trees = [tree.tree_ for tree in estimator.estimators_]
+        trees = Trees.from_sklearn(sklearn_trees, X.shape[1])
+        value = np.concatenate([tree.value.reshape(tree.node_count, -1)[tree.children_left < 0] for tree in sklearn_trees])
         if not rows.classes:
-            said = grower.oob_prediction_.reshape(len(X), -1)
+            out_of_bag = estimator.oob_prediction_.reshape(len(X), -1)
         else:
-            value = all_classes(value, grower.classes_, rows.classes)
+            value = all_classes(value, estimator.classes_, rows.classes)
             value /= value.sum(1, keepdims=True)
-            said = all_classes(grower.oob_decision_function_, grower.classes_, rows.classes)
+            out_of_bag = all_classes(estimator.oob_decision_function_, estimator.classes_, rows.classes)
             with np.errstate(invalid="ignore"):
-                said /= said.sum(1, keepdims=True)  # NaN for rows that all trees had
+                out_of_bag /= out_of_bag.sum(1, keepdims=True)  # NaN for rows in all bootstrap samples
         importance: dict[str, float] = {}
-        for name, share in zip(columns(rows.inputs), grower.feature_importances_, strict=True):
+        for name, share in zip(columns(rows.inputs), estimator.feature_importances_, strict=True):
             importance[name] = importance.get(name, 0.0) + float(share)
-        found = cls(trees, value.astype(np.float32), np.empty((0, 0), np.float32), mode, importance, said)
-        return found if rows.classes else found._with_drawn(grower, X, rows, how)
+        predictor = cls(trees, value.astype(np.float32), np.empty((0, 0), np.float32), mode, importance, out_of_bag)
+        return predictor if rows.classes else predictor._with_drawn(estimator, X, rows, fitting)
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         import torch
 
-        said = self.trees.sums(ordered(blocks), self._values, threads=torch.get_num_threads()).astype(np.float64)
-        return said / (len(self.trees) if len(self.drawn) else said.sum(1, keepdims=True))
+        sums = self.trees.sums(ordered(blocks), self._values, threads=torch.get_num_threads()).astype(np.float64)
+        return sums / (len(self.trees) if len(self.drawn) else sums.sum(1, keepdims=True))
 
     def feature_importance(self) -> Mapping[str, float]:
         return self.importance
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
-        """How far apart the values are that training rows had where this row comes to: half of the middle 80 %; (N, K).
+        """Half the distance between the 10 % and the 90 % quantile, (N, K); None for classes.
 
-        A quantile regression forest (Meinshausen 2006) that remembers one row of each leaf, as the R package quantregForest
-        does. None for classes.
+        A quantile regression forest (Meinshausen 2006) that keeps one row of each leaf, as the R package quantregForest does.
         """
         if not len(self.drawn):
             return None
-        low, high = self.quantiles(blocks, rows, _MIDDLE)
+        low, high = self.quantiles(blocks, rows, _QUANTILES)
         return (high - low) / 2
 
     def quantiles(self, blocks: Mapping[str, Any], rows: int, levels: tuple[float, ...]) -> np.ndarray:
-        """Quantiles of the values that training rows had where each row comes to; (levels, N, K)."""
+        """Quantiles of the training values in the leaves of each row; (levels, N, K)."""
         X = ordered(blocks)
-        parts = [np.quantile(self.drawn[leaves], levels, axis=1) for leaves in self._leaves(X, _VALUES_AT_ONCE)]
+        parts = [np.quantile(self.drawn[leaves], levels, axis=1) for leaves in self._leaves(X, _VALUES_BATCH)]
         return np.concatenate(parts, axis=1)
 
     def size(self) -> int:
@@ -220,49 +219,49 @@ class Grown(Predictor):
         trees = Trees.from_arrays(arrays, content["columns"])
         return cls(trees, arrays["value"], arrays["drawn"], content["mode"], content["importance"])
 
-    def _leaves(self, X: np.ndarray, at_once: int) -> Iterator[np.ndarray]:
-        """The leaf that each row comes to in each tree (rows, trees), so many at once."""
+    def _leaves(self, X: np.ndarray, batch: int) -> Iterator[np.ndarray]:
+        """Leaves (rows, trees), about ``batch`` of them at a time."""
         import torch
 
-        size = max(at_once // len(self.trees), 1)
+        size = max(batch // len(self.trees), 1)
         for start in range(0, max(len(X), 1), size):
             yield self.trees.leaves(X[start : start + size], torch.get_num_threads())
 
     @cached_property
     def _values(self) -> np.ndarray:
-        """What each leaf says of each answer."""
+        """Value of each leaf; one-hot for a majority vote."""
         if not self.mode:
             return self.value
         return np.eye(self.value.shape[1], dtype=np.float32)[self.value.argmax(1)]
 
-    def _with_drawn(self, grower: Any, X: np.ndarray, rows: Rows, how: Fitting) -> Self:
-        """The same with a row drawn for each leaf, the spread out of bag, and NaN out of bag for rows that all trees had."""
+    def _with_drawn(self, estimator: Any, X: np.ndarray, rows: Rows, fitting: Fitting) -> Self:
+        """The predictor with a row drawn for each leaf, the out-of-bag spread, and NaN for rows in all bootstrap samples."""
         target = rows.target.reshape(len(X), -1)
-        leaves = np.concatenate(list(self._leaves(X, _LEAVES_AT_ONCE)))
+        leaves = np.concatenate(list(self._leaves(X, _LEAVES_BATCH)))
         drawn = np.zeros((len(self.value), target.shape[1]), dtype=np.float32)
-        learnt = np.ones(leaves.shape, dtype=bool)
-        # scikit-learn-intelex draws rows of its own, and does not say which
-        if samples := grower.estimators_samples_ if grower.warm_start else None:
-            learnt[:] = False
+        in_bag = np.ones(leaves.shape, dtype=bool)
+        # scikit-learn-intelex does not expose its bootstrap samples.
+        if samples := estimator.estimators_samples_ if estimator.warm_start else None:
+            in_bag[:] = False
             for number, sample in enumerate(samples):
-                learnt[sample, number] = True
-        # All rows of a leaf are written, in random order, and the last one stays; the order is another for each tree, else the
-        # same few rows would stay in all of them.
-        random = np.random.default_rng(how.seed)
+                in_bag[sample, number] = True
+        # The rows of a leaf are written in random order, and the last one stays. Each tree has an order of its own, or the same
+        # few rows would stay in all of them.
+        random = np.random.default_rng(fitting.seed)
         for number in range(leaves.shape[1]):
-            some = random.permutation(np.flatnonzero(learnt[:, number]))
-            drawn[leaves[some, number]] = target[some]
+            sample = random.permutation(np.flatnonzero(in_bag[:, number]))
+            drawn[leaves[sample, number]] = target[sample]
         spread, out_of_bag = None, self.out_of_bag
         if samples and out_of_bag is not None:
-            out_of_bag = np.where(learnt.all(axis=1, keepdims=True), np.nan, out_of_bag)
-            values = np.sort(np.where(learnt[:, :, None], np.nan, drawn[leaves]), axis=1)
-            low, high = (_quantile(values, level) for level in _MIDDLE)
+            out_of_bag = np.where(in_bag.all(axis=1, keepdims=True), np.nan, out_of_bag)
+            values = np.sort(np.where(in_bag[:, :, None], np.nan, drawn[leaves]), axis=1)
+            low, high = (_quantile(values, level) for level in _QUANTILES)
             spread = (high - low) / 2
         return dataclasses.replace(self, drawn=drawn, out_of_bag=out_of_bag, out_of_bag_spread=spread)
 
 
 def _quantile(values: np.ndarray, level: float) -> np.ndarray:
-    """``np.nanquantile(values, level, axis=1)``, which goes through rows one by one; values sorted, NaN last, (N, trees, K)."""
+    """``np.nanquantile(values, level, axis=1)``, vectorised over rows; values (N, trees, K) are sorted, NaN last."""
     last = np.maximum(np.isfinite(values).sum(axis=1, keepdims=True) - 1, 0)
     place = level * last
     low = np.floor(place).astype(np.int64)

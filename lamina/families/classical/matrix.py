@@ -1,4 +1,4 @@
-"""Blocks side by side: the rows of plain numbers that classical learners read."""
+"""The encoder's blocks as feature matrices of classical learners; outputs as class probabilities."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.special import expit, softmax
 
 from lamina.data.encoding import Input
 
-#: From so many levels of all categories on, nearly everything in a row is zero, and zeros are left out.
+#: Number of levels of all categories from which one-hot columns are sparse.
 _MANY_LEVELS = 1_000
 
 
 def ordered(blocks: Mapping[str, Any]) -> np.ndarray:
-    """For trees: every column as one number, categories by their codes, and NaN for what is missing; float32 (N, columns).
+    """Features of forests: categories as ordinal codes, missing values as NaN; float32 (N, columns).
 
-    Codes are in the order of frequency. Ordering them by the answers, as Breiman's trees do, would need answers of the very
-    rows that are out of bag, and a level with one row would give its answer away.
+    Codes are in the order of frequency. The order by mean target, which Breiman's trees use, would leak the targets of
+    out-of-bag rows: most of all for a level with one row.
     """
     return np.concatenate([_plain(name, block) for name, block in blocks.items()], axis=1)
 
 
 def coded(blocks: Mapping[str, Any]) -> np.ndarray:
-    """For boosted trees: the codes of the categories first, 0 where one is missing, then as in :func:`ordered`."""
+    """Features of boosted trees: codes of the categories first, 0 for a missing one, then as :func:`ordered`."""
     codes = [np.asarray(block, dtype=np.float32) for name, block in blocks.items() if name == "categories"]
     return np.concatenate([*codes, *(_plain(name, block) for name, block in blocks.items() if name != "categories")], axis=1)
 
@@ -33,36 +34,34 @@ def coded(blocks: Mapping[str, Any]) -> np.ndarray:
 def one_hot(
     blocks: Mapping[str, Any], cardinalities: Sequence[int], *, flag: float = 1.0, level: float = 1.0
 ) -> np.ndarray | sparse.csr_matrix:
-    """For sums and distances: a column of zeros and ones for each level of a category, and for its being missing.
-
-    Pixels are brought to 0 to 1. The rest is as the encoder scaled it.
+    """Features of linear models and distances: one-hot categories with a column for missing, pixels scaled to [0, 1].
 
     Args:
-        blocks: As the encoder gives them.
-        cardinalities: How many codes each category has.
-        flag: What flags are multiplied with.
-        level: What stands for a level instead of 1.
+        blocks: The encoder's blocks by name.
+        cardinalities: Number of codes of each category.
+        flag: Factor of flags.
+        level: The value that stands for 1 in one-hot columns.
 
     Shape:
-        float32 (N, columns): an array, or sparse where texts or very many levels make nearly all of it zero.
+        float32 (N, columns); sparse with terms of texts or more than 1,000 levels.
     """
-    thin = sum(cardinalities) > _MANY_LEVELS or any(sparse.issparse(block) for block in blocks.values())
+    is_sparse = sum(cardinalities) > _MANY_LEVELS or any(sparse.issparse(block) for block in blocks.values())
     parts: list[Any] = []
     for name, block in blocks.items():
         if name == "categories":
             part = _levels(block, cardinalities, level)
-            parts.append(part if thin else part.toarray())
+            parts.append(part if is_sparse else part.toarray())
         elif sparse.issparse(block):
             parts.append(block)
         else:
             part = _plain(name, block)
             factor = flag if name == "flags" else 1 / 255 if block.dtype == np.uint8 else 1
             parts.append(part if factor == 1 else part * np.float32(factor))
-    return sparse.hstack(parts, format="csr", dtype=np.float32) if thin else np.concatenate(parts, axis=1)
+    return sparse.hstack(parts, format="csr", dtype=np.float32) if is_sparse else np.concatenate(parts, axis=1)
 
 
 def columns(inputs: Mapping[str, Input]) -> list[str]:
-    """The column of the table that each column of :func:`ordered` comes from."""
+    """The table's column of each column of :func:`ordered`."""
     names: list[str] = []
     for block in inputs.values():
         names += block.columns or [block.names[0]] * math.prod(block.shape)
@@ -70,17 +69,23 @@ def columns(inputs: Mapping[str, Input]) -> list[str]:
 
 
 def cardinalities(inputs: Mapping[str, Input]) -> tuple[int, ...]:
-    """How many codes each category has."""
+    """Number of codes of each category."""
     return inputs["categories"].cardinalities if "categories" in inputs else ()
 
 
-def all_classes(shares: np.ndarray, known: Any, classes: int) -> np.ndarray:
-    """A column for each class, also for those that no training row had."""
-    if shares.shape[1] == classes:
-        return shares
-    out = np.zeros((len(shares), classes))
-    out[:, np.asarray(known, dtype=np.int64)] = shares
+def all_classes(probabilities: np.ndarray, present: Any, classes: int) -> np.ndarray:
+    """Probabilities of ``classes`` classes from those of the classes that are present in the training rows; 0 for the others."""
+    if probabilities.shape[1] == classes:
+        return probabilities
+    out = np.zeros((len(probabilities), classes))
+    out[:, np.asarray(present, dtype=np.int64)] = probabilities
     return out
+
+
+def probabilities(scores: np.ndarray, present: Sequence[int], classes: int) -> np.ndarray:
+    """Class probabilities from scores: the sigmoid of one column for two classes, else softmax; see :func:`all_classes`."""
+    shares = expit(np.concatenate([-scores, scores], axis=1)) if len(present) == 2 else softmax(scores, axis=1)
+    return all_classes(shares, present, classes)
 
 
 def _levels(codes: np.ndarray, cardinalities: Sequence[int], level: float) -> sparse.csr_matrix:

@@ -1,7 +1,7 @@
-"""Trees as plain arrays: which leaf each row comes to, in the same bits wherever they are walked.
+"""Decision trees as plain arrays, with the leaves and the sums of leaf values of rows, bitwise reproducible.
 
-scikit-learn's compiled trees walk fastest, so arrays are laid into them where this scikit-learn takes them; else numpy walks. A
-walk only compares, it adds nothing up, so both come to the same leaf.
+scikit-learn's compiled trees are the fastest, so they are built from the arrays where this version of scikit-learn accepts them;
+numpy traverses the arrays otherwise. A traversal only compares, so both find the same leaf.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from typing import Any, Self
 
 import numpy as np
 
-#: From so many rows on it pays to lay rows that take the same way side by side: the processor guesses its way then.
+#: Number of rows from which they are sorted by their leaves in the first trees, which helps branch prediction.
 SORTED_FROM = 2_000
-#: How many of these trees say which way a row takes.
+#: Number of trees to sort by.
 _SORTED_BY = 2
-#: Up to so many rows all trees are walked at once; more are walked tree by tree.
+#: Most rows for which all trees are traversed in one call; more rows are traversed tree by tree.
 FEW_ROWS = 16
 _LEAF = -1
+_SAVED = ("roots", "feature", "threshold", "left", "right", "missing_left")
 
 
 @dataclass(frozen=True)
 class Trees:
-    """Binary trees, their nodes one behind the other; a row goes left where its value is at most the threshold.
+    """Binary trees, their nodes concatenated; a row goes left where its value is at most the threshold.
 
     Attributes:
-        roots: First node of each tree, and the number of all nodes behind the last, int64 (trees + 1,).
-        feature: Column that a node asks for, -1 for a leaf; int32 (nodes,).
-        threshold: What it compares with; float32 (nodes,), as rows are.
-        left: Node on the left, counted from the root of its tree; int32 (nodes,).
-        right: The same on the right.
+        roots: First node of each tree, then the number of nodes, int64 (trees + 1,).
+        feature: Column of the split, -1 for a leaf; int32 (nodes,).
+        threshold: Threshold of the split; float32 (nodes,), as the rows.
+        left: Left child, relative to the root of its tree; int32 (nodes,).
+        right: Right child.
         missing_left: Whether a missing value goes left; bool (nodes,).
-        columns: How many columns a row has.
+        columns: Number of columns of a row.
 
     Example:
         >>> stump = Trees(
@@ -62,7 +63,7 @@ class Trees:
     columns: int
 
     @classmethod
-    def gather(cls, trees: Sequence[Any], columns: int) -> Self:
+    def from_sklearn(cls, trees: Sequence[Any], columns: int) -> Self:
         """From the ``tree_`` of scikit-learn's estimators."""
         counts = [tree.node_count for tree in trees]
         return cls(
@@ -84,30 +85,30 @@ class Trees:
         return self.feature < 0
 
     def leaves(self, rows: np.ndarray, threads: int = 1) -> np.ndarray:
-        """The leaf that each row comes to in each tree, as its number among all leaves; int32 (N, trees).
+        """The leaf of each row in each tree, as its index among all leaves; int32 (N, trees).
 
         Args:
             rows: float32 (N, columns); NaN is missing.
-            threads: Cores to use.
+            threads: Number of threads.
         """
         rows = np.ascontiguousarray(rows, dtype=np.float32)
-        if (found := self._of_few(rows)) is not None:
-            return found
+        if (leaves := self._leaves_of_few(rows)) is not None:
+            return leaves
         out = np.empty((len(self), len(rows)), dtype=np.int32)
 
         def keep(part: slice, tree: int, leaf: np.ndarray) -> None:
             out[tree, part] = leaf
 
-        return out[:, self._back(self._each(rows, keep, threads))].T
+        return out[:, self._inverse(self._for_each(rows, keep, threads))].T
 
     def sums(self, rows: np.ndarray, value: np.ndarray, output: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
-        """What the leaves say that each row comes to, added up in the order of the trees: alike alone and in company.
+        """Sum over the trees of the value of each row's leaf, in the order of the trees: the same bits in a batch of any size.
 
         Args:
             rows: As for :meth:`leaves`.
-            value: What each leaf says, (leaves, K).
-            output: Where each tree says one thing only, which of the sums it adds to, (trees,).
-            threads: Cores to use.
+            value: Values of each leaf, (leaves, K).
+            output: The output that each tree is added to, (trees,), where K is 1.
+            threads: Number of threads.
 
         Shape:
             (N, K), or (N, outputs), of the type of the values.
@@ -115,82 +116,82 @@ class Trees:
         rows = np.ascontiguousarray(rows, dtype=np.float32)
         width = value.shape[1] if output is None else int(output.max()) + 1
         total = np.zeros((len(rows), width), dtype=value.dtype)
-        if (found := self._of_few(rows)) is not None:
+        if (leaves := self._leaves_of_few(rows)) is not None:
             for place in range(width) if output is not None else [slice(None)]:
-                some = found if output is None else found[:, output == place]
-                said = np.add.accumulate(value[some], axis=1)[:, -1]  # a plain sum takes another order for a single number
-                total[:, place] = said if output is None else said[:, 0]
+                own = leaves if output is None else leaves[:, output == place]
+                sums = np.add.accumulate(value[own], axis=1)[:, -1]  # np.sum adds the numbers of a single row in another order
+                total[:, place] = sums if output is None else sums[:, 0]
             return total
-        sides = [slice(None)] * len(self) if output is None else [slice(place, place + 1) for place in output.tolist()]
+        places = [slice(None)] * len(self) if output is None else [slice(place, place + 1) for place in output.tolist()]
 
         def add(part: slice, tree: int, leaf: np.ndarray) -> None:
-            total[part, sides[tree]] += value.take(leaf, axis=0)
+            total[part, places[tree]] += value.take(leaf, axis=0)
 
-        return total[self._back(self._each(rows, add, threads))]
+        return total[self._inverse(self._for_each(rows, add, threads))]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What a file keeps."""
-        names = ("roots", "feature", "threshold", "left", "right", "missing_left")
-        return {name: getattr(self, name) for name in names}
+        """The arrays to save, by name."""
+        return {name: getattr(self, name) for name in _SAVED}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], columns: int) -> Self:
-        names = ("roots", "feature", "threshold", "left", "right", "missing_left")
-        return cls(*(arrays[name] for name in names), columns=columns)
+        """The trees from the arrays of :meth:`to_arrays`."""
+        return cls(*(arrays[name] for name in _SAVED), columns=columns)
 
-    # -- walking -------------------------------------------------------------------------------------------------------
+    # -- traversal -----------------------------------------------------------------------------------------------------
 
-    def _each(self, rows: np.ndarray, see: Callable[[slice, int, np.ndarray], None], threads: int) -> np.ndarray | None:
-        """Walk each tree with each part of the rows, laid in the order that is returned (None: as they are)."""
+    def _for_each(
+        self, rows: np.ndarray, function: Callable[[slice, int, np.ndarray], None], threads: int
+    ) -> np.ndarray | None:
+        """Call a function with each part of the sorted rows, each tree, and their leaves; return the order (None: unsorted)."""
         trees, starts = self._compiled, self.roots.tolist()
         if trees is None:
-            for number, node in enumerate(self._walk(rows).T):
-                see(slice(None), number, self._rank[node])
+            for number, node in enumerate(self._traverse(rows).T):
+                function(slice(None), number, self._rank[node])
             return None
         order = None
         with ThreadPoolExecutor(threads) as pool:
             if len(rows) >= SORTED_FROM:
-                # Rows that are neighbours in a few trees mostly are neighbours in the others, too.
+                # Rows that share leaves in the first trees mostly share leaves in the others.
                 first, *more = pool.map(lambda tree: tree.apply(rows), trees[:_SORTED_BY])
-                for other in more:
-                    first = (first << 32) | other
+                for leaf in more:
+                    first = (first << 32) | leaf
                 order = np.argsort(first)
                 rows = rows[order]
             size = max(-(-len(rows) // threads), SORTED_FROM)
 
-            def walk(start: int) -> None:
+            def traverse(start: int) -> None:
                 part = slice(start, start + size)
-                some = rows[part]
+                batch = rows[part]
                 for number, tree in enumerate(trees):
-                    see(part, number, self._rank[starts[number] : starts[number + 1]].take(tree.apply(some)))
+                    function(part, number, self._rank[starts[number] : starts[number + 1]].take(tree.apply(batch)))
 
-            list(pool.map(walk, range(0, len(rows), size)))
+            list(pool.map(traverse, range(0, len(rows), size)))
         return order
 
     @staticmethod
-    def _back(order: np.ndarray | None) -> Any:
-        """Where each row of before lies in the order."""
+    def _inverse(order: np.ndarray | None) -> Any:
+        """The inverse permutation, as an index."""
         if order is None:
             return slice(None)
-        back = np.empty(len(order), dtype=np.int64)
-        back[order] = np.arange(len(order))
-        return back
+        inverse = np.empty(len(order), dtype=np.int64)
+        inverse[order] = np.arange(len(order))
+        return inverse
 
-    def _of_few(self, rows: np.ndarray) -> np.ndarray | None:
-        """The same as :meth:`leaves` for a few rows."""
+    def _leaves_of_few(self, rows: np.ndarray) -> np.ndarray | None:
+        """:meth:`leaves` of up to FEW_ROWS rows; None for more."""
         if len(rows) > FEW_ROWS:
             return None
-        return self._rank[self._walk(rows) if self._together is None else self._walk_together(self._together, rows)]
+        return self._rank[self._traverse(rows) if self._merged is None else self._traverse_merged(self._merged, rows)]
 
     @cached_property
     def _rank(self) -> np.ndarray:
-        """The number of each leaf among all leaves, by its node."""
+        """The index of each leaf among all leaves, by node."""
         return (np.cumsum(self.is_leaf) - 1).astype(np.int32)
 
-    def _walk(self, rows: np.ndarray) -> np.ndarray:
-        """All trees at once, a level at a time."""
+    def _traverse(self, rows: np.ndarray) -> np.ndarray:
+        """Leaf nodes (N, trees): all trees in parallel, level by level."""
         root = self.roots[:-1]
-        # a leaf leads to itself, so that rows which are there wait for the others
         node = np.tile(root, (len(rows), 1))
         base = np.broadcast_to(root, node.shape)
         row = np.arange(len(rows))[:, None]
@@ -204,16 +205,16 @@ class Trees:
             goes_left = np.where(missing, self.missing_left[node], value <= self.threshold[node])
             node = np.where(inner, base + np.where(goes_left, self.left[node], self.right[node]), node)
 
-    def _walk_together(self, together: Any, rows: np.ndarray) -> np.ndarray:
-        """One call for all trees: each row stands there once for each tree, and says in a column of its own which."""
-        asked = np.empty((len(rows), len(self), self.columns + 1), dtype=np.float32)
-        asked[:, :, :-1] = rows[:, None]
-        asked[:, :, -1] = np.arange(len(self))
-        return together.apply(asked.reshape(-1, self.columns + 1)).reshape(asked.shape[:2]) - (len(self) - 1)
+    def _traverse_merged(self, merged: Any, rows: np.ndarray) -> np.ndarray:
+        """Leaf nodes (N, trees) in one call: each row is repeated for each tree, with the tree's number in an extra column."""
+        repeated = np.empty((len(rows), len(self), self.columns + 1), dtype=np.float32)
+        repeated[:, :, :-1] = rows[:, None]
+        repeated[:, :, -1] = np.arange(len(self))
+        return merged.apply(repeated.reshape(-1, self.columns + 1)).reshape(repeated.shape[:2]) - (len(self) - 1)
 
     @cached_property
     def _compiled(self) -> list[Any] | None:
-        """The trees as scikit-learn's own, or None where this scikit-learn does not take these arrays."""
+        """The trees as scikit-learn's trees, or None where this version does not accept the arrays."""
         trees = []
         for start, end in zip(self.roots[:-1], self.roots[1:], strict=True):
             part = slice(start, end)
@@ -221,19 +222,19 @@ class Trees:
             trees.append(_compile(*arrays, columns=self.columns))
         if any(tree is None for tree in trees):
             return None
-        found = np.stack([tree.apply(self._probe) for tree in trees], axis=1) + self.roots[:-1]
-        return trees if np.array_equal(found, self._walk(self._probe)) else None
+        leaves = np.stack([tree.apply(self._probe) for tree in trees], axis=1) + self.roots[:-1]
+        return trees if np.array_equal(leaves, self._traverse(self._probe)) else None
 
     @cached_property
-    def _together(self) -> Any:
-        """All trees as one, behind nodes that ask for the number of the tree; None as for :attr:`_compiled`."""
-        count, shift = len(self), len(self) - 1  # so many nodes ask
-        asks, left, right = np.zeros(shift), np.zeros(shift, np.int64), np.zeros(shift, np.int64)
+    def _merged(self) -> Any:
+        """All trees as one, below nodes that split by the number of the tree; None as for :attr:`_compiled`."""
+        count, shift = len(self), len(self) - 1  # shift: number of the nodes above the trees
+        split, left, right = np.zeros(shift), np.zeros(shift, np.int64), np.zeros(shift, np.int64)
         free, todo = 1, [(0, 0, count)] if shift else []
         while todo:
             node, start, end = todo.pop()
             middle = (start + end) // 2
-            asks[node] = middle - 0.5
+            split[node] = middle - 0.5
             for side, low, high in ((left, start, middle), (right, middle, end)):
                 if high - low == 1:
                     side[node] = self.roots[low] + shift
@@ -245,19 +246,18 @@ class Trees:
         inner = self.feature >= 0
         tree = _compile(
             np.concatenate([np.full(shift, self.columns), self.feature]),
-            np.concatenate([asks, self.threshold]),
+            np.concatenate([split, self.threshold]),
             np.concatenate([left, np.where(inner, self.left + base, _LEAF)]),
             np.concatenate([right, np.where(inner, self.right + base, _LEAF)]),
             np.concatenate([np.zeros(shift, bool), self.missing_left]),
             columns=self.columns + 1,
         )
-        if tree is None or not np.array_equal(self._walk_together(tree, self._probe), self._walk(self._probe)):
-            return None
-        return tree
+        correct = tree is not None and np.array_equal(self._traverse_merged(tree, self._probe), self._traverse(self._probe))
+        return tree if correct else None
 
     @cached_property
     def _probe(self) -> np.ndarray:
-        """Rows around thresholds, with some missing: a walk that agrees on these is the same walk."""
+        """Random rows around thresholds, with missing values, to check compiled trees on."""
         generator = np.random.default_rng(0)
         rows = generator.choice(self.threshold, (32, self.columns)) + generator.normal(size=(32, self.columns))
         rows[generator.random(rows.shape) < 0.1] = np.nan
@@ -265,7 +265,7 @@ class Trees:
 
 
 def as_float32(threshold: np.ndarray) -> np.ndarray:
-    """The largest float32 up to each threshold: numbers that are float32 are on the same side of it.
+    """The largest float32 not above each threshold: float32 values stay on the same side of it.
 
     Example:
         >>> as_float32(np.array([0.1])) < 0.1
@@ -290,5 +290,5 @@ def _compile(
         values = np.zeros((len(nodes), 1, 1))
         tree.__setstate__({"max_depth": 1, "node_count": len(nodes), "nodes": nodes, "values": values})
         return tree
-    except (ImportError, AttributeError, TypeError, ValueError, KeyError):  # another scikit-learn has other trees inside
+    except (ImportError, AttributeError, TypeError, ValueError, KeyError):  # a version of scikit-learn with another format
         return None

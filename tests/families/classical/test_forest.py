@@ -1,4 +1,4 @@
-"""The forest is scikit-learn's, read out of plain arrays; and what it says besides is right."""
+"""The forest is scikit-learn's, as plain arrays; its out-of-bag predictions, quantiles and feature importance are right."""
 
 import sys
 
@@ -9,9 +9,9 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 import lamina
 from lamina.families import Forest
-from lamina.families.classical.forest import Grown, _ensemble, _quantile
+from lamina.families.classical.forest import ForestPredictor, _ensemble, _quantile
 from lamina.families.classical.matrix import ordered
-from tests.families.classical.helpers import KINDS, blocks, how, make
+from tests.families.classical.helpers import KINDS, blocks, fitting, make
 
 pytestmark = pytest.mark.filterwarnings("ignore:Some inputs do not have OOB")  # of scikit-learn's own forests of 20 trees
 
@@ -20,129 +20,129 @@ def peer(kind: str, rows, **more):
     maker = RandomForestClassifier if kind in ("binary", "classes") else RandomForestRegressor
     target = rows.target[:, 0] if kind == "value" else rows.target
     features = "sqrt" if kind in ("binary", "classes") else 1.0
-    found = maker(20, max_features=features, random_state=3, oob_score=True, **more)
-    return found.fit(ordered(rows.blocks), target, rows.weight)
+    predictor = maker(20, max_features=features, random_state=3, oob_score=True, **more)
+    return predictor.fit(ordered(rows.blocks), target, rows.weight)
 
 
-def grow(kind: str, rows, **options) -> Grown:
-    return Forest(**{"n_estimators": 20, **options}).fit(rows, rows, how(3))
+def fit(kind: str, rows, **options) -> ForestPredictor:
+    return Forest(**{"n_estimators": 20, **options}).fit(rows, rows, fitting(3))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_it_answers_as_scikit_learns_does_also_out_of_bag(kind, weighted):
+def test_it_predicts_as_scikit_learn_also_out_of_bag(kind, weighted):
     weight = np.random.default_rng(9).random(300) + 0.1 if weighted else None
     rows = make(kind, missing=True, weight=weight)
-    found, theirs = grow(kind, rows), peer(kind, rows)
+    predictor, theirs = fit(kind, rows), peer(kind, rows)
     new = blocks(70, 5, missing=True)
-    said = found.outputs(new, 70)
+    outputs = predictor.outputs(new, 70)
     if kind in ("binary", "classes"):
         known = theirs.classes_
         expected, out_of_bag = theirs.predict_proba(ordered(new)), theirs.oob_decision_function_
-        np.testing.assert_allclose(said.sum(1), 1, atol=1e-12)
-        assert not np.delete(said, known, axis=1).any()
-        said, ours = said[:, known], found.out_of_bag[:, known]
+        np.testing.assert_allclose(outputs.sum(1), 1, atol=1e-12)
+        assert not np.delete(outputs, known, axis=1).any()
+        outputs, ours = outputs[:, known], predictor.out_of_bag[:, known]
     else:
         expected = theirs.predict(ordered(new)).reshape(70, -1)
-        out_of_bag, ours = theirs.oob_prediction_.reshape(300, -1), found.out_of_bag
-    np.testing.assert_allclose(said, expected, atol=1e-6)
-    seen = ~np.isnan(ours).any(1)
-    assert seen.mean() > 0.99
-    np.testing.assert_allclose(ours[seen], out_of_bag[seen], atol=1e-12)
+        out_of_bag, ours = theirs.oob_prediction_.reshape(300, -1), predictor.out_of_bag
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+    present = ~np.isnan(ours).any(1)
+    assert present.mean() > 0.99
+    np.testing.assert_allclose(ours[present], out_of_bag[present], atol=1e-12)
 
 
-def test_each_tree_names_one_class_by_majority():
+def test_majority_vote():
     rows = make("classes")
-    found, theirs = grow("classes", rows, vote="mode", min_samples_leaf=7), peer("classes", rows, min_samples_leaf=7)
+    predictor, theirs = fit("classes", rows, vote="mode", min_samples_leaf=7), peer("classes", rows, min_samples_leaf=7)
     new = blocks(50, 6)
     named = np.stack([tree.predict_proba(ordered(new)).argmax(1) for tree in theirs.estimators_])
     shares = np.stack([(named == place).mean(0) for place in range(len(theirs.classes_))], axis=1)
-    np.testing.assert_allclose(found.outputs(new, 50)[:, theirs.classes_], shares, atol=1e-6)
+    np.testing.assert_allclose(predictor.outputs(new, 50)[:, theirs.classes_], shares, atol=1e-6)
 
 
 def test_quantiles_are_those_of_a_quantile_regression_forest():
-    """Meinshausen 2006, computed by hand: every training row weighs its share of the leaves that the row to answer comes to."""
+    """Meinshausen 2006, computed by hand: the weight of a training row is its share of the leaves of the new row."""
     rows = make("value", 400)
     trees = 150
-    found = Forest(n_estimators=trees, min_samples_leaf=5).fit(rows, rows, how(3))
+    predictor = Forest(n_estimators=trees, min_samples_leaf=5).fit(rows, rows, fitting(3))
     new = blocks(40, 8)
-    ours = found.quantiles(new, 40, (0.1, 0.5, 0.9))[:, :, 0]
+    ours = predictor.quantiles(new, 40, (0.1, 0.5, 0.9))[:, :, 0]
     y = rows.target[:, 0]
     theirs = RandomForestRegressor(trees, max_features=1.0, min_samples_leaf=5, random_state=3)
     theirs.fit(ordered(rows.blocks), y)
     weight = np.zeros((40, len(y)))
     for tree, sample in zip(theirs.estimators_, theirs.estimators_samples_, strict=True):
-        learnt, asked = tree.apply(ordered(rows.blocks)), tree.apply(ordered(new))
+        trained, new_leaves = tree.apply(ordered(rows.blocks)), tree.apply(ordered(new))
         drawn = np.zeros(len(y))
         drawn[sample] = 1
-        same = (learnt[None, :] == asked[:, None]) * drawn
+        same = (trained[None, :] == new_leaves[:, None]) * drawn
         weight += same / same.sum(1, keepdims=True) / trees
     order = np.argsort(y)
     reached = np.cumsum(weight[:, order], axis=1)
     for place, (level, far) in enumerate(((0.1, 0.12), (0.5, 0.15), (0.9, 0.35))):  # one row of each leaf is drawn
         exact = y[order][(reached < level).sum(1).clip(max=len(y) - 1)]
         assert np.abs(ours[place] - exact).mean() < far
-    np.testing.assert_allclose(found.spread(new, 40)[:, 0], (ours[2] - ours[0]) / 2, atol=1e-6)
+    np.testing.assert_allclose(predictor.spread(new, 40)[:, 0], (ours[2] - ours[0]) / 2, atol=1e-6)
 
 
-def test_the_spread_out_of_bag_is_that_of_trees_that_had_not_learnt_from_the_row():
+def test_the_out_of_bag_spread():
     rows = make("value", 200)
-    found = grow("value", rows, n_estimators=60)
-    error = np.abs(found.out_of_bag - rows.target)[:, 0]
-    within = error <= found.out_of_bag_spread[:, 0]
+    predictor = fit("value", rows, n_estimators=60)
+    error = np.abs(predictor.out_of_bag - rows.target)[:, 0]
+    within = error <= predictor.out_of_bag_spread[:, 0]
     assert 0.6 < within.mean() < 0.95  # half of the middle 80 %
-    assert found.out_of_bag_spread.shape == (200, 1)
-    assert grow("binary", make("binary")).spread(blocks(3), 3) is None
+    assert predictor.out_of_bag_spread.shape == (200, 1)
+    assert fit("binary", make("binary")).spread(blocks(3), 3) is None
 
 
-def test_importance_sums_to_one_and_finds_what_counts():
+def test_feature_importance_sums_to_one_and_finds_the_informative_columns():
     rows = make("value", 500)
-    importance = grow("value", rows).importance
+    importance = fit("value", rows).importance
     assert sum(importance.values()) == pytest.approx(1)
     assert set(importance) == {"a", "b", "c", "d", "level0", "level1"}  # "a is missing" belongs to a
     assert min(importance["a"], importance["b"], importance["level1"]) > max(importance["c"], importance["level0"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_alone_in_company_and_from_a_file_has_the_same_bits(kind):
-    found = grow(kind, make(kind, missing=True))
+def test_outputs_are_bitwise_equal_for_one_row_many_rows_and_a_loaded_predictor(kind):
+    predictor = fit(kind, make(kind, missing=True))
     new = blocks(60, 5, missing=True)
-    together = found.outputs(new, 60)
-    alone = np.concatenate([found.outputs({name: block[i : i + 1] for name, block in new.items()}, 1) for i in range(60)])
+    together = predictor.outputs(new, 60)
+    alone = np.concatenate([predictor.outputs({name: block[i : i + 1] for name, block in new.items()}, 1) for i in range(60)])
     assert np.array_equal(alone, together)
-    again = Grown.from_file(found.to_json(), found.tensors())
-    assert np.array_equal(again.outputs(new, 60), together)
+    loaded = ForestPredictor.from_file(predictor.to_json(), predictor.tensors())
+    assert np.array_equal(loaded.outputs(new, 60), together)
     if kind == "values":
-        assert np.array_equal(again.quantiles(new, 60, (0.3,)), found.quantiles(new, 60, (0.3,)))
-    assert found.outputs({name: block[:0] for name, block in new.items()}, 0).shape == (0, together.shape[1])
+        assert np.array_equal(loaded.quantiles(new, 60, (0.3,)), predictor.quantiles(new, 60, (0.3,)))
+    assert predictor.outputs({name: block[:0] for name, block in new.items()}, 0).shape == (0, together.shape[1])
 
 
-def test_rows_in_the_bag_of_all_trees_have_no_answer_out_of_bag():
-    found = grow("binary", make("binary", 40), n_estimators=2)
-    unseen = np.isnan(found.out_of_bag).all(1)
-    assert 0 < unseen.sum() < 40
-    assert not np.isnan(found.out_of_bag[~unseen]).any()
+def test_rows_in_all_bootstrap_samples_have_no_out_of_bag_prediction():
+    predictor = fit("binary", make("binary", 40), n_estimators=2)
+    missing = np.isnan(predictor.out_of_bag).all(1)
+    assert 0 < missing.sum() < 40
+    assert not np.isnan(predictor.out_of_bag[~missing]).any()
 
 
-def test_a_prediction_out_of_bag_of_exactly_0_is_no_missing_one():
+def test_an_out_of_bag_prediction_of_0_is_not_missing():
     rows = make("value", 40)
     rows.target[:] = 0
     rows.target[:2] = [[1.0], [-1.0]]
-    found = grow("value", rows, n_estimators=4)
+    predictor = fit("value", rows, n_estimators=4)
     drawn = peer_samples(rows, trees=4)
     always = np.array([all(row in sample for sample in drawn) for row in range(40)])
     assert 0 < always.sum() < 40
-    assert (np.isnan(found.out_of_bag[:, 0]) == always).all()
-    assert (found.out_of_bag[~always] == 0).sum() > 10
+    assert (np.isnan(predictor.out_of_bag[:, 0]) == always).all()
+    assert (predictor.out_of_bag[~always] == 0).sum() > 10
 
 
 def peer_samples(rows, trees: int) -> list[np.ndarray]:
-    """Which rows each of scikit-learn's trees learns from."""
+    """The bootstrap samples of scikit-learn's trees."""
     forest = RandomForestRegressor(trees, max_features=1.0, random_state=3)
     return forest.fit(ordered(rows.blocks), rows.target[:, 0]).estimators_samples_
 
 
-def test_quantiles_are_numpys_also_where_trees_had_the_row():
+def test_quantiles_are_those_of_numpy_with_nan():
     values = np.random.default_rng(0).normal(size=(60, 20, 2))
     values[np.random.default_rng(1).random(values.shape) < 0.6] = np.nan
     values[0, 1:] = np.nan
@@ -152,7 +152,7 @@ def test_quantiles_are_numpys_also_where_trees_had_the_row():
         np.testing.assert_allclose(_quantile(np.sort(values, axis=1), level), theirs, rtol=1e-12)
 
 
-def test_doubles_among_rows_that_all_validate_are_said():
+def test_duplicates_are_noted_without_validation_rows():
     table = pl.DataFrame({"x": [float(i) for i in range(50)] * 2, "y": ["a", "b"] * 50})
     assert lamina.fit(table, "y", family=lamina.Forest(n_estimators=5), seed=0, monitor=None).model_.card["notes"] == [
         "50 rows have an exact double: the result may look better than it is on new rows"
@@ -162,19 +162,19 @@ def test_doubles_among_rows_that_all_validate_are_said():
 
 
 @pytest.mark.parametrize("kind", ["class", "value"])
-def test_what_scikit_learn_intelex_grew_needs_it_no_more(kind, monkeypatch, tmp_path):
+def test_a_forest_of_scikit_learn_intelex_predicts_without_it(kind, monkeypatch, tmp_path):
     pytest.importorskip("sklearnex")
     assert _ensemble(np.zeros((2, 1)), values=True, trees=64)[1]
     frame = pl.DataFrame({"a": np.arange(300.0) % 17, "b": np.arange(300.0) % 23})
     target = frame["a"] * frame["b"] if kind == "value" else (frame["a"] > frame["b"]).cast(pl.String)
     model = lamina.fit(frame.with_columns(y=target), "y", family=Forest(n_estimators=64), seed=0, monitor=None)
-    path, said = model.save(tmp_path / "m.lamina"), model.model_.outputs(frame)
+    path, outputs = model.save(tmp_path / "m.lamina"), model.model_.outputs(frame)
     monkeypatch.setitem(sys.modules, "sklearnex", None)
     assert not _ensemble(np.zeros((2, 1)), values=True, trees=64)[1]
-    np.testing.assert_array_equal(lamina.load(path).model_.outputs(frame), said)
+    np.testing.assert_array_equal(lamina.load(path).model_.outputs(frame), outputs)
 
 
-def test_scikit_learn_intelex_splits_what_lies_beside_many_zeros():
+def test_scikit_learn_intelex_splits_a_column_of_mostly_zeros():
     pytest.importorskip("sklearnex")
     draw = np.random.default_rng(0)
     gain = np.where(draw.random(20_000) < 0.03, draw.random(20_000), 0.0)

@@ -12,11 +12,11 @@ BLOCKS = {
 TERMS = sparse.csr_matrix(np.array([[0.6, 0.8], [0, 0]], np.float32))
 
 
-def test_levels_have_a_column_each_and_pixels_are_shares():
-    found = one_hot(BLOCKS, (2, 3), flag=0.5, level=2.0)
+def test_one_hot_levels_and_scaled_pixels():
+    features = one_hot(BLOCKS, (2, 3), flag=0.5, level=2.0)
     nan = np.nan
-    np.testing.assert_allclose(found, [[0.5, -0.5, 2, 0, 0, 0, 2, 1], [nan, 0.5, 0, 2, 2, 0, 0, 0.2]], atol=1e-7)
-    assert found.dtype == np.float32
+    np.testing.assert_allclose(features, [[0.5, -0.5, 2, 0, 0, 0, 2, 1], [nan, 0.5, 0, 2, 2, 0, 0, 0.2]], atol=1e-7)
+    assert features.dtype == np.float32
 
 
 def test_texts_and_very_many_levels_stay_sparse():
@@ -28,12 +28,12 @@ def test_texts_and_very_many_levels_stay_sparse():
     assert many.indices.tolist() == [0, 2002]
 
 
-def test_trees_read_codes():
+def test_features_of_trees_are_codes():
     assert coded(BLOCKS)[:, :3].tolist()[0] == [0, 2, 0.5]
     np.testing.assert_array_equal(ordered(BLOCKS)[:, 2:4], [[np.nan, 2], [1, np.nan]])
     assert ordered({"text": TERMS}).tolist() == TERMS.toarray().tolist()
     assert ordered({"image": BLOCKS["image"][:0]}).shape == (0, 1)
 
 
-def test_a_class_that_nobody_had_gets_a_column():
+def test_a_class_without_training_rows_gets_a_column():
     assert all_classes(np.array([[0.3, 0.7]]), (0, 2), 4).tolist() == [[0.3, 0, 0.7, 0]]

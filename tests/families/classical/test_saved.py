@@ -1,4 +1,4 @@
-"""From a file, in a fresh process, every classical family answers bit by bit as it did."""
+"""A model of every classical family, loaded in a fresh process, has bitwise equal outputs."""
 
 import importlib.util
 import json
@@ -17,12 +17,12 @@ SCRIPT = """
 import json, sys
 import lamina, polars as pl
 from pathlib import Path
-said = {}
+outputs = {}
 for path in sorted(Path(sys.argv[1]).glob("*.lamina")):
     model = lamina.load(path).model_
     rows = pl.read_parquet(path.with_suffix(".parquet"))
-    said[path.stem] = model.outputs(rows).tobytes().hex()
-print(json.dumps(said))
+    outputs[path.stem] = model.outputs(rows).tobytes().hex()
+print(json.dumps(outputs))
 """
 
 
@@ -39,10 +39,10 @@ def test_in_a_fresh_process(tmp_path):
             model.save(tmp_path / f"{stem}.lamina")
             rows = frame.select(pl.col(column) for column in frame.columns)
             rows.write_parquet(tmp_path / f"{stem}.parquet")
-            said = model.model_.outputs(pl.read_parquet(tmp_path / f"{stem}.parquet"))
-            assert np.isfinite(said).all(), stem
-            expected[stem] = said.tobytes().hex()
+            outputs = model.model_.outputs(pl.read_parquet(tmp_path / f"{stem}.parquet"))
+            assert np.isfinite(outputs).all(), stem
+            expected[stem] = outputs.tobytes().hex()
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert {stem: found[stem] == said for stem, said in expected.items()} == dict.fromkeys(expected, True)
+    loaded = json.loads(done.stdout)
+    assert {stem: loaded[stem] == outputs for stem, outputs in expected.items()} == dict.fromkeys(expected, True)

@@ -1,0 +1,324 @@
+"""Gradient boosting with LightGBM, XGBoost and CatBoost, where they are installed."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from lamina.errors import OptionError
+from lamina.families.classical.boosting import MAX_ITER_WITHOUT_VALIDATION, BoostingFamily, problems
+from lamina.families.classical.family import Fitting, Rows
+from lamina.families.classical.matrix import all_classes, cardinalities, coded
+from lamina.families.predictor import Predictor
+from lamina.options import option
+
+if TYPE_CHECKING:
+    import torch
+
+
+def library(name: str) -> Any:
+    """The imported library.
+
+    Raises:
+        OptionError: It cannot be imported.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise OptionError(
+            f"the family {name!r} needs {name}, which cannot be imported here ({error}); "
+            f"pip install {name}, or use family='boosting'"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Training and validation rows of one model.
+
+    Attributes:
+        train: Features, target and sample weights (None: equal).
+        validation: The same for early stopping; None without validation rows.
+        categories: Number of columns that are codes of categories, the first ones.
+        classes: Number of classes, 0 for regression.
+        max_iter: Maximum number of iterations.
+        threads: Number of threads.
+        seed: Random seed, below 2^31.
+    """
+
+    train: tuple[np.ndarray, np.ndarray, np.ndarray | None]
+    validation: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None
+    categories: int
+    classes: int
+    max_iter: int
+    threads: int
+    seed: int
+
+
+@dataclass
+class LibraryBoosting(BoostingFamily):
+    """Base of the families of other libraries."""
+
+    predictor: ClassVar[type[LibraryTrees]]
+
+    def boost(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
+        module = library(str(self.needs))
+        X, X_validation, sizes = coded(rows.blocks), coded(validation.blocks), cardinalities(rows.inputs)
+        present = np.unique(rows.target) if rows.classes else np.empty(0, dtype=np.int64)
+        tasks, raw = problems(rows, validation), []
+        for target, validation_target, usable in tasks:
+            if len(present):
+                target, validation_target = np.searchsorted(present, target), np.searchsorted(present, validation_target)
+            weight = None if validation.weight is None else validation.weight[usable]
+            problem = Problem(
+                train=(X, target, rows.weight),
+                validation=(X_validation[usable], validation_target[usable], weight) if usable.any() else None,
+                categories=len(sizes),
+                classes=len(present),
+                max_iter=self.max_iter if usable.any() else min(self.max_iter, MAX_ITER_WITHOUT_VALIDATION),
+                threads=fitting.threads,
+                seed=fitting.seed % 2**31,
+            )
+            raw.append(np.frombuffer(bytearray(self.train(module, problem)), dtype=np.uint8))
+            fitting.progress(len(raw) / len(tasks))
+        return self.predictor(tuple(raw), len(sizes), rows.classes, tuple(present.tolist()))
+
+    @abstractmethod
+    def train(self, module: Any, problem: Problem) -> bytes:
+        """Train one model; its trees up to the best iteration in the library's own format."""
+
+
+@dataclass(frozen=True)
+class LibraryTrees(Predictor):
+    """Base of the predictors of other libraries.
+
+    Attributes:
+        raw: The models in the library's own format, one for classes or one for each value; uint8.
+        categories: Number of columns that are codes of categories.
+        classes: Number of classes, 0 for regression.
+        present: Codes of the classes among the training rows.
+    """
+
+    raw: tuple[np.ndarray, ...]
+    categories: int
+    classes: int
+    present: tuple[int, ...]
+    kind: ClassVar[str]
+    counted: ClassVar[str] = "bytes"
+
+    def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+        import torch
+
+        X, threads = coded(blocks), torch.get_num_threads()
+        if not rows:
+            return np.empty((0, self.classes or len(self.raw)))
+        outputs = [np.asarray(self.predict(model, X, threads), dtype=np.float64) for model in self._models]
+        if not self.classes:
+            return np.stack([values.reshape(-1) for values in outputs], axis=1)
+        shares = outputs[0] if outputs[0].ndim == 2 else np.stack([1 - outputs[0], outputs[0]], axis=1)
+        return all_classes(shares / shares.sum(1, keepdims=True), self.present, self.classes)
+
+    @abstractmethod
+    def read(self, raw: bytes) -> Any:
+        """The library's model."""
+
+    @abstractmethod
+    def predict(self, model: Any, X: np.ndarray, threads: int) -> Any:
+        """Class probabilities (N, classes), probabilities of the second of two classes (N,), or values (N,)."""
+
+    def size(self) -> int:
+        return sum(map(len, self.raw))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"categories": self.categories, "classes": self.classes, "known": list(self.present)}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        import torch
+
+        return {f"model{number}": torch.from_numpy(raw) for number, raw in enumerate(self.raw)}
+
+    @classmethod
+    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
+        raw = tuple(tensors[f"model{number}"].numpy() for number in range(len(tensors)))
+        predictor = cls(raw, content["categories"], content["classes"], tuple(content["known"]))
+        _ = predictor._models  # a missing library is an error now, not at the first prediction
+        return predictor
+
+    @cached_property
+    def _models(self) -> list[Any]:
+        return [self.read(raw.tobytes()) for raw in self.raw]
+
+
+@dataclass(frozen=True)
+class LightGBMTrees(LibraryTrees):
+    """Predictor of LightGBM."""
+
+    kind: ClassVar[str] = "lightgbm"
+
+    def read(self, raw: bytes) -> Any:
+        return library("lightgbm").Booster(model_str=raw.decode())
+
+    def predict(self, model: Any, X: np.ndarray, threads: int) -> Any:
+        return model.predict(X, num_threads=threads)
+
+
+@dataclass
+class LightGBM(LibraryBoosting):
+    """Gradient boosting with LightGBM (Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree").
+
+    Missing values and categories are native; early stopping on the validation rows.
+    """
+
+    name: ClassVar[str] = "lightgbm"
+    needs: ClassVar[str | None] = "lightgbm"
+    predictor: ClassVar[type[LibraryTrees]] = LightGBMTrees
+
+    max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000)
+    min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000)
+
+    def train(self, module: Any, problem: Problem) -> bytes:
+        params = {
+            "objective": {0: "regression", 2: "binary"}.get(problem.classes, "multiclass"),
+            "num_class": problem.classes if problem.classes > 2 else 1,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.max_leaf_nodes,
+            "min_data_in_leaf": self.min_samples_leaf,
+            "num_threads": problem.threads,
+            "seed": problem.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+        X, y, weight = problem.train
+        categories = list(range(problem.categories))
+        train = module.Dataset(X, y, weight=weight, categorical_feature=categories, params={"verbosity": -1})
+        stopping = {}
+        if problem.validation:
+            X, y, weight = problem.validation
+            stopping["valid_sets"] = [train.create_valid(X, y, weight=weight)]
+            stopping["callbacks"] = [module.early_stopping(self.patience, verbose=False)]
+        booster = module.train(params, train, num_boost_round=problem.max_iter, **stopping)
+        return booster.model_to_string(num_iteration=booster.best_iteration).encode()
+
+
+@dataclass(frozen=True)
+class XGBoostTrees(LibraryTrees):
+    """Predictor of XGBoost."""
+
+    kind: ClassVar[str] = "xgboost"
+
+    def read(self, raw: bytes) -> Any:
+        booster = library("xgboost").Booster()
+        booster.load_model(bytearray(raw))
+        return booster
+
+    def predict(self, model: Any, X: np.ndarray, threads: int) -> Any:
+        model.set_param({"nthread": threads})
+        return model.predict(_dmatrix(library("xgboost"), X, categories=self.categories, threads=threads))
+
+
+@dataclass
+class XGBoost(LibraryBoosting):
+    """Gradient boosting with XGBoost (Chen & Guestrin 2016, https://doi.org/10.1145/2939672.2939785), on histograms.
+
+    Missing values and categories are native; early stopping on the validation rows.
+    """
+
+    name: ClassVar[str] = "xgboost"
+    needs: ClassVar[str | None] = "xgboost"
+    predictor: ClassVar[type[LibraryTrees]] = XGBoostTrees
+
+    max_depth: int = option(6, "maximum depth of a tree", low=1, high=1_000)
+
+    def train(self, module: Any, problem: Problem) -> bytes:
+        params = {
+            "objective": {0: "reg:squarederror", 2: "binary:logistic"}.get(problem.classes, "multi:softprob"),
+            "eta": self.learning_rate,
+            "max_depth": self.max_depth,
+            "tree_method": "hist",
+            "nthread": problem.threads,
+            "seed": problem.seed,
+            "verbosity": 0,
+            **({"num_class": problem.classes} if problem.classes > 2 else {}),
+        }
+        common = {"categories": problem.categories, "threads": problem.threads}
+        train = _dmatrix(module, *problem.train, **common)
+        if not problem.validation:
+            return bytes(module.train(params, train, problem.max_iter).save_raw("ubj"))
+        evals = [(_dmatrix(module, *problem.validation, **common), "validation")]
+        stopping = {"early_stopping_rounds": self.patience, "verbose_eval": False}
+        booster = module.train(params, train, problem.max_iter, evals=evals, **stopping)
+        return bytes(booster[: booster.best_iteration + 1].save_raw("ubj"))
+
+
+def _dmatrix(module: Any, X: np.ndarray, y: Any = None, weight: Any = None, *, categories: int, threads: int) -> Any:
+    types = ["c" if place < categories else "q" for place in range(X.shape[1])]
+    return module.DMatrix(X, y, weight=weight, feature_types=types, enable_categorical=True, nthread=threads)
+
+
+@dataclass(frozen=True)
+class CatBoostTrees(LibraryTrees):
+    """Predictor of CatBoost."""
+
+    kind: ClassVar[str] = "catboost"
+
+    def read(self, raw: bytes) -> Any:
+        return library("catboost").CatBoost().load_model(blob=raw)
+
+    def predict(self, model: Any, X: np.ndarray, threads: int) -> Any:
+        kind = "Probability" if self.classes else "RawFormulaVal"
+        pool = _pool(library("catboost"), X, categories=self.categories)
+        return model.predict(pool, prediction_type=kind, thread_count=threads)
+
+
+@dataclass
+class CatBoost(LibraryBoosting):
+    """Gradient boosting with CatBoost (Prokhorenkova et al. 2018, "CatBoost: unbiased boosting with categorical features").
+
+    Categories are encoded by ordered target statistics: the mean target of the preceding rows in a random order. Early stopping
+    on the validation rows.
+    """
+
+    name: ClassVar[str] = "catboost"
+    needs: ClassVar[str | None] = "catboost"
+    predictor: ClassVar[type[LibraryTrees]] = CatBoostTrees
+
+    max_depth: int = option(6, "maximum depth of a tree", low=1, high=16)
+
+    def train(self, module: Any, problem: Problem) -> bytes:
+        params = {
+            "loss_function": {0: "RMSE", 2: "Logloss"}.get(problem.classes, "MultiClass"),
+            "iterations": problem.max_iter,
+            "learning_rate": self.learning_rate,
+            "depth": self.max_depth,
+            "thread_count": problem.threads,
+            "random_seed": problem.seed,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+        stopping = {}
+        if problem.validation:
+            validation = _pool(module, *problem.validation, categories=problem.categories)
+            stopping = {"eval_set": validation, "use_best_model": True, "early_stopping_rounds": self.patience}
+        model = module.CatBoost(params)
+        model.fit(_pool(module, *problem.train, categories=problem.categories), **stopping)
+        with tempfile.TemporaryDirectory() as folder:  # CatBoost saves to files only
+            path = Path(folder) / "model.cbm"
+            model.save_model(str(path))
+            return path.read_bytes()
+
+
+def _pool(module: Any, X: np.ndarray, y: Any = None, weight: Any = None, *, categories: int) -> Any:
+    codes = X[:, :categories].astype(np.int64).astype(bytes).astype(object)
+    numbers = np.ascontiguousarray(X[:, categories:])
+    data = module.FeaturesData(
+        num_feature_data=numbers if numbers.shape[1] else None, cat_feature_data=codes if categories else None
+    )
+    return module.Pool(data, y, weight=weight)
