@@ -1,4 +1,4 @@
-"""Attention: a transformer encoder over the words of a text, the steps of a series, the patches of an image or the columns."""
+"""The attention family: a transformer encoder over the words of a text, steps of a series, patches of an image or columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Input
 from lamina.errors import OptionError
-from lamina.families.branches import BranchFamily, image_changes
+from lamina.families.branches import BranchFamily, default_augmentation
 from lamina.families.family import EVERY
 from lamina.graph.graph import Graph
 from lamina.graph.layers import CategoryEmbedding, Dropout, Join, Norm, NumberEmbedding
@@ -19,21 +19,21 @@ from lamina.graph.layers.sequence import Reshape, StepDense, StepPool
 from lamina.options import option
 from lamina.tasks.task import Task
 
-# Words say much by themselves and few thousand texts teach little more than that; what a patch says is in the others.
+# Words are informative by themselves, and a few thousand texts teach little more; a patch means little without the others.
 BLOCKS = {"text": 1, "series": 2, "image": 4, "table": 2}
 WIDTHS = {"text": 64, "series": 64, "image": 96, "table": 64}
-MOST_TOKENS = 2**16  # in a batch: what a block keeps of each for the way back is some kilobytes
+MOST_TOKENS = 2**16  # in a batch: a block keeps some kilobytes of each for the backward pass
 
 
 @dataclass
 class Attention(BranchFamily):
-    """A transformer encoder: every word, step, patch or column looks at all the others and takes from those that matter.
+    """A transformer encoder over words, steps, patches or columns, each attending to all the others.
 
-    Blocks with the norm first, ``x + MHA(norm x)``, then ``x + W2 gelu(W1 norm x)`` (Vaswani et al. 2017, arXiv 1706.03762;
-    Xiong et al. 2020, arXiv 2002.04745), and attention that pools the steps at the end. An image is cut into patches (ViT,
+    Pre-norm blocks, ``x + MHA(norm x)``, then ``x + W2 gelu(W1 norm x)`` (Vaswani et al. 2017, arXiv 1706.03762;
+    Xiong et al. 2020, arXiv 2002.04745), and attention pooling over the steps. An image is cut into patches (ViT,
     Dosovitskiy et al. 2021, arXiv 2010.11929), a row of plain columns is a sequence in which each column is a step
-    (FT-Transformer, Gorishniy et al. 2021, arXiv 2106.11959); we differ in that pooling is by attention, not by a class
-    token, and that the head of a text reads the mean of its words' own vectors, too, which alone goes far on few texts.
+    (FT-Transformer, Gorishniy et al. 2021, arXiv 2106.11959); we differ in pooling by attention instead of a class
+    token, and in that the head of a text also reads the mean of the word embeddings, a good model by itself for few texts.
 
     Example:
         >>> Attention(num_layers=2, hidden_size=128, num_heads=8).check().num_heads
@@ -45,7 +45,7 @@ class Attention(BranchFamily):
 
     num_layers: int | str = option(
         "auto",
-        "blocks of the encoder; auto is 1 for texts, 2 for series and plain columns, 4 for images",
+        "number of encoder layers; auto is 1 for texts, 2 for series and plain columns, 4 for images",
         low=1,
         high=1000,
         choices=("auto",),
@@ -53,23 +53,30 @@ class Attention(BranchFamily):
     )
     hidden_size: int | str = option(
         "auto",
-        "neurons of each step, a multiple of num_heads; auto is 64, for images 96",
+        "size of the hidden states, a multiple of num_heads; auto is 64, for images 96",
         low=1,
         high=65_536,
         choices=("auto",),
         kind=int,
     )
-    num_heads: int = option(4, "ways to look, side by side", low=1, high=1024)
-    mlp_ratio: int = option(2, "neurons between the two layers of a block, as a multiple of hidden_size", low=1, high=64)
+    num_heads: int = option(4, "number of attention heads", low=1, high=1024)
+    mlp_ratio: int = option(2, "size of the hidden layer of the MLP blocks, as a multiple of hidden_size", low=1, high=64)
     positions: str | None = option(
         "auto",
-        "how steps know their place; auto is sinusoidal for texts and series, learnt for images; columns need none",
+        "position encoding; auto is sinusoidal for texts and series, learnt for images; columns have none",
         choices=("auto", "sinusoidal", "learnt", None),
     )
     patch_size: int | str = option(
-        "auto", "height and width of a patch in pixels; auto makes about 64", low=1, high=4096, choices=("auto",), kind=int
+        "auto",
+        "height and width of a patch in pixels; auto gives about 64 patches",
+        low=1,
+        high=4096,
+        choices=("auto",),
+        kind=int,
     )
-    word_dropout: float = option(0.3, "share of a text's words left out at random in training", low=0, high=0.95)
+    word_dropout: float = option(
+        0.3, "word dropout rate: fraction of the words of a text that are dropped in training", low=0, high=0.95
+    )
 
     def check(self) -> Self:
         super().check()
@@ -86,25 +93,25 @@ class Attention(BranchFamily):
             last = self._patches(graph, name, block)
         else:
             last, mask = self.steps(graph, name, block)
-        ends: list[str] = []
+        pooled: list[str] = []
         if kind == "text":
             if self.word_dropout:
                 graph.layer(f"{name}_kept", StepDropout(self.word_dropout), after=mask or ())
                 mask = f"{name}_kept"
             graph.layer(f"{name}_mean", StepPool("mean"), after=last, mask=mask)
             graph.layer(f"{name}_mean_norm", Norm(), after=f"{name}_mean")
-            ends.append(f"{name}_mean_norm")
+            pooled.append(f"{name}_mean_norm")
         if kind != "text" or self.embedding_dim != width:
             graph.layer(f"{name}_stem", StepDense(width), after=last)
             last = f"{name}_stem"
-        graph.layer(f"{name}_stem_norm", Norm(), after=last)  # what a step says is then as large as where it stands
+        graph.layer(f"{name}_stem_norm", Norm(), after=last)  # the same scale as the position encoding
         last = f"{name}_stem_norm"
         if positions == "auto":
             positions = "learnt" if kind == "image" else "sinusoidal"
         if positions:
             graph.layer(f"{name}_position", Position(positions), after=last)
             last = f"{name}_position"
-        return self._encoder(graph, name, kind, last, mask, beside=ends)
+        return self._encoder(graph, name, kind, last, mask, beside=pooled)
 
     def table(self, graph: Graph, inputs: Mapping[str, Input]) -> str:
         width, nodes = self._width("table"), []
@@ -112,7 +119,7 @@ class Attention(BranchFamily):
             graph.input(name, shape=block.shape)
             if block.kind == "categories":
                 layer = CategoryEmbedding(cardinalities=block.cardinalities, sizes=(width,) * len(block.cardinalities))
-            else:  # a flag is 0 or 1: a line through one bin is all there is to learn
+            else:  # a flag is 0 or 1: one bin is enough
                 layer = NumberEmbedding(size=width, bins=16 if block.kind == "numbers" else 1)
             graph.layer(f"{name}_embedding", layer, after=name)
             nodes.append(f"{name}_embedding")
@@ -120,7 +127,7 @@ class Attention(BranchFamily):
         return self._encoder(graph, "table", "table", "table_columns", None)
 
     def _width(self, kind: str) -> int:
-        """The width for a kind of column; auto is widened to a multiple of the heads."""
+        """The hidden size for a kind of column; auto is rounded up to a multiple of the heads."""
         return -(-WIDTHS[kind] // self.num_heads) * self.num_heads if self.hidden_size == "auto" else int(self.hidden_size)
 
     def _patches(self, graph: Graph, name: str, block: Input) -> str:
@@ -132,7 +139,7 @@ class Attention(BranchFamily):
     def _encoder(
         self, graph: Graph, name: str, kind: str, last: str, mask: str | None, *, beside: list[str] | None = None
     ) -> str:
-        """The blocks, and the pool that makes one vector of all steps; ``beside`` are vectors laid to its side."""
+        """Add the blocks and the pooling over the steps; ``beside`` are nodes to concatenate with the pooled vector."""
         width = self._width(kind)
         for i in range(1, (BLOCKS[kind] if self.num_layers == "auto" else int(self.num_layers)) + 1):
             attended, block = f"{name}_attended{i}", f"{name}_block{i}"
@@ -158,12 +165,12 @@ class Attention(BranchFamily):
         if "image" in kinds:
             epochs = max(12, min(100, 300_000 // rows))
         elif "text" in kinds:
-            epochs = max(4, min(20, 50_000 // rows))  # they are known by heart soon
+            epochs = max(4, min(20, 50_000 // rows))  # they overfit soon
         return super().prefers(rows=rows, inputs=inputs, task=task, device=device) | {
             "batch_size": max(1, min(batch, MOST_TOKENS // steps)),
             "learning_rate": 3e-3 if "text" in kinds else 1e-3,
             "schedule": "one_cycle",
             "epochs": epochs,
             "patience": None,
-            "augment": image_changes(inputs),
+            "augment": default_augmentation(inputs),
         }

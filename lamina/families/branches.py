@@ -1,4 +1,4 @@
-"""A branch for each image, text and series of a table, one for its plain columns; the branches join before the head."""
+"""Families with one branch for each image, text and series, and one for the plain columns, joined before the head."""
 
 from __future__ import annotations
 
@@ -27,34 +27,31 @@ if TYPE_CHECKING:
     from lamina.data.encode import Encoder
     from lamina.graph.net import Net
 
-#: For each kind of column the family whose branch reads it in a family that has none of its own for it.
+#: For each kind of column the default family, whose branch is used in families that have none for that kind.
 BRANCHES: dict[str, type[BranchFamily]] = {}
 
-#: How a network learns whose images are read by a pretrained part: frozen, or fine-tuned in steps so small that what it was
-#: taught is not undone: a tenth of the optimizer's own.
+#: The recipe with a pretrained backbone: frozen, or fine-tuned with a tenth of the optimizer's learning rate.
 FROZEN = {"augment": None, "epochs": 30}
 FINE_TUNED = {"epochs": 15}
 
 
 @dataclass
 class BranchFamily(TextOptions, NetworkFamily):
-    """What the families share that read more than plain columns: how branches begin and where they join."""
+    """Base of the families with a branch for each column that is not plain."""
 
-    joint_size: int = option(128, "neurons of the layer where several branches join", low=1, high=65_536)
-    dropout: float = option(0.1, "share of neurons silenced at random in training", low=0, high=0.95)
-    word_vectors: str = option(
-        "", "file of word vectors (GloVe, word2vec, .npz) that tokens begin with; embedding_dim follows it"
-    )
-    backbone: str = option("", "registered pretrained part that reads the images, instead of the family's own layers")
-    freeze_backbone: bool = option(True, "keep the weights of the backbone as they are")
+    joint_size: int = option(128, "number of neurons of the layer that joins several branches", low=1, high=65_536)
+    dropout: float = option(0.1, "dropout rate", low=0, high=0.95)
+    word_vectors: str = option("", "file of pretrained word vectors (GloVe, word2vec, .npz); sets embedding_dim")
+    backbone: str = option("", "registered pretrained network for images, instead of the family's own layers")
+    freeze_backbone: bool = option(True, "freeze the weights of the backbone")
 
     def check(self) -> Self:
         super().check()
         owner = type(self).__name__
         if self.word_vectors and not Path(self.word_vectors).is_file():
-            raise OptionError(f"{owner}.word_vectors is {self.word_vectors!r}, expected the path of a file; there is none")
+            raise OptionError(f"{owner}.word_vectors is {self.word_vectors!r}, expected the path of an existing file")
         if self.word_vectors and self.tokens != "words":
-            raise OptionError(f"{owner}.tokens is {self.tokens!r}, expected 'words' beside word_vectors, which are of words")
+            raise OptionError(f"{owner}.tokens is {self.tokens!r}, expected 'words' with word_vectors")
         if self.backbone and self.backbone not in registered():
             known = ", ".join(registered()) or "none"
             raise OptionError(
@@ -64,14 +61,14 @@ class BranchFamily(TextOptions, NetworkFamily):
         return self
 
     def encoding(self) -> Encoding:
-        """Images are brought to the size that a pretrained part was taught on, unless a person says another."""
+        """With a backbone images are resized to the size it was trained on, unless image_size is set."""
         encoding = super().encoding()
         if not self.backbone or encoding.image_size:
             return encoding
         return dataclasses.replace(encoding, image_size=part_maker(self.backbone).size)
 
     def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> Recipe:
-        """With a pretrained part few epochs are enough, whatever the family prefers for networks that begin from nothing."""
+        """The completed recipe; a pretrained backbone needs few epochs and a small learning rate."""
         decided: dict[str, Any] = {}
         if self.backbone and any(block.kind == "image" for block in inputs.values()):
             rate = round(LEARNING_RATES[recipe.optimizer] / 10, 6)
@@ -80,22 +77,22 @@ class BranchFamily(TextOptions, NetworkFamily):
         return super().complete(dataclasses.replace(recipe, **decided), rows=rows, inputs=inputs, task=task, device=device)
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
-        """Add the branch of a column, whose input is there already; return the node that ends it, of one axis."""
-        raise TypeError(f"{type(self).__name__} draws no branch; take a family such as Convolutional")
+        """Add the branch of a column, whose input exists already; return its last node, of one axis."""
+        raise TypeError(f"{type(self).__name__} has no branch(); use a family such as Convolutional")
 
     def table(self, graph: Graph, inputs: Mapping[str, Input]) -> str:
-        """Add inputs and branch of the plain columns; return the node that ends it, of one axis."""
-        raise TypeError(f"{type(self).__name__} draws no branch for plain columns; take a family such as Convolutional")
+        """Add inputs and branch of the plain columns; return its last node, of one axis."""
+        raise TypeError(f"{type(self).__name__} has no table(); use a family such as Convolutional")
 
     def steps(self, graph: Graph, name: str, block: Input) -> tuple[str, str]:
-        """Begin the branch of a text or series: the node that holds (steps, width), and the mask of the steps."""
+        """Add the first layers of a text or series; return the node of shape (steps, width) and the mask of the steps."""
         steps = READERS[block.kind].steps
         if steps is None:
-            raise TypeError(f"a block of kind {block.kind!r} has no steps; take a family that reads it whole")
+            raise TypeError(f"a block of kind {block.kind!r} has no steps; use a family that reads it as one row")
         return steps(graph, name, block, self)
 
     def pretrained(self, graph: Graph, name: str, block: Input) -> str:
-        """Add the registered part as the branch of an image."""
+        """Add the backbone as the branch of an image."""
         from lamina.graph.modules.pretrained import part_shape
 
         maker = part_maker(self.backbone)
@@ -126,10 +123,10 @@ class BranchFamily(TextOptions, NetworkFamily):
         return nodes, None
 
     def initialise(self, net: Net, encoder: Encoder) -> tuple[str, ...]:
-        """Put the vectors of known words into the embedding of each text; the others keep their fresh ones.
+        """Copy the word vectors into the embedding of each text; words without a vector keep their initial embedding.
 
         Returns:
-            How many words were found, a sentence for each text.
+            For each text a note with the number of words that have a vector.
 
         Raises:
             DataError: No word has a vector.
@@ -138,24 +135,24 @@ class BranchFamily(TextOptions, NetworkFamily):
 
         notes = []
         for text in encoder.by_kind("text") if self.word_vectors else ():
-            words = words_of(cast(TextBlock, text))[2:]  # code 0 is nothing, 1 is unknown
-            found = WordVectors(self.word_vectors).find(words)
-            if not found:
+            words = words_of(cast(TextBlock, text))[2:]  # code 0 is padding, 1 is unknown
+            vectors = WordVectors(self.word_vectors).find(words)
+            if not vectors:
                 raise DataError(
                     f"none of the {len(words):,} words of column {text.name!r} has a vector in {self.word_vectors}; "
-                    "take a file of the same language, or leave word_vectors out"
+                    "use a file of the same language, or remove word_vectors"
                 )
             weight = net.get_parameter(f"{text.block}_embedding.weight").data
             for code, word in enumerate(words, 2):
-                if word in found:
-                    weight[code] = torch.from_numpy(found[word])
-            notes.append(f"{text.name}: {len(found):,} of {len(words):,} words begin with vectors of {self.word_vectors}")
+                if word in vectors:
+                    weight[code] = torch.from_numpy(vectors[word])
+            notes.append(f"{text.name}: {len(vectors):,} of {len(words):,} words are initialised from {self.word_vectors}")
         return tuple(notes)
 
 
 @dataclass
 class MixedFamily(TableOptions, BranchFamily):
-    """A family with branches whose plain columns enter as they do in ``feedforward``, with the same options."""
+    """Base of the families with branches that read plain columns as ``feedforward`` does, with the same options."""
 
     def table(self, graph: Graph, inputs: Mapping[str, Input]) -> str:
         nodes, _ = read_flat(graph, inputs, self)
@@ -163,8 +160,8 @@ class MixedFamily(TableOptions, BranchFamily):
         return "table"
 
 
-def image_changes(inputs: Mapping[str, Input]) -> tuple[str, ...] | None:
-    """How training images may be changed where nobody said: a photo may be mirrored, writing may not; None without images."""
+def default_augmentation(inputs: Mapping[str, Input]) -> tuple[str, ...] | None:
+    """The default augmentation: shifts and flips of colour images, shifts and rotations of gray ones; None without images."""
     gray = [block.shape[2] == 1 for block in inputs.values() if block.kind == "image"]
     if not gray:
         return None

@@ -1,4 +1,4 @@
-"""Convolutional: networks that look through windows, at images, series and texts."""
+"""The convolutional family: convolutional networks for images, series and texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from lamina.data.encoding import Input
 from lamina.errors import OptionError
-from lamina.families.branches import MixedFamily, image_changes
+from lamina.families.branches import MixedFamily, default_augmentation
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Activation, Dense, Dropout, Flatten, Join, Norm
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, RadialBasis, Subsample
@@ -19,7 +19,7 @@ from lamina.tasks.head import Head
 from lamina.tasks.losses import MAXIMUM_A_POSTERIORI
 from lamina.tasks.task import Task
 
-DESIGNS = ("auto", "plain", "resnet", "lenet5", "lenet5_1998")
+ARCHITECTURES = ("auto", "plain", "resnet", "lenet5", "lenet5_1998")
 LENET_SIZE = 32
 
 #: Which of the 6 maps of S2 each of the 16 maps of C3 reads (LeCun et al. 1998, table I).
@@ -29,29 +29,29 @@ LENET_TABLE = (
     *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
 )
 CHANNELS, GPU_CHANNELS = 32, 128  # of the first stage
-SMALLEST_SIDE = 7  # of an image: what is this small is not pooled on, but read as a whole
-LARGEST_SIDE = 48  # a larger image is halved before anything else, as each pixel of it says little
+SMALLEST_SIDE = 7  # of a feature map: it is not pooled to a smaller one
+LARGEST_SIDE = 48  # a larger image is first reduced by convolutions of stride 2
 
 
 @dataclass
 class Convolutional(MixedFamily):
-    """Convolutional networks: what is learnt at one place of an image, series or text holds at all others.
+    """Convolutional networks: the same weights at every place of an image, series or text.
 
     ======================  ==================================================================================================
-    design                  for images
+    architecture            for images
     ======================  ==================================================================================================
     ``plain``               stages of two convolutions, each half as wide and high as the one before and with more channels
                             (Simonyan and Zisserman 2015, arXiv 1409.1556) and batch norm; "auto" for gray images
-    ``resnet``              stages of a convolution and a residual block (He et al. 2016, arXiv 1512.03385); each pools right
-                            behind its first convolution, which halves the work of theirs; "auto" for colour
-    ``lenet5``              LeNet-5 as it is drawn today: relu, max pooling, neurons instead of distances
-    ``lenet5_1998``         LeNet-5 as it was printed (LeCun et al. 1998, section II.B): trainable subsampling, the table of
-                            connections, scaled tanh, radial basis outputs. First weights and training are ours
+    ``resnet``              stages of a convolution and a residual block (He et al. 2016, arXiv 1512.03385); each pools
+                            right after its first convolution, at half the cost; "auto" for colour
+    ``lenet5``              the modern LeNet-5: relu, max pooling, dense outputs
+    ``lenet5_1998``         the original LeNet-5 (LeCun et al. 1998, section II.B): trainable subsampling, connection table,
+                            scaled tanh, radial basis outputs. Initialisation and training are ours
     ======================  ==================================================================================================
 
-    A series goes through residual blocks whose windows grow twofold, until one output sees 100 steps or all of them (after
-    Wang et al. 2017, arXiv 1611.06455, and Bai et al. 2018, arXiv 1803.01271); a text through windows of several widths side by
-    side, the strongest answer of each neuron counting (Kim 2014, arXiv 1408.5882), beside the mean of its tokens.
+    A series is read by residual blocks with doubling dilation, until the receptive field is 100 steps or all of them (after
+    Wang et al. 2017, arXiv 1611.06455, and Bai et al. 2018, arXiv 1803.01271); a text by parallel convolutions of several
+    kernel sizes with max pooling over time (Kim 2014, arXiv 1408.5882), concatenated with the mean token embedding.
 
     Example:
         >>> from lamina.data.encoding import Input
@@ -66,23 +66,27 @@ class Convolutional(MixedFamily):
     reads: ClassVar[tuple[str, ...]] = ("image", "series", "text")
 
     architecture: str = option(
-        "auto", "architecture for images; auto is plain for gray ones and resnet for colour", choices=DESIGNS
+        "auto", "architecture for images; auto is plain for gray images and resnet for colour images", choices=ARCHITECTURES
     )
     channels: int | str = option(
         "auto",
-        "channels of the first stage, later ones have up to four times as many; auto is 32, for colour images on a GPU 128",
+        "channels of the first stage, up to four times as many in later ones; auto is 32, for colour images on a GPU 128",
         low=1,
         high=4096,
         choices=("auto",),
         kind=int,
     )
-    kernel_sizes: tuple[int, ...] = option((2, 3, 4), "tokens that a neuron sees in a text", low=1, high=100, items=int)
-    filters: int = option(64, "neurons for each place of a series, and for each width of windows in a text", low=1, high=4096)
+    kernel_sizes: tuple[int, ...] = option(
+        (2, 3, 4), "kernel sizes of the parallel convolutions of a text, in tokens", low=1, high=100, items=int
+    )
+    filters: int = option(
+        64, "number of filters: channels for series, and filters for each kernel size in a text", low=1, high=4096
+    )
 
     def graph(self, inputs: Mapping[str, Input], head: Head | int) -> Graph:
         graph = super().graph(inputs, head)
         units = head if isinstance(head, int) else head.units
-        if units > 1 and self._prints(inputs):
+        if units > 1 and self._is_original_lenet5(inputs):
             graph = graph.replace("head", RadialBasis(units))
         return graph
 
@@ -91,14 +95,14 @@ class Convolutional(MixedFamily):
             return self._text(graph, name, block)
         if block.kind == "series":
             return self._series(graph, name, block)
-        design = ("plain" if block.shape[2] == 1 else "resnet") if self.architecture == "auto" else self.architecture
-        if design.startswith("lenet5") and max(block.shape[:2]) > LENET_SIZE:
+        architecture = ("plain" if block.shape[2] == 1 else "resnet") if self.architecture == "auto" else self.architecture
+        if architecture.startswith("lenet5") and max(block.shape[:2]) > LENET_SIZE:
             raise OptionError(
-                f"design {design!r} reads images of up to {LENET_SIZE} x {LENET_SIZE}, but those of {block.names[0]!r} are "
-                f"{block.shape[0]} x {block.shape[1]}; set image_size={LENET_SIZE}, or take another design"
+                f"architecture {architecture!r} reads images of up to {LENET_SIZE} x {LENET_SIZE}, but those of "
+                f"{block.names[0]!r} are {block.shape[0]} x {block.shape[1]}; set image_size={LENET_SIZE}, or use another architecture"
             )
         draw = {"plain": self._plain, "resnet": self._resnet, "lenet5": self._lenet5, "lenet5_1998": self._lenet5_1998}
-        return draw[design](_Chain(graph, name), block)
+        return draw[architecture](_Chain(graph, name), block)
 
     # -- images --------------------------------------------------------------------------------------------------------
 
@@ -129,7 +133,7 @@ class Convolutional(MixedFamily):
         return self._end(chain)
 
     def _begin(self, chain: _Chain, block: Input) -> int:
-        """Pixels, and strides until the image is small enough to be looked at everywhere; the side that is left."""
+        """Add the pixels and convolutions of stride 2 down to LARGEST_SIDE; return the side of the feature map."""
         chain.add("pixels", Pixels())
         side, halved = min(block.shape[:2]), 0
         while side > LARGEST_SIDE:
@@ -170,15 +174,15 @@ class Convolutional(MixedFamily):
         source, mask = self.steps(graph, name, block)
         chain = _Chain(graph, name, source, mask)
         chain.add("stem", Convolution(self.filters, 7, "relu"))
-        reach, number, most = 7, 0, min(100, block.shape[0])
-        while reach < most or not number:
+        receptive, number, most = 7, 0, min(100, block.shape[0])
+        while receptive < most or not number:
             number, last = number + 1, chain.last
             dilation = 2 ** (number - 1)
             chain.add(f"block{number}_norm", Norm("layer"))
             chain.add(f"block{number}_a", Convolution(self.filters, 5, "relu", dilation=dilation))
             chain.add(f"block{number}_b", Convolution(self.filters, 3, dilation=dilation, dropout=self.dropout))
             chain.add(f"block{number}", Join("add"), beside=last)
-            reach += 6 * dilation
+            receptive += 6 * dilation
         last = chain.add("norm", Norm("layer"))
         graph.layer(f"{name}_mean", StepPool("mean"), after=last, mask=mask)
         graph.layer(f"{name}_max", StepPool("max"), after=last, mask=mask)
@@ -188,12 +192,12 @@ class Convolutional(MixedFamily):
     def _text(self, graph: Graph, name: str, block: Input) -> str:
         source, mask = self.steps(graph, name, block)
         graph.layer(f"{name}_mean", StepPool("mean"), after=source, mask=mask)
-        found = [f"{name}_mean"]
+        pooled = [f"{name}_mean"]
         for window in self.kernel_sizes:
             chain = _Chain(graph, name, source, mask)
             chain.add(f"window{window}", Convolution(self.filters, window, "relu"))
-            found.append(chain.add(f"window{window}_max", StepPool("max")))
-        graph.layer(f"{name}_features", Join("concat"), after=found)
+            pooled.append(chain.add(f"window{window}_max", StepPool("max")))
+        graph.layer(f"{name}_features", Join("concat"), after=pooled)
         graph.layer(f"{name}_dropout", Dropout(self.dropout), after=f"{name}_features")
         return f"{name}_dropout"
 
@@ -201,8 +205,8 @@ class Convolutional(MixedFamily):
 
     def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
         preferred = super().prefers(rows=rows, inputs=inputs, task=task, device=device)
-        changes = image_changes(inputs)
-        if changes is None:
+        augment = default_augmentation(inputs)
+        if augment is None:
             return preferred
         from lamina.train.threads import has_bfloat16  # it loads torch
 
@@ -212,33 +216,33 @@ class Convolutional(MixedFamily):
             "batch_size": min(128, self.batch_size(rows)),
             "patience": None,
             "learning_rate": 5e-3,
-            "augment": changes,
+            "augment": augment,
             "precision": "bfloat16" if has_bfloat16(device) else "float32",
         }
-        if self._is_wide_on(device, inputs):  # a network of this width learns for longer before it knows the images by heart
+        if self._is_wide_on(device, inputs):  # a wide network trains longer before it overfits
             preferred |= {
                 "epochs": max(10, min(100, 2_000_000 // rows)),
                 "batch_size": min(512, self.batch_size(rows)),
                 "weight_decay": 0.1,
-                "augment": (*changes, "erase"),
+                "augment": (*augment, "erase"),
             }
-        if self.architecture.startswith(
-            "lenet5"
-        ):  # small: it learns for longer, and has no neurons to spare for images that move
+        if self.architecture.startswith("lenet5"):  # a small network trains longer, and underfits shifted images
             preferred |= {"epochs": max(30, preferred["epochs"]), "augment": ("rotate",), "precision": "float32"}
-        if self._prints(inputs):
+        if self._is_original_lenet5(inputs):
             if MAXIMUM_A_POSTERIORI in task.losses:
                 preferred["loss"] = MAXIMUM_A_POSTERIORI.name
             elif task.size > 1:
-                raise OptionError("design 'lenet5_1998' ends in distances to classes, not in several values; take 'lenet5'")
+                raise OptionError(
+                    "architecture 'lenet5_1998' has radial basis outputs of classes, not of several values; use 'lenet5'"
+                )
         return preferred
 
     def suited(self, inputs: Mapping[str, Input], device: str) -> tuple[Self, str]:
-        """Colour images are worth a wider network where the arithmetic costs little."""
+        """A wider network for colour images on a GPU, and a note that explains it."""
         if self.channels != "auto" or not self._is_wide_on(device, inputs):
             return self, ""
-        note = f"On a GPU the network begins with {GPU_CHANNELS} channels, not {CHANNELS}, and learns for longer, "
-        note += f"as arithmetic costs little there; channels={CHANNELS} keeps it small."
+        note = f"On a GPU the network has {GPU_CHANNELS} channels in its first stage, not {CHANNELS}, and trains longer; "
+        note += f"channels={CHANNELS} keeps it small."
         return dataclasses.replace(self, channels=GPU_CHANNELS), note
 
     def _is_wide_on(self, device: str, inputs: Mapping[str, Input]) -> bool:
@@ -247,13 +251,13 @@ class Convolutional(MixedFamily):
         wide = self.channels == "auto" or int(self.channels) >= GPU_CHANNELS
         return wide and any(block.kind == "image" and block.shape[2] > 1 for block in inputs.values())
 
-    def _prints(self, inputs: Mapping[str, Input]) -> bool:
-        """Whether it is the printed LeNet-5 to its last layer, which can join no other branch."""
+    def _is_original_lenet5(self, inputs: Mapping[str, Input]) -> bool:
+        """Whether the network is the original LeNet-5 with its radial basis outputs: only without other branches."""
         return self.architecture == "lenet5_1998" and [block.kind for block in inputs.values()] == ["image"]
 
 
 class _Chain:
-    """Adds layers one behind the other, each under the name of its branch."""
+    """Adds consecutive layers, with the name of the branch as a prefix."""
 
     def __init__(self, graph: Graph, name: str, last: str | None = None, mask: str | None = None) -> None:
         self.graph, self.name, self.last, self.mask = graph, name, last or name, mask
@@ -267,7 +271,7 @@ class _Chain:
         return name
 
     def normed(self, name: str, layer: Convolution) -> str:
-        """The layer, batch norm and relu; these make its bias needless."""
+        """Add the convolution, batch norm and relu."""
         self.add(name, layer)
         return self.norm(name)
 

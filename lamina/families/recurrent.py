@@ -1,4 +1,4 @@
-"""Recurrent: a series or a text is read step by step, by neurons that remember."""
+"""The recurrent family: LSTM, GRU and other recurrent networks for series and texts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from lamina.graph.layers.sequence import StepPool
 from lamina.options import option
 from lamina.tasks.task import Task
 
-#: Passes over the training rows: at most, and in how many visits to rows otherwise.
+#: Most epochs, and most training rows times epochs.
 MOST_EPOCHS, VISITS = 200, 400_000
 
 
 @dataclass
 class Recurrent(MixedFamily):
-    """Recurrent layers one behind the other, then one pooling over their steps.
+    """A stack of recurrent layers, then pooling over the steps.
 
-    The cells are the textbook's: LSTM, GRU, Elman's, or ``"indirect"``, in which the last hidden layer feeds back into the
-    first through the layers between. Gradients are clamped to 1 unless the recipe says otherwise: through many steps they
-    grow as well as vanish (Pascanu et al. 2013).
+    The cells are LSTM, GRU, Elman's ("rnn"), or ``"indirect"``, in which the last hidden layer feeds back into the first.
+    Gradients are clipped by value at 1 by default, as they may explode over many steps (Pascanu et al. 2013).
 
-    A net that reads forwards only, ``bidirectional=False``, can follow a stream: see :class:`lamina.stream.Stream`.
+    With ``bidirectional=False`` it can follow a stream: see :class:`lamina.stream.Stream`.
 
     Example:
         >>> Recurrent(cell="gru", hidden_sizes=(32, 32), pool="last").check().hidden_sizes
@@ -38,16 +37,16 @@ class Recurrent(MixedFamily):
     name: ClassVar[str] = "recurrent"
     reads: ClassVar[tuple[str, ...]] = ("text", "series")
 
-    cell: str = option("lstm", "what the neurons of a layer are", choices=("lstm", "gru", "rnn", "indirect"))
+    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "rnn", "indirect"))
     hidden_sizes: tuple[int, ...] = option(
-        (64,), "neurons of each recurrent layer, in each direction", low=1, high=65_536, items=int
+        (64,), "number of neurons of each recurrent layer, for each direction", low=1, high=65_536, items=int
     )
     bidirectional: bool | str = option(
-        "auto", "read backwards, too; auto does, but with indirect recurrence", choices=("auto",), kind=bool
+        "auto", "bidirectional layers; auto is true except for indirect cells", choices=("auto",), kind=bool
     )
     pool: str = option(
         "mean_max",
-        "how the steps become one: the last, their mean, their greatest values, or both of these",
+        "pooling over the steps: the last, mean, max, or both mean and max",
         choices=("last", "mean", "max", "mean_max"),
     )
 
@@ -56,9 +55,7 @@ class Recurrent(MixedFamily):
         if not self.hidden_sizes:
             raise OptionError("Recurrent.hidden_sizes is empty, expected the sizes of one recurrent layer or more, as in (64,)")
         if self.cell == "indirect" and self.bidirectional is True:
-            raise OptionError(
-                "Recurrent.bidirectional is True with cell='indirect', which only reads forwards; leave it at 'auto'"
-            )
+            raise OptionError("Recurrent.bidirectional is True with cell='indirect', which is unidirectional; use 'auto'")
         return self
 
     def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
@@ -98,7 +95,7 @@ class Recurrent(MixedFamily):
 
 
 def _indirect(width: int, hidden: tuple[int, ...]) -> Graph:
-    """Layers one behind the other, two at least, of which the last feeds back into the first."""
+    """Two dense layers or more, the last of which feeds back into the first."""
     graph = Graph()
     graph.input("step", shape=width)
     after = "step"

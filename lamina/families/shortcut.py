@@ -1,4 +1,4 @@
-"""Shortcut: connections that jump over layers, so that very deep networks still learn."""
+"""The shortcut family: residual networks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lamina.options import option
 
 @dataclass
 class Shortcut(TableFamily):
-    """Residual blocks: each adds what two layers make of its input to the input itself, ``x + W2 f(W1 norm(x))``.
+    """A residual network with blocks ``x + W2 f(W1 norm(x))``.
 
-    The sum lets the gradient pass unhindered to the first layer, which is why a hundred layers train where a plain stack of
-    thirty does not (He et al. 2016, arXiv 1603.05027, "full pre-activation"; for tables
+    The identity path passes the gradient to the first layer, so that a hundred layers train where thirty without shortcuts do
+    not (He et al. 2016, arXiv 1603.05027, "full pre-activation"; for tables
     Gorishniy et al. 2021, arXiv 2106.11959).
 
     Example:
@@ -30,12 +30,12 @@ class Shortcut(TableFamily):
     name: ClassVar[str] = "shortcut"
     reads: ClassVar[tuple[str, ...]] = EVERY
 
-    num_blocks: int = option(4, "residual blocks, of two layers each", low=1, high=1000)
-    hidden_size: int = option(128, "neurons that every block reads and writes", low=1, high=65_536)
-    inner_size: int = option(256, "neurons between the two layers of a block", low=1, high=65_536)
-    activation: str = option("relu", "activation inside the blocks", choices=ACTIVATIONS)
-    norm: str | None = option("layer", "what keeps each block's input in scale", choices=("layer", "batch", None))
-    dropout: float = option(0.1, "share of neurons silenced at random in training", low=0, high=0.95)
+    num_blocks: int = option(4, "number of residual blocks of two layers", low=1, high=1000)
+    hidden_size: int = option(128, "number of neurons of the input and output of each block", low=1, high=65_536)
+    inner_size: int = option(256, "number of neurons between the two layers of a block", low=1, high=65_536)
+    activation: str = option("relu", "activation of the blocks", choices=ACTIVATIONS)
+    norm: str | None = option("layer", "normalization before each block", choices=("layer", "batch", None))
+    dropout: float = option(0.1, "dropout rate", low=0, high=0.95)
 
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str, None]:
         nodes, _ = self.stem(graph, inputs)

@@ -1,4 +1,4 @@
-"""The attention family: what it draws for each kind of column, and that it learns what only looking around can tell."""
+"""The attention family: its graph for each kind of column, and that it learns interactions of words."""
 
 import numpy as np
 import polars as pl
@@ -40,9 +40,9 @@ def blocks_of(inputs, rows=6, seed=0):
     for name, block in inputs.items():
         shape = (rows, *block.shape)
         if block.kind in ("text", "steps"):
-            there = np.arange(block.shape[0]) < random.permutation(rows)[:, None] * 2
+            present = np.arange(block.shape[0]) < random.permutation(rows)[:, None] * 2
             codes = random.integers(1, block.cardinalities[0], shape) if block.kind == "text" else 1
-            found[name] = (codes * there).astype(np.int32 if block.kind == "text" else np.uint8)
+            found[name] = (codes * present).astype(np.int32 if block.kind == "text" else np.uint8)
         elif block.kind == "categories":
             found[name] = random.integers(0, block.cardinalities, shape)
         elif block.kind == "image":
@@ -61,18 +61,18 @@ def fit(family, inputs, blocks, target, **recipe):
 
 
 @pytest.mark.parametrize("inputs", [TEXT, SERIES, IMAGE, TABLE, TEXT | SERIES | IMAGE | TABLE], ids=lambda i: "-".join(i))
-def test_every_kind_of_column_gives_finite_answers_and_gradients(inputs):
+def test_outputs_and_gradients_are_finite_for_every_kind_of_column(inputs):
     net = Net(Plan(TINY.graph(inputs, 3)), seed=0)
     batch = {name: torch.from_numpy(block) for name, block in blocks_of(inputs).items()}
     net.prepare(batch)
-    answer = net(batch)
-    assert answer.shape == (6, 3)
-    answer.square().sum().backward()
+    outputs = net(batch)
+    assert outputs.shape == (6, 3)
+    outputs.square().sum().backward()
     gradients = {name: p.grad for name, p in net.named_parameters()}
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
 
 
-def test_what_it_draws_follows_the_kind_of_column():
+def test_the_graph_depends_on_the_kind_of_column():
     plan = Plan(Attention().graph(TEXT | SERIES | IMAGE | TABLE, 3))
     attention = {name for name, layer in plan.layers.items() if isinstance(layer, MultiHeadAttention)}
     count = {kind: sum(name.startswith(f"{kind}_") for name in attention) for kind in ("text", "series", "image", "table")}
@@ -82,7 +82,7 @@ def test_what_it_draws_follows_the_kind_of_column():
     assert plan.shapes["table_columns"] == (3 + 2 + 2, 64)  # each column is a step
     assert plan.shapes["image_patches"] == (90, 3)  # 10 x 9 pixels, one by one
     assert plan.shapes["image_pool"] == (96,)
-    assert plan.shapes["text_end"] == (128,)  # the mean of the words' vectors beside what was attended to
+    assert plan.shapes["text_end"] == (128,)  # the mean word embedding and the pooled attention
 
 
 def test_options_reach_the_graph():
@@ -100,7 +100,7 @@ def test_options_reach_the_graph():
 
 
 @pytest.mark.parametrize("inputs", [TEXT, SERIES], ids=["text", "series"])
-def test_longer_padding_changes_no_answer(inputs):
+def test_longer_padding_changes_no_output(inputs):
     longer = {n: Input((30, *b.shape[1:]), b.names, b.cardinalities, b.kind) for n, b in inputs.items()}
     short, long = (Net(Plan(TINY.graph(i, 3)), seed=0).eval() for i in (inputs, longer))
     blocks = blocks_of(inputs)
@@ -109,8 +109,8 @@ def test_longer_padding_changes_no_answer(inputs):
     torch.testing.assert_close(near, far)
 
 
-def test_it_learns_what_no_word_tells_by_itself():
-    """Class 1 where both words are there or neither: only a pair says it. The mean of the words does not, linearly."""
+def test_it_learns_an_interaction_of_words():
+    """Class 1 where both words are present or neither, which is not linear in the mean of the words."""
     random = np.random.default_rng(0)
     codes = random.integers(4, 30, (400, 12)).astype(np.int32)
     first, second = random.random(400) < 0.5, random.random(400) < 0.5
@@ -122,7 +122,7 @@ def test_it_learns_what_no_word_tells_by_itself():
     assert history.epochs[-1]["validation_accuracy"] > 0.97
 
 
-def test_a_table_is_learnt_and_its_columns_attended_to():
+def test_it_learns_a_table_and_attends_to_columns():
     random = np.random.default_rng(0)
     blocks = blocks_of(TABLE, rows=300)
     blocks["flags"] = (random.random((300, 2)) < 0.5).astype(np.float32)
@@ -150,7 +150,7 @@ def test_steps_are_replayed():
     assert trainer.why_eager == ""
 
 
-def test_what_it_prefers_follows_the_columns():
+def test_the_preferred_recipe_depends_on_the_columns():
     prefer = Attention().prefers
     text = prefer(rows=10_000, inputs=TEXT, task=CLASSES)
     assert (text["epochs"], text["learning_rate"], text["augment"]) == (5, 3e-3, None)

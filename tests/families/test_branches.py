@@ -1,4 +1,4 @@
-"""What a family with branches decides by itself."""
+"""Families with branches: their recipe with a backbone, and their plain columns."""
 
 import polars as pl
 import pytest
@@ -11,7 +11,7 @@ from lamina.graph.graph import Graph
 from lamina.tasks import Task
 from lamina.train.recipe import Recipe
 
-GIVEN = {
+PROBLEM = {
     "rows": 1000,
     "inputs": {"image": Input((8, 8, 3), ("photo",), kind="image")},
     "task": Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y"),
@@ -19,12 +19,12 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
-def test_fine_tuning_takes_a_tenth_of_the_steps_of_the_optimizer(optimizer):
+def test_fine_tuning_has_a_tenth_of_the_learning_rate(optimizer):
     family = Convolutional(backbone="backbone", freeze_backbone=False)
-    recipe = family.complete(Recipe(optimizer=optimizer), **GIVEN)
+    recipe = family.complete(Recipe(optimizer=optimizer), **PROBLEM)
     expected = {"sgd": 0.005, "adagrad": 0.002, "rmsprop": 1e-4, "adam": 3e-4, "adamw": 3e-4}
     assert (recipe.learning_rate, recipe.epochs) == (expected[optimizer], 15)
-    assert family.complete(Recipe(optimizer=optimizer, learning_rate=0.5), **GIVEN).learning_rate == 0.5
+    assert family.complete(Recipe(optimizer=optimizer, learning_rate=0.5), **PROBLEM).learning_rate == 0.5
 
 
 MIXED = {
@@ -37,7 +37,7 @@ MIXED = {
 @pytest.mark.parametrize("family", [Convolutional, Recurrent, Hierarchical])
 def test_a_mixed_table_takes_the_options_of_the_table_reader(family):
     options = {"bins": 7, "number_embedding_dim": 5, "one_hot": 10, "category_embedding_dim": 6}
-    plans = [Plan(one(number_embedding="periodic", **options).graph(MIXED, 2)) for one in (family, FeedForward)]
+    plans = [Plan(cls(number_embedding="periodic", **options).graph(MIXED, 2)) for cls in (family, FeedForward)]
     for name, shape in (("number_embedding", (15,)), ("category_embedding", (4 + 6,))):
         assert plans[0].layers[name] == plans[1].layers[name]
         assert [plan.shapes[name] for plan in plans] == [shape, shape]
@@ -49,10 +49,10 @@ def test_a_mixed_table_takes_the_options_of_the_table_reader(family):
     assert plain.shapes["category_embedding"] == (16,)
 
 
-def test_what_a_family_cannot_read_is_refused():
+def test_unsupported_blocks_are_refused():
     from lamina.families.branches import BranchFamily
 
-    with pytest.raises(TypeError, match="BranchFamily draws no branch for plain columns"):
+    with pytest.raises(TypeError, match=r"BranchFamily has no table\(\)"):
         BranchFamily().table(Graph(), MIXED)
     with pytest.raises(TypeError, match="a block of kind 'image' has no steps"):
-        Attention().steps(Graph(), "image", GIVEN["inputs"]["image"])
+        Attention().steps(Graph(), "image", PROBLEM["inputs"]["image"])

@@ -1,4 +1,4 @@
-"""Convolutional: each design and branch as a plan, its sizes, its training, and what it asks for."""
+"""The convolutional family: the plan of each architecture and branch, its training, its preferred recipe."""
 
 import numpy as np
 import polars as pl
@@ -62,7 +62,7 @@ def test_lenet5_has_the_sizes_of_the_paper():
     assert plan.layers["head"] == RadialBasis(10)
 
 
-def test_the_printed_lenet5_learns_by_the_loss_of_the_paper_and_tells_classes_only():
+def test_the_original_lenet5_has_the_loss_of_the_paper_and_classes_only():
     family = Convolutional(architecture="lenet5_1998").check()
     two, values = Classification(("y",), classes=("a", "b"), dtype="String"), Regression(("y", "z"))
     recipe = family.complete(Recipe(), rows=100, inputs=image(), task=two)
@@ -73,7 +73,7 @@ def test_the_printed_lenet5_learns_by_the_loss_of_the_paper_and_tells_classes_on
         Convolutional(architecture="lenet5").complete(Recipe(), rows=100, inputs=image(), task=two).loss
         == "binary_cross_entropy"
     )
-    with pytest.raises(OptionError, match="not in several values; take 'lenet5'"):
+    with pytest.raises(OptionError, match="not of several values; use 'lenet5'"):
         family.complete(Recipe(), rows=100, inputs=image(), task=values)
 
 
@@ -83,19 +83,19 @@ def test_lenet5s_table_is_that_of_the_paper():
     assert columns == [10] * 6  # each map of S2 is read by ten of C3
 
 
-def test_lenet5_answers_with_values_or_beside_other_columns_by_neurons():
+def test_lenet5_has_dense_outputs_for_values_and_with_other_columns():
     assert Plan(Convolutional(architecture="lenet5_1998").graph(image(), 1)).parameters["head"] == 85
     both = image() | {"numbers": Input((3,), ("a", "b", "c"))}
     assert Plan(Convolutional(architecture="lenet5_1998").graph(both, 10)).parameters["head"] == 1290
 
 
-@pytest.mark.parametrize("design", ["lenet5", "lenet5_1998"])
-def test_lenet5_refuses_large_images(design):
-    with pytest.raises(OptionError, match=r"up to 32 x 32, but those of 'picture' are 64 x 48; set image_size=32, or take"):
-        Convolutional(architecture=design).graph(image(64, 48), 10)
+@pytest.mark.parametrize("architecture", ["lenet5", "lenet5_1998"])
+def test_lenet5_refuses_large_images(architecture):
+    with pytest.raises(OptionError, match=r"up to 32 x 32, but those of 'picture' are 64 x 48; set image_size=32, or use"):
+        Convolutional(architecture=architecture).graph(image(64, 48), 10)
 
 
-def test_auto_goes_by_color():
+def test_auto_depends_on_colour():
     assert "image_stage1_a" in Plan(Convolutional().graph(image(), 10)).layers
     gray, color = (Convolutional().graph(image(32, 32, channels), 10) for channels in (1, 3))
     assert gray == Convolutional(architecture="plain").graph(image(32, 32, 1), 10)
@@ -103,10 +103,10 @@ def test_auto_goes_by_color():
     assert make_family("convolutional") is Convolutional
 
 
-@pytest.mark.parametrize("design", ["plain", "resnet"])
+@pytest.mark.parametrize("architecture", ["plain", "resnet"])
 @pytest.mark.parametrize(("side", "last"), [(4, 4), (8, 4), (28, 7), (32, 4), (100, 6), (224, 7)])
-def test_depth_follows_the_size_of_the_image(design, side, last):
-    plan = Plan(Convolutional(architecture=design, channels=4).graph(image(side, side + 3, 3), 2))
+def test_depth_follows_the_size_of_the_image(architecture, side, last):
+    plan = Plan(Convolutional(architecture=architecture, channels=4).graph(image(side, side + 3, 3), 2))
     (before,) = (edge.source for edge in plan.edges["image_pooled"])
     assert last - 1 <= plan.shapes[before][1] <= last
     assert plan.shapes["image_pooled"][0] <= 16
@@ -114,9 +114,9 @@ def test_depth_follows_the_size_of_the_image(design, side, last):
 
 @pytest.mark.parametrize("inputs", [image(9, 8), image(9, 8, 3), SERIES, TEXT, image(8, 8) | SERIES | TEXT], ids=str)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_branches_learn_rows_by_heart_and_are_replayed(inputs, precision):
+def test_branches_overfit_and_are_replayed(inputs, precision):
     made, target = blocks(inputs, 16), np.arange(16) % 2
-    if "series_steps" in made:  # no two rows without any step, which nobody could tell apart
+    if "series_steps" in made:  # rows without any step would be equal
         made["series_steps"][:, :3] = 1
         made["series"] *= made["series_steps"][..., None]
     family = Convolutional(channels=8, filters=16, dropout=0.0)
@@ -140,28 +140,28 @@ def test_bfloat16_is_nearly_float32_and_leaves_the_weights_alone():
 
 
 @pytest.mark.parametrize("kind", ["series", "text"])
-def test_nothing_there_is_a_finite_answer_and_longer_rows_answer_the_same(kind):
+def test_empty_rows_have_finite_outputs_and_padding_changes_nothing(kind):
     inputs = SERIES if kind == "series" else TEXT
     made = {name: torch.from_numpy(block) for name, block in blocks(inputs, 5).items()}
     for block in made.values():
         block[0] = 0
     if kind == "series":
         made["series"] *= made["series_steps"][..., None]
-    answers = []
+    outputs = []
     for more in (0, 5):
         longer = {
             name: Input((block.shape[0] + more, *block.shape[1:]), block.names, block.cardinalities, block.kind)
             for name, block in inputs.items()
         }
-        given = {
+        padded = {
             name: torch.cat([block, block.new_zeros(len(block), more, *block.shape[2:])], 1) for name, block in made.items()
         }
         net = Net(Plan(Convolutional().graph(longer, 3)), seed=1).eval()
-        y = net(given)
-        answers.append(y)
+        y = net(padded)
+        outputs.append(y)
         assert torch.isfinite(y).all()
         assert all(torch.isfinite(g).all() for g in torch.autograd.grad(y.sum(), list(net.parameters())))
-    torch.testing.assert_close(answers[0], answers[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
 
 
 def test_a_text_of_few_tokens_and_other_windows_are_fine():
@@ -169,14 +169,14 @@ def test_a_text_of_few_tokens_and_other_windows_are_fine():
     assert plan.shapes["text_features"] == (64 + 2 * 4,)
 
 
-@pytest.mark.parametrize("design", ["plain", "resnet", "lenet5", "lenet5_1998"])
-def test_each_design_learns_digits(design):
+@pytest.mark.parametrize("architecture", ["plain", "resnet", "lenet5", "lenet5_1998"])
+def test_each_architecture_learns_digits(architecture):
     digits = load_digits()
     made = {"image": (digits.images * 15).astype(np.uint8)[..., None]}
     cut = 1200
-    train, held = ({"image": made["image"][part]} for part in (slice(cut), slice(cut, None)))
+    train, validation = ({"image": made["image"][part]} for part in (slice(cut), slice(cut, None)))
     net, steps = trainer(
-        Convolutional(architecture=design, channels=8, dropout=0.0),
+        Convolutional(architecture=architecture, channels=8, dropout=0.0),
         image(8, 8),
         train,
         digits.target[:cut],
@@ -185,14 +185,14 @@ def test_each_design_learns_digits(design):
     )
     generator = torch.Generator().manual_seed(0)
     for epoch in range(3):
-        rate = 3e-3 if design == "lenet5_1998" else 8e-3  # distances are large, and so are their gradients
+        rate = 3e-3 if architecture == "lenet5_1998" else 8e-3  # distances are large, and so are their gradients
         steps.run_epoch(torch.randperm(cut, generator=generator), [rate * (1 - epoch / 3)] * 30)
     task = Classification(("y",), classes=tuple(range(10)), dtype="Int64")
-    found = Validation(Feed(held, digits.target[cut:]), task, LOSSES["cross_entropy"]).scores(net)
-    assert found["accuracy"] > 0.6
+    scores = Validation(Feed(validation, digits.target[cut:]), task, LOSSES["cross_entropy"]).scores(net)
+    assert scores["accuracy"] > 0.6
 
 
-def test_what_it_prefers_depends_on_the_images():
+def test_the_preferred_recipe_depends_on_the_images():
     task = Task.infer(pl.DataFrame({"y": ["a", "b"] * 5}), ["y"])
     gray, color, text = (Convolutional().prefers(rows=50_000, inputs=i, task=task) for i in (image(), image(32, 32, 3), TEXT))
     assert (gray["augment"], color["augment"], text["augment"]) == (("shift", "rotate"), ("shift", "flip"), None)

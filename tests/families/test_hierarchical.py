@@ -1,4 +1,4 @@
-"""Hierarchical attention: its levels, that padding changes nothing, and that it finds the sentence that tells."""
+"""The hierarchical family: its levels, invariance to padding, and that it finds the relevant sentence."""
 
 import math
 
@@ -64,11 +64,11 @@ def test_levels_are_of_similar_length(family, inputs, sizes):
     assert shapes[f"{name}_attention{len(sizes) + 1}"] == (family.hidden_size,)
 
 
-def test_it_asks_for_places_that_fit_its_levels():
-    asked = Hierarchical(levels=(20, 10), max_length=10_000).encoding()
-    assert (asked.sentence, asked.chunk, asked.length) == (20, 200, 10_000)
-    asked = Hierarchical().encoding()
-    assert (asked.sentence, asked.chunk, asked.length) == (25, 25, 0)
+def test_encoding_is_a_multiple_of_the_levels():
+    encoding = Hierarchical(levels=(20, 10), max_length=10_000).encoding()
+    assert (encoding.sentence, encoding.chunk, encoding.length) == (20, 200, 10_000)
+    encoding = Hierarchical().encoding()
+    assert (encoding.sentence, encoding.chunk, encoding.length) == (25, 25, 0)
 
 
 @pytest.mark.parametrize("encoder", ["gru", "none"])
@@ -117,8 +117,8 @@ def test_batches_of_long_documents_are_small(length):
     assert family.complete(Recipe(), rows=3, inputs=text(length), task=TASK).batch_size == 3
 
 
-def test_it_finds_the_sentence_that_tells():
-    """A key word and a value word in one sentence tell the class; each alone is scattered through all documents."""
+def test_it_finds_the_relevant_sentence():
+    """A key word and a value word in one sentence determine the class; each alone is in all documents."""
     random = np.random.default_rng(0)
     rows, sentences, size, classes, most = 700, 60, 5, 4, 60
     x = random.integers(7, most, (rows, sentences, size), dtype=np.int32)
@@ -165,7 +165,7 @@ def test_bad_options_are_refused(family, message):
         family.check()
 
 
-def test_places_that_do_not_fit_the_levels_are_refused():
+def test_lengths_that_do_not_fit_the_levels_are_refused():
     with pytest.raises(GraphError, match="Chunk\\(7\\) was given 20 steps; give a multiple of 7"):
         Plan(Hierarchical(levels=(7,)).graph(text(20), 3))
 

@@ -1,4 +1,4 @@
-"""The family of recurrent networks: what it draws, what it asks of the recipe, and that it learns order."""
+"""The recurrent family: its graph, its preferred recipe, and that it learns order."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_every_cell_reads_series_and_texts(cell, inputs):
     assert Net(drawn, seed=0).plan.parameter_count == drawn.parameter_count
 
 
-def test_layers_stand_one_behind_the_other():
+def test_layers_are_stacked():
     drawn = plan(hidden_sizes=(4, 6), cell="gru", dropout=0.2)
     assert drawn.shapes["series_recurrent1"] == (9, 8)
     assert drawn.shapes["series_recurrent2"] == (9, 12)
@@ -70,7 +70,7 @@ def test_indirect_recurrence_goes_through_the_next_layer():
     assert alone.plan.order == ("hidden1", "hidden2")
 
 
-def test_gradients_are_clamped_unless_said_otherwise():
+def test_gradients_are_clipped_by_default():
     task = Classification(("y",), classes=("a", "b"), dtype="String")
     recipe = Recurrent().complete(Recipe(), rows=270, inputs=SERIES, task=task)
     assert (recipe.clip_value, recipe.batch_size, recipe.epochs) == (1.0, 16, 200)
@@ -78,8 +78,8 @@ def test_gradients_are_clamped_unless_said_otherwise():
     assert Recurrent().complete(Recipe(clip_value=None), rows=270, inputs=SERIES, task=task).clip_value is None
 
 
-def test_what_cannot_be_is_refused():
-    with pytest.raises(OptionError, match=r"bidirectional is True with cell='indirect', which only reads forwards"):
+def test_invalid_options_are_refused():
+    with pytest.raises(OptionError, match=r"bidirectional is True with cell='indirect', which is unidirectional"):
         Recurrent(cell="indirect", bidirectional=True).check()
     with pytest.raises(
         OptionError, match=r"Recurrent.hidden_sizes is empty, expected the sizes of one recurrent layer or more"
@@ -90,8 +90,8 @@ def test_what_cannot_be_is_refused():
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_it_learns_what_only_the_order_tells(cell):
-    """The sign of the first step, which no mean or maximum over the steps knows: noise of the same size follows."""
+def test_it_learns_the_order_of_steps(cell):
+    """The class is the sign of the first step, which a mean or maximum over the steps does not show."""
     random = np.random.default_rng(0)
     waves = [random.normal(size=(length, 1)) for length in random.integers(3, 7, 240)]
     table = {"wave": waves, "first": ["up" if wave[0] > 0 else "down" for wave in waves]}

@@ -1,4 +1,4 @@
-"""Word vectors from files, and the way into an embedding."""
+"""Word vectors from files, and embeddings initialised from them."""
 
 import numpy as np
 import polars as pl
@@ -60,26 +60,26 @@ def test_archives(tmp_path):
     [
         ("a 1 2\nb 1\n", "is ragged: line 2 has 1 numbers, expected 2"),
         ("a 1 2\nb 1 2\nb 1 2 3\n", "is ragged: line 3 has 3 numbers, expected 2"),
-        ("a 1 2\nb 1 x\n", "line 2: the vector of 'b' holds something else than numbers"),
-        ("a 1 2\nb 1 nan\n", "line 2: the vector of 'b' holds something else"),
-        ("", "holds no word vectors: line 1 is ''"),
-        ("<html> <body>\n", "holds no word vectors: line 1 is '<html> <body>', expected a word and its numbers"),
-        (b"\x80\x04\xff 1 2\n", "is no text in UTF-8"),
+        ("a 1 2\nb 1 x\n", "line 2: the vector of 'b' is not numeric"),
+        ("a 1 2\nb 1 nan\n", "line 2: the vector of 'b' is not numeric"),
+        ("", "has no word vectors: line 1 is ''"),
+        ("<html> <body>\n", "has no word vectors: line 1 is '<html> <body>', expected a word and its numbers"),
+        (b"\x80\x04\xff 1 2\n", "is not UTF-8 text"),
     ],
 )
-def test_files_that_hold_something_else_are_refused(tmp_path, content, message):
+def test_files_of_another_format_are_refused(tmp_path, content, message):
     vectors = WordVectors(written(tmp_path, content))
     with pytest.raises(ReadError, match=message):
         print(vectors.width, vectors.find(["a", "b"]))
 
 
-def test_archives_that_hold_something_else_are_refused(tmp_path):
+def test_archives_of_another_format_are_refused(tmp_path):
     objects = np.array(["a", None], dtype=object)
     for arrays, message in [
         ({"words": np.array(["a"])}, "cannot be read .*vectors.*, expected arrays 'words' of text"),
         ({"words": objects, "vectors": np.ones((2, 2))}, "cannot be read .*, expected arrays"),
-        ({"words": np.array(["a"]), "vectors": np.ones((2, 2))}, r"holds words \(1,\) of <U1 and vectors \(2, 2\), expected"),
-        ({"words": np.array([1]), "vectors": np.ones((1, 2))}, r"holds words \(1,\) of int64"),
+        ({"words": np.array(["a"]), "vectors": np.ones((2, 2))}, r"has words \(1,\) of <U1 and vectors \(2, 2\), expected"),
+        ({"words": np.array([1]), "vectors": np.ones((1, 2))}, r"has words \(1,\) of int64"),
     ]:
         with pytest.raises(ReadError, match=message):
             _ = WordVectors(archive(tmp_path, **arrays)).width
@@ -93,7 +93,7 @@ def test_no_such_file_is_refused(tmp_path):
 
 
 class Means(BranchFamily):
-    """The mean of the tokens' vectors: enough to see them."""
+    """The mean token embedding."""
 
     reads = ("text",)
 
@@ -111,7 +111,7 @@ TABLE = pl.DataFrame(
 )
 
 
-def laid(family, table=TABLE):
+def initialised(family, table=TABLE):
     schema = Schema.infer(table, target=[], kinds=dict.fromkeys(table.columns, "text"), roles={})
     encoder = Encoder.fit(table, schema, family.encoding())
     net = Net(Plan(family.graph(encoder.inputs, 2)), seed=0)
@@ -119,9 +119,9 @@ def laid(family, table=TABLE):
     return encoder, net, fresh, family.initialise(net, encoder)
 
 
-def test_known_words_begin_with_their_vectors_and_the_others_fresh(tmp_path):
+def test_words_with_vectors_are_initialised_from_them(tmp_path):
     path = written(tmp_path, GLOVE)
-    encoder, net, fresh, notes = laid(Means(word_vectors=path).check())
+    encoder, net, fresh, notes = initialised(Means(word_vectors=path).check())
     assert [text.block for text in encoder.by_kind("text")] == ["text", "text2"]
     for text in encoder.by_kind("text"):
         weight = net.get_parameter(f"{text.block}_embedding.weight")
@@ -133,36 +133,36 @@ def test_known_words_begin_with_their_vectors_and_the_others_fresh(tmp_path):
             torch.testing.assert_close(weight[code].detach(), expected, rtol=0, atol=0)
         assert (weight[0] == 0).all()
     total = len(words_of(encoder.by_kind("text")[0])) - 2
-    assert notes[0] == f"review: 3 of {total} words begin with vectors of {path}"
+    assert notes[0] == f"review: 3 of {total} words are initialised from {path}"
     assert notes[1].startswith("other: 2 of ")
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, fresh[name])}
     assert changed == {"text_embedding.weight", "text2_embedding.weight"}
 
 
-def test_without_a_file_nothing_is_laid_in():
-    encoder, net, fresh, notes = laid(Means(embedding_dim=5))
+def test_without_a_file_nothing_is_initialised():
+    encoder, net, fresh, notes = initialised(Means(embedding_dim=5))
     assert notes == ()
     assert all(torch.equal(value, fresh[name]) for name, value in net.state_dict().items())
 
 
-def test_what_cannot_help_is_refused(tmp_path):
+def test_useless_vectors_are_refused(tmp_path):
     path = written(tmp_path, "der 1 2\nund 3 4\n")
-    with pytest.raises(DataError, match="none of the .* words of column 'review' has a vector in .*; take a file of the same"):
-        laid(Means(word_vectors=path))
-    with pytest.raises(OptionError, match="Means.word_vectors is 'nonsense', expected the path of a file"):
+    with pytest.raises(DataError, match="none of the .* words of column 'review' has a vector in .*; use a file of the same"):
+        initialised(Means(word_vectors=path))
+    with pytest.raises(OptionError, match="Means.word_vectors is 'nonsense', expected the path of an existing file"):
         Means(word_vectors="nonsense").check()
-    with pytest.raises(OptionError, match="Means.tokens is 'pieces', expected 'words' beside word_vectors"):
+    with pytest.raises(OptionError, match="Means.tokens is 'pieces', expected 'words' with word_vectors"):
         Means(word_vectors=path, tokens="pieces").check()
 
 
-def test_a_family_without_texts_of_its_own_hands_the_vectors_on(tmp_path, monkeypatch):
+def test_the_default_family_of_texts_gets_the_word_vectors(tmp_path, monkeypatch):
     from lamina.families import branches
 
     class Numbers(BranchFamily):
         reads = ()
 
     monkeypatch.setitem(branches.BRANCHES, "text", Means)
-    _, net, _, notes = laid(Numbers(word_vectors=written(tmp_path, GLOVE)))
+    _, net, _, notes = initialised(Numbers(word_vectors=written(tmp_path, GLOVE)))
     assert net.get_parameter("text_embedding.weight").shape[1] == 3
     assert len(notes) == 2
     assert isinstance(net.plan.layers["head"], Dense)

@@ -74,7 +74,7 @@ def cardinalities(inputs: Mapping[str, Input]) -> tuple[int, ...]:
 
 
 def all_classes(probabilities: np.ndarray, present: Any, classes: int) -> np.ndarray:
-    """Probabilities of ``classes`` classes from those of the classes that are present in the training rows; 0 for the others."""
+    """Probabilities of all classes from those of the classes among the training rows; 0 for the others."""
     if probabilities.shape[1] == classes:
         return probabilities
     out = np.zeros((len(probabilities), classes))

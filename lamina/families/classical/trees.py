@@ -1,7 +1,7 @@
 """Decision trees as plain arrays, with the leaves and the sums of leaf values of rows, bitwise reproducible.
 
-scikit-learn's compiled trees are the fastest, so they are built from the arrays where this version of scikit-learn accepts them;
-numpy traverses the arrays otherwise. A traversal only compares, so both find the same leaf.
+scikit-learn's compiled trees are the fastest; they are built from the arrays where this version of scikit-learn accepts them.
+Else numpy traverses the arrays. A traversal only compares, so both find the same leaf.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How networks read the blocks of each kind; a block without a reader goes with another, as a mask does with its series."""
+"""Readers: the first layers of networks for each kind of block; a block without a reader, as a mask, belongs to another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plain(inputs: Mapping[str, Input]) -> dict[str, Input]:
 
 
 def read_flat(graph: Graph, inputs: Mapping[str, Input], options: Any) -> tuple[list[str], list[int]]:
-    """Add inputs and what makes one axis of each; the nodes, and the width of each embedded column, in order."""
+    """Add inputs and layers that flatten each block; return the nodes and the width of each embedded column, in order."""
     nodes: list[str] = []
     chunks: list[int] = []
     for name, block in inputs.items():

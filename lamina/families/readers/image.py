@@ -1,4 +1,4 @@
-"""How networks read images: as pixels, all of them in one row unless a family has a way of its own."""
+"""The reader of images: scaled pixels, flattened."""
 
 from __future__ import annotations
 

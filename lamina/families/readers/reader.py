@@ -1,7 +1,8 @@
-"""The reader of a kind of block: how networks take it in."""
+"""The reader of a kind of block: the first layers of a network for it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,19 @@ from lamina.graph.graph import Graph
 
 @dataclass(frozen=True)
 class Reader:
-    """How networks read blocks of one kind, whose input is in the graph already.
+    """The first layers for blocks of one kind, whose input is in the graph already.
 
     Attributes:
-        flat: ``flat(graph, name, block, options)`` adds what makes one axis of it; the node, and the width of each column.
-        steps: ``steps(graph, name, block, options)`` adds what makes steps of it: the node (steps, width), and their mask.
-        plain: It is a block of plain columns, which join others of their table before anything else.
+        flat: ``flat(graph, name, block, options)`` adds layers up to one axis; returns the node and the width of each column.
+        steps: ``steps(graph, name, block, options)`` adds layers up to (steps, width); returns the node and the mask of steps.
+        plain: Whether it is a block of plain columns, which have one branch in common.
     """
 
     flat: Callable[[Graph, str, Input, Any], tuple[str, list[int]]]
     steps: Callable[[Graph, str, Input, Any], tuple[str, str]] | None = None
     plain: bool = False
+
+
+def unchanged(graph: Graph, name: str, block: Input, options: Any) -> tuple[str, list[int]]:
+    """The input itself, flattened by the layer that reads it."""
+    return name, [1] * math.prod(block.shape)

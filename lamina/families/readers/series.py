@@ -1,12 +1,11 @@
-"""How networks read series: step by step beside a mask, or all steps in one row."""
+"""The reader of series: steps and their mask, or all steps flattened, padded with zeros."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from lamina.data.encoding import Input
-from lamina.families.readers.reader import Reader
+from lamina.families.readers.reader import Reader, unchanged
 from lamina.graph.graph import Graph
 from lamina.graph.layers.sequence import Present
 
@@ -17,9 +16,4 @@ def _steps(graph: Graph, name: str, block: Input, options: Any) -> tuple[str, st
     return name, f"{name}_present"
 
 
-def _flat(graph: Graph, name: str, block: Input, options: Any) -> tuple[str, list[int]]:
-    """All steps in one row; what is not there is zero, and zero adds nothing to a weighted sum."""
-    return name, [1] * math.prod(block.shape)
-
-
-READER = Reader(_flat, _steps)
+READER = Reader(unchanged, _steps)

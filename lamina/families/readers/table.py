@@ -1,4 +1,4 @@
-"""How networks read plain columns: numbers embedded, categories one-hot or as learnt vectors, flags as they are."""
+"""The readers of plain columns: embedded numbers, one-hot or embedded categories, flags unchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from lamina.data.encoding import Input
-from lamina.families.readers.reader import Reader
+from lamina.families.readers.reader import Reader, unchanged
 from lamina.graph.graph import Graph
 from lamina.graph.layers import CategoryEmbedding, NumberEmbedding
 from lamina.options import Options, option
@@ -14,26 +14,26 @@ from lamina.options import Options, option
 
 @dataclass
 class TableOptions(Options):
-    """How numbers and categories enter a network; the same for every family that reads a table beside anything else."""
+    """Options of the embeddings of numbers and categories."""
 
     number_embedding: str | None = option(
         "piecewise_linear",
-        "how numbers enter: as bins, as waves, or as they are",
+        "embedding of numbers; None for no embedding",
         choices=("piecewise_linear", "periodic", None),
     )
     number_embedding_dim: int | str = option(
         "auto",
-        "neurons for each embedded number; auto is 12, or 4 for more than 32 numbers",
+        "dimension of the embedding of a number; auto is 12, or 4 for more than 32 numbers",
         low=1,
         high=1024,
         choices=("auto",),
         kind=int,
     )
-    bins: int = option(64, "most bins for each number", low=2, high=1024)
+    bins: int = option(64, "maximum number of bins of the piecewise linear embedding", low=2, high=1024)
     one_hot: int = option(
-        50, "a category with up to this many levels enters one-hot, one with more as a learnt vector", low=0, high=100_000
+        50, "maximum number of levels of a one-hot encoded category; categories with more are embedded", low=0, high=100_000
     )
-    category_embedding_dim: int = option(8, "length of the learnt vector of a category", low=1, high=1024)
+    category_embedding_dim: int = option(8, "dimension of the category embedding", low=1, high=1024)
 
 
 def _numbers(graph: Graph, name: str, block: Input, options: TableOptions) -> tuple[str, list[int]]:
@@ -53,12 +53,8 @@ def _categories(graph: Graph, name: str, block: Input, options: TableOptions) ->
     return "category_embedding", list(embedding.widths)
 
 
-def _flags(graph: Graph, name: str, block: Input, options: TableOptions) -> tuple[str, list[int]]:
-    return name, [1] * math.prod(block.shape)
-
-
 READERS = {
     "numbers": Reader(_numbers, plain=True),
-    "flags": Reader(_flags, plain=True),
+    "flags": Reader(unchanged, plain=True),
     "categories": Reader(_categories, plain=True),
 }

@@ -1,4 +1,4 @@
-"""How networks read texts: a learnt vector for each token."""
+"""The reader of texts: token embeddings."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lamina.options import Options, option
 
 @dataclass
 class TextOptions(Options):
-    """How tokens enter a network."""
+    """Options of token embeddings."""
 
-    embedding_dim: int = option(64, "length of the learnt vector of a token", low=1, high=4096)
+    embedding_dim: int = option(64, "dimension of the token embedding", low=1, high=4096)
 
 
 def _steps(graph: Graph, name: str, block: Input, options: TextOptions) -> tuple[str, str]:
@@ -26,7 +26,7 @@ def _steps(graph: Graph, name: str, block: Input, options: TextOptions) -> tuple
 
 
 def _flat(graph: Graph, name: str, block: Input, options: TextOptions) -> tuple[str, list[int]]:
-    """The mean of its tokens' vectors: a deep averaging network (Iyyer et al. 2015)."""
+    """Mean token embedding: a deep averaging network (Iyyer et al. 2015)."""
     source, mask = _steps(graph, name, block, options)
     graph.layer(f"{name}_mean", StepPool("mean"), after=source, mask=mask)
     return f"{name}_mean", [options.embedding_dim]

@@ -162,7 +162,7 @@ def test_alpha_is_chosen_by_cross_validation():
 
 
 def grouped(groups: int, seed: int, kind: str) -> Rows:
-    """Twenty rows of each group: three informative features, and twenty that identify the group, which has an offset of its own."""
+    """Twenty rows of each group: three informative features, and twenty that identify the group, with its own offset."""
     random = np.random.default_rng(seed)
     group = np.repeat(np.arange(groups), 20)
     informative, own = random.normal(size=(len(group), 3)), random.normal(size=(groups, 20))[group]
