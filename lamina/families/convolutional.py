@@ -98,8 +98,9 @@ class Convolutional(MixedFamily):
         architecture = ("plain" if block.shape[2] == 1 else "resnet") if self.architecture == "auto" else self.architecture
         if architecture.startswith("lenet5") and max(block.shape[:2]) > LENET_SIZE:
             raise OptionError(
-                f"architecture {architecture!r} reads images of up to {LENET_SIZE} x {LENET_SIZE}, but those of "
-                f"{block.names[0]!r} are {block.shape[0]} x {block.shape[1]}; set image_size={LENET_SIZE}, or use another architecture"
+                f"architecture {architecture!r} reads images of up to {LENET_SIZE} x {LENET_SIZE}, "
+                f"but those of {block.names[0]!r} are {block.shape[0]} x {block.shape[1]}; "
+                f"set image_size={LENET_SIZE}, or use another architecture"
             )
         draw = {"plain": self._plain, "resnet": self._resnet, "lenet5": self._lenet5, "lenet5_1998": self._lenet5_1998}
         return draw[architecture](_Chain(graph, name), block)

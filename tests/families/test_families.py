@@ -1,4 +1,4 @@
-"""What the families draw, what they decide, and that depth pays only with shortcuts."""
+"""The graphs of the families, their completed recipes, and that deep networks train only with shortcuts."""
 
 from pathlib import Path
 
@@ -35,14 +35,14 @@ BINARY = Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y")
 
 
 @pytest.mark.tiny
-def test_the_plain_textbook_network_is_one_setting_away():
+def test_the_plain_network():
     family = FeedForward(hidden_sizes=(64, 64), activation="tanh", number_embedding=None, members=1, dropout=0.0)
     plan = Plan(family.graph({"numbers": Input((20,), tuple(map(str, range(20))))}, 3))
     assert plan.parameter_count == (20 * 64 + 64) + (64 * 64 + 64) + (64 * 3 + 3)
     assert list(plan.graph.layers) == ["hidden1", "hidden2", "head"]
 
 
-def test_columns_enter_as_numbers_flags_one_hot_and_vectors():
+def test_embeddings_of_plain_columns():
     family = FeedForward(
         number_embedding="periodic", number_embedding_dim=5, one_hot=10, category_embedding_dim=6, hidden_sizes=(7,), members=4
     )
@@ -54,13 +54,13 @@ def test_columns_enter_as_numbers_flags_one_hot_and_vectors():
     assert [edge.source for edge in plan.graph.edges_into("hidden1")] == ["number_embedding", "flags", "category_embedding"]
 
 
-def test_shortcuts_jump_over_two_layers():
+def test_shortcuts_skip_two_layers():
     graph = Shortcut(num_blocks=2, hidden_size=8, inner_size=16).graph(INPUTS, 1)
     assert [edge.source for edge in graph.edges_into("block2")] == ["block1", "project2"]
     assert Plan(graph).shapes["expand1"] == (16,)
 
 
-def test_what_is_left_to_decide_is_decided():
+def test_auto_fields_of_a_recipe_are_completed():
     recipe = FeedForward().complete(Recipe(), rows=40_000, inputs=INPUTS, task=BINARY)
     assert recipe.loss == "binary_cross_entropy"
     assert "auto" not in recipe.to_json().values() or recipe.step_mode == "auto"
@@ -68,8 +68,8 @@ def test_what_is_left_to_decide_is_decided():
         FeedForward().batch_size(rows) for rows in (10, 1000, 50_000, 10_000_000)
     )
     assert FeedForward().complete(Recipe(batch_size="full"), rows=777, inputs=INPUTS, task=BINARY).batch_size == 777
-    said = Recipe(learning_rate=0.5, epochs=7, batch_size=5, schedule="cosine", loss="cross_entropy")
-    kept = FeedForward().complete(said, rows=40_000, inputs=INPUTS, task=BINARY)
+    recipe = Recipe(learning_rate=0.5, epochs=7, batch_size=5, schedule="cosine", loss="cross_entropy")
+    kept = FeedForward().complete(recipe, rows=40_000, inputs=INPUTS, task=BINARY)
     assert (kept.learning_rate, kept.epochs, kept.batch_size, kept.schedule, kept.loss) == (
         0.5,
         7,
@@ -156,28 +156,28 @@ READ = [(name, kind) for name, family in NETWORKS.items() for kind in BLOCKS if 
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
 
 
-def test_every_family_is_asked_for_all_that_the_table_says_it_reads():
+def test_the_tests_cover_the_table_of_kinds():
     rows = [line.split("|") for line in works_with().splitlines()[2:]]
     columns = ("table", "image", "text", "series")
-    said = {
+    readable = {
         (row[1].strip(" `"), kind)
         for row in rows
         for kind, cell in zip(columns, row[2:6], strict=True)
         if cell.strip() == "yes"
     }
-    assert {(name, kind) for name, kind in said if name in NETWORKS} == {
+    assert {(name, kind) for name, kind in readable if name in NETWORKS} == {
         (name, kind) for name, kind in READ if kind != "colour"
     }
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(("name", "kind"), READ)
-def test_nothing_is_left_to_decide_in_a_completed_recipe(name, kind, task):
+def test_a_completed_recipe_has_no_auto_fields(name, kind, task):
     every = {key: block for blocks in BLOCKS.values() for key, block in blocks.items()}
     for rows in (2, 150, 20_000, 3_000_000):
         for inputs in (BLOCKS[kind], every):
             recipe = NETWORKS[name]().complete(Recipe(), rows=rows, inputs=inputs, task=TASKS[task])
-            # How a step is executed is decided where it is: by the device and by what can be traced.
+            # step_mode depends on the device and on whether the step can be traced.
             assert [key for key, value in recipe.to_json().items() if value == "auto"] == ["step_mode"]
             assert recipe.check() is recipe
             assert 1 <= recipe.batch_size <= rows
@@ -186,7 +186,7 @@ def test_nothing_is_left_to_decide_in_a_completed_recipe(name, kind, task):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(("name", "kind"), READ)
-def test_the_size_of_steps_that_a_family_prefers_is_for_adam_and_its_kin(name, kind, optimizer):
+def test_the_preferred_learning_rate_is_for_adam_and_adamw(name, kind, optimizer):
     given = {"rows": 1000, "inputs": BLOCKS[kind], "task": BINARY}
     family = NETWORKS[name]()
     preferred = family.prefers(**given)
@@ -199,14 +199,14 @@ def test_the_size_of_steps_that_a_family_prefers_is_for_adam_and_its_kin(name, k
     assert {key: getattr(recipe, key) for key in others} == others
 
 
-def test_some_families_do_prefer_steps_of_their_own():
+def test_some_families_prefer_another_learning_rate():
     rates = {NETWORKS[name]().prefers(rows=1000, inputs=BLOCKS[kind], task=BINARY).get("learning_rate") for name, kind in READ}
     assert len(rates - {None, *LEARNING_RATES.values()}) > 0
 
 
 @pytest.mark.parametrize(("name", "kind"), READ)
-def test_what_a_person_says_is_not_decided_again(name, kind):
-    said = {
+def test_fields_that_are_set_are_kept(name, kind):
+    options = {
         "learning_rate": 0.123,
         "weight_decay": 0.5,
         "schedule": "plateau",
@@ -214,7 +214,7 @@ def test_what_a_person_says_is_not_decided_again(name, kind):
         "batch_size": 13,
         "patience": None,
     }
-    said |= {"clip_value": 3.0, "augment": ("erase",), "precision": "float32", "loss": "cross_entropy"}
+    options |= {"clip_value": 3.0, "augment": ("erase",), "precision": "float32", "loss": "cross_entropy"}
     for optimizer in OPTIMIZERS:
-        recipe = Recipe(optimizer=optimizer, **said)
+        recipe = Recipe(optimizer=optimizer, **options)
         assert NETWORKS[name]().complete(recipe, rows=1000, inputs=BLOCKS[kind], task=BINARY) == recipe

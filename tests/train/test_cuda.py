@@ -263,7 +263,7 @@ def test_colour_images_get_a_wider_network_on_a_gpu():
     colour, gray = ({"image": Input((32, 32, n), ("picture",), kind="image")} for n in (3, 1))
     wide, note = Convolutional().suited(colour, "cuda")
     assert wide.channels == 128
-    assert note.startswith("On a GPU the network begins with 128 channels, not 32")
+    assert note.startswith("On a GPU the network has 128 channels in its first stage, not 32")
     for family, inputs, device in (
         (Convolutional(), colour, "cpu"),
         (Convolutional(), gray, "cuda"),

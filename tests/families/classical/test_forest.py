@@ -155,7 +155,7 @@ def test_quantiles_are_those_of_numpy_with_nan():
 def test_duplicates_are_noted_without_validation_rows():
     table = pl.DataFrame({"x": [float(i) for i in range(50)] * 2, "y": ["a", "b"] * 50})
     assert lamina.fit(table, "y", family=lamina.Forest(n_estimators=5), seed=0, monitor=None).model_.card["notes"] == [
-        "50 rows have an exact double: the result may look better than it is on new rows"
+        "50 rows have an exact duplicate: scores may be better than on new rows"
     ]
     alone = table[:50]
     assert lamina.fit(alone, "y", family=lamina.Forest(n_estimators=5), seed=0, monitor=None).model_.card["notes"] == []
