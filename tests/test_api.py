@@ -143,7 +143,7 @@ def test_train_and_test_parts_are_the_split(tmp_path, kind):
     data = archive(tmp_path) if kind == "archive" else reviews(tmp_path / "r", train=15, test=5)
     for path in (data, str(data)):
         result, notes = splits(path, "y" if kind == "archive" else None)
-        assert result == {"how": "as the column split says", "out_of_bag": False, "train": 30, "validation": 10}
+        assert result == {"how": "by the column split", "out_of_bag": False, "train": 30, "validation": 10}
         assert not any("marked as test" in note for note in notes)
 
 
@@ -154,7 +154,7 @@ def test_test_parts_are_not_used_beside_validation_parts(tmp_path, kind):
     else:
         data, target = reviews(tmp_path / "r", train=15, valid=4, test=6), None
     result, notes = splits(data, target)
-    assert result == {"how": "as the column split says", "out_of_bag": False, "train": 30, "validation": 8}
+    assert result == {"how": "by the column split", "out_of_bag": False, "train": 30, "validation": 8}
     assert any("12 rows marked as test" in note for note in notes)
 
 
@@ -169,13 +169,13 @@ def test_the_split_is_no_feature_and_is_not_needed_to_predict(tmp_path):
 @pytest.mark.parametrize(
     ("given", "how"),
     [
-        ({"group": "shop"}, "at random, each shop wholly on one side"),
-        ({"time": "when"}, "by time, the latest when validates"),
-        ({"split": "mine"}, "as the column mine says"),
-        ({"split": "split"}, "as the column split says"),
-        ({"group": "shop", "drop": ["when"]}, "at random, each shop wholly on one side"),
-        ({"drop": ["split"]}, "at random, class by class"),
-        ({"group": None, "time": None, "split": None, "weight": "when"}, "as the column split says"),
+        ({"group": "shop"}, "at random, each shop on one side"),
+        ({"time": "when"}, "by time: the latest rows by when"),
+        ({"split": "mine"}, "by the column mine"),
+        ({"split": "split"}, "by the column split"),
+        ({"group": "shop", "drop": ["when"]}, "at random, each shop on one side"),
+        ({"drop": ["split"]}, "at random, stratified"),
+        ({"group": None, "time": None, "split": None, "weight": "when"}, "by the column split"),
     ],
 )
 def test_an_explicit_split_wins(tmp_path, given, how):
@@ -189,10 +189,10 @@ def test_an_explicit_split_wins(tmp_path, given, how):
 
 def test_without_parts_rows_are_sampled(tmp_path):
     result, _ = splits(reviews(tmp_path / "r", whole=20))
-    assert result == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
+    assert result == {"how": "at random, stratified", "out_of_bag": False, "train": 34, "validation": 6}
     np.savez(tmp_path / "whole.npz", x=np.random.default_rng(0).normal(size=(40, 2)), y=np.arange(40) % 2)
     result, _ = splits(tmp_path / "whole.npz", "y")
-    assert result == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
+    assert result == {"how": "at random, stratified", "out_of_bag": False, "train": 34, "validation": 6}
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl", "t.npz", None])
@@ -212,10 +212,10 @@ def test_a_column_that_happens_to_be_called_split_is_a_column(tmp_path, name):
         write[Path(name).suffix](tmp_path / name)
     data = tmp_path / name if name else frame
     model = lamina.fit(data, "y", **QUICK).model_
-    assert model.card["split"] == {"how": "at random, class by class", "out_of_bag": False, "train": 34, "validation": 6}
+    assert model.card["split"] == {"how": "at random, stratified", "out_of_bag": False, "train": 34, "validation": 6}
     assert {column.name: column.role for column in model.schema.columns}["split"] == "feature"
     assert splits(data, "y", split="split")[0] == {
-        "how": "as the column split says",
+        "how": "by the column split",
         "out_of_bag": False,
         "train": 20,
         "validation": 20,

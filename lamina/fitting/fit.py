@@ -112,7 +112,9 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
     encoder = data.encoder
     del data  # its rows are on the device by now
     trained = training.run(run=run, hooks=hooks, edit=edit)
+    metric = settings.recipe.metric
     model = Model(prepared.schema, task, encoder, trained.predictor, family.name)
+    model.metric = None if isinstance(metric, str) else task.metric(metric)
     outputs = _validation_outputs(trained, parts)
     scores = _decide_and_score(model, prepared, parts, outputs)
     if settings.trust:

@@ -1,4 +1,4 @@
-"""Folds: which rows each candidate learns from and which it is asked about; the very same for all."""
+"""Folds: the training and test rows on which every candidate is fitted and scored."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lamina.tasks.task import Outcome, Task
 
 @dataclass(frozen=True)
 class Folds:
-    """Train and test rows of each fold, how they were drawn, and what a person should know.
+    """Train and test rows of each fold, how they were drawn, and notes for a person.
 
     Attributes:
-        train: For each fold the positions of the rows to learn from, rising.
-        test: For each fold the positions of the rows to be asked about, rising.
+        train: For each fold the positions of its training rows, ascending.
+        test: For each fold the positions of its test rows, ascending.
         how: In words.
-        notes: What a person should know.
+        notes: Sentences for a person to read.
     """
 
     train: tuple[np.ndarray, ...]
@@ -40,22 +40,21 @@ class Folds:
 
 
 def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, repeats: int = 1, seed: int = 0) -> Folds:
-    """Draw folds as the roles of the columns say, by scikit-learn's splitters.
+    """Folds by the roles of the columns, drawn by scikit-learn's splitters.
 
-    At random and class by class; with a column of groups each group wholly on one side; with a column of time always from the
-    past to the future (the first part only trains, and repeats would draw the same again, so there is one); with a split column
-    the one fold that it says.
+    At random and stratified; with a group column each group on one side; with a time column from the past to the future (the
+    first part is training rows only, and repeats would be the same, so there is one); with a split column its one fold.
 
     Raises:
         OptionError: A number is out of bounds.
-        DataError: There are fewer groups, times or rows than folds, or in some fold there would be nothing to tell apart.
+        DataError: There are fewer groups, times or rows than folds, or the training rows of a fold have a single class.
 
     Example:
         >>> table = pl.DataFrame({"x": range(10), "y": ["a", "b"] * 5})
         >>> schema = Schema.infer(table, target="y")
-        >>> found = draw(table, schema, Task.infer(table, "y"), folds=5, repeats=2)
-        >>> len(found), found.how, len(found.test[0])
-        (10, '5 folds at random, class by class, 2 times', 2)
+        >>> drawn = draw(table, schema, Task.infer(table, "y"), folds=5, repeats=2)
+        >>> len(drawn), drawn.how, len(drawn.test[0])
+        (10, '5 folds at random, stratified, 2 times', 2)
     """
     for name, value, low, high in (("folds", folds, 2, 100), ("repeats", repeats, 1, 100)):
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -67,7 +66,7 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
     codes, outcomes = task.strata(table), task.outcomes(task.truth(table))
     notes: list[str] = []
     if by and by[0].role == "split":
-        pairs, how = [_said(table[by[0].name])], f"as the column {by[0].name} says, so there is one fold"
+        pairs, how = [_by_split_column(table[by[0].name])], f"one fold, by the column {by[0].name}"
     elif by and by[0].role == "time":
         pairs, how = _by_time(table[by[0].name], folds, notes), f"{folds} folds from the past to the future by {by[0].name}"
     else:
@@ -76,9 +75,7 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
         pairs = [pair for number in range(repeats) for pair in _drawn(codes, len(table), member, folds, seed + number)]
         if column is not None and member is not None:
             _check_groups(column, member, pairs)
-        how = f"{folds} folds at random" + (
-            f", each {by[0].name} wholly on one side" if by else ", class by class" * (codes is not None)
-        )
+        how = f"{folds} folds at random" + (f", each {by[0].name} on one side" if by else ", stratified" * (codes is not None))
         how += f", {repeats} times" if repeats > 1 else ""
     _check_targets(table, outcomes, pairs)
     for outcome in outcomes:
@@ -120,7 +117,7 @@ def _groups(column: pl.Series, folds: int, notes: list[str]) -> np.ndarray:
     member = group_numbers(column, notes)
     sizes = np.bincount(member)
     known = int((sizes > 0).sum())
-    if known < 3:  # in each fold one to be asked about, one to train and one to validate
+    if known < 3:  # in each fold one for test, one for training, one for validation
         count = "a single group" if known == 1 else "2 groups"
         raise DataError(f"the group column {name!r} holds {count}, expected at least 3; name another column or none")
     if known < folds:
@@ -134,29 +131,29 @@ def _groups(column: pl.Series, folds: int, notes: list[str]) -> np.ndarray:
         )
         left = len(column) - int(sizes.max())
         notes.append(
-            f"{which} {sizes.max():,} of {len(column):,} rows: the fold that asks about them learns from "
+            f"{which} {sizes.max():,} of {len(column):,} rows: the fold with them as test rows trains on "
             f"{count_rows(left)} only, so scores differ much from fold to fold"
         )
     return member
 
 
 def _check_groups(column: pl.Series, member: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Who learns holds groups of its own back, so it needs two of them."""
+    """A fit makes one of its groups validation rows, so the training rows need two of them."""
     if any(len(np.unique(member[train])) < 2 for train, _ in pairs):
         raise DataError(
             f"{len(np.unique(member))} groups of {column.name!r} leave one of {len(pairs)} folds with a single one to "
-            "learn from, but one has to train and one to validate; take more folds, or another column"
+            "train on, but training and validation need one each; take more folds, or another column"
         )
 
 
 def _by_time(column: pl.Series, folds: int, notes: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The times in folds + 1 parts of about as many rows; each part but the first is told from all before it."""
+    """The times in folds + 1 parts of about as many rows; each part but the first is predicted from all before it."""
     rank = times(column).rank("dense").fill_null(0).to_numpy().astype(np.int64)  # rows without a time only train
     counts = np.bincount(rank)
     part = (np.cumsum(counts) - counts) * (folds + 1) // len(rank)  # of each time
     present = np.unique(part[1:])
     early = np.flatnonzero(part[1:] == present[0]) + 1
-    if len(present) < folds + 1 or len(early) < 2:  # who learns from the first part holds back the later times of it
+    if len(present) < folds + 1 or len(early) < 2:  # a fit makes the later times of the first part validation rows
         raise DataError(
             f"the time column {column.name!r} has too few different times for {folds} folds from the past to the future; "
             "take fewer folds, or another column"
@@ -164,33 +161,33 @@ def _by_time(column: pl.Series, folds: int, notes: list[str]) -> list[tuple[np.n
     of_row = part[rank]
     of_row[rank == 0] = -1
     if counts[0]:
-        notes.append(f"{count_rows(int(counts[0]))} without a value in {column.name}: only learnt from")
+        notes.append(f"{count_rows(int(counts[0]))} without a value in {column.name}: only training rows")
     return [(np.flatnonzero(of_row < number), np.flatnonzero(of_row == number)) for number in present[1:]]
 
 
-def _said(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    held, unused = fixed(column, [])
-    return np.flatnonzero(~held & ~unused), np.flatnonzero(held)
+def _by_split_column(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    test, unused = fixed(column, [])
+    return np.flatnonzero(~test & ~unused), np.flatnonzero(test)
 
 
 def _rare(outcome: Outcome, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:
-    """Classes that some fold cannot learn, or none can be asked about."""
+    """Notes about classes without training or test rows in some folds."""
     notes, classes, codes = [], outcome.labels or (), outcome.values
     if not classes:
         return notes
-    for name, parts in (("learnt from", [train for train, _ in pairs]), ("asked about", [test for _, test in pairs])):
+    for name, parts in (("training", [train for train, _ in pairs]), ("test", [test for _, test in pairs])):
         absent = np.sum([np.bincount(codes[part][codes[part] >= 0], minlength=len(classes)) == 0 for part in parts], axis=0)
         short = np.flatnonzero(absent)
         if len(short):
             shown = ", ".join(repr(classes[code]) for code in short[:3]) + (", ..." if len(short) > 3 else "")
             which = f"class {shown} has" if len(short) == 1 else f"{len(short)} classes ({shown}) have"
             most = int(absent[short].max())
-            notes.append(f"{which} no row to be {name} in up to {most} of {len(pairs)} folds: too few rows for so many folds")
+            notes.append(f"{which} no {name} row in up to {most} of {len(pairs)} folds: too few rows for so many folds")
     return notes
 
 
 def _check_targets(table: pl.DataFrame, outcomes: tuple[Outcome, ...], pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """In each fold some outcome of the rows to learn from must differ, and every quantity."""
+    """In the training rows of each fold some outcome must vary, and every quantity."""
     for number, (train, _) in enumerate(pairs, 1):
         alike = [outcome for outcome in outcomes if (outcome.values[train] == outcome.values[train[0]]).all()]
         if not alike or (len(alike) < len(outcomes) and all(outcome.labels is not None for outcome in alike)):
@@ -199,7 +196,7 @@ def _check_targets(table: pl.DataFrame, outcomes: tuple[Outcome, ...], pairs: li
         others = int((values != values[train[0]]).sum())
         shown = table[name][int(train[0])] if name in table.columns else alike[0].named(int(values[train[0]]))
         raise DataError(
-            f"fold {number} of {len(pairs)} would learn only from rows where {name!r} is {shown!r}: "
+            f"fold {number} of {len(pairs)} would train only on rows where {name!r} is {shown!r}: "
             f"{count_rows(others)} of {len(table):,} {'has' if others == 1 else 'have'} another value; give more of these, "
             "or split another way"
         )

@@ -1,7 +1,7 @@
-"""The split: which rows train, and which are held back to validate.
+"""The split into training rows and validation rows.
 
-How follows from the roles of the schema: a column with the role ``split`` says it itself, ``group`` keeps a group on one side,
-``time`` holds back the latest rows; without such a column rows are drawn at random, class by class for a classification.
+The roles of the schema decide: a ``split`` column names the side of each row, a ``group`` stays on one side, ``time`` makes the
+latest rows validation rows. Without such a column rows are drawn at random, stratified by class.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from lamina.tasks.task import Outcome, Task
 TRAIN_WORDS = ("train", "training", "fit", "false", "0", "0.0")
 VALIDATION_WORDS = ("valid", "validation", "val", "dev", "true", "1", "1.0")
 TEST_WORDS = ("test", "testing", "holdout", "eval", "evaluation")
-"""Words of a split column, in any case: true and 1 mean "this row validates". Test rows validate when no other rows do."""
+"""Words of a split column, in any case; true and 1 are validation rows, and test rows are where no other rows are."""
 
 ROLES = ("split", "group", "time")
 """The roles of a column that says how to split."""
-OUT_OF_BAG = "out of bag: by the trees that did not learn from it"
-"""How rows validate where nothing is held back, for a person to read."""
+OUT_OF_BAG = "out of bag: by the trees that were not fitted to it"
+"""How rows are validated where there are no validation rows, for a person to read."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows (their positions, rising) that train and that validate, how they were chosen, and what a person should know.
+    """Positions of training and validation rows (ascending), how they were chosen, and notes for a person.
 
-    ``out_of_bag`` says that all rows train, and each is validated by the trees that did not learn from it.
+    With ``out_of_bag`` all rows are training rows, and each is validated by the trees that were not fitted to it.
     """
 
     train: np.ndarray
@@ -43,29 +43,28 @@ class Split:
 
 
 def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float = 0.2, seed: int = 0) -> Split:
-    """Choose the rows that validate; the same seed chooses the same rows.
+    """Training and validation rows; the same seed chooses the same rows.
 
-    Rows to validate that have an exact double among the training rows make the result look better than it is: they are counted
-    in the notes.
+    Validation rows with an exact duplicate among the training rows make the scores too good: the notes count them.
 
     Args:
         table: Rows whose target is known (see :meth:`lamina.tasks.Task.usable_rows`), with the columns of all roles.
-        schema: Says by its roles how to split. At most one column may have the role split, group or time.
-        task: A classification is split class by class, in proportion, with at least one training row in each.
-        validation: Share of rows that validate. A split column overrules it.
+        schema: Its roles decide. At most one column may have the role split, group or time.
+        task: A classification is stratified, with at least one training row of each class.
+        validation: Share of the rows; a split column overrules it.
         seed: Everything random follows from it.
 
     Raises:
         OptionError: The share is out of bounds.
-        DataError: The rows cannot be split so.
+        DataError: The rows cannot be split this way.
 
     Example:
         >>> from lamina.data.schema import Column
         >>> table = pl.DataFrame({"x": range(10), "y": ["a", "b"] * 5})
         >>> schema = Schema((Column("x", "number", "feature", "", {}), Column("y", "flag", "target", "", {})))
-        >>> found = split(table, schema, Task.infer(table, "y"))
-        >>> found.how, len(found.train), table["y"].gather(found.validation).sort().to_list()
-        ('at random, class by class', 8, ['a', 'b'])
+        >>> parts = split(table, schema, Task.infer(table, "y"))
+        >>> parts.how, len(parts.train), table["y"].gather(parts.validation).sort().to_list()
+        ('at random, stratified', 8, ['a', 'b'])
     """
     if isinstance(validation, bool) or not isinstance(validation, int | float) or not 0 < validation <= 0.9:
         raise OptionError(f"validation is {validation!r}, expected a share of the rows above 0 and up to 0.9, such as 0.2")
@@ -82,8 +81,8 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     unused = np.zeros(len(table), dtype=bool)
     if not by:
         strata = task.strata(table)
-        held = _random(np.zeros(len(table), dtype=np.int64) if strata is None else strata, validation, generator)
-        how = "at random" if strata is None else "at random, class by class"
+        validation_rows = _random(np.zeros(len(table), dtype=np.int64) if strata is None else strata, validation, generator)
+        how = "at random" if strata is None else "at random, stratified"
     else:
         column = table[by[0].name]
         if column.dtype.is_float():
@@ -91,35 +90,34 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         if column.null_count() == len(column):
             raise DataError(f"the {by[0].role} column {column.name!r} has no value in any row; name another column or none")
         if by[0].role == "split":
-            held, unused = fixed(column, notes)
-            how = f"as the column {column.name} says"
+            validation_rows, unused = fixed(column, notes)
+            how = f"by the column {column.name}"
         elif by[0].role == "group":
-            held = _groups(column, validation, generator, notes)
-            how = f"at random, each {column.name} wholly on one side"
+            validation_rows = _groups(column, validation, generator, notes)
+            how = f"at random, each {column.name} on one side"
         else:
-            held = _latest(column, validation, notes)
-            how = f"by time, the latest {column.name} validates"
-    train = ~held & ~unused
+            validation_rows = _latest(column, validation, notes)
+            how = f"by time: the latest rows by {column.name}"
+    train = ~validation_rows & ~unused
     check_outcomes(task.outcomes(task.truth(table)), train, notes)
-    rows = np.flatnonzero(train), np.flatnonzero(held)
-    doubles = count_duplicates(table, schema, *rows)
-    if doubles:
-        them = f"{doubles:,} row{'s' * (doubles > 1)} of {len(rows[1]):,} in validation {'have' if doubles > 1 else 'has'}"
-        notes.append(f"{them} an exact double in training: the result may look better than it is on new rows")
+    rows = np.flatnonzero(train), np.flatnonzero(validation_rows)
+    if count := count_duplicates(table, schema, *rows):
+        which = f"{count:,} of {len(rows[1]):,} validation rows {'have' if count > 1 else 'has'}"
+        notes.append(f"{which} an exact duplicate among the training rows: scores may be better than on new rows")
     return Split(*rows, how, tuple(notes))
 
 
 def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
-    """All rows train, and all validate: each by what did not learn from it.
+    """All rows are training rows and validation rows: each is validated by trees that were not fitted to it.
 
-    Of rows with an exact double one may be in the bag and the other out of it, so these are counted in the notes.
+    Of two duplicates one may be in the bag and the other out of it, so the notes count them.
     """
     rows = np.arange(len(table))
     features = table.select([table.get_column(column.name) for column in schema.features])
-    doubles = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
-    have = "has" if doubles == 1 else "have"
-    note = f"{count_rows(doubles)} {have} an exact double: the result may look better than it is on new rows"
-    return Split(rows, rows, OUT_OF_BAG, (note,) if doubles else (), out_of_bag=True)
+    count = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
+    have = "has" if count == 1 else "have"
+    note = f"{count_rows(count)} {have} an exact duplicate: scores may be better than on new rows"
+    return Split(rows, rows, OUT_OF_BAG, (note,) if count else (), out_of_bag=True)
 
 
 def count_duplicates(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:
@@ -132,8 +130,8 @@ def count_duplicates(table: pl.DataFrame, schema: Schema, train: np.ndarray, val
     if not features.width:
         return 0
     hashes = hash_rows(features)
-    learnt = pl.DataFrame({"hash": hashes[train], "train": train}).unique("hash", keep="any")
-    pairs = pl.DataFrame({"hash": hashes[validation], "row": validation}).join(learnt, on="hash")
+    known = pl.DataFrame({"hash": hashes[train], "train": train}).unique("hash", keep="any")
+    pairs = pl.DataFrame({"hash": hashes[validation], "row": validation}).join(known, on="hash")
     same = np.ones(len(pairs), dtype=bool)
     for column in features:
         if not column.dtype.is_nested():
@@ -142,7 +140,7 @@ def count_duplicates(table: pl.DataFrame, schema: Schema, train: np.ndarray, val
 
 
 def _random(codes: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
-    """Hold back rows in proportion to the classes: the share of each rounded down, and one more of the largest remainders."""
+    """Validation rows in proportion to the classes: the share of each rounded down, then one more by the largest remainders."""
     counts = np.bincount(codes)
     room = np.maximum(counts - 1, 0)
     if not room.any():
@@ -158,13 +156,13 @@ def _random(codes: np.ndarray, share: float, generator: np.random.Generator) -> 
     shuffled = generator.permutation(len(codes))
     shuffled = shuffled[np.argsort(codes[shuffled], kind="stable")]
     place = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)  # of each row within its class
-    held = np.zeros(len(codes), dtype=bool)
-    held[shuffled[place < np.repeat(take, counts)]] = True
-    return held
+    validation_rows = np.zeros(len(codes), dtype=bool)
+    validation_rows[shuffled[place < np.repeat(take, counts)]] = True
+    return validation_rows
 
 
 def _groups(column: pl.Series, share: float, generator: np.random.Generator, notes: list[str]) -> np.ndarray:
-    """Hold back whole groups in random order, each that still fits, until the share is reached."""
+    """Validation groups: whole groups in random order, each that still fits, until the share is reached."""
     member = group_numbers(column, notes)
     sizes = np.bincount(member)
     groups = np.flatnonzero(sizes)
@@ -172,13 +170,13 @@ def _groups(column: pl.Series, share: float, generator: np.random.Generator, not
         raise DataError(
             f"the group column {column.name!r} holds a single group, expected at least 2; name another column or none"
         )
-    wanted, held, chosen = max(round(len(column) * share), 1), 0, []
+    target, taken, chosen = max(round(len(column) * share), 1), 0, []
     order = generator.permutation(groups)
     for group, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
-        if held + size <= wanted:
+        if taken + size <= target:
             chosen.append(group)
-            held += size
-        if held == wanted:
+            taken += size
+        if taken == target:
             break
     if not chosen:  # every group is larger than the share
         chosen = [groups[sizes[groups].argmin()]]
@@ -186,11 +184,11 @@ def _groups(column: pl.Series, share: float, generator: np.random.Generator, not
 
 
 def _latest(column: pl.Series, share: float, notes: list[str]) -> np.ndarray:
-    """Hold back the latest rows; rows of the same time stay together, on the side that comes nearer to the share."""
+    """The latest rows as validation rows; rows of the same time stay together, on the side that is nearer to the share."""
     rank = times(column).rank("dense").fill_null(0).to_numpy().astype(np.int64)  # 0: no time
     missing = int((rank == 0).sum())
     if missing:
-        notes.append(f"{count_rows(missing)} without a value in {column.name}: used for training")
+        notes.append(f"{count_rows(missing)} without a value in {column.name}: training rows")
     later = np.cumsum(np.bincount(rank)[::-1])[::-1]  # rows at this time or after
     if len(later) < 3:
         raise DataError(
@@ -215,16 +213,16 @@ def times(column: pl.Series) -> pl.Series:
         DataError: It holds neither.
     """
     try:
-        found = column.str.to_datetime(time_zone="UTC", strict=False) if column.dtype == pl.String else column
+        values = column.str.to_datetime(time_zone="UTC", strict=False) if column.dtype == pl.String else column
     except pl.exceptions.ComputeError:  # polars before 2.0: no format fits
-        found = column
-    if not (found.dtype.is_numeric() or found.dtype.is_temporal()) or found.null_count() == len(found):
+        values = column
+    if not (values.dtype.is_numeric() or values.dtype.is_temporal()) or values.null_count() == len(values):
         raise DataError(f"the time column {column.name!r} holds neither dates nor numbers; name another column or none")
-    return found
+    return values
 
 
 def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Read a split column: rows that validate, and rows that are for neither."""
+    """Masks of validation rows and of unused rows, from a split column."""
     words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
     known = pl.Series([*TRAIN_WORDS, *VALIDATION_WORDS, *TEST_WORDS])
     strange = column.filter(~words.is_in(known.implode()).fill_null(False))
@@ -233,15 +231,15 @@ def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
             f"the split column {column.name!r} holds {strange[0]!r} in {count_rows(len(strange))}, expected train, validation, "
             "test, or true and false, or 1 and 0 (1 validates)"
         )
-    held, test = (words.is_in(pl.Series(some).implode()).to_numpy() for some in (VALIDATION_WORDS, TEST_WORDS))
-    if not held.any():
-        held, test = test, np.zeros_like(test)
-    for side, rows in (("validate", held), ("train", ~held & ~test)):
+    validation_rows, test = (words.is_in(pl.Series(some).implode()).to_numpy() for some in (VALIDATION_WORDS, TEST_WORDS))
+    if not validation_rows.any():
+        validation_rows, test = test, np.zeros_like(test)
+    for side, rows in (("validation", validation_rows), ("training", ~validation_rows & ~test)):
         if not rows.any():
-            raise DataError(f"the split column {column.name!r} leaves no row to {side}; mark some, or name no split column")
+            raise DataError(f"the split column {column.name!r} leaves no {side} row; mark some, or name no split column")
     if test.any():
-        notes.append(f"{count_rows(int(test.sum()))} marked as test in {column.name}: for neither training nor validation")
-    return held, test
+        notes.append(f"{count_rows(int(test.sum()))} marked as test in {column.name}: neither training nor validation rows")
+    return validation_rows, test
 
 
 def check_outcomes(outcomes: tuple[Outcome, ...], train: np.ndarray, notes: list[str]) -> None:
@@ -262,7 +260,7 @@ def check_outcomes(outcomes: tuple[Outcome, ...], train: np.ndarray, notes: list
             which, it = (
                 (f"class {absent[0]} has", "it") if len(absent) == 1 else (f"classes {', '.join(absent[:5])} have", "they")
             )
-            notes.append(f"{which} no training row in this split, so {it} cannot be learnt")
+            notes.append(f"{which} no training row in this split, so {it} cannot be predicted")
     if alone and len(alone) == len(outcomes):
         raise DataError(
             f"all training rows of this split are of one class ({alone[0]}); split another way or with another seed"

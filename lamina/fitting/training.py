@@ -22,7 +22,7 @@ from lamina.fitting.settings import Settings
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
 from lamina.model import Network
-from lamina.tasks.losses import LOSSES
+from lamina.tasks.losses import find_loss
 from lamina.tasks.task import Task
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Fit, StopReason
@@ -104,9 +104,11 @@ class NetworkTraining(Training):
         feed, validation = self._feeds
         if not self.recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
             feed, validation = compute_frozen(self.net, feed), compute_frozen(self.net, validation)
-        watch = Validation(validation, self._task, LOSSES[self.recipe.loss])
+        loss = find_loss(self.recipe.loss)
+        metric = None if self.recipe.metric == "auto" else self._task.metric(self.recipe.metric)
+        watch = Validation(validation, self._task, loss, metric)
         net, history = train(self.net, feed, watch, recipe=self.recipe, seed=self._seed, run=run, hooks=hooks, edit=edit)
-        return Trained(Network(net, self.recipe.loss), history, feed.inputs, validation.inputs)
+        return Trained(Network(net, loss.outputs_of), history, feed.inputs, validation.inputs)
 
 
 @make_training.register(ClassicalFamily)
@@ -124,8 +126,8 @@ class ClassicalTraining(Training):
         hooks: Hooks,
     ) -> None:
         self.family, self._family, self.recipe = family, family, settings.recipe
-        plain = Recipe().get_params()
-        unused = [name for name, value in self.recipe.get_params().items() if value != plain[name] and name != "threads"]
+        plain, effective = Recipe().get_params(), ("threads",) if isinstance(self.recipe.metric, str) else ("threads", "metric")
+        unused = [name for name, value in self.recipe.get_params().items() if value != plain[name] and name not in effective]
         note = f"{family.name} is no network: {', '.join(unused)} of the recipe has no effect" if unused else ""
         self.notes = (note, *hooks.never_called(family.name))
         self._data, self._task, self._seed = data, task, settings.seed

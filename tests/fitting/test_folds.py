@@ -47,20 +47,20 @@ def test_every_row_is_asked_about_once_a_deal_and_each_class_in_proportion(count
 
 def test_a_class_with_fewer_rows_than_folds_is_dealt_out_and_said():
     found = drawn(classes(40, 2), folds=5)
-    assert found.notes == ("class 'b' has no row to be asked about in up to 3 of 5 folds: too few rows for so many folds",)
+    assert found.notes == ("class 'b' has no test row in up to 3 of 5 folds: too few rows for so many folds",)
     found = drawn(classes(40, 20, 1), folds=5)
     assert found.notes == (
-        "class 'c' has no row to be learnt from in up to 1 of 5 folds: too few rows for so many folds",
-        "class 'c' has no row to be asked about in up to 4 of 5 folds: too few rows for so many folds",
+        "class 'c' has no training row in up to 1 of 5 folds: too few rows for so many folds",
+        "class 'c' has no test row in up to 4 of 5 folds: too few rows for so many folds",
     )
-    said = r"fold \d of 5 would learn only from rows where 'y' is 'a': 1 row of 41 has another value; give more of these"
+    said = r"fold \d of 5 would train only on rows where 'y' is 'a': 1 row of 41 has another value; give more of these"
     with pytest.raises(DataError, match=said):
         drawn(classes(40, 1), folds=5)
 
 
 def test_a_target_that_is_nearly_constant():
     table = pl.DataFrame({"x": np.arange(40) / 7, "y": np.where(np.arange(40) == 3, 1.5, 0.0)})
-    with pytest.raises(DataError, match="would learn only from rows where 'y' is 0.0: 1 row of 40 has another value"):
+    with pytest.raises(DataError, match="would train only on rows where 'y' is 0.0: 1 row of 40 has another value"):
         drawn(table, folds=5)
     several = table.with_columns(z=pl.col("x") * 2)
     with pytest.raises(DataError, match="rows where 'y' is 0.0"):
@@ -74,7 +74,7 @@ def test_a_group_is_wholly_on_one_side():
         found = drawn(table, target, roles={"who": "group"}, folds=4, repeats=2)
         for train, test in zip(found.train, found.test, strict=True):
             assert not set(table["who"].gather(train)) & set(table["who"].gather(test)), kind
-    assert found.how == "4 folds at random, each who wholly on one side, 2 times"
+    assert found.how == "4 folds at random, each who on one side, 2 times"
     with pytest.raises(DataError, match="'who' has 12 groups, which cannot make 13 folds; take at most 12 folds"):
         drawn(table, roles={"who": "group"}, folds=13)
 
@@ -113,7 +113,7 @@ def test_rows_without_a_group_or_a_time_are_said():
     assert sorted(lone[test].sum() for test in found.test) == [0, 0, 0, 0, 10]
     table = table.with_columns(day=pl.when(pl.int_range(50) >= 10).then(pl.int_range(50)))
     found = drawn(table.drop("who"), roles={"day": "time"}, folds=3)
-    assert found.notes == ("10 rows without a value in day: only learnt from",)
+    assert found.notes == ("10 rows without a value in day: only training rows",)
     assert all(set(range(10)) <= set(train) for train in found.train)
 
 
@@ -137,7 +137,7 @@ def test_time_runs_forwards():
 def test_a_split_column_is_one_fold():
     table = classes(10, 10).with_columns(pl.Series("part", ["train", "test"] * 10))
     found = drawn(table, roles={"part": "split"})
-    assert found.how == "as the column part says, so there is one fold"
+    assert found.how == "one fold, by the column part"
     assert found.test[0].tolist() == list(range(1, 20, 2))
     assert found.test_share == 0.5
 

@@ -40,7 +40,7 @@ def test_classes_are_held_back_in_proportion_as_scikit_learn_does():
     np.testing.assert_array_equal(ours, np.unique(y[theirs], return_counts=True)[1])
     assert ours.tolist() == [140, 50, 10]
     assert len(found.train) == 802
-    assert found.how == "at random, class by class"
+    assert found.how == "at random, stratified"
     assert found.notes == ()
 
 
@@ -83,7 +83,7 @@ def test_groups_stay_together():
     found = cut({"x": np.arange(1000), "y": rng.normal(size=1000), "who": group}, who="group")
     assert not set(group[found.train]) & set(group[found.validation])
     assert 180 <= len(found.validation) <= 200
-    assert found.how == "at random, each who wholly on one side"
+    assert found.how == "at random, each who on one side"
 
 
 def test_rows_without_a_group_are_one():
@@ -110,14 +110,14 @@ def test_the_smallest_group_validates_when_all_are_larger_than_the_share():
 def test_the_latest_rows_validate(times):
     found = cut({"x": range(10), "y": np.arange(10) / 2, "at": times}, at="time")
     assert found.validation.tolist() == [0, 1]
-    assert found.how == "by time, the latest at validates"
+    assert found.how == "by time: the latest rows by at"
 
 
 def test_rows_of_the_same_time_stay_together_and_rows_without_one_train():
     times = [1.0, 2, 2, 2, 2, 2, 2, 3, None, float("nan")]
     found = cut({"x": range(10), "y": np.arange(10) / 2, "at": times}, at="time", validation=0.5)
     assert found.validation.tolist() == [1, 2, 3, 4, 5, 6, 7]  # 7 rows are nearer to 5 than 1 row is
-    assert found.notes == ("2 rows without a value in at: used for training",)
+    assert found.notes == ("2 rows without a value in at: training rows",)
     found = cut({"x": range(10), "y": np.arange(10) / 2, "at": times}, at="time")
     assert found.validation.tolist() == [7]
 
@@ -137,13 +137,13 @@ def test_a_column_says_which_rows_validate(words, validation, train):
     found = cut({"x": range(4), "y": np.arange(4) / 3, "side": words}, side="split")
     assert found.validation.tolist() == validation
     assert found.train.tolist() == train
-    assert found.how == "as the column side says"
+    assert found.how == "by the column side"
     assert bool(found.notes) == (words[1:4:2] == ["test", "val"])
 
 
 def test_test_rows_beside_validation_rows_are_left_out_and_told():
     found = cut({"x": range(3), "y": np.arange(3) / 3, "side": ["train", "test", "val"]}, side="split")
-    assert found.notes == ("1 row marked as test in side: for neither training nor validation",)
+    assert found.notes == ("1 row marked as test in side: neither training nor validation rows",)
 
 
 def test_exact_doubles_are_counted_whatever_their_target():
@@ -154,7 +154,7 @@ def test_exact_doubles_are_counted_whatever_their_target():
     assert count_duplicates(table, schema, np.array([0, 1]), np.array([2, 3])) == 0
     found = cut({**columns, "side": [0, 1, 0, 0, 1, 0]}, side="split")
     assert found.notes == (
-        "2 rows of 2 in validation have an exact double in training: the result may look better than it is on new rows",
+        "2 of 2 validation rows have an exact duplicate among the training rows: scores may be better than on new rows",
     )
 
 
@@ -186,8 +186,8 @@ def test_a_class_whose_rows_all_validate_is_told():
         ({"y": [0.5, 1], "at": [True, False]}, {"at": "time"}, "time column 'at' holds neither dates nor numbers"),
         ({"y": [0.5, 1], "side": ["train", "other"]}, {"side": "split"}, "split column 'side' holds 'other' in 1 row"),
         ({"y": [0.5, 1], "side": ["train", None]}, {"side": "split"}, "split column 'side' holds None in 1 row"),
-        ({"y": [0.5, 1], "side": ["train", "train"]}, {"side": "split"}, "leaves no row to validate"),
-        ({"y": [0.5, 1], "side": ["val", "test"]}, {"side": "split"}, "leaves no row to train"),
+        ({"y": [0.5, 1], "side": ["train", "train"]}, {"side": "split"}, "leaves no validation row"),
+        ({"y": [0.5, 1], "side": ["val", "test"]}, {"side": "split"}, "leaves no training row"),
         (
             {"y": [0.5, 1], "side": [0, 1], "at": [0, 1]},
             {"side": "split", "at": "time"},

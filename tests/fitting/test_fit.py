@@ -78,7 +78,7 @@ def test_roles_decide_what_validates_and_what_is_learnt_from():
     shops = frame.with_columns(shop=pl.Series([f"s{i % 12}" for i in range(len(frame))]))
     model = lamina.fit(shops, target, group="shop", drop=["town"], **QUICK).model_
     assert {column.name for column in model.schema.features} == {"a", "b, with a comma", "flag", "day"}
-    assert model.card["split"]["how"] == "at random, each shop wholly on one side"
+    assert model.card["split"]["how"] == "at random, each shop on one side"
     by_time = lamina.fit(frame.drop_nulls("day"), target, time="day", **QUICK).model_
     assert "day" in by_time.card["split"]["how"]
     with pytest.raises(SchemaError, match="'tonw'.*'town'"):
@@ -113,7 +113,7 @@ def test_the_family_is_told_of_groups_and_a_choice_heeds_them():
     frame = pl.DataFrame({"near": who + 0.01 * draw.normal(size=400), "y": draw.normal(size=40)[who], "who": who})
     asked = {"family": "neighbours", "seed": 0, "monitor": None, "trust": False}
     ways = {"group": {"group": "who"}, "time": {"time": "who"}, "neither": {"drop": ["who"]}}
-    k = {name: lamina.fit(frame, "y", **way, **asked).model_.predictor.k for name, way in ways.items()}
+    k = {name: lamina.fit(frame, "y", **way, **asked).model_.predictor.n_neighbors for name, way in ways.items()}
     assert k["neither"] < 9
     assert k["group"] > 9
     assert k["time"] > 9
@@ -170,8 +170,8 @@ def test_rows_of_one_side_that_all_weigh_nothing_are_refused_by_the_column_befor
     frame = pl.DataFrame({"x": range(40), "y": ["a", "b"] * 20, "s": (["train"] * 3 + ["valid"]) * 10})
     weighted = frame.with_columns(w=(frame["s"] != side).cast(pl.Float64))
     count = {"train": 30, "valid": 10}[side]
-    what = {"train": "train", "valid": "validate"}[side]
-    match = f"the weight column 'w' is 0 in all {count} rows that {what}, so nothing can be measured there; give some"
+    what = {"train": "training", "valid": "validation"}[side]
+    match = f"the weight column 'w' is 0 in all {count} {what} rows, so nothing can be measured there; give some"
     with pytest.raises(DataError, match=match):
         lamina.fit(weighted, "y", family=family, weight="w", split="s", seed=0, monitor=None)
     with pytest.raises(OptionError, match="class_weight is 0 for every class in it"):
