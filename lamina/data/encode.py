@@ -1,19 +1,19 @@
-"""The encoder: a table becomes blocks of numbers that a network reads.
+"""The encoder: a table, as :meth:`lamina.data.schema.Schema.check` returns it, to blocks of numbers.
 
-It is fitted on training rows only, and works on what :meth:`lamina.data.schema.Schema.check` returns.
+It is fitted on training rows only.
 
 ================  ==========================================================================================================
 block             one column for
 ================  ==========================================================================================================
-``numbers``       each number, and the time of each date in days: float32, scaled; missing is 0, the middle (NaN if unscaled)
+``numbers``       each number, and the time of each date in days: float32, scaled; missing is 0, the center (NaN if unscaled)
 ``flags``         each flag: -1 no, +1 yes, 0 missing; each number or date that had missing training values: 1 where it is
                   missing, else 0; each cycle of a date that varies (month, weekday, hour): its sine and cosine
 ``categories``    each category: int64, 0 for missing or unseen, then 1, 2, ... from the most frequent level down
 ================  ==========================================================================================================
 
-Each image, text and series has a block of its own, ``image``, ``image2``, ...; its file says what is in it:
-:mod:`lamina.data.columns.image`, :mod:`~lamina.data.columns.tokens`, :mod:`~lamina.data.columns.series`; for learners that
-read rows of numbers :mod:`lamina.data.columns.terms`, :mod:`lamina.data.columns.summary`.
+Each image, text and series has a block of its own, ``image``, ``image2``, ...: :mod:`lamina.data.columns.image`,
+:mod:`~lamina.data.columns.tokens`, :mod:`~lamina.data.columns.series`; for models of rows of numbers
+:mod:`lamina.data.columns.terms`, :mod:`lamina.data.columns.summary`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from lamina.data.columns import BLOCKS, KINDS, LEARNT
+from lamina.data.columns import BLOCKS, FEATURE_KINDS, KINDS
 from lamina.data.columns.category import Levels
 from lamina.data.columns.column import Block
 from lamina.data.columns.scaled import Scaled, floats
@@ -41,25 +41,24 @@ SCALINGS = ("robust", "standard", "none")
 _SHARED = ("numbers", "flags", "categories")
 
 _WAVES = ("sine", "cosine")
-_ROWS, _COLUMNS = 65_536, 16  # a piece of this size stays in the cache and costs little memory
+_ROWS, _COLUMNS = 65_536, 16  # a chunk of this size stays in the cache and needs little memory
 _LARGEST = float(np.finfo(np.float32).max)
-_FEW_ROWS = 256  # below, looking words up one by one is faster than polars' set-up
+_FEW_ROWS = 256  # below, a dict is faster than polars
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """The way from a table to blocks of numbers, learnt from training rows.
+    """The encoding of a table as blocks of numbers, fitted on training rows.
 
     ``scaling="robust"``: ``z = (x - median) / (q75 - q25)``, then the smooth clip ``z / sqrt(1 + (z / 3)^2)``, which keeps
-    every value within 3 of the middle and most of them where they were (RealMLP: Holzmüller et al. 2024, arXiv 2407.04491,
-    section 3). It differs from the paper where more than half of the values are equal, so that the quartiles may not differ
-    (92 % zeros in a column of capital gains): then the width is twice the median distance from the median among the values
-    that do differ, which is what the quartiles give for a symmetric column, and which a single huge value cannot spoil, as it
-    spoils a standard deviation or a range. A constant has width 1.
+    every value within 3 of the center (RealMLP: Holzmüller et al. 2024, arXiv 2407.04491, section 3). It differs from the
+    paper where the quartiles are equal (92 % zeros in a column of capital gains): then the scale is twice the median distance
+    from the median among the values that differ from it, which equals the quartile range of a symmetric column and is robust
+    to a single huge value. A constant has scale 1.
 
-    ``scaling="standard"``: ``(x - mean) / standard deviation``, as in textbooks and scikit-learn's StandardScaler.
+    ``scaling="standard"``: ``(x - mean) / standard deviation``, as scikit-learn's StandardScaler.
 
-    ``scaling="none"``: values as they are and NaN where one is missing, for trees, which ask only which value is larger.
+    ``scaling="none"``: raw values, and NaN for missing ones, for trees.
 
     Example:
         >>> table = pl.DataFrame({"age": [20.0, 30.0, 40.0, None], "town": ["Bern", "Bern", "Rome", None]})
@@ -78,22 +77,22 @@ class Encoder:
 
     @classmethod
     def fit(cls, table: pl.DataFrame, schema: Schema, encoding: Encoding | None = None) -> Self:
-        """Learn from training rows.
+        """Fit to training rows.
 
         Args:
             table: Training rows, as ``schema.check`` returns them.
-            schema: What the columns are.
-            encoding: What is asked for, such as ``Encoding(scaling="standard")`` for the plain textbook network.
+            schema: Kinds and roles of the columns.
+            encoding: Options, such as ``Encoding(scaling="standard")``.
 
         Raises:
             OptionError: The scaling is unknown.
-            DataError: No column is left to learn from.
+            DataError: There is no feature.
         """
         encoding = encoding or Encoding()
         scaling = encoding.scaling
         if scaling not in SCALINGS:
             raise OptionError(f"scaling is {scaling!r}, expected {', '.join(map(repr, SCALINGS))}")
-        measure = {"robust": robust, "standard": moments, "none": _as_it_is}[scaling]
+        measure = {"robust": robust, "standard": moments, "none": _unscaled}[scaling]
         entries: dict[str, list[Any]] = {name: [] for name in _SHARED}
         blocks: list[Block] = []
         notes: list[str] = []
@@ -101,35 +100,35 @@ class Encoder:
             for i, column in enumerate(schema.by_kind(name), 1):
                 values = table[column.name]
                 if kind.shared:
-                    entry, note = kind.enter(values, measure)
+                    entry, note = kind.fit_entry(values, measure)
                     entries[kind.shared].append(entry)
                     notes += [note] if note else []
-                elif maker := kind.vector if encoding.plain else kind.block:
-                    blocks.append(maker.fit(values, encoding, name if i == 1 else f"{name}{i}"))
+                elif block := kind.vector if encoding.plain else kind.block:
+                    blocks.append(block.fit(values, encoding, name if i == 1 else f"{name}{i}"))
         if scaling == "none":
             entries["numbers"] = [dataclasses.replace(number, has_missing=False) for number in entries["numbers"]]
         if not (blocks or any(entries.values())):
-            left = "; ".join(f"{column.name}: {column.reason}" for column in schema.ignored[:3])
+            ignored = "; ".join(f"{column.name}: {column.reason}" for column in schema.ignored[:3])
             raise DataError(
-                f"no column is left to learn from, expected at least one {', '.join(LEARNT[:-1])} or {LEARNT[-1]}; "
+                f"no column is left to learn from, expected a {', '.join(FEATURE_KINDS[:-1])} or {FEATURE_KINDS[-1]}; "
                 + (
-                    f"say kinds={{...}} to use one that was ignored ({left})"
-                    if left
+                    f"set kinds={{...}} to use an ignored one ({ignored})"
+                    if ignored
                     else "give a table with more columns than the target"
                 )
             )
         notes += [note for block in blocks for note in block.notes]
-        shared: dict[str, Any] = {name: tuple(some) for name, some in entries.items()}
+        shared: dict[str, Any] = {name: tuple(columns) for name, columns in entries.items()}
         return cls(**shared, scaling=scaling, notes=tuple(notes), blocks=tuple(blocks))
 
     def by_kind(self, kind: str) -> tuple[Block, ...]:
-        """The blocks of a kind of column that has one for each, in the table's order."""
+        """The blocks of single columns of a kind, in the table's order."""
         return tuple(block for block in self.blocks if block.kind == kind)
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The blocks that :meth:`transform` gives; an empty one is left out."""
-        pairs = {  # what people call a number, and the column it comes from
+        """The blocks that :meth:`transform` returns; empty ones are left out."""
+        pairs = {  # the name of a number, and its column
             "numbers": [(f"{n.name} (days)" if n.is_date else n.name, n.name) for n in self.numbers],
             "flags": [
                 *((name, name) for name in self.flags),
@@ -140,18 +139,16 @@ class Encoder:
         }
         sizes = {"categories": tuple(len(category.levels) + 1 for category in self.categories)}
         inputs = {}
-        for block, some in pairs.items():
-            if some:
-                names, columns = zip(*some, strict=True)
-                inputs[block] = Input((len(some),), names, sizes.get(block, ()), block, columns)
+        for block, named in pairs.items():
+            if named:
+                names, columns = zip(*named, strict=True)
+                inputs[block] = Input((len(named),), names, sizes.get(block, ()), block, columns)
         for block in self.blocks:
             inputs |= block.inputs
         return inputs
 
     def transform(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
-        """Turn rows, as ``schema.check`` returns them, into blocks.
-
-        It goes through the table in pieces, so besides the result it needs a few megabytes whatever the number of rows.
+        """Encode rows, as ``schema.check`` returns them, as blocks, in chunks that need a few megabytes besides the result.
 
         Shape:
             ``numbers`` and ``flags`` float32 (N, columns), ``categories`` int64 (N, columns); all dense but for
@@ -164,20 +161,20 @@ class Encoder:
             if name in _SHARED
         }
         for start in range(0, rows, _ROWS):
-            piece = table if rows <= _ROWS else table.slice(start, _ROWS)
+            chunk = table if rows <= _ROWS else table.slice(start, _ROWS)
             part = {name: block[start : start + _ROWS] for name, block in out.items()}
-            extra = self._numbers(piece, part.get("numbers"))
-            for j, values in enumerate([*(_signs(piece.get_column(name)) for name in self.flags), *extra]):
+            extra = self._numbers(chunk, part.get("numbers"))
+            for j, values in enumerate([*(_signs(chunk.get_column(name)) for name in self.flags), *extra]):
                 part["flags"][:, j] = values
             for j, (category, (codes, enum)) in enumerate(zip(self.categories, self._lookup, strict=True)):
-                part["categories"][:, j] = _codes(piece.get_column(category.name), codes, enum)
+                part["categories"][:, j] = _codes(chunk.get_column(category.name), codes, enum)
         for block in self.blocks:
             out |= block.transform(table.get_column(block.name))
         return out
 
     def unseen(self, table: pl.DataFrame) -> list[str]:
-        """What training did not have, a sentence each: categories without a code, unknown words, longer series, ..."""
-        found = []
+        """Sentences on values that training rows did not have: unknown categories and words, longer series, ..."""
+        remarks = []
         for category, (_, enum) in zip(self.categories, self._lookup, strict=True):
             column = table.get_column(category.name)
             new = column.filter(column.is_not_null() & column.cast(enum, strict=False).is_null())
@@ -185,10 +182,10 @@ class Encoder:
                 distinct = new.unique(maintain_order=True)
                 words = ", ".join(map(repr, distinct.head(3))) + (", ..." if len(distinct) > 3 else "")
                 was = "1 row has a value" if len(new) == 1 else f"{len(new):,} rows have values"
-                found.append(f"{category.name}: {was} not known from training ({words}), taken for missing")
+                remarks.append(f"{category.name}: {was} not in the training rows ({words}), treated as missing")
         for block in self.blocks:
-            found += block.remarks(table.get_column(block.name))
-        return found
+            remarks += block.remarks(table.get_column(block.name))
+        return remarks
 
     def to_json(self) -> dict[str, Any]:
         plain = dataclasses.asdict(dataclasses.replace(self, blocks=()))
@@ -198,7 +195,7 @@ class Encoder:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         numbers = tuple(Scaled(**{**number, "cycles": tuple(number["cycles"])}) for number in values["numbers"])
         categories = tuple(Levels(category["name"], tuple(category["levels"])) for category in values["categories"])
-        stored = [dict(block) for block in values.get("blocks", ())]  # a file of lamina 0.1.0 knows nothing but plain columns
+        stored = [dict(block) for block in values.get("blocks", ())]  # absent in files of lamina 0.1.0
         blocks = tuple(BLOCKS[block.pop("kind")].from_json(block) for block in stored)
         return cls(numbers, tuple(values["flags"]), categories, values["scaling"], tuple(values["notes"]), blocks)
 
@@ -214,7 +211,7 @@ class Encoder:
         return np.array([[n.center] for n in self.numbers]), np.array([[n.scale] for n in self.numbers])
 
     def _numbers(self, table: pl.DataFrame, out: np.ndarray | None) -> Iterator[np.ndarray]:
-        """Fill the block of numbers; yield what belongs into the flags: missing indicators, then cycles."""
+        """Fill the block of numbers; yield further columns of the flags: missing indicators, then cycles."""
         if out is None:
             return
         cycles = []
@@ -224,7 +221,7 @@ class Encoder:
         for start in range(0, len(self.numbers), at_once):
             group = slice(start, start + at_once)
             numbers = self.numbers[group]
-            if few:  # one by one takes longer than predicting such rows
+            if few:  # column by column would take longer than the prediction
                 values = np.array(table.rows(), dtype=np.float64).T.copy()
             else:
                 values = np.stack([floats(table.get_column(number.name)) for number in numbers])
@@ -238,7 +235,7 @@ class Encoder:
         yield from cycles
 
 
-def _as_it_is(values: np.ndarray) -> tuple[float, float]:
+def _unscaled(values: np.ndarray) -> tuple[float, float]:
     return 0.0, 1.0
 
 
@@ -249,5 +246,5 @@ def _signs(column: pl.Series) -> np.ndarray:
 def _codes(column: pl.Series, codes: dict[str | None, int], enum: pl.Enum) -> np.ndarray | list[int]:
     if len(column) <= _FEW_ROWS:
         return [codes.get(word, 0) for word in column.to_list()]
-    found = column.cast(enum, strict=False).to_physical()
-    return found.cast(pl.Int64).fill_null(-1).to_numpy() + 1
+    physical = column.cast(enum, strict=False).to_physical()
+    return physical.cast(pl.Int64).fill_null(-1).to_numpy() + 1

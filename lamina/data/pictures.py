@@ -1,7 +1,7 @@
-"""Image files: their headers, their pixels, and in one line all that cannot be read.
+"""Headers and pixels of image files, and one error for all that cannot be read.
 
-Files may be of any size and colour mode. They are turned as their EXIF data say, what is transparent is laid on white, 16 bits
-become 8, and of several pictures in a file (animations, pages) the first is taken.
+Files may be of any size and colour mode. They are rotated as in their EXIF data, transparency is composited on white, 16 bits
+become 8, and of several frames in a file (animations, pages) the first is used.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 SIGNATURE = re.compile(rb"\x89PNG|\xff\xd8\xff|BM|GIF8|II\*\0|MM\0\*|RIFF....WEBP|P[1-6]\s", re.DOTALL)
-"""What the bytes of an image file begin with."""
+"""The first bytes of an image file."""
 PIECE = 1024
-"""So many images are brought into Python at a time."""
+"""Images of a chunk."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _GRAY = ("1", "L", "LA", "La", "I", "F")
 
 Source = str | bytes
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class Header(NamedTuple):
-    """What can be said of an image without decoding it.
+    """The properties of an image that need no decoding.
 
-    ``several`` pictures are in an animation or in a file of pages; a ``deep`` one has more than 8 bits per channel.
+    ``several``: it is an animation or a file of pages; ``deep``: it has more than 8 bits per channel.
     """
 
     height: int
@@ -51,32 +51,32 @@ class Header(NamedTuple):
     deep: bool = False
 
 
-def some_headers(values: pl.Series) -> list[Header]:
+def readable_headers(values: pl.Series) -> list[Header]:
     """The headers of the images that can be read."""
     return [header for header in _each(values, _header)[0] if header is not None]
 
 
 def read_headers(values: pl.Series) -> list[Header]:
-    """The headers of all images that are there.
+    """The headers of all images that are not missing.
 
     Raises:
-        ReadError: Images that cannot be read: how many, and the rows and files of the first five.
+        ReadError: Images cannot be read: their number, and the rows and files of the first five.
     """
-    found, faults = _each(values, _header)
+    headers, faults = _each(values, _header)
     if faults:
         verify(values)
-    return [header for header in found if header is not None]
+    return [header for header in headers if header is not None]
 
 
 def verify(values: pl.Series) -> None:
-    """Decode all images: many that are truncated have a whole header.
+    """Decode all images: truncated ones may have a valid header.
 
     Raises:
         ReadError: As for :func:`read_headers`.
     """
     _, faults = _each(values, _decoded)
     if faults:
-        raise ReadError(_told(values, faults))
+        raise ReadError(_fault_message(values, faults))
 
 
 def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np.ndarray:
@@ -93,20 +93,20 @@ def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np
 
     _, faults = _each(values, place)
     if faults:
-        raise ReadError(_told(values, faults))
+        raise ReadError(_fault_message(values, faults))
     return pixels
 
 
 def is_file(path: str) -> bool:
-    """Is there a file of this name?"""
+    """Whether the file exists."""
     return os.path.isfile(os.path.expanduser(path))
 
 
-def _each(values: pl.Series, work: Callable[[int, Source], Found]) -> tuple[list[Found | None], dict[int, str]]:
-    """Do something with each image that is there; what was found, and by row why an image cannot be read."""
+def _each(values: pl.Series, work: Callable[[int, Source], Result]) -> tuple[list[Result | None], dict[int, str]]:
+    """The results of a function of each image that is not missing, and by row the reason why an image cannot be read."""
     faults: dict[int, str] = {}
 
-    def attempt(row: int, source: Source | None) -> Found | None:
+    def attempt(row: int, source: Source | None) -> Result | None:
         try:
             return None if source is None else work(row, source)
         except ReadError as error:
@@ -114,36 +114,32 @@ def _each(values: pl.Series, work: Callable[[int, Source], Found]) -> tuple[list
 
     from PIL.Image import DecompressionBombWarning
 
-    found: list[Found | None] = []
+    results: list[Result | None] = []
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")  # odd metadata: the pixels are what counts
+        warnings.simplefilter("ignore")  # on odd metadata
         warnings.simplefilter("error", DecompressionBombWarning)
         for start in range(0, len(values), PIECE):
             sources = values.slice(start, PIECE).to_list()
-            run = pool.map if len(sources) > 8 else map  # threads help where decoding takes longer than starting them
-            found += run(attempt, itertools.count(start), sources)
-    return found, dict(sorted(faults.items()))
+            run = pool.map if len(sources) > 8 else map  # for few images threads would be slower
+            results += run(attempt, itertools.count(start), sources)
+    return results, dict(sorted(faults.items()))
 
 
-def _told(values: pl.Series, faults: dict[int, str]) -> str:
-    """The faults as one line."""
+def _fault_message(values: pl.Series, faults: dict[int, str]) -> str:
     shown = []
     for row, fault in itertools.islice(faults.items(), 5):
         source = values[row]
         shown.append(f"row {row + 1:,}{f' ({source})' if isinstance(source, str) else ''} {fault}")
     more = f"; and {len(faults) - 5:,} more" if len(faults) > 5 else ""
-    known = len(values) - values.null_count()
-    counted = f"{len(faults):,} of {known:,} image{'s' if known > 1 else ''}"
+    present = len(values) - values.null_count()
+    counted = f"{len(faults):,} of {present:,} image{'s' if present > 1 else ''}"
     them = "it" if len(faults) == 1 else "them"
-    return (
-        f"column {values.name!r}: {counted} cannot be read: {'; '.join(shown)}{more}; "
-        f"replace {them}, or leave {them} empty where there is none"
-    )
+    return f"column {values.name!r}: {counted} cannot be read: {'; '.join(shown)}{more}; replace {them}, or leave {them} empty"
 
 
 @contextmanager
 def _opened(source: Source) -> Iterator[Image]:
-    """An image file, its header read; whatever is wrong with it while it is open is a ReadError that says so."""
+    """An open image file; any error while it is open becomes a ReadError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -151,21 +147,21 @@ def _opened(source: Source) -> Iterator[Image]:
         with Image.open(file, formats=_FORMATS) as image:
             yield image
     except FileNotFoundError:
-        raise ReadError("is not there") from None
+        raise ReadError("does not exist") from None
     except UnidentifiedImageError:
-        raise ReadError(_strange(source)) from None
+        raise ReadError(_unidentified(source)) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         pixels, most = re.findall(r"\d+", str(error))[:2]
-        raise ReadError(f"has {int(pixels):,} pixels, more than the {int(most):,} that are safe; scale it down") from None
+        raise ReadError(f"has {int(pixels):,} pixels, more than the safe limit of {int(most):,}; scale it down") from None
     except ReadError:
         raise
-    except Exception as error:  # decoders meet damaged bytes with any exception
+    except Exception as error:  # decoders raise any exception for damaged bytes
         if isinstance(error, OSError) and error.strerror:
             raise ReadError(f"cannot be opened: {error.strerror}") from None
         raise ReadError(f"is truncated or damaged ({str(error) or type(error).__name__})") from None
 
 
-def _strange(source: Source) -> str:
+def _unidentified(source: Source) -> str:
     if isinstance(source, str):
         with open(os.path.expanduser(source), "rb") as file:
             source = file.read(16)
@@ -173,13 +169,13 @@ def _strange(source: Source) -> str:
         return "is empty (0 bytes)"
     if SIGNATURE.match(source):
         return "is truncated or damaged"
-    return f"is no image of a known format (it begins with {source[:16]!r}); known are {', '.join(_FORMATS)}"
+    return f"is no image of a supported format (it begins with {source[:16]!r}); supported are {', '.join(_FORMATS)}"
 
 
 def _header(row: int, source: Source) -> Header:
     with _opened(source) as image:
         width, height = image.size
-        turned = None if image.format == "TIFF" else _turn(image)  # Pillow turns TIFF files itself
+        turned = None if image.format == "TIFF" else _turn(image)  # Pillow rotates TIFF files itself
         if turned is not None and turned.name in ("ROTATE_90", "ROTATE_270", "TRANSPOSE", "TRANSVERSE"):
             width, height = height, width
         gray = image.mode in _GRAY or image.mode.startswith("I;16")
@@ -193,7 +189,7 @@ def _decoded(row: int, source: Source) -> None:
 
 
 def _turn(image: Image) -> Transpose | None:
-    """How to turn an image so that it stands upright, by its EXIF orientation."""
+    """The rotation or reflection of the EXIF orientation."""
     from PIL.Image import Image as Base
     from PIL.Image import Transpose
 
@@ -208,7 +204,7 @@ def _turn(image: Image) -> Transpose | None:
     )
     try:
         orientation = Base.getexif(image).get(0x0112)  # PNG's own would decode the whole image for it
-    except Exception:  # damaged EXIF data, of which cameras and editors write plenty, say nothing
+    except Exception:  # damaged EXIF data are ignored
         return None
     return dict(enumerate(turns, 2)).get(orientation or 1)
 
@@ -218,7 +214,7 @@ def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
     from PIL import Image as PIL
 
     side = 2 * max(height, width)
-    image.draft(None, (side, side))  # a JPEG file much larger than needed is decoded at a half, a quarter or an eighth
+    image.draft(None, (side, side))  # decodes a large JPEG file at 1/2, 1/4 or 1/8
     image.load()
     turn = _turn(image)
     if image.mode[0] in "IF":
@@ -234,7 +230,7 @@ def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
 
 
 def _eight_bits(image: Image) -> Image:
-    """Gray of 16 bits, or of floats from 0 to 1 or to 255, as 8 bits."""
+    """16-bit gray, or floats from 0 to 1 or to 255, as 8 bits."""
     from PIL.Image import fromarray
 
     values = np.asarray(image)
@@ -246,7 +242,7 @@ def _eight_bits(image: Image) -> Image:
 
 
 def scaled(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Numbers as uint8: ``low`` and what is below is 0, ``high`` and what is above is 255, NaN is 0."""
+    """Numbers as uint8, ``low`` to ``high`` scaled to 0 to 255 and clipped; NaN is 0."""
     if pixels.dtype == np.uint8 and (low, high) == (0, 255):
         return pixels
     values = pixels.astype(np.result_type(pixels, np.float32))

@@ -1,22 +1,21 @@
-"""The schema: what each column is taken for, and why.
+"""The schema: kind, role and reason of each column.
 
-Every column gets a kind, a role and a reason in words. :meth:`Schema.infer` guesses them from the values (the rules are in
-:mod:`lamina.data.columns`), a person overrides any of them, and :meth:`Schema.check` brings a table to predict into the form
-that was learnt. What ``check`` returns, column by column, is all that an encoder has to know:
+:meth:`Schema.infer` guesses them from the values (the rules are in :mod:`lamina.data.columns`), the options ``kinds`` and
+``roles`` override the guess, and :meth:`Schema.check` converts later tables to the form of the training table:
 
 =========  =================================  =====================================================================
-kind       dtype that ``check`` returns       details besides ``dtype`` (as learnt) and ``missing`` (share of rows)
+kind       dtype that ``check`` returns       details besides ``dtype`` (in training), ``missing`` (share of rows)
 =========  =================================  =====================================================================
 number     Float64, NaN and infinite as null  ``low``, ``high`` (finite), ``whole`` (only whole numbers)
 flag       Boolean, unseen values as null     ``levels``: [text of false, text of true]
-category   String                             ``levels``: the (at most 20) most frequent texts; ``distinct``: how many in all
+category   String                             ``levels``: the (at most 20) most frequent texts; ``distinct``: cardinality
 date       Datetime("us"), UTC without zone   ``low``, ``high`` (ISO text), ``time``: whether the time of day varies
 image      paths, bytes or arrays             ``source``, ``channels``, ``sizes``
-text       String                             ``words``: how many there are on average
+text       String                             ``words``: on average
 series     List of Array(Float64, channels)   ``channels``, ``shortest``, ``longest``
 =========  =================================  =====================================================================
 
-``check`` may be given what it returned: it changes nothing then.
+``check`` is idempotent.
 """
 
 from __future__ import annotations
@@ -31,13 +30,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lamina.data.columns import GIVEN, KINDS, LEARNT, guess
+from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import nearest, read_table
 from lamina.errors import DataError, SchemaError
 
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
+IGNORED_BY_ROLE = "ignored as requested"
+"""The beginning of the reason of a column with the requested role "ignored"."""
 
 
 @dataclass(frozen=True)
@@ -66,26 +67,25 @@ class Schema:
         """Guess the kind and role of every column, with the reason.
 
         Args:
-            table: All rows that are known, training and validation: anything :func:`~lamina.data.read.read_table` takes.
-            target: The column or columns that are asked for.
-            kinds: What columns are, where the guess is wrong: ``{"zip": "category"}``.
-            roles: What columns are for: ``{"day": "time"}``, ``{"name": "ignored"}``, ``{"id": "feature"}``.
+            table: Training and validation rows: anything that :func:`~lamina.data.read.read_table` reads.
+            target: The column or columns to predict.
+            kinds: Kinds where the guess is wrong: ``{"zip": "category"}``.
+            roles: Roles of columns: ``{"day": "time"}``, ``{"name": "ignored"}``, ``{"id": "feature"}``.
 
         Raises:
-            SchemaError: An unknown column, kind or role; values that cannot be of the kind given; nothing left to learn from.
+            SchemaError: An unknown column, kind or role; values that cannot be of the requested kind; no feature.
         """
         table = read_table(table)
         if table.height < 2:
             rows = "1 row" if table.height else "no rows"
             raise SchemaError(f"the table has {rows} (n_samples={table.height}); learning needs at least 2, better hundreds")
         kinds, roles = dict(kinds or {}), _roles(table, target, dict(roles or {}))
-        _known("kinds", kinds, table.columns, GIVEN)
+        _check_option("kinds", kinds, table.columns, OPTION_KINDS)
         columns = [_column(values, kinds.get(values.name), roles.get(values.name)) for values in table]
-        features = any(column.role == "feature" for column in columns)
-        if not features:  # a lone x = 1, 2, 3, ... is more likely a measurement than a row number, a lone text no name
-            columns = [_reprieved(column, table[column.name]) for column in columns]
+        if not any(column.role == "feature" for column in columns):  # a lone x = 1, 2, 3, ... is likely a measurement
+            columns = [_as_only_feature(column, table[column.name]) for column in columns]
         if not any(column.role == "feature" for column in columns):
-            raise SchemaError(_nothing_left(columns))
+            raise SchemaError(_no_feature(columns))
         return cls(tuple(columns))
 
     def __getitem__(self, name: str) -> Column:
@@ -99,12 +99,12 @@ class Schema:
 
     @cached_property
     def features(self) -> tuple[Column, ...]:
-        """The columns that are learnt from, in the table's order."""
+        """The columns with the role "feature", in the table's order."""
         return self.by_role("feature")
 
     @cached_property
     def targets(self) -> tuple[Column, ...]:
-        """The columns that are asked for."""
+        """The columns to predict."""
         return self.by_role("target")
 
     @cached_property
@@ -114,11 +114,11 @@ class Schema:
 
     @cached_property
     def ignored(self) -> tuple[Column, ...]:
-        """The columns that are left out, each with its reason."""
+        """The columns that are not used, each with its reason."""
         return self.by_role("ignored")
 
     def by_role(self, role: str) -> tuple[Column, ...]:
-        """The columns of a role, in the table's order."""
+        """The columns with a role, in the table's order."""
         return tuple(column for column in self.columns if column.role == role)
 
     def by_kind(self, kind: str) -> tuple[Column, ...]:
@@ -134,12 +134,12 @@ class Schema:
         return "\n".join(lines)
 
     def check(self, table: Any, notes: bool = True) -> tuple[pl.DataFrame, list[str]]:
-        """Bring a table into the form that was learnt: exactly the features, in the learnt order and dtype.
+        """The features of a table, in the order and dtype of the training table, and remarks.
 
         Args:
-            table: Rows to predict (or to learn from): anything :func:`~lamina.data.read.read_table` takes.
-            notes: Look for what was handled and is worth saying: columns left out, values outside the range learnt, flags never
-                seen. (Categories never seen are the encoder's to report: it has the whole list.)
+            table: Rows to predict, or training rows: anything that :func:`~lamina.data.read.read_table` reads.
+            notes: Collect remarks: ignored columns, values outside the training range, unseen flags. (Unseen categories are
+                reported by the encoder, which has all levels.)
 
         Raises:
             SchemaError: A feature is missing, or holds a value that cannot be of its kind; names column, value and row.
@@ -147,14 +147,15 @@ class Schema:
         if not isinstance(table, pl.DataFrame):
             table = read_table(table)
         present = table.columns
-        known = set(present)
-        if missing := [column.name for column in self.features if column.name not in known]:
+        names = set(present)
+        if missing := [column.name for column in self.features if column.name not in names]:
             raise SchemaError(self._missing(missing, present))
         if not notes and (few := self._few_numbers(table)) is not None:
             return few, []
         remarks: list[str] = []
         if notes and (extra := [name for name in present if name not in self._by_name]):
-            remarks.append(f"{_names(extra)} {'was' if len(extra) == 1 else 'were'} not there in training and left out")
+            were, are = ("was", "is") if len(extra) == 1 else ("were", "are")
+            remarks.append(f"{_names(extra)} {were} not in the training data and {are} ignored")
         checked = []
         for column in self.features:
             values = KINDS[column.kind].check(column, table.get_column(column.name), remarks)
@@ -164,9 +165,9 @@ class Schema:
         return pl.DataFrame(checked), remarks if notes else []
 
     def _few_numbers(self, table: pl.DataFrame) -> pl.DataFrame | None:
-        """A few rows of nothing but finite numbers, as a check leaves them; one column after another takes much longer.
+        """The checked table if it is a few rows of finite numbers only; column by column would be much slower.
 
-        Only integers stay integers: whatever reads the table reads them alike.
+        A table of integers stays so: the encoder reads both dtypes.
         """
         if len(table) > FEW_ROWS or tuple(table.columns) != self._numbers:
             return None
@@ -180,19 +181,19 @@ class Schema:
 
     @cached_property
     def _numbers(self) -> tuple[str, ...]:
-        """The names of the features where all are numbers, else none."""
+        """The names of the features if all are numbers, else none."""
         names = tuple(column.name for column in self.features)
         return names if all(KINDS[column.kind].floats for column in self.features) else ()
 
     def _missing(self, missing: list[str], present: list[str]) -> str:
-        learnt = {column.name for column in self.columns}
+        trained = {column.name for column in self.columns}
         hints = []
         for name in missing:
-            lowered = {other.lower(): other for other in present if other not in learnt}
+            lowered = {other.lower(): other for other in present if other not in trained}
             close = difflib.get_close_matches(name.lower(), lowered, n=1)
             hints += [f"rename {lowered[close[0]]!r} to {name!r}?"] if close else []
         remedy = " ".join(hints[:3]) or "add " + ("it" if len(missing) == 1 else "them") + ", with empty values where unknown"
-        return f"the table lacks {_names(missing)} that the model learnt from; {remedy}"
+        return f"the table lacks {_names(missing)} that the model was trained on; {remedy}"
 
     def to_json(self) -> dict[str, Any]:
         """The schema as plain JSON values."""
@@ -208,7 +209,7 @@ class Schema:
 
 
 def _roles(table: pl.DataFrame, target: str | Sequence[str] | None, roles: dict[str, str]) -> dict[str, str]:
-    _known("roles", roles, table.columns, ROLES)
+    _check_option("roles", roles, table.columns, ROLES)
     for name in [target] if isinstance(target, str) else target or ():
         if name not in table.columns:
             raise SchemaError(f"no column {name!r} to be the target; {nearest(str(name), table.columns)}")
@@ -217,55 +218,56 @@ def _roles(table: pl.DataFrame, target: str | Sequence[str] | None, roles: dict[
     return roles
 
 
-def _known(option: str, given: Mapping[str, str], names: Sequence[str], words: Sequence[str]) -> None:
-    for name, word in given.items():
+def _check_option(option: str, requested: Mapping[str, str], names: Sequence[str], accepted: Sequence[str]) -> None:
+    for name, value in requested.items():
         if name not in names:
-            raise SchemaError(f"{option} names a column {name!r} that is not there; {nearest(name, names)}")
-        if word not in words:
-            raise SchemaError(f"{option}: {name!r} is given as {word!r}; expected one of {', '.join(words)}")
+            raise SchemaError(f"{option} names a column {name!r} that does not exist; {nearest(name, names)}")
+        if value not in accepted:
+            raise SchemaError(f"{option}: {name!r} is {value!r}; expected one of {', '.join(accepted)}")
 
 
 def _column(values: pl.Series, kind: str | None, role: str | None) -> Column:
-    wanted = role in ("feature", "target", "group", "time", "weight", "split") or kind in LEARNT
-    found = guess(values, plain=wanted and role != "target") if kind is None else _forced(values, kind)
-    if role == "target" and KINDS[found.kind].all_different:
-        found = guess(values, plain=True)
+    if kind is None:
+        result = guess(values, plain=role in ("feature", "group", "time", "weight", "split"))
+    else:
+        result = _coerced(values, kind)
+    if role == "target" and KINDS[result.kind].all_different:
+        result = guess(values, plain=True)
     if role is None:
-        role = "feature" if KINDS[found.kind].learnt else "ignored"
-    elif role == "feature" and not KINDS[found.kind].learnt:
-        raise SchemaError(f"column {values.name!r} cannot be a feature: {found.reason}; leave it out of roles")
+        role = "feature" if KINDS[result.kind].can_be_feature else "ignored"
+    elif role == "feature" and not KINDS[result.kind].can_be_feature:
+        raise SchemaError(f"column {values.name!r} cannot be a feature: {result.reason}; leave it out of roles")
     elif role == "ignored":
-        found = replace(found, reason=f"told to ignore it ({found.reason})")
+        result = replace(result, reason=f"{IGNORED_BY_ROLE} ({result.reason})")
     elif role in ("target", "group", "time", "split", "weight") and values.dtype == pl.Object:
         raise SchemaError(f"column {values.name!r} cannot be the {role}: it holds Python objects; convert it to text")
-    elif role == "weight" and not values.dtype.is_numeric() and not KINDS[found.kind].numeric:
-        raise SchemaError(f"column {values.name!r} cannot hold weights, which are numbers: {found.reason}")
-    return Column(values.name, found.kind, role, KINDS[found.kind].reason(found), found.details)
+    elif role == "weight" and not values.dtype.is_numeric() and not KINDS[result.kind].numeric:
+        raise SchemaError(f"column {values.name!r} cannot hold weights, which are numbers: {result.reason}")
+    return Column(values.name, result.kind, role, KINDS[result.kind].reason(result), result.details)
 
 
-def _forced(values: pl.Series, kind: str) -> Guess:
-    """The kind that a person gave, if the values can be of it."""
-    found = KINDS[kind].coerce(values)
-    if found is not None:
-        return found
+def _coerced(values: pl.Series, kind: str) -> Guess:
+    result = KINDS[kind].coerce(values)
+    if result is not None:
+        return result
     first = values.drop_nulls().head(1)
-    shown = f", such as {first.to_list()[0]!r:.40}" if len(first) else ""
+    example = f", such as {first.to_list()[0]!r:.40}" if len(first) else ""
     raise SchemaError(
-        f"column {values.name!r} cannot be a {kind}: that needs {KINDS[kind].expects}, it holds {values.dtype}{shown}; "
+        f"column {values.name!r} cannot be a {kind}: that needs {KINDS[kind].expects}, it holds {values.dtype}{example}; "
         f"leave it out of kinds, or correct its values"
     )
 
 
-def _reprieved(column: Column, values: pl.Series) -> Column:
-    found = KINDS[column.kind].as_only(column, values) if column.role == "ignored" else None
-    return column if found is None else Column(column.name, found.kind, "feature", found.reason, found.details)
+def _as_only_feature(column: Column, values: pl.Series) -> Column:
+    result = KINDS[column.kind].as_only_feature(column, values) if column.role == "ignored" else None
+    return column if result is None else Column(column.name, result.kind, "feature", result.reason, result.details)
 
 
-def _nothing_left(columns: Sequence[Column]) -> str:
+def _no_feature(columns: Sequence[Column]) -> str:
     reasons = [f"{column.name!r} ({column.reason})" for column in columns if column.role == "ignored"]
     shown = ", ".join(reasons[:5]) + (f" and {len(reasons) - 5:,} more" if len(reasons) > 5 else "")
     if not reasons:
-        return "no column is left to learn from besides the target; add columns that say something about it"
+        return "no column is left to learn from besides the target; add features"
     return f"no column is left to learn from: {shown}; keep one with kinds={{name: 'category'}} or add columns"
 
 
@@ -279,20 +281,20 @@ def _names(names: Sequence[str]) -> str:
 
 @contextmanager
 def rows_numbered_as(table: pl.DataFrame, schema: Schema) -> Iterator[None]:
-    """Whatever part of a table is read inside, in whatever order: faults are told of the rows of the table, and all of them.
+    """A context in which errors name all faulty rows by their numbers in the table, whatever part of it is read.
 
-    Only a fault costs anything: then all values that are read late, such as images, are read once more.
+    After an error, all values that are read late, such as images, are read once more.
 
     Raises:
-        DataError: As what was raised inside.
+        DataError: As raised inside.
     """
     try:
         yield
     except DataError as error:
-        raise _fault(table, schema) or error from None
+        raise _error_of(table, schema) or error from None
 
 
-def _fault(table: pl.DataFrame, schema: Schema) -> DataError | None:
+def _error_of(table: pl.DataFrame, schema: Schema) -> DataError | None:
     try:
         checked, _ = schema.check(table, notes=False)
         for column in schema.features:

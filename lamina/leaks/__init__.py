@@ -1,18 +1,19 @@
-"""Leaks: what makes folds look better than new rows will be, found before any fold is drawn.
+"""Leakage: what makes validation scores better than scores on new rows, found before any fold is drawn.
 
 ==================  ======================================================================  ==========================
-kind                what it is                                                              what deals with it
+kind                what it is                                                              option that removes it
 ==================  ======================================================================  ==========================
-``duplicates``      rows that are there twice, far more than chance lets one expect         ``unique=True``
-``group``           a customer, a patient, a device with many rows that are alike           ``group="customer"``
-``time``            a date along which the answer drifts, or neighbours are alike           ``time="date"``
-``target copy``     a column that alone tells the answer exactly                            ``drop="column"``
-``after the fact``  a column that is filled in only once the answer is known                ``drop="column"``
+``duplicates``      duplicate rows, far more than expected by chance                        ``unique=True``
+``group``           group leakage: a customer, a patient, a device with many similar rows   ``group="customer"``
+``time``            temporal leakage: a date along which the target drifts, or neighbours   ``time="date"``
+                    are similar
+``target copy``     target leakage: a column that alone predicts the target exactly         ``drop="column"``
+``after the fact``  target leakage: a column filled in only once the target is known        ``drop="column"``
 ==================  ======================================================================  ==========================
 
 What a column means is not in its values, so no finding is a proof: each comes with the numbers, and a person decides. The kinds
 are those of Kaufman et al. 2012 (Leakage in data mining, ACM TKDD 6:15) and Kapoor & Narayanan 2023 (Leakage and the
-reproducibility crisis, Patterns 4:9) that can be told from a table alone.
+reproducibility crisis, Patterns 4:9) that can be found in a table alone.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ KINDS = ("duplicates", "group", "time", "target copy", "after the fact")
 
 @dataclass(frozen=True)
 class Leak:
-    """One finding: its kind (see the table above), the columns, the numbers in a sentence, and the option to type."""
+    """One finding: its kind (see the table above), the columns, the evidence in a sentence, and the option to set."""
 
     kind: str
     columns: tuple[str, ...]
@@ -42,26 +43,26 @@ class Leak:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.evidence}; {self.remedy} deals with it"
+        return f"{self.kind}: {self.evidence}; use {self.remedy}"
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "columns": list(self.columns)}
 
 
 def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0) -> tuple[Leak, ...]:
-    """Look for what lets one fold know the answers of another, before any fold is drawn.
+    """The leaks between folds of a table, found before any fold is drawn.
 
-    What a role deals with already is passed over: a table with a group column is not searched for groups. Images, texts and
-    series are compared for duplicates only. Learners see some thousand rows, chosen by the seed.
+    A table with a group column is not searched for groups, one with a time column not for times. Images, texts and series are
+    compared for duplicates only. Trees are trained on some thousand rows, chosen by the seed.
 
     Args:
-        table: Rows whose target is known, with the columns of all roles, in the order they were given in.
-        schema: Says which columns are learnt from, and what else has a role.
-        task: Says what is asked.
-        seed: Everything random follows from it.
+        table: Rows with a known target, with the columns of all roles, in their original order.
+        schema: Kinds and roles of the columns.
+        task: What is predicted.
+        seed: Of everything random.
 
     Raises:
-        DataError: The table lacks a column of the schema, or (TargetError) a row has no answer.
+        DataError: The table lacks a column of the schema, or (TargetError) a row has no target.
 
     Example:
         >>> import numpy as np
@@ -69,29 +70,30 @@ def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0
         >>> sick = draw.random(400) < 0.4
         >>> nights = [int(n) if n else None for n in sick * draw.integers(0, 9, 400)]
         >>> table = pl.DataFrame({"age": draw.integers(20, 90, 400), "nights_in_hospital": nights, "sick": sick})
-        >>> found = find_leaks(table, Schema.infer(table, target="sick"), Task.infer(table, "sick"))
-        >>> [(leak.kind, leak.remedy) for leak in found]
+        >>> leaks = find_leaks(table, Schema.infer(table, target="sick"), Task.infer(table, "sick"))
+        >>> [(leak.kind, leak.remedy) for leak in leaks]
         [('after the fact', 'drop="nights_in_hospital"')]
     """
     if missing := [column.name for column in schema.columns if column.name not in table.columns]:
         raise DataError(f"the table lacks the column {missing[0]!r} of its schema; give the table that the schema is of")
-    rows = Rows.of(table, schema, task, seed)
-    found = []
-    if copied := duplicates.find(rows):
-        but, evidence = copied
-        found.append(Leak("duplicates", but, evidence, "unique=True"))
-        if not but:  # so that they count for nothing below
-            rows = Rows.of(duplicates.without(rows), schema, task, seed)
-    told = targets.copies(rows)
-    found += [Leak("target copy", (name,), evidence, _option("drop", name)) for name, evidence in told.items()]
-    marks = targets.marks(rows, set(told))
-    found += [Leak("after the fact", (mark.column,), mark.evidence, _option("drop", mark.column)) for mark in marks]
-    passed = set(told) | {mark.column for mark in marks}
-    for kind, search in (("group", folds.group), ("time", folds.time)):
-        dealt_with = any(column.role in (kind, "split") for column in schema.columns)
-        if not dealt_with and (seen := search(rows, passed)):
-            found.append(Leak(kind, (seen[0],), seen[1], _option(kind, seen[0])))
-    return tuple(sorted(found, key=lambda leak: KINDS.index(leak.kind)))
+    rows = Rows.from_table(table, schema, task, seed)
+    leaks = []
+    if result := duplicates.find(rows):
+        columns, evidence = result
+        leaks.append(Leak("duplicates", columns, evidence, "unique=True"))
+        if not columns:  # so that exact duplicates do not count in the searches below
+            rows = Rows.from_table(duplicates.without(rows), schema, task, seed)
+    copies = targets.find_copies(rows)
+    leaks += [Leak("target copy", (name,), evidence, _option("drop", name)) for name, evidence in copies.items()]
+    indicators = targets.find_indicators(rows, set(copies))
+    leaks += [Leak("after the fact", (one.column,), one.evidence, _option("drop", one.column)) for one in indicators]
+    excluded = set(copies) | {indicator.column for indicator in indicators}
+    for kind, search in (("group", folds.find_group), ("time", folds.find_time)):
+        has_role = any(column.role in (kind, "split") for column in schema.columns)
+        if not has_role and (result := search(rows, excluded)):
+            name, evidence = result
+            leaks.append(Leak(kind, (name,), evidence, _option(kind, name)))
+    return tuple(sorted(leaks, key=lambda leak: KINDS.index(leak.kind)))
 
 
 def _option(name: str, column: str) -> str:

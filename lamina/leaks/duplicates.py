@@ -1,4 +1,4 @@
-"""Rows that are there twice, so that one fold knows the answers of another."""
+"""Duplicate rows, which let a model know the target of a validation row from a training row."""
 
 from __future__ import annotations
 
@@ -10,119 +10,121 @@ import polars as pl
 from lamina.data.rowhash import hash_column
 from lamina.leaks.rows import Rows
 
-LEAST_SHARE = 0.01
-"""Fewer doubles change a score by less than the choice of the folds does."""
-LEAST = 10
-NEAR_SHARE = 0.05
-"""Rows that agree in all columns but one are as many by nature sooner than rows that agree in all."""
-CHANCE = 1.5
-"""So many times the doubles that chance lets one expect: on tables as they come it was at most 1.04 where doubles are many."""
-UNLIKE = 0.2
-"""Most doubles with answers of their own, as a share of those of rows at random: such are measurements, no copies."""
-_COPIES = 5  # of a row on average, at most, where they differ in a column: many more are a plain category
-_NEAR_COLUMNS = 4  # fewest columns of a table in which one may differ
-_COMPARED = 64  # columns that are left out one by one
-_PAIRED = 6  # columns that are left out two by two
+MIN_SHARE = 0.01
+"""Fewer duplicates change a score by less than the choice of the folds does."""
+MIN_ROWS = 10
+MIN_NEAR_SHARE = 0.05
+"""For rows equal in all columns but one, which are more often a natural part of the data than rows equal in all."""
+MIN_RATIO = 1.5
+"""Least ratio of duplicate pairs to those expected by chance: on real tables it was at most 1.04 where duplicates are many."""
+MAX_DISAGREEMENT = 0.2
+"""Most duplicates with differing targets, as a share of those of random pairs; with more they are repeated measurements."""
+_MAX_REPEATS = 5  # mean size of a set of near duplicates; larger sets mean a plain category
+_MIN_NEAR_COLUMNS = 4  # fewest columns of a table for a search of near duplicates
+_MAX_SINGLE = 64  # columns that are left out one by one
+_MAX_PAIRED = 6  # columns that are left out two by two
 
 
 def find(rows: Rows) -> tuple[tuple[str, ...], str] | None:
-    """The column that the copies differ in (none if they are exact), and the evidence; None where there is nothing to say."""
+    """The column that duplicates differ in (none if they are exact) and the evidence; None without duplicates."""
     features = rows.schema.features
     names = [column.name for column in features]
     if len(features) == len(rows.columns) == 1:
-        return None  # values of a single column agree by chance, and nothing says how often
-    table = _by_side(rows)
-    hashes = [hash_column(table[name], place) for place, name in enumerate(names)]
+        return None  # how often values of a single column repeat by chance is unknown
+    table = _unique_in_groups(rows)
+    hashes = [hash_column(table[name], index) for index, name in enumerate(names)]
     truth = rows.task.truth(table)
-    found, freest = _copies(hashes, truth, LEAST_SHARE)
-    if found or len(names) < _NEAR_COLUMNS:
-        return ((), found.format("")) if found else None
-    found, _ = _copies([values for place, values in enumerate(hashes) if place != freest], truth, NEAR_SHARE)
-    return ((names[freest],), found.format(f" in all but {names[freest]}")) if found else None
+    evidence, free_column = _evidence(hashes, truth, MIN_SHARE)
+    if evidence or len(names) < _MIN_NEAR_COLUMNS:
+        return ((), evidence.format("")) if evidence else None
+    others = [values for index, values in enumerate(hashes) if index != free_column]
+    evidence, _ = _evidence(others, truth, MIN_NEAR_SHARE)
+    return ((names[free_column],), evidence.format(f" in all but {names[free_column]}")) if evidence else None
 
 
 def expected(hashes: list[np.ndarray]) -> tuple[float, int]:
-    """How many pairs of rows agree in everything by chance, and the column that most pairs would differ in alone.
+    """The number of equal pairs of rows expected by chance, and the column that most pairs differ in alone.
 
-    Coarse values agree by chance, but then many more rows nearly agree. If agreeing in column j has nothing to do with
-    agreeing in column k once all others agree, pairs that differ in nothing are to those that differ only in j as those that
-    differ only in k are to those that differ in both: n = n_j n_k / n_jk. That is how a population is estimated from two
-    captures (Lincoln 1930, Petersen 1896); the largest estimate among the columns that matter is taken. Copies stand out
-    because they have no neighbours.
+    Coarse values are equal by chance, but then many more rows are nearly equal. If equality in column j is independent of
+    equality in column k given all other columns, the pairs that differ in nothing are to those that differ only in j as those
+    that differ only in k are to those that differ in both: n = n_j n_k / n_jk, as a population is estimated from two captures
+    (Lincoln 1930, Petersen 1896). The largest estimate over pairs of columns is returned. True duplicates have no near
+    neighbours.
 
     Example:
         >>> dice = np.random.default_rng(0).integers(0, 6, (4, 3000))
-        >>> chance, _ = expected([hash_column(pl.Series(die), place) for place, die in enumerate(dice)])
+        >>> chance, _ = expected([hash_column(pl.Series(die), index) for index, die in enumerate(dice)])
         >>> round(chance / (3000 * 2999 / 2 / 6**4), 1)
         1.0
     """
-    whole = np.sum(hashes, axis=0)  # 64 bits that wrap around: taking a column away is a subtraction
-    pairs = repeats(whole)[1]
-    compared = range(0, len(hashes), -(-len(hashes) // _COMPARED))
-    single = {place: repeats(whole - hashes[place])[1] - pairs for place in compared}
-    free = sorted(compared, key=lambda place: -single[place])[:_PAIRED]
+    total = np.sum(hashes, axis=0)  # 64 bits that wrap around: leaving a column out is a subtraction
+    pairs = repeats(total)[1]
+    compared = range(0, len(hashes), -(-len(hashes) // _MAX_SINGLE))
+    single = {index: repeats(total - hashes[index])[1] - pairs for index in compared}
+    free = sorted(compared, key=lambda index: -single[index])[:_MAX_PAIRED]
     estimates = [0.0]
     for j, k in combinations(free, 2):
-        both = repeats(whole - hashes[j] - hashes[k])[1] - pairs - single[j] - single[k]
+        both = repeats(total - hashes[j] - hashes[k])[1] - pairs - single[j] - single[k]
         estimates.append(single[j] * single[k] / max(both, 1))
     return max(estimates), free[0]
 
 
 def repeats(hashes: np.ndarray) -> tuple[int, int]:
-    """How many rows repeat an earlier one, and how many pairs of rows are equal."""
+    """The number of rows that equal an earlier one, and the number of equal pairs of rows."""
     counts = np.unique(hashes, return_counts=True)[1].astype(np.int64)
     return len(hashes) - len(counts), int((counts * (counts - 1) // 2).sum())
 
 
-def _copies(hashes: list[np.ndarray], truth: np.ndarray, least_share: float) -> tuple[str, int]:
-    """The evidence, empty where there are no copies, and the column that most pairs of rows would differ in alone."""
-    whole = np.sum(hashes, axis=0)
-    copies, pairs = repeats(whole)
-    chance, freest = expected(hashes)
-    share = min(chance / max(pairs, 1), 1.0)  # of the doubles that are there by chance
-    many = copies * (1 - share) >= max(LEAST, least_share * len(whole)) and pairs >= CHANCE * chance + 3 * np.sqrt(chance)
-    if not many or (least_share == NEAR_SHARE and _crowded(whole)):
-        return "", freest
-    alike = _alike(truth, whole)
-    shuffled = np.random.default_rng(0).permutation(len(whole))  # rows may be sorted by the answer
-    if 1 - alike > UNLIKE * (1 - _alike(truth[shuffled], np.zeros_like(whole))):
-        return "", freest
+def _evidence(hashes: list[np.ndarray], truth: np.ndarray, min_share: float) -> tuple[str, int]:
+    """The evidence, empty without duplicates, and the column that most pairs of rows differ in alone."""
+    total = np.sum(hashes, axis=0)
+    duplicates, pairs = repeats(total)
+    chance, free_column = expected(hashes)
+    chance_share = min(chance / max(pairs, 1), 1.0)
+    many = duplicates * (1 - chance_share) >= max(MIN_ROWS, min_share * len(total))
+    if not many or pairs < MIN_RATIO * chance + 3 * np.sqrt(chance):
+        return "", free_column
+    if min_share == MIN_NEAR_SHARE and _mean_repeats(total) > _MAX_REPEATS:
+        return "", free_column
+    agreement = _agreement(truth, total)
+    shuffled = np.random.default_rng(0).permutation(len(total))  # rows may be sorted by the target
+    if 1 - agreement > MAX_DISAGREEMENT * (1 - _agreement(truth[shuffled], np.zeros_like(total))):
+        return "", free_column
     return (
-        f"{copies:,} of {len(whole):,} rows ({copies / len(whole):.1%}) equal an earlier one{{}}, {alike:.0%} of them with the "
-        f"same answer; by chance about {round(copies * share):,} would"
-    ), freest
+        f"{duplicates:,} of {len(total):,} rows ({duplicates / len(total):.1%}) equal an earlier row{{}}, {agreement:.0%} of "
+        f"them with the same target; about {round(duplicates * chance_share):,} expected by chance"
+    ), free_column
 
 
-def _crowded(hashes: np.ndarray) -> bool:
+def _mean_repeats(hashes: np.ndarray) -> float:
     counts = np.unique(hashes, return_counts=True)[1]
-    return float(counts[counts > 1].mean()) > _COPIES
+    return float(counts[counts > 1].mean())
 
 
-def _alike(truth: np.ndarray, hashes: np.ndarray) -> float:
-    """The share of rows equal to an earlier one whose answer is the same."""
+def _agreement(truth: np.ndarray, hashes: np.ndarray) -> float:
+    """The share of rows equal to an earlier one that also have its target."""
     order = np.argsort(hashes, kind="stable")
-    again = np.diff(hashes[order]) == 0
-    answers = truth.reshape(len(truth), -1)[order]
-    width = answers.std(axis=0) * (0.01 if truth.dtype.kind == "f" else 0)
-    same = (np.abs(np.diff(answers, axis=0)) <= width).all(axis=1)
-    return float(same[again].mean())
+    repeated = np.diff(hashes[order]) == 0
+    targets = truth.reshape(len(truth), -1)[order]
+    tolerance = targets.std(axis=0) * (0.01 if truth.dtype.kind == "f" else 0)
+    same = (np.abs(np.diff(targets, axis=0)) <= tolerance).all(axis=1)
+    return float(same[repeated].mean())
 
 
-def _by_side(rows: Rows) -> pl.DataFrame:
-    """One row of each that a group or a split column keeps on the same side anyway."""
-    sides = [column.name for column in rows.schema.columns if column.role in ("group", "split")]
+def _unique_in_groups(rows: Rows) -> pl.DataFrame:
+    """The rows without duplicates that a group or a split column keeps in the same fold."""
+    keys = [column.name for column in rows.schema.columns if column.role in ("group", "split")]
     features = [column.name for column in rows.schema.features]
-    return _first_of_each(rows.table, [*features, *sides]) if sides else rows.table
+    return _unique(rows.table, [*features, *keys]) if keys else rows.table
 
 
 def without(rows: Rows) -> pl.DataFrame:
-    """The rows without those that equal an earlier one, answer included."""
-    known = [column.name for column in rows.schema.features] + list(rows.task.targets)
-    return _first_of_each(rows.table, known)
+    """The rows without those that equal an earlier one, target included."""
+    return _unique(rows.table, [column.name for column in rows.schema.features] + list(rows.task.targets))
 
 
-def _first_of_each(table: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+def _unique(table: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """The rows without those that equal an earlier one in these columns."""
-    some = table[names]
-    some.columns = [str(place) for place in range(some.width)]  # polars takes names such as "*" for patterns
-    return table[some.with_row_index().unique(some.columns, keep="first", maintain_order=True)["index"]]
+    keys = table[names]
+    keys.columns = [str(index) for index in range(keys.width)]  # polars reads names such as "*" as patterns
+    return table[keys.with_row_index().unique(keys.columns, keep="first", maintain_order=True)["index"]]

@@ -1,41 +1,41 @@
-"""What the search for leaks looks at: the rows as plain numbers, the answers as numbers, and how well one tells the other."""
+"""Rows as plain numbers for the leak searches, and out-of-fold predictions of the target."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from lamina.data.columns.column import name_words
 from lamina.data.schema import Column, Schema
 from lamina.tasks.task import Outcome, Task
 
 FOLDS = 3
 SAMPLE = 2_000
-"""Rows that the learners see; more would cost seconds and change no finding that is worth a line."""
+"""Rows that the trees are trained on; more would cost seconds and change no finding."""
 PERSONS = frozenset(
     "person people customer client patient subject user member household family account device session participant respondent "
     "student pupil player animal employee driver owner donor visitor tenant card policy specimen firm company".split()
 )
-"""Words that end the name of a column whose values stand for someone or something with rows of its own, ..."""
+"""Last words of a column name whose values identify a person or a thing with several rows."""
 IDENTIFIERS = frozenset("id ids uid uuid guid nr".split())
-"""... and for anything."""
+"""Last words of a column name whose values identify anything."""
 _NUMBERED = IDENTIFIERS | {"no", "num", "number", "code", "key"}
 _TREES = 25
-_TRIED = 16  # inputs tried at a split: wide tables cost no more than narrow ones
-_MOST_CLASSES = 50
-_HUGE = 1e38  # about the largest float32
+_MAX_FEATURES = 16  # of a split, so that wide tables cost no more than narrow ones
+_MAX_CLASSES = 50
+_MAX_VALUE = 1e38  # about the largest float32
 _DAY = 86_400e6  # microseconds
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows, their plain features as numbers, and their answers.
+    """Rows, their plain features as numbers, and their targets.
 
     Shape:
-        ``inputs``: float32 (N, D), missing is NaN; ``owners``: (D,), the place in ``columns`` of the feature that each input is
-        made of (a date makes several); ``answers``: float64 (N, K), one column for each class, or the ranks of each target
+        ``inputs``: float32 (N, D), missing is NaN; ``feature_of``: (D,), the index in ``columns`` of the feature of each input
+        (a date has several inputs); ``targets``: float64 (N, K), an indicator of each class, or the ranks of each number
         between 0 and 1, so that neither units nor outliers matter.
     """
 
@@ -45,52 +45,59 @@ class Rows:
     columns: tuple[Column, ...]
     values: pl.DataFrame
     inputs: np.ndarray
-    owners: np.ndarray
+    feature_of: np.ndarray
     outcomes: tuple[Outcome, ...]
-    answers: np.ndarray
+    targets: np.ndarray
     seed: int
 
     @classmethod
-    def of(cls, table: pl.DataFrame, schema: Schema, task: Task, seed: int) -> Rows:
+    def from_table(cls, table: pl.DataFrame, schema: Schema, task: Task, seed: int) -> Rows:
         columns = schema.plain
         values = Schema(columns).check(table, notes=False)[0] if columns else pl.DataFrame()
         parts = [numeric(values[column.name]) for column in columns]
-        owners = np.repeat(np.arange(len(columns)), [part.shape[1] for part in parts])
+        feature_of = np.repeat(np.arange(len(columns)), [part.shape[1] for part in parts])
         inputs = np.concatenate([np.empty((len(table), 0), dtype=np.float32), *parts], axis=1)
         outcomes = task.outcomes(task.truth(table))
-        return cls(table, schema, task, columns, values, inputs, owners, outcomes, _answers(outcomes), seed)
+        return cls(table, schema, task, columns, values, inputs, feature_of, outcomes, _numeric_targets(outcomes), seed)
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 where quantities are predicted."""
+        """The number of classes; 0 for regression."""
         return sum(len(outcome.labels or ()) for outcome in self.outcomes)
+
+    def is_number(self, name: str) -> bool:
+        """Whether a plain feature holds numbers, in which order counts."""
+        return name in self.values.columns and self.values[name].dtype.is_numeric()
+
+    def inputs_of(self, column: Column) -> np.ndarray:
+        """The inputs of one feature."""
+        return self.inputs[:, self.feature_of == self.columns.index(column)]
 
     def without(self, *names: str) -> np.ndarray:
         """The inputs of all features but these."""
-        kept = [place for place, column in enumerate(self.columns) if column.name not in names]
-        return self.inputs[:, np.isin(self.owners, kept)]
+        kept = [index for index, column in enumerate(self.columns) if column.name not in names]
+        return self.inputs[:, np.isin(self.feature_of, kept)]
 
-    def some(self, most: int) -> np.ndarray:
-        """Rows at random, in their order."""
-        drawn = np.random.default_rng(self.seed).permutation(len(self.table))[:most]
-        return np.sort(drawn)
+    def sample(self, size: int) -> np.ndarray:
+        """Indices of random rows, sorted."""
+        return np.sort(np.random.default_rng(self.seed).permutation(len(self.table))[:size])
 
 
 def numeric(column: pl.Series) -> np.ndarray:
-    """A column as numbers a tree can split: dates also by their place in the year and the week, levels by their frequency."""
+    """A column as numbers that a tree can split: a date also as day of the year, weekday and hour, a level as its frequency."""
     if column.dtype == pl.String:
-        column = codes(column)
+        column = frequency_codes(column)
     elif column.dtype.is_temporal():
         days = (column.cast(pl.Int64) / _DAY).to_numpy()
-        place = column.dt.ordinal_day(), column.dt.weekday(), column.dt.hour()
-        return np.stack([days, *(part.cast(pl.Float64).to_numpy() for part in place)], axis=1).astype(np.float32)
-    return column.cast(pl.Float64).clip(-_HUGE, _HUGE).cast(pl.Float32).to_numpy()[:, None]
+        parts = column.dt.ordinal_day(), column.dt.weekday(), column.dt.hour()
+        return np.stack([days, *(part.cast(pl.Float64).to_numpy() for part in parts)], axis=1).astype(np.float32)
+    return column.cast(pl.Float64).clip(-_MAX_VALUE, _MAX_VALUE).cast(pl.Float32).to_numpy()[:, None]
 
 
-def codes(column: pl.Series) -> pl.Series:
-    """The place of each value among the values from the most frequent down; missing stays missing."""
-    counted = column.drop_nulls().alias("level").value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
-    levels = counted["level"]
+def frequency_codes(column: pl.Series) -> pl.Series:
+    """The rank of each value by frequency, 0 for the most frequent; missing stays missing."""
+    counts = column.drop_nulls().alias("level").value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
+    levels = counts["level"]
     return column.replace_strict(levels, pl.arange(len(levels), eager=True), default=None, return_dtype=pl.Int64)
 
 
@@ -98,57 +105,52 @@ def random_folds(rows: int, generator: np.random.Generator, folds: int = FOLDS) 
     return generator.permutation(np.arange(rows) % folds)
 
 
-def foretell(inputs: np.ndarray, answers: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
-    """What extremely randomised trees (Geurts et al. 2006) answer for each fold after learning from the others (N, K).
+def predict_out_of_fold(inputs: np.ndarray, targets: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
+    """Predictions for each fold of extremely randomised trees (Geurts et al. 2006) trained on the other folds (N, K).
 
-    Full-grown trees remember every row, so what leaks from one fold into another they find.
+    Full-grown trees memorise every row, so they find what leaks from one fold into another.
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
-    said = np.empty_like(answers)
-    for held in np.unique(fold):
-        train = fold != held
+    predictions = np.empty_like(targets)
+    for validation_fold in np.unique(fold):
+        train = fold != validation_fold
         if inputs.shape[1]:
-            forest = ExtraTreesRegressor(_TREES, max_features=min(inputs.shape[1], _TRIED), random_state=seed)
-            forest.fit(inputs[train], answers[train].squeeze(axis=1) if answers.shape[1] == 1 else answers[train])
-            said[~train] = forest.predict(inputs[~train]).reshape(-1, answers.shape[1])
+            forest = ExtraTreesRegressor(_TREES, max_features=min(inputs.shape[1], _MAX_FEATURES), random_state=seed)
+            forest.fit(inputs[train], targets[train].squeeze(axis=1) if targets.shape[1] == 1 else targets[train])
+            predictions[~train] = forest.predict(inputs[~train]).reshape(-1, targets.shape[1])
         else:
-            said[~train] = answers[train].mean(axis=0)
-    return said
+            predictions[~train] = targets[train].mean(axis=0)
+    return predictions
 
 
-def losses(said: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Squared error of each row (for classes that is the Brier score) in units of what the mean answer makes (N,)."""
-    spread = answers.var(axis=0).sum()
-    return ((said - answers) ** 2).sum(axis=1) / (spread or 1.0)
+def losses(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Squared error of each row (for classes the Brier score), divided by that of predicting the mean (N,)."""
+    variance = targets.var(axis=0).sum()
+    return ((predictions - targets) ** 2).sum(axis=1) / (variance or 1.0)
 
 
-def stands_for(name: str) -> str:
-    """Whether a name says that the values of a column are each a "person" or the like, just an "identifier", or "" nothing.
+def identifies(name: str) -> str:
+    """What the values of a column identify, by its name: a "person" or the like, any "identifier", or "" for nothing.
 
     Example:
-        >>> [stands_for(name) for name in ("customer_id", "PatientNr", "store_id", "customer_age")]
+        >>> [identifies(name) for name in ("customer_id", "PatientNr", "store_id", "customer_age")]
         ['person', 'person', 'identifier', '']
     """
-    parts = words(name)
-    named = [part for part in parts if part not in _NUMBERED]
-    if named and named[-1] in PERSONS and parts[-1] in _NUMBERED | PERSONS:
+    words = name_words(name)
+    nouns = [word for word in words if word not in _NUMBERED]
+    if nouns and nouns[-1] in PERSONS and words[-1] in _NUMBERED | PERSONS:
         return "person"
-    return "identifier" if parts and parts[-1] in IDENTIFIERS else ""
+    return "identifier" if words and words[-1] in IDENTIFIERS else ""
 
 
-def words(name: str) -> list[str]:
-    """``customerID``, ``customer_id`` and ``Customer Id`` are all [customer, id]."""
-    return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
-
-
-def _answers(outcomes: tuple[Outcome, ...]) -> np.ndarray:
+def _numeric_targets(outcomes: tuple[Outcome, ...]) -> np.ndarray:
     parts = []
     for outcome in outcomes:
         if outcome.labels is None:
             parts.append(pl.Series(outcome.values).rank().to_numpy()[:, None] / len(outcome.values))
             continue
         counts = np.bincount(outcome.values[outcome.values >= 0], minlength=len(outcome.labels))
-        frequent = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+        frequent = np.argsort(-counts, kind="stable")[:_MAX_CLASSES]
         parts.append((outcome.values[:, None] == frequent).astype(np.float64))
     return np.concatenate(parts, axis=1)

@@ -1,4 +1,4 @@
-"""Columns that hold the answer: copies of the target, and columns that are filled in once it is known."""
+"""Target leakage: copies of the target, and columns that are filled in only once the target is known."""
 
 from __future__ import annotations
 
@@ -8,197 +8,168 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from lamina.data.columns import KINDS
+from lamina.data.columns.column import FREQUENT, Indicator
 from lamina.data.schema import Column
-from lamina.leaks.rows import FOLDS, SAMPLE, Rows, foretell, losses, random_folds, stands_for
+from lamina.leaks.rows import FOLDS, SAMPLE, Rows, identifies, losses, predict_out_of_fold, random_folds
 
-COPY_OF_CLASS, COPY_OF_QUANTITY = 0.02, 0.01
-"""Most that a copy leaves unexplained, as a share of what the mean answer leaves."""
-UNTOLD = 0.1
-"""Least that all other columns together leave unexplained: where they can tell it too, the task is easy and this no leak."""
-TIMES = 10
-"""And so many times more than the copy leaves."""
-IMPURE = 0.05
-"""Most rows of another answer among those that a value marks, as a share of those among all rows."""
-LEAST = 20
-_TRIAL = 1_000  # rows of the first look
+COPY_OF_CLASS, COPY_OF_NUMBER = 0.02, 0.01
+"""Largest loss of a copy of the target, as a share of that of the mean."""
+MIN_REST = 0.1
+"""Least loss of all other columns together: where it is smaller the task is easy, and the column no leak."""
+MIN_RATIO = 10
+"""Least ratio of the loss of all other columns to that of the copy."""
+MAX_IMPURITY = 0.05
+"""Largest share of other targets among the rows of an indicator, relative to their share among all rows."""
+MIN_ROWS = 20
+_FIRST_SAMPLE = 1_000
 _PROMISING = 0.2
-_FINE = 10  # folds of the second look: few values are taken away at once, so the next one is near
-_FEW = 20  # values of a column that may stand for answers one by one, and ten for each class
-_COVER = {"level": 0.8, "flag": 0.5, "blank": 0.25}  # least share of the rows of an answer that is marked
-_LOOKED_AT = 50_000
-_SHOWN = 30  # levels of a category that are looked at one by one
-_BLANKS = ("", "-", "na", "n/a", "nan", "none", "null", "unknown", "missing", "not applicable")
-_COMMON = 0.05  # share of rows from which on a number may be a blank or an answer by itself
-_SAME = 0.7  # overlap of what two columns mark from which on they tell the same event
+_MANY_FOLDS = 10  # of the second test: few values are taken away at once, so the next one is near
+_FEW_VALUES = 20  # of a column that may stand for single targets, and ten for each class
+_INDICATOR_SAMPLE = 50_000
+_SAME_EVENT = 0.7  # least overlap of two indicators of the same event
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A value of a column, or its absence, that marks rows of one answer."""
+class TargetIndicator:
+    """A value of a column, or its absence, that occurs with one target only.
+
+    Shape:
+        ``rows``, ``target``: bool (N,), the rows with the value and those with the target.
+    """
 
     column: str
     rows: np.ndarray
-    answer: np.ndarray
+    target: np.ndarray
     evidence: str
 
     @property
-    def wrong(self) -> float:
-        """Share of the marked rows that have another answer."""
-        return 1 - float(self.answer[self.rows].mean())
+    def error(self) -> float:
+        """Share of the indicated rows that have another target."""
+        return 1 - float(self.target[self.rows].mean())
 
     @property
-    def cover(self) -> float:
-        """Share of the rows of the answer that are marked."""
-        return float(self.rows[self.answer].mean())
+    def coverage(self) -> float:
+        """Share of the rows with the target that are indicated."""
+        return float(self.rows[self.target].mean())
 
 
-def copies(rows: Rows) -> dict[str, str]:
-    """Columns that alone tell the answer (almost) exactly while the others together are far from it, each with the evidence."""
-    few, some = rows.some(_TRIAL), rows.some(SAMPLE * 2)
-    most = COPY_OF_CLASS if rows.classes else COPY_OF_QUANTITY
+def find_copies(rows: Rows) -> dict[str, str]:
+    """Columns that alone predict the target (almost) exactly while all others together do not, each with the evidence."""
+    first, sample = rows.sample(_FIRST_SAMPLE), rows.sample(SAMPLE * 2)
+    most = COPY_OF_CLASS if rows.classes else COPY_OF_NUMBER
     suspects: dict[str, float] = {}
-    if len(few) < LEAST:
+    if len(first) < MIN_ROWS:
         return {}
     for column in rows.columns:
-        if stands_for(column.name):
+        if identifies(column.name):
             continue
-        left = _left_by(rows, column, few, FOLDS)
-        if left <= _PROMISING and (left := _left_by(rows, column, some, _FINE)) <= most:
-            suspects[column.name] = left
+        loss = _loss_of(rows, column, first, FOLDS)
+        if loss <= _PROMISING and (loss := _loss_of(rows, column, sample, _MANY_FOLDS)) <= most:
+            suspects[column.name] = loss
     if not suspects or len(suspects) == len(rows.columns):
         return {}
-    some = some[:: -(-len(some) // SAMPLE)]
-    fold = random_folds(len(some), np.random.default_rng(rows.seed))
-    rest = foretell(rows.without(*suspects)[some], rows.answers[some], fold, rows.seed)
-    left = float(losses(rest, rows.answers[some]).mean())
+    sample = sample[:: -(-len(sample) // SAMPLE)]
+    fold = random_folds(len(sample), np.random.default_rng(rows.seed))
+    predictions = predict_out_of_fold(rows.without(*suspects)[sample], rows.targets[sample], fold, rows.seed)
+    rest = float(losses(predictions, rows.targets[sample]).mean())
     return {
-        name: f"{name} alone tells {1 - own:.1%} of what there is to know about {' and '.join(rows.task.targets)}, "
-        f"all other columns together {max(1 - left, 0):.0%}"
-        for name, own in suspects.items()
-        if left >= max(UNTOLD, TIMES * own)
+        name: f"{name} alone explains {1 - loss:.1%} of the variance of {' and '.join(rows.task.targets)}, "
+        f"all other columns together {max(1 - rest, 0):.0%}"
+        for name, loss in suspects.items()
+        if rest >= max(MIN_REST, MIN_RATIO * loss)
     }
 
 
-def marks(rows: Rows, passed: set[str]) -> list[Mark]:
-    """Columns that are filled in, or hold one value, for one answer only, while the others cannot tell these rows."""
-    some = rows.some(_LOOKED_AT)
-    found = [mark for column in rows.columns if column.name not in passed and (mark := _best_mark(rows, column, some))]
-    few = np.arange(min(len(some), 2 * SAMPLE)) * max(len(some) // (2 * SAMPLE), 1)
+def find_indicators(rows: Rows, excluded: set[str]) -> list[TargetIndicator]:
+    """Columns that are filled in, or have one value, for one target only, while other columns cannot predict these rows."""
+    sample = rows.sample(_INDICATOR_SAMPLE)
+    candidates = [
+        best for column in rows.columns if column.name not in excluded and (best := _best_indicator(rows, column, sample))
+    ]
+    few = np.arange(min(len(sample), 2 * SAMPLE)) * max(len(sample) // (2 * SAMPLE), 1)
     kept = []
-    for mark in found:
-        same = [other.column for other in found if _overlap(mark, other) >= _SAME]
-        marked, answer = mark.rows[few], mark.answer[few].astype(float)
-        if marked.sum() < LEAST / 2:
+    for candidate in candidates:
+        same = [other.column for other in candidates if _overlap(candidate, other) >= _SAME_EVENT]
+        indicated, target = candidate.rows[few], candidate.target[few].astype(float)
+        if indicated.sum() < MIN_ROWS / 2:
             continue
         fold = random_folds(len(few), np.random.default_rng(rows.seed))
-        said = foretell(rows.without(*passed, *same)[some[few]], answer[:, None], fold, rows.seed)[:, 0]
-        missed = float((said[marked] < 0.5).mean())
-        if missed >= max(UNTOLD * (1 - answer.mean()), TIMES * mark.wrong):
-            kept.append(mark)
+        inputs = rows.without(*excluded, *same)[sample[few]]
+        predictions = predict_out_of_fold(inputs, target[:, None], fold, rows.seed)[:, 0]
+        missed = float((predictions[indicated] < 0.5).mean())
+        if missed >= max(MIN_REST * (1 - target.mean()), MIN_RATIO * candidate.error):
+            kept.append(candidate)
     return kept
 
 
-def _left_by(rows: Rows, column: Column, some: np.ndarray, folds: int) -> float:
-    """What a tree that sees one column leaves unexplained.
+def _loss_of(rows: Rows, column: Column, sample: np.ndarray, folds: int) -> float:
+    """The out-of-fold loss of a tree on one column.
 
-    A number is asked for values that the tree has not seen: so a number that stands for a customer does not count as a copy
-    because a customer's answer is always the same.
+    Folds of a number are over its values: else a number that identifies a customer would pass for a copy of the target where
+    all rows of a customer have the same target.
     """
     from sklearn.tree import DecisionTreeRegressor
 
-    inputs, answers = rows.inputs[np.ix_(some, rows.owners == rows.columns.index(column))], rows.answers[some]
+    inputs, targets = rows.inputs_of(column)[sample], rows.targets[sample]
     generator = np.random.default_rng(rows.seed)
-    values, place = np.unique(inputs[:, 0], return_inverse=True)
-    many = len(values) > max(_FEW, 10 * rows.classes)
-    if many and column.kind == "category":
+    values, index = np.unique(inputs[:, 0], return_inverse=True)
+    many = len(values) > max(_FEW_VALUES, 10 * rows.classes)
+    if many and rows.values[column.name].dtype == pl.String:
         return 1.0
-    fold = random_folds(len(values), generator, folds)[place] if many else random_folds(len(some), generator, folds)
-    tree = DecisionTreeRegressor(min_samples_leaf=5 if len(some) >= 500 else 2)
-    left = np.empty(len(some))
-    for held in range(folds):
-        train = fold != held
+    fold = random_folds(len(values), generator, folds)[index] if many else random_folds(len(sample), generator, folds)
+    tree = DecisionTreeRegressor(min_samples_leaf=5 if len(sample) >= 500 else 2)
+    loss = np.empty(len(sample))
+    for validation_fold in range(folds):
+        train = fold != validation_fold
         if train.all() or not train.any():
             return 1.0
-        said = tree.fit(inputs[train], answers[train]).predict(inputs[~train]).reshape(-1, answers.shape[1])
-        left[~train] = ((said - answers[~train]) ** 2).sum(axis=1)
-    return float(left.mean() / (answers.var(axis=0).sum() or 1.0))
+        predictions = tree.fit(inputs[train], targets[train]).predict(inputs[~train]).reshape(-1, targets.shape[1])
+        loss[~train] = ((predictions - targets[~train]) ** 2).sum(axis=1)
+    return float(loss.mean() / (targets.var(axis=0).sum() or 1.0))
 
 
-def _best_mark(rows: Rows, column: Column, some: np.ndarray) -> Mark | None:
-    found = [
-        mark
-        for marked, words, cover, beside in _signs(rows, column, some)
-        if marked.sum() >= LEAST
-        for answer, named in _answers(rows, some, marked)
-        if (mark := _mark(column.name, marked, answer, f"{column.name} {words}", named)) and mark.cover >= cover
-        # the highest grade of a scale has neighbours with nearly the same answers; what stands for "none" has not
-        if not beside.any() or answer[beside].mean() <= answer.mean()
+def _best_indicator(rows: Rows, column: Column, sample: np.ndarray) -> TargetIndicator | None:
+    candidates = [
+        candidate
+        for indicator in KINDS[column.kind].indicators(column, rows.values[column.name].gather(sample))
+        if indicator.rows.sum() >= MIN_ROWS
+        for target, name in _frequent_targets(rows, sample, indicator.rows)
+        if (candidate := _target_indicator(column, indicator, target, name)) and candidate.coverage >= indicator.min_coverage
+        # the highest grade of a scale has neighbours with nearly the same targets; a value that means "none" has not
+        if (near := indicator.neighbours) is None or not near.any() or target[near].mean() <= target.mean()
     ]
-    return max(found, key=lambda mark: mark.cover - mark.wrong, default=None)
+    return max(candidates, key=lambda candidate: candidate.coverage - candidate.error, default=None)
 
 
-def _signs(rows: Rows, column: Column, some: np.ndarray) -> Iterator[tuple[np.ndarray, str, float, np.ndarray]]:
-    """Rows that a value or its absence marks, that in words, how many rows of an answer it must cover, and rows beside it."""
-    values, kind = rows.values[column.name].gather(some), column.kind
-    missing, nothing = values.is_null(), np.zeros(len(some), dtype=bool)
-    if kind == "category":
-        for level in _counted(values)["level"].head(_SHOWN):
-            marked = _mask(values == level)
-            yield marked, f"is {level!r}", _COVER["level"], nothing
-            yield ~marked, f"is not {level!r}", _COVER["level"], nothing
-        missing = missing | values.str.strip_chars().str.to_lowercase().is_in(_BLANKS).fill_null(True)
-    if kind == "flag":
-        for marked, level in zip((_mask(~values), _mask(values)), column.details["levels"], strict=True):
-            yield marked, f"is {level!r}", _COVER["flag"], nothing
-    if kind == "number":
-        common = _counted(values).head(1)
-        if len(common) and common["rows"][0] >= _COMMON * len(values):
-            value = common["level"][0]
-            marked, distance = _mask(values == value), (values - value).abs().to_numpy()
-            away = distance[distance > 0]
-            near = np.partition(away, min(LEAST, len(away)) - 1)[min(LEAST, len(away)) - 1] if len(away) else 0.0
-            yield marked, f"is {value:g}", _COVER["blank"], (distance > 0) & (distance <= near)
-            yield ~marked, f"is not {value:g}", _COVER["blank"], nothing
-    if missing.any() and not missing.all():
-        yield _mask(missing), "is missing", _COVER["blank"], nothing
-        yield _mask(~missing), "has a value", _COVER["blank"], nothing
-
-
-def _counted(values: pl.Series) -> pl.DataFrame:
-    return values.alias("level").drop_nulls().value_counts(sort=True, name="rows")
-
-
-def _answers(rows: Rows, some: np.ndarray, side: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:
-    """Answers that the marked rows may have in common: a class, or the one frequent value of a number (a cost of 0)."""
+def _frequent_targets(rows: Rows, sample: np.ndarray, indicated: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:
+    """Targets that the indicated rows may share: a class, or the one frequent value of a number (a cost of 0)."""
     for outcome in rows.outcomes:
-        values = outcome.values[some]
+        values = outcome.values[sample]
         if outcome.labels is not None:
-            known = values[side]
-            if (known >= 0).any():
-                code = int(np.bincount(known[known >= 0]).argmax())
+            codes = values[indicated]
+            if (codes >= 0).any():
+                code = int(np.bincount(codes[codes >= 0]).argmax())
                 yield values == code, outcome.named(code)
             continue
         distinct, counts = np.unique(values, return_counts=True)
-        if counts.max() >= _COMMON * len(values):
-            common = distinct[counts.argmax()]
-            yield values == common, f"{outcome.target} = {common:g}"
-            yield values != common, f"{outcome.target} other than {common:g}"
+        if counts.max() >= FREQUENT * len(values):
+            frequent = distinct[counts.argmax()]
+            yield values == frequent, f"{outcome.target} = {frequent:g}"
+            yield values != frequent, f"{outcome.target} other than {frequent:g}"
 
 
-def _mark(column: str, side: np.ndarray, answer: np.ndarray, what: str, named: str) -> Mark | None:
-    count, base = int(side.sum()), float(answer.mean())
-    right = int(answer[side].sum())
-    if count - right > IMPURE * (1 - base) * count or base**count > 1e-6:
+def _target_indicator(column: Column, indicator: Indicator, target: np.ndarray, name: str) -> TargetIndicator | None:
+    count, base = int(indicator.rows.sum()), float(target.mean())
+    right = int(target[indicator.rows].sum())
+    if count - right > MAX_IMPURITY * (1 - base) * count or base**count > 1e-6:
         return None
-    have = "all of them have" if right == count else f"{right / count:.1%} of them have"
-    return Mark(column, side, answer, f"{what} in {count:,} rows: {have} {named}, as {base:.0%} of all rows do")
+    share = "all of them" if right == count else f"{right / count:.1%} of them"
+    evidence = f"{column.name} {indicator.words} in {count:,} rows: {share} have {name}, as {base:.0%} of all rows do"
+    return TargetIndicator(column.name, indicator.rows, target, evidence)
 
 
-def _mask(values: pl.Series) -> np.ndarray:
-    return values.fill_null(False).to_numpy().astype(bool)
-
-
-def _overlap(one: Mark, other: Mark) -> float:
-    """How alike two sets of rows are, whichever side is called marked."""
-    either = [(one.rows & rows).sum() / max((one.rows | rows).sum(), 1) for rows in (other.rows, ~other.rows)]
-    return float(max(either))
+def _overlap(first: TargetIndicator, second: TargetIndicator) -> float:
+    """The Jaccard index of the rows of two indicators, or of one and the complement of the other."""
+    indices = [(first.rows & rows).sum() / max((first.rows | rows).sum(), 1) for rows in (second.rows, ~second.rows)]
+    return float(max(indices))

@@ -90,7 +90,7 @@ def test_missing_numbers_are_the_middle_and_marked():
     encoder = fit(table)
     blocks = encoder.transform(pl.DataFrame({"x": [None, 2.0], "y": [None, None]}, schema={"x": pl.Float64, "y": pl.Float64}))
     assert blocks["numbers"].tolist() == [[0, 0], [0, 0]]
-    assert blocks["flags"].tolist() == [[1], [0]]  # y had no missing value in training: nothing could be learnt of it
+    assert blocks["flags"].tolist() == [[1], [0]]  # y had no missing value in training
     assert encoder.inputs["flags"].names == ("x is missing",)
 
 
@@ -113,7 +113,7 @@ def test_the_rarest_of_too_many_levels_share_a_code(monkeypatch):
     monkeypatch.setattr(category, "MOST_LEVELS", 2)
     encoder = fit(pl.DataFrame({"town": ["a", "b", "b", "c", "d", "a", "a"]}))
     assert encoder.categories == (Levels("town", ("a", "b")),)
-    assert encoder.notes == ("town has 4 levels; the 2 most frequent are kept, the others (2 rows) are taken for missing",)
+    assert encoder.notes == ("town has 4 levels; the 2 most frequent are kept, the others (2 rows) are treated as missing",)
 
 
 def test_dates_become_days_and_the_cycles_that_vary():
@@ -188,12 +188,12 @@ def test_only_features_are_encoded():
     assert Encoder.fit(table, schema_of(table, y="target")).inputs["numbers"].names == ("x",)
 
 
-def test_values_never_seen_are_told_when_asked():
+def test_unseen_values_are_reported():
     encoder = fit(pl.DataFrame({"town": ["a", "b"], "job": ["x", "y"]}))
     table = pl.DataFrame({"town": ["a", "c", "d", "c", None, "e", "f"], "job": ["x"] * 6 + ["z"]})
     assert encoder.unseen(table) == [
-        "town: 5 rows have values not known from training ('c', 'd', 'e', ...), taken for missing",
-        "job: 1 row has a value not known from training ('z'), taken for missing",
+        "town: 5 rows have values not in the training rows ('c', 'd', 'e', ...), treated as missing",
+        "job: 1 row has a value not in the training rows ('z'), treated as missing",
     ]
     assert encoder.unseen(table[:1]) == []
 
@@ -226,7 +226,7 @@ def test_wrong_scaling_and_no_columns_are_refused():
     table = pl.DataFrame({"x": [1.0, 2.0]})
     with pytest.raises(OptionError, match="scaling is 'minmax', expected 'robust', 'standard', 'none'"):
         fit(table, scaling="minmax")
-    with pytest.raises(DataError, match=r"no column is left .* ignored \(x: so\)"):
+    with pytest.raises(DataError, match=r"no column is left .* an ignored one \(x: so\)"):
         Encoder.fit(table, schema_of(table, x="ignored"))
     with pytest.raises(DataError, match="give a table with more columns"):
         Encoder.fit(table, schema_of(table, x="target"))

@@ -1,4 +1,4 @@
-"""Images: what is taken for one, and how a column of them becomes pixels."""
+"""Images: the guess of the kind, and the encoding as pixels."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from lamina.data.columns.image import ImageBlock, check, guess, regard
+from lamina.data.columns.image import ImageBlock, check, coerce, guess
 from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column
 from lamina.errors import ReadError, SchemaError
@@ -36,8 +36,8 @@ def fit(values, **encoding):
     return ImageBlock.fit(values, Encoding(**encoding), "image")
 
 
-def learnt(values):
-    found = regard(values)
+def trained(values):
+    found = coerce(values)
     return Column(values.name, found.kind, "feature", found.reason, found.details)
 
 
@@ -58,13 +58,13 @@ def test_arrays_are_images():
 def test_arrays_that_may_be_series_are_images_only_if_given():
     values = arrays(NOISE[..., 0] / 255)
     assert guess(values) is None
-    assert regard(values).reason == "given; 5 images of 8 x 6, gray"
+    assert coerce(values).reason == "given; 5 images of 8 x 6, gray"
 
 
 def test_channels_first_is_said():
     found = guess(arrays(np.moveaxis(NOISE, 3, 1)))
     assert (found.kind, found.details["missing"]) == ("other", 0)
-    assert found.reason == "arrays of 3 x 8 x 6; of an image the channels come last: numpy.moveaxis(images, 1, -1)"
+    assert found.reason == "arrays of 3 x 8 x 6; expected channels last for images: numpy.moveaxis(images, 1, -1)"
 
 
 def test_bytes_are_images():
@@ -75,7 +75,7 @@ def test_bytes_are_images():
     assert found.details["missing"] == pytest.approx(1 / 7, abs=1e-6)
     assert guess(pl.Series("x", [b"abc", b"def"])) is None
     assert guess(files([None, None])) is None
-    assert regard(files([None])) is None
+    assert coerce(files([None])) is None
 
 
 def test_paths_are_images(tmp_path):
@@ -87,23 +87,23 @@ def test_paths_are_images(tmp_path):
     assert guess(pl.Series("photo", paths)).details["source"] == "paths"
     assert (
         guess(pl.Series("photo", [*paths, str(tmp_path / "lost.png")])).kind == "image"
-    )  # refused when it is to be learnt from
+    )  # an error when it is read for training
     lost = guess(pl.Series("photo", ["a.png", "b.png"]))
     assert lost.kind == "other"
-    assert lost.reason == "names of image files that are not there, such as 'a.png'; give paths that lead to them from here"
+    assert lost.reason == "names of image files that do not exist, such as 'a.png'; give paths relative to the current folder"
     assert guess(pl.Series("logo", ["a.png", "b.png"] * 10)) is None  # a category
     assert guess(pl.Series("name", ["Ann", "Bob"])) is None
-    assert regard(pl.Series("photo", ["a.png"])).reason == "given; 1 image that cannot be read"
+    assert coerce(pl.Series("photo", ["a.png"])).reason == "given; 1 image that cannot be read"
 
 
 @pytest.mark.parametrize("values", [[1, 2], [[1.0, 2.0]], [[[[1]]]]])
 def test_what_cannot_be_images(values):
     assert guess(pl.Series("x", values)) is None
-    assert regard(pl.Series("x", values)) is None
+    assert coerce(pl.Series("x", values)) is None
 
 
 def test_check_takes_every_source():
-    column = learnt(arrays(NOISE))
+    column = trained(arrays(NOISE))
     for values in (arrays(NOISE), files(NOISE), pl.Series("photo", ["a.png"]), arrays(NOISE[:, :3, :3, 0])):
         assert check(column, values).equals(values)
     assert check(column, pl.Series("photo", ["a.png"], dtype=pl.Categorical)).dtype == pl.String
@@ -111,16 +111,16 @@ def test_check_takes_every_source():
 
 
 def test_check_refuses_what_is_no_image():
-    with pytest.raises(SchemaError, match="column 'photo' holds Int64, images were learnt; give paths or bytes of image files"):
-        check(learnt(arrays(NOISE)), pl.Series("photo", [1]))
-    with pytest.raises(SchemaError, match=r"holds Array\(UInt8, shape=\(3, 8, 6\)\), images were learnt; .* channels last"):
-        check(learnt(arrays(NOISE)), arrays(np.moveaxis(NOISE, 3, 1)))
+    with pytest.raises(SchemaError, match="column 'photo' holds Int64, expected images as in training; give paths or bytes"):
+        check(trained(arrays(NOISE)), pl.Series("photo", [1]))
+    with pytest.raises(SchemaError, match=r"holds Array\(UInt8, shape=\(3, 8, 6\)\), expected images .* channels last"):
+        check(trained(arrays(NOISE)), arrays(np.moveaxis(NOISE, 3, 1)))
     with pytest.raises(
-        SchemaError, match=r"holds images as Array\(Float64.*UInt8.* was learnt; give image files, or arrays of uint8"
+        SchemaError, match=r"holds images as Array\(Float64.*UInt8.* as in training; give image files, or arrays of uint8"
     ):
-        check(learnt(arrays(NOISE)), arrays(NOISE / 255))
-    with pytest.raises(SchemaError, match=r"holds images as Array\(UInt8.*Float64.* was learnt; give arrays of floats"):
-        check(learnt(arrays(NOISE / 255)), arrays(NOISE))
+        check(trained(arrays(NOISE)), arrays(NOISE / 255))
+    with pytest.raises(SchemaError, match=r"holds images as Array\(UInt8.*Float64.* as in training; give arrays of floats"):
+        check(trained(arrays(NOISE / 255)), arrays(NOISE))
 
 
 def test_arrays_are_shared():
@@ -184,9 +184,9 @@ def test_transparency_in_arrays_lies_on_white():
     [
         ([0.0, 0.5, 1.0], [0, 128, 255], ""),
         ([0.0, 16.4, 200.0], [0, 16, 200], ""),
-        ([-1.0, 0.0, 1.0], [0, 128, 255], "photo: values from -1 to 1 are brought to 0 to 255"),
-        ([0.0, 500.0, 1000.0], [0, 128, 255], "photo: values from 0 to 1000 are brought to 0 to 255"),
-        ([300.0, 300.0, 300.0], [0, 0, 0], "photo: values from 300 to 301 are brought to 0 to 255"),
+        ([-1.0, 0.0, 1.0], [0, 128, 255], "photo: values from -1 to 1 are scaled to 0 to 255"),
+        ([0.0, 500.0, 1000.0], [0, 128, 255], "photo: values from 0 to 1000 are scaled to 0 to 255"),
+        ([300.0, 300.0, 300.0], [0, 0, 0], "photo: values from 300 to 301 are scaled to 0 to 255"),
         ([0.0, np.nan, np.inf], [0, 0, 255], ""),
     ],
 )
@@ -206,7 +206,7 @@ def test_the_scale_is_the_learnt_one():
     block = fit(arrays(np.array([[[-1.0, 1.0]]])))
     later = arrays(np.array([[[0.0, 3.0]]]))
     assert block.transform(later)["image"].ravel().tolist() == [128, 255]
-    assert block.remarks(later) == ["photo: values outside -1..1 learnt, taken as black or white"]
+    assert block.remarks(later) == ["photo: values outside the training range -1..1, clipped"]
     assert block.remarks(arrays(np.array([[[-0.5, 0.5]]]))) == []
 
 
@@ -215,10 +215,10 @@ def test_the_size():
     assert fit(files([wide, wide])).inputs["image"].shape == (20, 30, 1)
     block = fit(files([tall, tall, wide]))
     assert block.inputs["image"].shape == (224, 56, 1)
-    assert block.notes == ("photo: all images are of another size and resized to 224 x 56 (height x width)",)
+    assert block.notes == ("photo: all images are resized to 224 x 56 (height x width)",)
     block = fit(files([wide, wide, None, tall, wide]))
     assert block.inputs["image"].shape == (20, 30, 1)
-    assert block.notes == ("photo: 1 of 4 images are of another size and resized to 20 x 30 (height x width)",)
+    assert block.notes == ("photo: 1 of 4 images are resized to 20 x 30 (height x width)",)
     assert fit(files([wide, tall]), image_size=16).inputs["image"].shape == (16, 16, 1)
     assert fit(arrays(NOISE), image_size=16).transform(arrays(NOISE))["image"].shape == (5, 16, 16, 3)
     assert fit(arrays(np.zeros((1, 500, 300), dtype=np.uint8))).inputs["image"].shape == (224, 134, 1)
@@ -232,19 +232,19 @@ def test_images_are_gray_only_if_all_are():
 def test_remarks():
     block = fit(files(NOISE[..., 0]))
     assert block.remarks(files([NOISE[0], NOISE[1, :4, :4, 0]])) == [
-        "photo: 1 image of another size than 8 x 6 learnt, resized",
-        "photo: 1 image in colour, gray ones were learnt; taken as gray",
+        "photo: 1 image resized to 8 x 6, the size of training",
+        "photo: 1 image in colour converted to gray, as in training",
     ]
     assert block.remarks(arrays(NOISE[:, :4])) == [
-        "photo: 5 images of another size than 8 x 6 learnt, resized",
-        "photo: 5 images in colour, gray ones were learnt; taken as gray",
+        "photo: 5 images resized to 8 x 6, the size of training",
+        "photo: 5 images in colour converted to gray, as in training",
     ]
     file = io.BytesIO()
     Image.new("L", (6, 8), 0).save(file, "GIF", save_all=True, append_images=[Image.new("L", (6, 8), 255)])
     animated = pl.Series("photo", [file.getvalue()])
-    said = "photo: 1 image with several pictures (animations, pages): the first is taken"
-    assert said in block.remarks(animated)
-    assert fit(animated).notes == (said,)
+    note = "photo: 1 image with several frames (animations, pages): the first is used"
+    assert note in block.remarks(animated)
+    assert fit(animated).notes == (note,)
 
 
 def test_what_cannot_be_read_is_refused():
@@ -255,7 +255,7 @@ def test_what_cannot_be_read_is_refused():
             ReadError, match=r"'photo': 2 of 3 images cannot be read: row 2 is empty \(0 bytes\); row 4 is trunc"
         ):
             refuse(damaged)
-    with pytest.raises(SchemaError, match="column 'photo' holds no image in any training row; leave it out"):
+    with pytest.raises(SchemaError, match="column 'photo' has no image in any training row; drop it"):
         fit(files([None, None]))
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from PIL import Image, ImageOps
 
-from lamina.data.pictures import Header, is_file, read_headers, read_pixels, scaled, some_headers
+from lamina.data.pictures import Header, is_file, read_headers, read_pixels, readable_headers, scaled
 from lamina.errors import ReadError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
@@ -136,10 +136,10 @@ def test_all_that_cannot_be_read_is_told_at_once(tmp_path):
         assert message.startswith(f"column 'photo': 7 of 8 images cannot be read: row 2 ({tmp_path / 'cut.png'}) is truncated")
         assert "head.png) is truncated or damaged" in message
         assert "empty.png) is empty (0 bytes)" in message
-        assert "text.jpg) is no image of a known format (it begins with b'hello, world'); known are PNG, JPEG" in message
-        assert message.endswith("; and 2 more; replace them, or leave them empty where there is none")
-    assert len(some_headers(values)) == 3  # what is cut off behind the header is found later
-    for name, fault in [("lost.png", "is not there"), ("folder.png", "cannot be opened: Is a directory")]:
+        assert "text.jpg) is no image of a supported format (it begins with b'hello, world'); supported are PNG" in message
+        assert message.endswith("; and 2 more; replace them, or leave them empty")
+    assert len(readable_headers(values)) == 3  # truncated files have a valid header
+    for name, fault in [("lost.png", "does not exist"), ("folder.png", "cannot be opened: Is a directory")]:
         with pytest.raises(
             ReadError, match=rf"1 of 1 image cannot be read: row 1 \(.*{name}\) {fault}; replace it, or leave it"
         ):
@@ -149,7 +149,7 @@ def test_all_that_cannot_be_read_is_told_at_once(tmp_path):
 @pytest.mark.parametrize("most", [40, 20])
 def test_a_decompression_bomb_is_refused(monkeypatch, most):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)  # beyond it Pillow warns, beyond its double it raises
-    with pytest.raises(ReadError, match=r"row 1 has 48 pixels, more than the \d\d that are safe; scale it down"):
+    with pytest.raises(ReadError, match=r"row 1 has 48 pixels, more than the safe limit of \d\d; scale it down"):
         read(file_bytes(NOISE))
 
 

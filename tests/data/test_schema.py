@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from lamina.data.columns import guess
+from lamina.data.columns import FEATURE_KINDS, guess
 from lamina.data.read import read_table
-from lamina.data.schema import KINDS, LEARNT, ROLES, Column, Schema
+from lamina.data.schema import KINDS, ROLES, Column, Schema
 from lamina.errors import SchemaError
 
 ADULT = Path(__file__).parents[2] / "examples" / "data" / "adult.parquet"
@@ -39,7 +39,7 @@ GUESSES = [
     ("fnlwgt", RANDOM.integers(12_285, 1_490_400, ROWS), "number", "whole numbers"),
     ("year", list(range(1800, 2000)), "number", "from 1,800 to 1,999"),
     ("huge", [1e300, -1e300] * 100, "number", "from -1e+300 to 1e+300"),
-    ("far", [1.0, 2.0, float("inf"), float("-inf")] * 50, "number", "100 infinite taken as missing; 50.0% missing"),
+    ("far", [1.0, 2.0, float("inf"), float("-inf")] * 50, "number", "100 infinite, treated as missing; 50.0% missing"),
     ("two", [3, 7] * 100, "number", "from 3 to 7"),
     ("text_numbers", ["12.5", " 7", "1,234", "?"] * 50, "number", "text that holds"),
     ("nearly", ["12.5", "7"] * 99 + ["7", "lost"], "number", "text that holds"),
@@ -70,11 +70,11 @@ GUESSES = [
     ("pointed_hour", ["?", "31.1.2020 10:30"] + ["01.02.2020"] * 198, "date", "with the time of day"),
     ("version", ["31.13.2020", "1.1.2", "1.1.3", "2.0.0"] * 50, "category", "4 distinct texts"),
     ("hour", ["2020-01-31T10:00:00Z", "2020-02-01 11:30"] * 100, "date", "with the time of day"),
-    ("rownames", RANDOM.permutation(ROWS), "id", "200 different whole numbers in 200 rows, named like an identifier"),
+    ("rownames", RANDOM.permutation(ROWS), "id", "200 distinct whole numbers in 200 rows, named like an identifier"),
     ("customerID", RANDOM.permutation(10**6)[:ROWS], "id", "named like an identifier"),
-    ("n", list(range(5, 205)), "id", "counts through the rows, from 5 to 204"),
-    ("hash", words(ROWS), "id", "200 different texts in 200 rows"),
-    ("name", words(ROWS), "id", "200 different texts in 200 rows"),
+    ("n", list(range(5, 205)), "id", "row numbers from 5 to 204"),
+    ("hash", words(ROWS), "id", "200 distinct texts in 200 rows"),
+    ("name", words(ROWS), "id", "200 distinct texts in 200 rows"),
     ("spectrum", np.arange(ROWS) * 0.1, "number", "numbers from 0 to 19.9"),
     ("price", ["1,234", "NaN", "12"] * 66 + [None] * 2, "number", "text that holds whole numbers from 12 to 1,234"),
     ("revenue", ["$1,234.50", "-$3", "$ 12", "7"] * 49 + [None] * 4, "number", "text that holds numbers from -3 to 1234.5"),
@@ -107,13 +107,13 @@ def test_guesses(name, values, kind, reason):
     assert reason in schema[name].reason
     if kind in ("flag", "category") and values.dtype == pl.String:
         assert schema.check(pl.DataFrame([values, other]))[0][name].null_count() == values.null_count()
-    learnt = kind in LEARNT
-    assert schema[name].role == ("feature" if learnt else "ignored")
+    is_feature = kind in FEATURE_KINDS
+    assert schema[name].role == ("feature" if is_feature else "ignored")
     assert schema["y"].role == "target"
     checked, notes = schema.check(pl.DataFrame([values, other]))
-    assert notes == (["nearly: 1 value taken as missing, such as 'lost': no number"] if name == "nearly" else [])
-    assert checked.columns == ([name, "x"] if learnt else ["x"])
-    again, notes = schema.check(checked if learnt else checked.with_columns(values))
+    assert notes == (["nearly: 1 value treated as missing, such as 'lost': no number"] if name == "nearly" else [])
+    assert checked.columns == ([name, "x"] if is_feature else ["x"])
+    again, notes = schema.check(checked if is_feature else checked.with_columns(values))
     assert_frame_equal(again, checked)
     assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
 
@@ -230,8 +230,8 @@ def test_overrides():
     kinds = {"zip": "number", "mixed": "number", "rank": "category", "epoch": "id", "name": "category"}
     roles = {"day": "time", "user": "feature", "year": "feature", "weight": "weight", "note": "feature", "rank": "ignored"}
     schema = Schema.infer(table, target="y", kinds=kinds, roles=roles)
-    found = {column.name: (column.kind, column.role) for column in schema.columns}
-    assert found == {
+    inferred = {column.name: (column.kind, column.role) for column in schema.columns}
+    assert inferred == {
         "zip": ("number", "feature"),
         "day": ("date", "time"),
         "user": ("number", "feature"),
@@ -244,12 +244,12 @@ def test_overrides():
         "weight": ("number", "weight"),
         "note": ("category", "feature"),
     }
-    assert schema["mixed"].reason == "given; from 1 to 2; 9 that are none taken as missing; 33.3% missing"
-    assert schema["rank"].reason.startswith("told to ignore it (given; 2 distinct values")
-    assert schema["epoch"].reason == "given as id, which is not learnt from"
+    assert schema["mixed"].reason == "given; from 1 to 2; 9 invalid, treated as missing; 33.3% missing"
+    assert schema["rank"].reason.startswith("ignored as requested (given; 2 distinct values")
+    assert schema["epoch"].reason == "given as id, which is ignored"
     checked, notes = schema.check(table)
     assert checked["mixed"].to_list()[:3] == [1.0, 2.0, None]
-    assert notes == ["mixed: 9 values taken as missing, such as 'x': no number"]
+    assert notes == ["mixed: 9 values treated as missing, such as 'x': no number"]
     flags = Schema.infer(table, target="y", kinds={"rank": "flag", "day": "date", "zip": "category"})
     assert flags["rank"].details["levels"] == ["first", "second"]
     assert flags["day"].reason == "given; dates from 2020-01-01 to 2020-01-27"
@@ -268,7 +268,7 @@ def test_durations_as_categories():
 def test_a_lone_counter_is_kept():
     schema = Schema.infer({"x": list(range(100)), "y": [0.5, 1.5] * 50}, target="y")
     assert schema["x"].role == "feature"
-    assert schema["x"].reason == "whole numbers from 0 to 99; kept, as there is no other column"
+    assert schema["x"].reason == "whole numbers from 0 to 99; kept as the only feature"
 
 
 def test_targets_keep_what_features_would_lose():
@@ -286,14 +286,14 @@ X = [1.5, 2.5, 3.5]
     [
         ({"x": X, "income": X}, {"target": "incme"}, r"no column 'incme' to be the target; did you mean 'income'\?"),
         ({"x": X, "income": X}, {"target": "zzz"}, "no column 'zzz' to be the target; it has 'x', 'income'"),
-        ({"x": X}, {"kinds": {"X1": "number"}}, r"kinds names a column 'X1' that is not there; did you mean 'x'\?"),
+        ({"x": X}, {"kinds": {"X1": "number"}}, r"kinds names a column 'X1' that does not exist; did you mean 'x'\?"),
         (
             {"x": X},
             {"kinds": {"x": "picture"}},
-            "kinds: 'x' is given as 'picture'; expected one of number, flag, category, date, image, text, series",
+            "kinds: 'x' is 'picture'; expected one of number, flag, category, date, image, text, series",
         ),
-        ({"x": X}, {"roles": {"u": "group"}}, "roles names a column 'u' that is not there; it has 'x'"),
-        ({"x": X}, {"roles": {"x": "goal"}}, "roles: 'x' is given as 'goal'; expected one of feature, target, group"),
+        ({"x": X}, {"roles": {"u": "group"}}, "roles names a column 'u' that does not exist; it has 'x'"),
+        ({"x": X}, {"roles": {"x": "goal"}}, "roles: 'x' is 'goal'; expected one of feature, target, group"),
         ({"x": X, "y": X}, {"target": "y", "roles": {"y": "group"}}, "column 'y' is the target and also has the role 'group'"),
         ({"x": ["a", "b", "c"]}, {"kinds": {"x": "number"}}, "column 'x' cannot be a number: that needs numbers.*such as 'a'"),
         ({"x": ["a", "b", "c"]}, {"kinds": {"x": "date"}}, "cannot be a date: that needs dates"),
@@ -311,7 +311,7 @@ X = [1.5, 2.5, 3.5]
         (
             {"id": [5, 7, 9], "year": [2013] * 3, "y": X},
             {"target": "y"},
-            r"no column is left to learn from: 'id' \(3 different whole numbers .*\), 'year' \(the same .*\); keep one",
+            r"no column is left to learn from: 'id' \(3 distinct whole numbers .*\), 'year' \(the same .*\); keep one",
         ),
         ({f"c{i}": [1, 1] for i in range(9)}, {}, "'c4' .* and 4 more; keep one"),
         ({"x": [1.5], "y": [1]}, {"target": "y"}, r"the table has 1 row \(n_samples=1\); learning needs at least 2"),
@@ -337,6 +337,7 @@ TRAINED = Schema.infer(
     },
     target="income",
 )
+OUTSIDE = "day: 1 value outside the training range 2020-01-01..2020-01-31"
 ROW = {"age": 40, "smoker": "no", "member": True, "bit": 1.0, "city": "Oslo", "day": "2020-01-05"}
 
 
@@ -345,14 +346,24 @@ ROW = {"age": 40, "smoker": "no", "member": True, "bit": 1.0, "city": "Oslo", "d
     [
         ({}, "age", 40.0, []),
         ({"age": "40"}, "age", 40.0, []),
-        ({"age": " 1,040 "}, "age", 1040.0, ["age: 1 value outside 17..90 learnt"]),
+        ({"age": " 1,040 "}, "age", 1040.0, ["age: 1 value outside the training range 17..90"]),
         ({"age": None}, "age", None, []),
         ({"age": float("inf")}, "age", None, []),
         ({"age": "?"}, "age", None, []),
-        ({"age": True}, "age", 1.0, ["age: 1 value outside 17..90 learnt"]),
+        ({"age": True}, "age", 1.0, ["age: 1 value outside the training range 17..90"]),
         ({"age": " 44 "}, "age", 44.0, []),
-        ({"day": "5.5.2021"}, "day", dt.datetime(2021, 5, 5), ["day: 1 value outside 2020-01-01..2020-01-31 learnt"]),
-        ({"day": "2021-05-05"}, "day", dt.datetime(2021, 5, 5), ["day: 1 value outside 2020-01-01..2020-01-31 learnt"]),
+        (
+            {"day": "5.5.2021"},
+            "day",
+            dt.datetime(2021, 5, 5),
+            [OUTSIDE],
+        ),
+        (
+            {"day": "2021-05-05"},
+            "day",
+            dt.datetime(2021, 5, 5),
+            [OUTSIDE],
+        ),
         ({"day": dt.date(2020, 1, 2)}, "day", dt.datetime(2020, 1, 2), []),
         ({"day": None}, "day", None, []),
         ({"smoker": "yes"}, "smoker", True, []),
@@ -361,13 +372,13 @@ ROW = {"age": 40, "smoker": "no", "member": True, "bit": 1.0, "city": "Oslo", "d
             {"smoker": "maybe"},
             "smoker",
             None,
-            ["smoker: 1 value never seen in training, such as 'maybe', taken as missing (learnt: 'no' and 'yes')"],
+            ["smoker: 1 value not in the training rows, such as 'maybe', treated as missing (training: 'no' and 'yes')"],
         ),
         (
             {"smoker": 1},
             "smoker",
             None,
-            ["smoker: 1 value never seen in training, such as 1, taken as missing (learnt: 'no' and 'yes')"],
+            ["smoker: 1 value not in the training rows, such as 1, treated as missing (training: 'no' and 'yes')"],
         ),
         ({"smoker": None}, "smoker", None, []),
         ({"member": 0}, "member", False, []),
@@ -378,23 +389,23 @@ ROW = {"age": 40, "smoker": "no", "member": True, "bit": 1.0, "city": "Oslo", "d
             {"bit": 0.5},
             "bit",
             None,
-            ["bit: 1 value never seen in training, such as 0.5, taken as missing (learnt: '0' and '1')"],
+            ["bit: 1 value not in the training rows, such as 0.5, treated as missing (training: '0' and '1')"],
         ),
         ({"bit": float("nan")}, "bit", None, []),
         ({"city": "Paris"}, "city", "Paris", []),
         ({"city": 3.0}, "city", "3", []),
         ({"city": 2.5}, "city", "2.5", []),
-        ({"extra": 1}, "age", 40.0, ["column 'extra' was not there in training and left out"]),
+        ({"extra": 1}, "age", 40.0, ["column 'extra' was not in the training data and is ignored"]),
         ({"same": 2, "income": None}, "age", 40.0, []),
     ],
 )
-def test_check_handles_or_says(change, name, value, notes):
-    checked, said = TRAINED.check([ROW | change])
+def test_check_remarks_on_converted_values(change, name, value, notes):
+    checked, remarks = TRAINED.check([ROW | change])
     assert checked.columns == list(ROW)
     assert checked[name].to_list() == [value]
-    assert said == notes
-    quiet, said = TRAINED.check(pd.DataFrame([ROW | change]), notes=False)
-    assert said == []
+    assert remarks == notes
+    quiet, remarks = TRAINED.check(pd.DataFrame([ROW | change]), notes=False)
+    assert remarks == []
     assert quiet[name].to_list() == [value]
 
 
@@ -409,11 +420,11 @@ def test_check_takes_nan_of_polars_as_missing():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"age": "abc"}, "column 'age' holds 'abc' in row 2, a number was learnt; correct it, or leave it empty"),
-        ({"day": "soon"}, "column 'day' holds 'soon' in row 2, a date was learnt"),
+        ({"age": "abc"}, "column 'age' holds 'abc' in row 2, expected a number as in training; correct it, or leave it empty"),
+        ({"day": "soon"}, "column 'day' holds 'soon' in row 2, expected a date as in training"),
         ({"age": [1]}, "column 'age' holds Object"),
-        ({"city": {"a": 1}}, "column 'city' holds Object, a category was learnt"),
-        ({"smoker": [1]}, "column 'smoker' holds Object, a flag was learnt"),
+        ({"city": {"a": 1}}, "column 'city' holds Object, expected a category as in training"),
+        ({"smoker": [1]}, "column 'smoker' holds Object, expected a flag as in training"),
     ],
 )
 def test_check_refuses(change, message):
@@ -422,15 +433,15 @@ def test_check_refuses(change, message):
 
 
 def test_check_refuses_numbers_for_dates():
-    with pytest.raises(SchemaError, match="column 'day' holds Int64, a date was learnt; convert it first"):
+    with pytest.raises(SchemaError, match="column 'day' holds Int64, expected a date as in training; convert it"):
         TRAINED.check([ROW | {"day": 5}])
 
 
 def test_check_names_missing_columns():
-    with pytest.raises(SchemaError, match=r"lacks columns 'age', 'city' that the model learnt from; rename 'Age' to 'age'\?$"):
+    with pytest.raises(SchemaError, match=r"lacks columns 'age', 'city' that the model .*; rename 'Age' to 'age'\?$"):
         TRAINED.check([{"Age": 1} | {name: value for name, value in ROW.items() if name not in ("age", "city")}])
     with pytest.raises(
-        SchemaError, match="lacks column 'age' that the model learnt from; add it, with empty values where unknown"
+        SchemaError, match="lacks column 'age' that the model was trained on; add it, with empty values where unknown"
     ):
         TRAINED.check([{name: value for name, value in ROW.items() if name != "age"}])
     many = Schema.infer(pl.DataFrame(RANDOM.normal(size=(9, 15))))
@@ -508,9 +519,9 @@ def test_numbers_in_another_unit_are_refused():
         kept, _ = schema.check(amounts[:3])
         assert kept["paid"].to_list() == [5, 7.5, 1200]
         assert schema.check({"paid": ["12"], "plain": [1]})[0]["paid"].to_list() == [12]
-        with pytest.raises(SchemaError, match="column 'paid' holds numbers in €, but numbers in \\$ were learnt; convert them"):
+        with pytest.raises(SchemaError, match="column 'paid' holds numbers in €, expected numbers in \\$ as in training"):
             schema.check({"paid": ["12 €"], "plain": ["5"]})
-        with pytest.raises(SchemaError, match="column 'plain' holds numbers in %, but numbers without a unit were learnt"):
+        with pytest.raises(SchemaError, match="column 'plain' holds numbers in %, expected numbers without a unit"):
             schema.check({"paid": ["$12"], "plain": ["5 %"]})
     with pytest.raises(SchemaError, match="column 'paid' cannot be a number"):
         Schema.infer(pl.DataFrame({"paid": ["$5", "7 €"] * 9, "y": np.arange(18)}), target="y", kinds={"paid": "number"})

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal, assert_series_equal
 
-from lamina.data.columns.series import MOST_STEPS, SeriesBlock, check, guess, regard
+from lamina.data.columns.series import MOST_STEPS, SeriesBlock, check, coerce, guess
 from lamina.data.encoding import Encoding, Input
 from lamina.data.gather import gather_series
 from lamina.data.schema import Column
@@ -23,8 +23,8 @@ def ragged(rows, channels):
     return pl.Series("wave", rows, dtype=pl.List(pl.Array(F64, channels)))
 
 
-def learnt(values):
-    found = regard(values)
+def trained(values):
+    found = coerce(values)
     return Column(values.name, found.kind, "feature", found.reason, found.details)
 
 
@@ -62,14 +62,14 @@ def test_what_is_none():
         pl.Series(np.zeros((2, 8, 8, 3))),
     ):
         assert guess(column) is None
-    assert regard(pl.Series(np.zeros((2, 8, 3), np.uint8))).reason == "2 series of 8 steps, 3 channels"
+    assert coerce(pl.Series(np.zeros((2, 8, 3), np.uint8))).reason == "2 series of 8 steps, 3 channels"
     assert guess(pl.Series([None, None], dtype=pl.List(F64))).kind == "constant"
     assert guess(pl.Series([[], None], dtype=pl.List(F64))).reason == "series without any steps"
     uneven = pl.Series("wave", [[[1, 2]], [[1, 2], [3]]])
-    reason = "lists whose steps have 1 (row 2) to 2 (row 1) values; series have as many in every step"
+    reason = "lists whose steps have 1 (row 2) to 2 (row 1) values; every step of a series needs the same number"
     assert (guess(uneven).kind, guess(uneven).reason) == ("other", reason)
-    with pytest.raises(SchemaError, match=r"'wave' cannot be a series: lists .* 1 \(row 2\) to 2 .*; fill up"):
-        regard(uneven)
+    with pytest.raises(SchemaError, match=r"'wave' cannot be a series: lists .* 1 \(row 2\) to 2 .*; fill missing"):
+        coerce(uneven)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_is_none():
 )
 def test_check_gives_one_form(dtype):
     values = pl.Series("wave", [[[1, 2], [3, None]], None], dtype=dtype)
-    column = learnt(values)
+    column = trained(values)
     checked = check(column, values)
     assert_series_equal(checked, ragged([[[1, 2], [3, None]], None], 2))
     assert check(column, checked) is not values
@@ -92,10 +92,10 @@ def test_check_gives_one_form(dtype):
 
 
 def test_check_of_one_channel_and_of_nothing():
-    one = learnt(pl.Series("wave", [[1.0, 2.0]]))
+    one = trained(pl.Series("wave", [[1.0, 2.0]]))
     for dtype in (pl.List(pl.Int64), pl.Array(pl.UInt8, 2)):
         assert_series_equal(check(one, pl.Series("wave", [[1, None], None], dtype=dtype)), ragged([[[1], [None]], None], 1))
-    two = learnt(ragged([[[1, 2]]], 2))
+    two = trained(ragged([[[1, 2]]], 2))
     for dtype in (pl.List(F64), pl.List(pl.Null), pl.List(pl.Array(F64, 3)), pl.List(pl.List(F64))):
         assert_series_equal(check(two, pl.Series("wave", [[], None], dtype=dtype)), ragged([[], None], 2))
     assert_series_equal(check(two, pl.Series("wave", [None, None])), ragged([None, None], 2))
@@ -104,17 +104,23 @@ def test_check_of_one_channel_and_of_nothing():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (pl.Series(["a"]), r"column 'wave' holds String, a series of 2 channels was learnt; give each row an array of"),
-        (pl.Series([[], [1.0]]), "has 1 channel in row 2, 2 learnt; give every step the same channels"),
-        (pl.Series([[[1, 2]], [[1, 2], [3]]]), "has 1 channel in row 2, 2 learnt"),
-        (pl.Series([[[1, 2]], [[1, 2], [3, 4, 5]]]), "has 3 channels in row 2, 2 learnt"),
-        (pl.Series(np.zeros((1, 2, 9))), r"has 9 channels in row 1, 2 learnt; give \(steps, channels\): turn it with .T"),
-        (pl.Series(np.zeros((1, 9, 3))), "has 3 channels in row 1, 2 learnt; give every step"),
+        (
+            pl.Series(["a"]),
+            r"column 'wave' holds String, expected series of 2 channels as in training",
+        ),
+        (pl.Series([[], [1.0]]), "has 1 channel in row 2, expected 2 as in training; give every step as many"),
+        (pl.Series([[[1, 2]], [[1, 2], [3]]]), "has 1 channel in row 2, expected 2 as in training"),
+        (pl.Series([[[1, 2]], [[1, 2], [3, 4, 5]]]), "has 3 channels in row 2, expected 2 as in training"),
+        (
+            pl.Series(np.zeros((1, 2, 9))),
+            r"has 9 channels in row 1, expected 2 .*; give \(steps, channels\): transpose it with .T",
+        ),
+        (pl.Series(np.zeros((1, 9, 3))), "has 3 channels in row 1, expected 2 as in training; give every step"),
     ],
 )
 def test_check_refuses(values, message):
     with pytest.raises(SchemaError, match=message):
-        check(learnt(ragged([[[1, 2]]], 2)), values)
+        check(trained(ragged([[[1, 2]]], 2)), values)
 
 
 # The encoding
@@ -145,19 +151,19 @@ def test_missing_values_are_marked_where_training_had_them():
         *("channel 1", "channel 2", "channel 3"),
         *("channel 1 is missing", "channel 3 is missing"),
     )
-    assert block.notes == ("wave: no value is known in training of channel 2; left at zero",)
+    assert block.notes == ("wave: channel 2 without any training value; set to zero",)
     rows = block.transform(ragged([[[2, 99, nan], [None, None, 6]], [None, [2, 0, 6]]], 3))["series"]
     np.testing.assert_array_equal(rows[0], [[0, 0, 0, 0, 1], [0, 0, 0, 1, 0]])
     np.testing.assert_array_equal(rows[1], [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]])
     names = ", ".join(map(str, range(1, 11)))
-    assert f"channels {names}, ...; left" in SeriesBlock.fit(ragged([[[None] * 11]], 11), Encoding(), "series").notes[0]
+    assert f"channels {names}, ... without any" in SeriesBlock.fit(ragged([[[None] * 11]], 11), Encoding(), "series").notes[0]
 
 
 def test_a_huge_value_spoils_nothing():
     quiet = np.random.default_rng(0).normal(5, 2, (50, 20, 1))
     loud = quiet.copy()
     loud[3, 4, 0], loud[7, 0, 0] = 1e300, -1e30
-    column = learnt(pl.Series("wave", quiet))
+    column = trained(pl.Series("wave", quiet))
     clean, spoilt = (SeriesBlock.fit(check(column, pl.Series("wave", wave)), Encoding(), "s") for wave in (quiet, loud))
     assert spoilt.scales[0] == pytest.approx(clean.scales[0], rel=0.01)
     out = spoilt.transform(check(column, pl.Series("wave", loud)))["s"]
@@ -169,7 +175,7 @@ def test_a_huge_value_spoils_nothing():
 
 
 @pytest.mark.parametrize(
-    ("asked", "length"),
+    ("encoding", "length"),
     [
         (Encoding(), 7),
         (Encoding(chunk=4), 8),
@@ -180,15 +186,15 @@ def test_a_huge_value_spoils_nothing():
         (Encoding(length=3, chunk=4), 4),
     ],
 )
-def test_length(asked, length):
+def test_length(encoding, length):
     train = ragged([[[k] for k in range(7)], [[1]]], 1)
-    block = SeriesBlock.fit(train, asked, "s")
+    block = SeriesBlock.fit(train, encoding, "s")
     assert block.length == length
     steps = block.transform(train)["s_steps"]
     assert steps.sum(axis=1).tolist() == [min(7, length), 1]
     last = block.transform(train)["s"][0, : min(7, length), 0] * block.scales[0] + block.centers[0]
     np.testing.assert_allclose(last, np.arange(7)[-length:], atol=1e-5)
-    cut = (f"wave: 1 of 2 series are longer than the {length} steps that are read; the last of each are kept",)
+    cut = (f"wave: 1 of 2 series are longer than {length} steps and truncated to the last steps",)
     assert block.notes == (cut if length < 7 else ())
 
 
@@ -205,7 +211,7 @@ def test_remarks():
     block = SeriesBlock.fit(ragged([[[1], [2]]], 1), Encoding(), "s")
     assert block.remarks(ragged([[[1], [2]], [[1]]], 1)) == []
     assert block.remarks(ragged([[[1]] * 3, [], None, [[1]]], 1)) == [
-        "wave: 1 of 4 series are longer than 2 steps; the last are read",
+        "wave: 1 of 4 series are longer than 2 steps and truncated to the last steps",
         "wave: 2 of 4 series have no steps",
     ]
 

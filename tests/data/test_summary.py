@@ -161,15 +161,15 @@ def test_short_series_of_one_length_are_followed_by_their_steps():
     steps = tuple(f"channel {channel} step {step}" for step in (1, 2, 3) for channel in (1, 2))
     each = tuple(f"channel {channel} {name}" for channel in (1, 2) for name in STATISTICS)
     assert block.inputs == {"series2": Input((39,), ("wave", "number of steps", *each, *steps), kind="summary")}
-    assert block.extent == "39 summary statistics, 3 steps themselves among them"
+    assert block.extent == "39 summary statistics, with the 3 steps"
     rows = block.transform(values)["series2"][:, -6:]
     expected = [[1, 2, 3, 4, 5, 6], [NAN] * 6, [7, 8, 9, NAN, 0, 1], [NAN] * 6]
     np.testing.assert_array_equal(rows, expected)
     odd = ragged([[[1, 2], [3, 4], [5, 6], [7, 8]], [[1, 2]]], 2)  # the last of a longer one, the first of a shorter one
     np.testing.assert_array_equal(block.transform(odd)["series2"][:, -6:], [[3, 4, 5, 6, 7, 8], [1, 2, *[NAN] * 4]])
     assert block.remarks(values) == ["wave: 2 of 4 series have no steps"]
-    assert block.remarks(odd) == ["wave: 2 of 2 series have more or fewer steps than the 3 that all had in training"]
-    assert block.remarks(odd[:1]) == ["wave: 1 of 1 series has more or fewer steps than the 3 that all had in training"]
+    assert block.remarks(odd) == ["wave: 2 of 2 series have more or fewer than the 3 steps of training"]
+    assert block.remarks(odd[:1]) == ["wave: 1 of 1 series has more or fewer than the 3 steps of training"]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_the_weights_have_a_closed_form():
     block = fit(["a a b", "b", "c"])
     assert block.terms == ("b", "a", "a a", "a b", "c")
     assert block.inputs == {"text": Input((5,), ("review", *block.terms), kind="terms")}
-    assert block.extent == "the weights of 5 terms"
+    assert block.extent == "TF-IDF weights of 5 terms"
     often, rare = 1 + math.log(4 / 3), 1 + math.log(4 / 2)
     assert block.idf == (often, rare, rare, rare, rare)
     rows = weights(block, ["a a b", "B", "unseen", None, ""])
@@ -104,9 +104,9 @@ def test_notes_and_remarks():
     block = fit(["A good film.", "", None])
     assert block.notes == ("review: 2 of 3 texts are empty",)
     assert block.remarks(column(["a film", "Quel navet.", "", None, "...", "xyz"])) == [
-        "review: 2 texts have no word known from training"
+        "review: 2 texts have no word of the vocabulary"
     ]
-    assert block.remarks(column(["qwerty"])) == ["review: 1 text has no word known from training"]
+    assert block.remarks(column(["qwerty"])) == ["review: 1 text has no word of the vocabulary"]
     assert block.remarks(column(["a good film", None, "?!"])) == []
     assert block.remarks(column([])) == []
 
@@ -115,8 +115,8 @@ def test_notes_and_remarks():
 def test_texts_without_a_word_become_a_column_of_zeros(texts):
     block = fit(texts)
     assert block.terms == ("[unknown]",)
-    assert block.notes[-1] == "review: no text has a word that could be learnt"
-    assert block.extent == "the weights of 1 term"
+    assert block.notes[-1] == "review: no text has a word"
+    assert block.extent == "TF-IDF weights of 1 term"
     rows = weights(block, ["[unknown] unknown", None])
     assert (rows.shape, rows.nnz) == ((2, 1), 0)
     assert weights(block, []).shape == (0, 1)
@@ -201,5 +201,5 @@ def test_the_encoder_takes_it_where_plain_rows_are_asked_for():
     assert {name: block.kind for name, block in again.inputs.items()} == {"numbers": "numbers", "text": "terms"}
     assert_same_bits(again.transform(table)["text"], encoder.transform(table)["text"])
     assert encoder.unseen(pl.DataFrame({"review": ["qwerty"], "age": [1.0]})) == [
-        "review: 1 text has no word known from training"
+        "review: 1 text has no word of the vocabulary"
     ]

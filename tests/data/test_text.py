@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.data.columns.text import check, guess, regard
+from lamina.data.columns.text import check, coerce, guess
 from lamina.data.columns.tokens import TextBlock, words_of
 from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column
@@ -86,12 +86,12 @@ def test_the_order_of_rows_does_not_change_the_guess():
 
 
 def test_a_person_may_call_anything_plain_text():
-    found = regard(pl.Series("x", ["short", "texts", None]))
+    found = coerce(pl.Series("x", ["short", "texts", None]))
     assert found is not None
     assert (found.kind, found.reason) == ("text", "given; 1 word on average")
-    assert regard(pl.Series("x", [3.0, 4.0])).details["dtype"] == "Float64"
-    assert regard(pl.Series("x", [[1], [2]])) is None
-    assert regard(pl.Series("x", [None, None], dtype=pl.String)) is None
+    assert coerce(pl.Series("x", [3.0, 4.0])).details["dtype"] == "Float64"
+    assert coerce(pl.Series("x", [[1], [2]])) is None
+    assert coerce(pl.Series("x", [None, None], dtype=pl.String)) is None
 
 
 def test_check_brings_to_string_and_may_be_repeated():
@@ -100,7 +100,7 @@ def test_check_brings_to_string_and_may_be_repeated():
     assert values.dtype == pl.String
     assert check(column, values) is values
     assert check(column, pl.Series("review", [3.0, 4.5])).to_list() == ["3", "4.5"]
-    with pytest.raises(SchemaError, match=r"column 'review' holds List\(Int64\), text was learnt; convert it to text first"):
+    with pytest.raises(SchemaError, match=r"column 'review' holds List\(Int64\), expected text as in training; convert it"):
         check(column, pl.Series("review", [[1], [2]]))
 
 
@@ -203,7 +203,7 @@ def test_the_length_follows_all_but_the_longest_hundredth_and_says_what_is_cut()
     texts = ["a " * (1 + i % 10) for i in range(199)] + ["a " * 400]
     block = fit(texts)
     assert block.length == 10
-    assert block.notes == ("review: 1 of 200 texts are longer than 10 tokens; what is beyond is not read",)
+    assert block.notes == ("review: 1 of 200 texts are longer than 10 tokens and truncated",)
     assert (codes(block, texts) > 0).sum(1).tolist() == [1 + i % 10 for i in range(199)] + [10]
 
 
@@ -226,7 +226,7 @@ def test_with_sentences_the_length_is_a_multiple_of_both_and_may_be_longer():
 def test_texts_without_a_token_are_no_error():
     block = fit(["", None, " "], chunk=3)
     assert block.length == 3
-    assert block.notes == ("review: 3 of 3 texts are empty", "review: no text has a word that could be learnt")
+    assert block.notes == ("review: 3 of 3 texts are empty", "review: no text has a word")
     assert codes(block, ["a b", None]).tolist() == [[1, 1, 0], [0, 0, 0]]
     assert codes(fit([]), []).shape == (0, 1)
 
@@ -318,10 +318,10 @@ def test_remarks_name_texts_of_unseen_words_and_texts_that_are_cut():
     block = fit(["A good film.", "A film"])
     remarks = block.remarks(pl.Series("review", ["a film", "Quel navet.", "", None, "...", "xyz", "good " * 9]))
     assert remarks == [
-        "review: 2 texts have no word known from training",
-        "review: 1 text is longer than 4 tokens; what is beyond is not read",
+        "review: 2 texts have no word of the vocabulary",
+        "review: 1 text is longer than 4 tokens and truncated",
     ]
-    assert block.remarks(pl.Series("review", ["qwerty"])) == ["review: 1 text has no word known from training"]
+    assert block.remarks(pl.Series("review", ["qwerty"])) == ["review: 1 text has no word of the vocabulary"]
     assert block.remarks(pl.Series("review", ["a good film", None])) == []
 
 

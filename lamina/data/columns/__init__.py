@@ -1,6 +1,6 @@
-"""The kinds of columns, and guessing which of them a column is.
+"""The kinds of columns, and the guess of a column's kind.
 
-The rules, in order; the first that fits decides. Text that holds numbers is looked at as numbers.
+The rules, in order; the first that fits decides. Text that holds numbers is treated as numbers.
 
 =========  ===============================================================================================================
 kind       a column that
@@ -9,19 +9,19 @@ image      holds arrays, bytes or paths of pictures; see :mod:`lamina.data.colum
 series     holds lists or arrays of numbers; see :mod:`lamina.data.columns.series`
 other      holds other lists, structs, bytes or Python objects (ignored)
 constant   has one value everywhere, or none at all (ignored)
-date       is a date or date-time, or text of which more than 99 % parse as dates, ISO or as 31.5.2024
+date       is a date or date-time, or text of which at least 99 % parse as dates, ISO or as 31.5.2024
 flag       is boolean, or whole numbers that are 0/1 or -1/1, or has two different texts (yes/no)
 text       is text that mostly differs from row to row and has at least 6 words on average
 id         is whole numbers, 95 % of them different, named like an identifier (``id key uuid index rownames ...``);
            or whole numbers that all differ and run through at least 20 rows without large gaps (unless named like a
            time); or text, different in 95 % of at least 20 rows (ignored).
            Numbers with decimals are never an id
-category   has one value, and is missing elsewhere: whether it is there is what can be learnt; or is whole numbers named
-           like a code (``zip postcode code id type sku ...``), of a categorical dtype, text of digits with leading
-           zeros, or any other text, however many distinct values there are
-number     is any other number, a duration or a time of day (in seconds), or text of which more than 99 % parse as
+category   has one value and is missing elsewhere; or is whole numbers named like a code (``zip postcode code
+           id type sku ...``), of a categorical dtype, text of digits with leading zeros, or any other text, whatever
+           its cardinality
+number     is any other number, a duration or a time of day (in seconds), or text of which at least 99 % parse as
            numbers ("12.5", "1,234", "3 %", "$5" with one currency). Few distinct whole numbers (a month, a grade, a
-           count) stay numbers: their order is worth keeping, and an embedding of numbers can take each of them apart
+           count) stay numbers: this keeps their order, and an embedding of numbers can still separate them
 =========  ===============================================================================================================
 """
 
@@ -40,7 +40,7 @@ from lamina.data.columns.series import Series
 from lamina.data.columns.text import Text
 from lamina.data.parse import texts
 
-#: The kinds in the order in which they are asked what a column is.
+#: The kinds in the order of the rules.
 _ORDER: tuple[ColumnKind, ...] = (
     *(Image(), Series(), Other(), Constant(), Date(), Flag(), Text()),
     *(Id(lambda column: guess(column, plain=True), Text().coerce), Category(), Number()),
@@ -51,14 +51,14 @@ KINDS: dict[str, ColumnKind] = {
     name: _BY_NAME[name]
     for name in ("number", "flag", "category", "date", "image", "text", "series", "id", "constant", "other")
 }
-LEARNT = tuple(name for name, kind in KINDS.items() if kind.learnt)
-"""The kinds that can be learnt from."""
-GIVEN = tuple(name for name in KINDS if name != Other.name)
-"""The kinds that a person may say a column is of."""
+FEATURE_KINDS = tuple(name for name, kind in KINDS.items() if kind.can_be_feature)
+"""The kinds of features."""
+OPTION_KINDS = tuple(name for name in KINDS if name != Other.name)
+"""The kinds that the option ``kinds`` accepts."""
 BLOCKS: dict[str, type[Block]] = {
-    maker.kind: maker for kind in KINDS.values() for maker in (kind.block, kind.vector) if maker is not None
+    block.kind: block for kind in KINDS.values() for block in (kind.block, kind.vector) if block is not None
 }
-"""The blocks that a column may have for itself, by their word in files."""
+"""The encodings of single columns, by their name in files."""
 
 
 def guess(column: pl.Series, *, plain: bool = False) -> Guess:
@@ -66,20 +66,20 @@ def guess(column: pl.Series, *, plain: bool = False) -> Guess:
 
     Args:
         column: All of its values.
-        plain: Of what kind are the values, never mind whether they are worth learning from (no id, text or constant)?
+        plain: Guess a plain kind only (no id, text or constant).
 
     Example:
         >>> guess(pl.Series("smoker", ["no", "yes", "no"])).reason
         "two values: 'no' and 'yes'"
     """
     values = Values(column, plain)
-    if (numbers := values.in_text) is not None:
-        found = _first(numbers)
+    if (numbers := values.numbers_in_text) is not None:
+        result = _first(numbers)
         # levels are compared as text, so "1.0" or "1 %" cannot become the flag or the code 1
-        if KINDS[found.kind].floats or (texts(numbers.column) == column).all():
-            return found
+        if KINDS[result.kind].floats or (texts(numbers.column) == column).all():
+            return result
     return _first(values)
 
 
 def _first(values: Values) -> Guess:
-    return next(found for kind in _ORDER if (found := kind.guess(values)) is not None)
+    return next(result for kind in _ORDER if (result := kind.guess(values)) is not None)

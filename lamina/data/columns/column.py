@@ -1,8 +1,8 @@
-"""Columns and their kinds: what every kind of column answers for itself.
+"""The column, and the base of the kinds of columns.
 
 A kind is one file of this folder: a :class:`ColumnKind`, and its :class:`Block` where its columns do not share the blocks of a
 table's plain columns. It is listed in :mod:`lamina.data.columns`; how networks read it is a file of
-:mod:`lamina.families.readers`. No other file asks which kind a column is.
+:mod:`lamina.families.readers`. No other file branches on the kind of a column.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -26,19 +26,21 @@ if TYPE_CHECKING:
     from lamina.data.encoding import Encoding, Input
 
 SHOWN_LEVELS = 20
-"""How many levels of a category are kept for showing; the encoder keeps its own table."""
+"""Levels of a category that a schema keeps; the encoder keeps its own table."""
 ID_WORDS = frozenset("id uuid guid uid key index idx rownames rowname rownum rownumber rowid pk hash serial unnamed".split())
 CODE_WORDS = frozenset("zip zipcode postcode postal code codes id ids uid type subtype category sku subclass cluster".split())
+FREQUENT = 0.05
+"""Least share of the rows of a number that may be a code, such as 0 for no costs."""
 
 _TIME_WORDS = frozenset("t time date day week month quarter year hour minute second timestamp step epoch".split())
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what it is taken for (kind), what it is used for (role), and the reason in words.
+    """One column: its kind, its role, and the reason for both in words.
 
-    ``details`` is what its kind learnt of the values (range, levels, unit, channels): JSON, kept in the file, and what
-    :meth:`ColumnKind.check` reads every later source by.
+    ``details`` describe the values (range, levels, unit, channels) as JSON; they are stored in the model file, and
+    :meth:`ColumnKind.check` compares later values with them.
     """
 
     name: str
@@ -50,21 +52,38 @@ class Column:
 
 @dataclass(frozen=True)
 class Guess:
-    """What a column is taken for, why, and what was learnt about its values."""
+    """The guessed kind of a column, the reason, and the details of its values."""
 
     kind: str
     reason: str
     details: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Indicator:
+    """Rows with one value of a column, or without any, which the search for target leakage compares with the target.
+
+    Args:
+        rows: Which rows have the value, bool (N,).
+        words: The condition, to follow the name of the column.
+        min_coverage: Least share of the rows of a target that has to be indicated.
+        neighbours: Rows with the nearest other values, for a number.
+    """
+
+    rows: np.ndarray
+    words: str
+    min_coverage: float
+    neighbours: np.ndarray | None = None
+
+
 class Block(ABC):
-    """Base of the ways from one column to arrays, learnt from training rows; frozen dataclasses of JSON values.
+    """Base of the encodings of one column as arrays, fitted on training rows; frozen dataclasses of JSON values.
 
     Attributes:
-        kind: Its word in files.
+        kind: Its name in files.
         name: The column.
-        block: The name of the array that it becomes.
-        notes: What a person should know of the training rows.
+        block: The name of the array.
+        notes: Remarks on the training rows.
     """
 
     kind: ClassVar[str]
@@ -75,25 +94,25 @@ class Block(ABC):
     @property
     @abstractmethod
     def extent(self) -> str:
-        """What every value is brought to, in words."""
+        """The size of every encoded value, in words."""
 
     @property
     @abstractmethod
     def inputs(self) -> dict[str, Input]:
-        """The arrays that :meth:`transform` gives."""
+        """The arrays that :meth:`transform` returns."""
 
     @classmethod
     @abstractmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Learn from training rows, as the kind's check returns them."""
+        """Fit to training rows, as the kind's check returns them."""
 
     @abstractmethod
     def transform(self, values: pl.Series) -> dict[str, Any]:
-        """Turn values, as the kind's check returns them, into arrays."""
+        """Encode values, as the kind's check returns them, as arrays."""
 
     @abstractmethod
     def remarks(self, values: pl.Series) -> list[str]:
-        """What was handled in rows to predict and is worth saying."""
+        """Sentences on rows to predict that differ from the training rows."""
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(cast(Any, self))
@@ -104,24 +123,25 @@ class Block(ABC):
 
 
 class ColumnKind:
-    """Base of the kinds of columns; it knows no values and cannot be learnt from.
+    """Base of the kinds of columns.
 
     Attributes:
-        name: Its word in files, options and docs.
-        expects: What values it needs, for errors.
-        learnt: Whether it can be learnt from.
+        name: Its name in files, options and docs.
+        expects: The values it needs, for errors.
+        can_be_feature: Whether models can train on it.
         shared: The block that all of its columns share with other plain columns; "" where each has a block of its own.
-        block: What networks read of a column that has a block of its own.
+        block: The input of networks for a column with a block of its own.
         vector: The same as a row of numbers, for classical families.
         numeric: Whether its values can be weights.
         floats: Whether :meth:`check` leaves finite numbers as they are.
-        all_different: Whether its values mostly differ from row to row; as a target it is taken for something simpler.
+        all_different: Whether values mostly differ from row to row; a target of this kind gets a simpler one.
         streams: Whether its block, made one step long, reads a value step by step.
+        max_group_size: Most rows of a group on average if its values identify groups; 0 if they never do.
     """
 
     name: ClassVar[str]
     expects: ClassVar[str] = "plain values"
-    learnt: ClassVar[bool] = True
+    can_be_feature: ClassVar[bool] = True
     shared: ClassVar[str] = ""
     block: ClassVar[type[Block] | None] = None
     vector: ClassVar[type[Block] | None] = None
@@ -129,18 +149,19 @@ class ColumnKind:
     floats: ClassVar[bool] = False
     all_different: ClassVar[bool] = False
     streams: ClassVar[bool] = False
+    max_group_size: ClassVar[int] = 0
 
     @property
     def plain(self) -> bool:
-        """Whether a value is a word or a number, which can be shown and swapped for that of another row."""
+        """Whether a value is a word or a number, which can be shown and permuted."""
         return bool(self.shared)
 
     def guess(self, values: Values) -> Guess | None:
-        """Take a column for this kind if its values are; None if not. Kinds that come before in the order have said no."""
+        """The guess, if the values are of this kind, and of none that comes before it in the order; else None."""
         raise TypeError(f"columns of the kind {self.name!r} have no guess")
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        """Take a column for this kind because a person says so; None if its values cannot be of it."""
+        """The guess for a column that the option ``kinds`` declares to be of this kind; None if its values cannot be."""
         raise TypeError(f"columns of the kind {self.name!r} have no coerce")
 
     def reason(self, guess: Guess) -> str:
@@ -149,65 +170,78 @@ class ColumnKind:
         share = f"{missing:.1%}" if missing >= 0.001 else "under 0.1%"
         return guess.reason + (f"; {share} missing" if 0 < missing < 1 else "")
 
-    def as_only(self, column: Column, values: pl.Series) -> Guess | None:
-        """What an ignored column of this kind is taken for where there is no other to learn from; None to ignore it still."""
+    def as_only_feature(self, column: Column, values: pl.Series) -> Guess | None:
+        """The guess for a column of this kind in a table without any feature; None to ignore it still."""
         return None
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        """Bring values to predict into the form that was learnt, adding what was handled to the remarks.
+        """Convert values to predict to the form of the training values, appending to the remarks.
 
         Raises:
             SchemaError: They cannot be of this kind; names column, value and row.
         """
-        raise TypeError(f"columns of the kind {self.name!r} are not learnt from so")
+        raise TypeError(f"columns of the kind {self.name!r} have no check")
 
     def outside(self, column: Column, values: pl.Series) -> list[str]:
-        """A sentence if checked values lie outside the range learnt."""
+        """A sentence if checked values are outside the range of the training values."""
         return []
 
     def verify(self, values: pl.Series) -> None:
-        """Read all values of a column whose reading failed, so that the error names every fault and its row."""
+        """Read all values of a column whose reading failed, so that the error names every unreadable row."""
 
-    def enter(self, values: pl.Series, measure: Callable[[np.ndarray], tuple[float, float]]) -> tuple[Any, str]:
-        """What a column becomes in the block that it shares, learnt from training rows, and a note."""
-        raise TypeError(f"columns of the kind {self.name!r} are not learnt from so")
+    def fit_entry(self, values: pl.Series, measure: Callable[[np.ndarray], tuple[float, float]]) -> tuple[Any, str]:
+        """The entry of a column in the block that it shares, fitted on training rows, and a note."""
+        raise TypeError(f"columns of the kind {self.name!r} share no block")
 
-    def view(self, values: pl.Series, encoding: Encoding, block: str) -> Block | None:
-        """The block that novelty compares rows by, where it is not that of the classical families."""
+    def missing(self, values: pl.Series) -> pl.Series:
+        """Which values are missing, or say that they are."""
+        return values.is_null()
+
+    def indicators(self, column: Column, values: pl.Series) -> Iterator[Indicator]:
+        """Rows with one value, or without any, for the search for target leakage."""
+        missing = mask(self.missing(values))
+        if missing.any() and not missing.all():
+            yield Indicator(missing, "is missing", 0.25)
+            yield Indicator(~missing, "has a value", 0.25)
+
+    def novelty_block(self, values: pl.Series, encoding: Encoding, block: str) -> Block | None:
+        """The block for novelty scores, where it is not that of the classical families."""
         return None
 
-    def compare(self, array: np.ndarray) -> np.ndarray:
-        """An array of :meth:`view` as rows of numbers in which unlike values are far apart."""
+    def novelty_features(self, array: np.ndarray) -> np.ndarray:
+        """An array of :meth:`novelty_block` as rows of numbers in which dissimilar values are far apart."""
         size = np.float32(1 / 255 if array.dtype == np.uint8 else 1)
         return array.reshape(len(array), math.prod(array.shape[1:])).astype(np.float32) * size
 
 
 class Values:
-    """A column whose kind is asked for, and what several kinds want to know of it, each computed once.
+    """A column whose kind is to be guessed, with the statistics that several kinds need, each computed once.
 
     Args:
         column: All of its values.
-        plain: Of what kind are the values, never mind whether they are worth learning from (no id, text or constant)?
-        details: What is known of them, where they were parsed from text.
-        how: What the reason begins with there.
+        plain: Guess a plain kind only (no id, text or constant).
+        details: Where the values were parsed from text, the details of the text.
+        prefix: The beginning of the reason there.
     """
 
-    def __init__(self, column: pl.Series, plain: bool = False, *, details: dict[str, Any] | None = None, how: str = "") -> None:
-        self.column, self.plain, self.how = column, plain, how
+    def __init__(
+        self, column: pl.Series, plain: bool = False, *, details: dict[str, Any] | None = None, prefix: str = ""
+    ) -> None:
+        self.column, self.plain, self.prefix = column, plain, prefix
         self.details = describe(column) if details is None else details
         self.is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
         self.declared = column.dtype in (pl.Categorical, pl.Enum)
-        self.words = words(column.name)
+        self.words = {*name_words(column.name), column.name.lower()}
 
     @cached_property
     def numbers(self) -> pl.Series | None:
-        """Finite numbers, null where they are none, if the column is of numbers; text that holds them is ``in_text``."""
+        """Finite numbers, else null, if the column is of numbers; numbers in text are ``numbers_in_text``."""
         dtype = self.column.dtype
         return numbers(self.column) if dtype.is_numeric() or dtype in (pl.Duration, pl.Time) else None
 
     @cached_property
     def measured(self) -> dict[str, Any]:
-        """The details, and how many numbers are infinite."""
+        """The details, and the count of infinite numbers."""
         assert self.numbers is not None
         infinite = self.numbers.null_count() - self.column.null_count()
         missing = round(self.numbers.null_count() / len(self.numbers), 6)
@@ -222,52 +256,52 @@ class Values:
 
     @cached_property
     def whole(self) -> pl.Series | None:
-        """The numbers if there are several and all are whole; as integers where the column has them as such."""
-        if self.numbers is None or self.single is not None or not isinstance(self.span[0], int):
+        """The numbers if they differ and all are whole; as integers where the column has an integer dtype."""
+        if self.numbers is None or self.constant is not None or not isinstance(self.span[0], int):
             return None
         return self.column if self.column.dtype.is_integer() else self.numbers
 
     @cached_property
-    def coded(self) -> pl.Series | None:
-        """Whole numbers that are named like a code."""
+    def codes(self) -> pl.Series | None:
+        """Whole numbers in a column named like a code."""
         return self.whole if self.words & CODE_WORDS else None
 
     @cached_property
-    def running(self) -> bool:
-        """Whether they are integers without large gaps, as the numbers of rows are."""
+    def is_row_number(self) -> bool:
+        """Whether they are integers without large gaps, like row numbers."""
         integers, (low, high) = self.column, self.span
         rows = len(integers) - integers.null_count()
         return integers.dtype.is_integer() and rows >= 20 and high - low < 2 * rows and not self.words & _TIME_WORDS
 
     @cached_property
     def distinct(self) -> int:
-        """How many different whole numbers there are."""
+        """The number of distinct whole numbers."""
         assert self.whole is not None
         return self.whole.n_unique() - (self.whole.null_count() > 0)
 
     @cached_property
-    def counted(self) -> pl.DataFrame:
-        """Different texts and their counts, the most frequent first."""
-        return counted(self.column.cast(pl.String))
+    def text_counts(self) -> pl.DataFrame:
+        """Distinct texts and their counts, the most frequent first."""
+        return level_counts(self.column.cast(pl.String))
 
     @cached_property
-    def single(self) -> pl.Series | None:
-        """The column, if all of its values are the same; not of dates."""
+    def constant(self) -> pl.Series | None:
+        """The column, if all of its values are equal; not of dates."""
         if self.numbers is not None:
             low, high = self.span
             return (self.column if self.column.dtype.is_integer() else self.numbers) if low == high else None
         if self.column.dtype == pl.Boolean:
             return self.column if self.column.n_unique() - (self.column.null_count() > 0) == 1 else None
-        return self.column.cast(pl.String) if self.is_text and self.counted.height == 1 else None
+        return self.column.cast(pl.String) if self.is_text and self.text_counts.height == 1 else None
 
     @cached_property
-    def in_text(self) -> Values | None:
-        """The numbers that all but 1 % of a text column are."""
+    def numbers_in_text(self) -> Values | None:
+        """The numbers in a text column, if at least 99 % of its values are numbers."""
         if not self._has_digits:
             return None
-        levels, counts, known = self._levels
-        present = int(counts.filter(known).sum())
-        good = parsed_numbers(levels).is_not_null() & known
+        levels, counts, present_levels = self._levels
+        present = int(counts.filter(present_levels).sum())
+        good = parsed_numbers(levels).is_not_null() & present_levels
         count = int(counts.filter(good).sum())
         if count < 0.99 * present or levels.filter(good).str.contains(r"^0\d").any():
             return None
@@ -275,41 +309,41 @@ class Values:
         if (number.floor() == number).all() and number.abs().max() < 2**53:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
             number = number.cast(pl.Int64)
         unit = {"unit": unit} if (unit := unit_of(levels)) else {}
-        details = lost(self.details, number, present - count) | unit
-        return Values(number, self.plain, details=details, how="text that holds ")
+        details = parsed_details(self.details, number, present - count) | unit
+        return Values(number, self.plain, details=details, prefix="text that holds ")
 
     @cached_property
     def dates(self) -> tuple[pl.Series, dict[str, Any]] | None:
-        """Dates, and their details, if the column is of dates or all but 1 % of a text column are."""
+        """Dates, and their details, if the column is of dates, or at least 99 % of a text column are."""
         if isinstance(self.column.dtype, pl.Date | pl.Datetime):
-            found = dates(self.column)
-            return None if found is None else (found, self.details)
+            moments = dates(self.column)
+            return None if moments is None else (moments, self.details)
         if not self._has_digits:
             return None
-        levels, counts, known = self._levels
+        levels, counts, present_levels = self._levels
         iso = as_iso(levels)
         count = int(counts.filter(parsed_dates(iso).is_not_null() & iso.str.contains(ISO)).sum())
-        present = int(counts.filter(known).sum())
-        found = dates(self.column) if count >= 0.99 * present else None
-        return None if found is None else (found, lost(self.details, found, present - count))
+        present = int(counts.filter(present_levels).sum())
+        moments = dates(self.column) if count >= 0.99 * present else None
+        return None if moments is None else (moments, parsed_details(self.details, moments, present - count))
 
     @cached_property
     def blank(self) -> bool:
-        """Whether a text column holds nothing but words that stand for a missing value."""
+        """Whether a text column holds nothing but words for a missing value."""
         return self.is_text and not self.declared and not self._levels[2].any()
 
     @cached_property
     def _levels(self) -> tuple[pl.Series, pl.Series, pl.Series]:
-        """Different texts, their counts, and whether they say something."""
-        levels = self.counted.to_series(0)
-        return levels, self.counted.to_series(1), ~levels.str.strip_chars().is_in(NULLS)
+        """Distinct texts, their counts, and whether they are not words for a missing value."""
+        levels = self.text_counts.to_series(0)
+        return levels, self.text_counts.to_series(1), ~levels.str.strip_chars().is_in(NULLS)
 
     @cached_property
     def _has_digits(self) -> bool:
         if not self.is_text or self.declared:
             return False
-        levels, _, known = self._levels
-        return bool(levels.filter(known).head(50).str.contains(r"\d").any())
+        levels, _, present_levels = self._levels
+        return bool(levels.filter(present_levels).head(50).str.contains(r"\d").any())
 
     def _is_whole(self, low: float, high: float) -> bool:
         if self.column.dtype.is_integer():
@@ -317,32 +351,32 @@ class Values:
         return max(abs(low), abs(high)) < 2**53 and bool((self.numbers.floor() == self.numbers).all())  # pyright: ignore
 
 
-# What several kinds do alike
+# Functions of several kinds
 
 
 def describe(column: pl.Series) -> dict[str, Any]:
-    """The details that every column has: its dtype, and the share of rows that are missing."""
+    """The details of every column: its dtype, and the share of missing rows."""
     return {"dtype": str(column.dtype), "missing": round(column.null_count() / max(len(column), 1), 6)}
 
 
-def lost(details: dict[str, Any], values: pl.Series, count: int) -> dict[str, Any]:
-    """The details of values that were parsed, ``count`` of which could not be."""
+def parsed_details(details: dict[str, Any], values: pl.Series, count: int) -> dict[str, Any]:
+    """The details of parsed values, ``count`` of which could not be parsed."""
     missing = round(values.null_count() / len(values), 6)
     return details | {"missing": missing} | ({"unparsed": int(count)} if count else {})
 
 
 def coerced(column: pl.Series, values: pl.Series | None) -> tuple[pl.Series, dict[str, Any], str] | None:
-    """What a person's word makes of a column: values, details, and a remark on those that are none; None if all are."""
+    """Values of a declared kind, their details, and a remark on those that could not be parsed; None if none could."""
     if values is None or values.null_count() == len(values):
         return None
-    gone = unparsed(column, values)
-    count = 0 if gone is None else int(gone.sum())
-    return values, lost(describe(column), values, count), f"; {count:,} that are none taken as missing" if count else ""
+    failed = unparsed(column, values)
+    count = 0 if failed is None else int(failed.sum())
+    return values, parsed_details(describe(column), values, count), f"; {count:,} invalid, treated as missing" if count else ""
 
 
-def same_everywhere(kind: str, values: Values) -> Guess | None:
-    """The guess for a column of one value and nothing else, by whichever kind asks; None for any other column."""
-    column = values.single
+def guess_constant(kind: str, values: Values) -> Guess | None:
+    """The guess of a kind for a column with one distinct value; None for any other column."""
+    column = values.constant
     if column is None:
         return None
     value = texts(column.drop_nulls().head(1))
@@ -354,7 +388,7 @@ def same_everywhere(kind: str, values: Values) -> Guess | None:
     return Guess(kind, f"the same value in every row: {shown}", details)
 
 
-def counted(column: pl.Series) -> pl.DataFrame:
+def level_counts(column: pl.Series) -> pl.DataFrame:
     """Levels and their counts, the most frequent first."""
     column = column.drop_nulls().alias("level")
     if column.dtype.is_float():
@@ -362,47 +396,52 @@ def counted(column: pl.Series) -> pl.DataFrame:
     return column.value_counts().sort("count", "level", descending=[True, False])
 
 
-def levels(found: pl.DataFrame, distinct: int) -> dict[str, Any]:
-    """The most frequent levels, for showing, and how many there are."""
-    return {"levels": found.to_series(0).head(SHOWN_LEVELS).cast(pl.String).to_list(), "distinct": distinct}
+def level_details(counts: pl.DataFrame, distinct: int) -> dict[str, Any]:
+    """The most frequent levels, and the number of distinct ones."""
+    return {"levels": counts.to_series(0).head(SHOWN_LEVELS).cast(pl.String).to_list(), "distinct": distinct}
 
 
-def words(name: str) -> set[str]:
-    """``customerID``, ``customer_id`` and ``Customer Id`` are all {customer, id}."""
-    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
-    return {part.lower() for part in parts} | {name.lower()}
+def mask(values: pl.Series) -> np.ndarray:
+    """Booleans as an array; null is False."""
+    return values.fill_null(False).to_numpy().astype(bool)
 
 
-def show(value: float) -> str:
-    """A number as a reason has it."""
+def name_words(name: str) -> list[str]:
+    """The words in a name: ``customerID``, ``customer_id`` and ``Customer Id`` are all [customer, id]."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+
+
+def format_number(value: float) -> str:
+    """A number as it is shown in a reason."""
     return f"{value:,}" if isinstance(value, int) and abs(value) < 1e15 else f"{value:.6g}"
 
 
-def values_of(count: int) -> str:
+def count_values(count: int) -> str:
     """ "1 value", "2 values"."""
     return f"{count:,} value{'' if count == 1 else 's'}"
 
 
-def brought(column: Column, before: pl.Series, after: pl.Series | None, remarks: list[str]) -> pl.Series:
-    """The values in the form of their kind, or why they cannot be."""
+def converted(column: Column, before: pl.Series, after: pl.Series | None, remarks: list[str]) -> pl.Series:
+    """Values in the form of their kind, or the error that names the first invalid one."""
     if after is None:
-        raise SchemaError(f"column {column.name!r} holds {before.dtype}, a {column.kind} was learnt; convert it first")
-    gone = unparsed(before, after)
-    if gone is None:
+        raise SchemaError(f"column {column.name!r} holds {before.dtype}, expected a {column.kind} as in training; convert it")
+    failed = unparsed(before, after)
+    if failed is None:
         return after
-    row, count = int(gone.arg_true()[0]), int(gone.sum())
-    if "unparsed" not in column.details:  # where training held some too, they are missing here as they were there
+    row, count = int(failed.arg_true()[0]), int(failed.sum())
+    if "unparsed" not in column.details:  # where training rows had invalid values, they were missing there, too
         raise SchemaError(
-            f"column {column.name!r} holds {before[row]!r:.60} in row {row + 1:,}, a {column.kind} was learnt; "
+            f"column {column.name!r} holds {before[row]!r:.60} in row {row + 1:,}, expected a {column.kind} as in training; "
             "correct it, or leave it empty where unknown"
         )
-    remarks.append(f"{column.name}: {values_of(count)} taken as missing, such as {before[row]!r:.60}: no {column.kind}")
+    remarks.append(f"{column.name}: {count_values(count)} treated as missing, such as {before[row]!r:.60}: no {column.kind}")
     return after
 
 
-def outside(column: Column, values: pl.Series, low: Any, high: Any, shown: str) -> list[str]:
-    """A sentence if values lie below ``low`` or above ``high``."""
+def outside(column: Column, values: pl.Series, low: Any, high: Any, span: str) -> list[str]:
+    """A sentence if values are below ``low`` or above ``high``."""
     lowest = values.min()
     if lowest is None or not (lowest < low or values.max() > high):  # pyright: ignore[reportOperatorIssue]
         return []
-    return [f"{column.name}: {values_of(int(((values < low) | (values > high)).sum()))} outside {shown} learnt"]
+    count = int(((values < low) | (values > high)).sum())
+    return [f"{column.name}: {count_values(count)} outside the training range {span}"]

@@ -1,4 +1,4 @@
-"""Dates and date-times, and text of which more than 99 % parse as them, ISO or as 31.5.2024."""
+"""Dates and date-times, and text of which at least 99 % parse as them, ISO or as 31.5.2024."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from lamina.data.columns.column import Column, ColumnKind, Guess, Values, brought, coerced, outside
+from lamina.data.columns.column import Column, ColumnKind, Guess, Values, coerced, converted, outside
 from lamina.data.columns.scaled import Scaled
 from lamina.data.parse import dates
 
@@ -23,24 +23,25 @@ class Date(ColumnKind):
         return None if values.dates is None else self._described(*values.dates, "text that holds " * values.is_text)
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        if (found := coerced(column, dates(column))) is None:
+        if (parsed := coerced(column, dates(column))) is None:
             return None
-        moments, details, taken = found
-        return self._described(moments, details, "given; ", taken)
+        moments, details, remark = parsed
+        return self._described(moments, details, "given; ", remark)
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        return brought(column, values, dates(values), remarks)
+        return converted(column, values, dates(values), remarks)
 
     def outside(self, column: Column, values: pl.Series) -> list[str]:
         low, high = (dt.datetime.fromisoformat(column.details[end]) for end in ("low", "high"))
         return outside(column, values, low, high, f"{str(low)[:10]}..{str(high)[:10]}")
 
-    def enter(self, values: pl.Series, measure: Any) -> tuple[Scaled, str]:
+    def fit_entry(self, values: pl.Series, measure: Any) -> tuple[Scaled, str]:
         return Scaled.fit(values, measure), ""
 
-    def _described(self, moments: pl.Series, details: dict[str, Any], how: str, taken: str = "") -> Guess:
+    def _described(self, moments: pl.Series, details: dict[str, Any], prefix: str, remark: str = "") -> Guess:
         low: Any = moments.min()
         high: Any = moments.max()
         timed = not (moments.dt.truncate("1d") == moments).all()
-        reason = f"{how}dates from {str(low)[:10]} to {str(high)[:10]}" + (", with the time of day" if timed else "") + taken
+        with_time = ", with the time of day" if timed else ""
+        reason = f"{prefix}dates from {str(low)[:10]} to {str(high)[:10]}{with_time}{remark}"
         return Guess(self.name, reason, details | {"low": low.isoformat(), "high": high.isoformat(), "time": timed})

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from lamina.data.columns.column import Column, ColumnKind, Guess, Values, brought, coerced, counted, values_of
+from lamina.data.columns.column import (
+    Column,
+    ColumnKind,
+    Guess,
+    Indicator,
+    Values,
+    coerced,
+    converted,
+    count_values,
+    level_counts,
+    mask,
+)
 from lamina.data.parse import texts
 
 
@@ -22,20 +34,20 @@ class Flag(ColumnKind):
 
     def guess(self, values: Values) -> Guess | None:
         if values.column.dtype == pl.Boolean:
-            return self._of(["false", "true"], values.details) if values.single is None else None
+            return self._of(["false", "true"], values.details) if values.constant is None else None
         if (whole := values.whole) is not None:
             ends = values.span
             two = ends == (0, 1) or (ends == (-1, 1) and not (whole == 0).any())
             return self._of([str(end) for end in ends], values.measured) if two else None
-        if not values.is_text or values.counted.height != 2:
+        if not values.is_text or values.text_counts.height != 2:
             return None
-        return self._of(values.counted.to_series(0).to_list(), values.details)
+        return self._of(values.text_counts.to_series(0).to_list(), values.details)
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        found = coerced(column, texts(column))
-        if found is None or (levels := counted(found[0])).height != 2:
+        parsed = coerced(column, texts(column))
+        if parsed is None or (counts := level_counts(parsed[0])).height != 2:
             return None
-        return replace(self._of(levels.to_series(0).to_list(), found[1]), reason="given")
+        return replace(self._of(counts.to_series(0).to_list(), parsed[1]), reason="given")
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         if values.dtype == pl.Boolean:
@@ -49,24 +61,28 @@ class Flag(ColumnKind):
             except ValueError:
                 low, high = {"false": 0.0}.get(low), {"true": 1.0}.get(high)
         else:
-            values = brought(column, values, texts(values), remarks)
+            values = converted(column, values, texts(values), remarks)
         if low is None or high is None:
             result, other = pl.Series(column.name, [False] * len(values)), pl.Series([False] * len(values))
         else:
             result, other = values == high, values == low
-        seen = int(result.sum()) + int(other.sum())
-        if seen + values.null_count() < len(values):
+        if int(result.sum()) + int(other.sum()) + values.null_count() < len(values):
             unseen = ~(result | other) & values.is_not_null()
             result = result.set(unseen, None)
             example = values.filter(unseen)[0]
             remarks.append(
-                f"{column.name}: {values_of(int(unseen.sum()))} never seen in training, such as {example!r:.40}, taken as "
-                f"missing (learnt: {column.details['levels'][0]!r} and {column.details['levels'][1]!r})"
+                f"{column.name}: {count_values(int(unseen.sum()))} not in the training rows, such as {example!r:.40}, treated "
+                f"as missing (training: {column.details['levels'][0]!r} and {column.details['levels'][1]!r})"
             )
         return result
 
-    def enter(self, values: pl.Series, measure: Any) -> tuple[str, str]:
+    def fit_entry(self, values: pl.Series, measure: Any) -> tuple[str, str]:
         return values.name, ""
+
+    def indicators(self, column: Column, values: pl.Series) -> Iterator[Indicator]:
+        for rows, level in zip((mask(~values), mask(values)), column.details["levels"], strict=True):
+            yield Indicator(rows, f"is {level!r}", 0.5)
+        yield from super().indicators(column, values)
 
     def _of(self, levels: list[str], details: dict[str, Any]) -> Guess:
         low, high = sorted(levels, key=lambda level: (level.strip().lower(), level))  # no < yes, false < true, 0 < 1

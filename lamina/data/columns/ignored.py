@@ -1,4 +1,4 @@
-"""Columns that are not learnt from: identifiers, constants, and values that are neither words nor numbers."""
+"""Kinds of columns that are never features: identifiers, constants, and values that are neither words nor numbers."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from collections.abc import Callable
 
 import polars as pl
 
-from lamina.data.columns.column import ID_WORDS, Column, ColumnKind, Guess, Values, describe, same_everywhere
+from lamina.data.columns.column import ID_WORDS, Column, ColumnKind, Guess, Values, describe, guess_constant
 from lamina.data.parse import is_unplain
 
 
 class Ignored(ColumnKind):
-    """Base of the kinds that are not learnt from; a person's word is enough to be one."""
+    """Base of the kinds that are never features; the option ``kinds`` can declare any column to be of one."""
 
-    learnt = False
+    can_be_feature = False
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        return Guess(self.name, f"given as {self.name}, which is not learnt from", describe(column))
+        return Guess(self.name, f"given as {self.name}, which is ignored", describe(column))
 
 
 class Id(Ignored):
     """A name or number for each row.
 
     Args:
-        simpler: Takes a column of whole numbers that run through the rows for what else they are.
-        text: Takes a column for text because a person says so.
+        guess_plain: Guesses the plain kind of a column.
+        coerce_text: The guess for a column declared to be text.
     """
 
     name = "id"
     all_different = True
+    max_group_size = 100
 
-    def __init__(self, simpler: Callable[[pl.Series], Guess], text: Callable[[pl.Series], Guess | None]) -> None:
-        self.simpler, self.text = simpler, text
+    def __init__(self, guess_plain: Callable[[pl.Series], Guess], coerce_text: Callable[[pl.Series], Guess | None]) -> None:
+        self.guess_plain, self.coerce_text = guess_plain, coerce_text
 
     def guess(self, values: Values) -> Guess | None:
         if values.plain:
@@ -39,31 +40,31 @@ class Id(Ignored):
         named = values.words & ID_WORDS
         if (whole := values.whole) is not None:
             rows = len(whole) - whole.null_count()
-            if not (values.running or named):
+            if not (values.is_row_number or named):
                 return None
             if named and values.distinct >= (rows if rows < 20 else 0.95 * rows):
-                why = f"{values.distinct:,} different whole numbers in {rows:,} rows, named like an identifier"
-                return Guess(self.name, why, values.measured)
-            if values.running and values.distinct == rows:
+                reason = f"{values.distinct:,} distinct whole numbers in {rows:,} rows, named like an identifier"
+                return Guess(self.name, reason, values.measured)
+            if values.is_row_number and values.distinct == rows:
                 (low, high), details = values.span, values.measured | {"running": True}
-                return Guess(self.name, f"counts through the rows, from {low:,} to {high:,}", details)
+                return Guess(self.name, f"row numbers from {low:,} to {high:,}", details)
             return None
         if not values.is_text or values.declared:
             return None
-        distinct, present = values.counted.height, int(values.counted.to_series(1).sum())
+        distinct, present = values.text_counts.height, int(values.text_counts.to_series(1).sum())
         if distinct / present < 0.95 or not (present >= 20 or (present >= 5 and named)):
             return None
-        return Guess(self.name, f"{distinct:,} different texts in {present:,} rows", values.details | {"distinct": distinct})
+        return Guess(self.name, f"{distinct:,} distinct texts in {present:,} rows", values.details | {"distinct": distinct})
 
-    def as_only(self, column: Column, values: pl.Series) -> Guess | None:
-        """A lone x = 1, 2, 3, ... is more likely a measurement than a row number, a lone text no name."""
+    def as_only_feature(self, column: Column, values: pl.Series) -> Guess | None:
+        """Plain values for x = 1, 2, 3, ..., text for texts of several words."""
         if column.details.get("running"):
-            found = self.simpler(values)
-            return Guess(found.kind, found.reason + "; kept, as there is no other column", found.details)
-        found = self.text(values) if values.dtype == pl.String else None
-        if found is None or found.details["words"] < 2:
+            plain = self.guess_plain(values)
+            return Guess(plain.kind, plain.reason + "; kept as the only feature", plain.details)
+        text = self.coerce_text(values) if values.dtype == pl.String else None
+        if text is None or text.details["words"] < 2:
             return None
-        return Guess(found.kind, "texts, mostly different; there is no other column", found.details)
+        return Guess(text.kind, "texts, mostly distinct; kept as the only feature", text.details)
 
 
 class Constant(Ignored):
@@ -83,7 +84,7 @@ class Constant(Ignored):
             moments, details = values.dates
             same = moments.min() == moments.max() and not moments.null_count()
             return Guess(self.name, f"the same date in every row: {moments.min()}", details) if same else None
-        return same_everywhere(self.name, values)
+        return guess_constant(self.name, values)
 
     def reason(self, guess: Guess) -> str:
         return guess.reason
@@ -96,6 +97,5 @@ class Other(Ignored):
 
     def guess(self, values: Values) -> Guess | None:
         dtype = values.column.dtype
-        what = str(dtype).partition("(")[0].lower()
-        reason = f"holds {what} values, which are not learnt from in tables"
+        reason = f"holds {str(dtype).partition('(')[0].lower()} values, which cannot be a feature"
         return Guess(self.name, reason, values.details) if is_unplain(dtype) else None

@@ -1,8 +1,7 @@
-"""Images: a column of files, bytes or arrays becomes one block of pixels.
+"""Images: a column of files, bytes or arrays as one block of pixels.
 
-An image is whatever a person has: the path of a file, the bytes of one, or an array (height, width) or (height, width,
-channels) of 1, 3 or 4 channels. A network reads images of one size, so the others are resized to it, whatever their shape;
-they stay gray if all training images are.
+An image is the path of a file, the bytes of one, or an array (height, width) or (height, width, channels) of 1, 3 or 4
+channels. All images are resized to one size, whatever their aspect ratio; they stay gray if all training images are.
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ from lamina.data.pictures import (
     is_file,
     read_headers,
     read_pixels,
+    readable_headers,
     scaled,
-    some_headers,
     verify,
 )
 from lamina.errors import SchemaError
 
 LONGEST = 224
-"""The longest side, in pixels, of images whose size nobody gave: ImageNet's customary size."""
+"""Longest side in pixels where no size is set, as customary for ImageNet."""
 
-_SAMPLE = 256  # images looked at to guess what a column is
+_SAMPLE = 256  # images that the guess of a kind looks at
 _LUMA = (19595, 38470, 7471)  # red, green and blue of gray in 65536ths, as ITU-R 601-2 and Pillow have it
 _HANDLED = {
-    "several": "with several pictures (animations, pages): the first is taken",
-    "transparent": "with an alpha channel or a transparent colour: laid on white",
-    "deep": "of more than 8 bits per channel: brought to 8",
+    "several": "with several frames (animations, pages): the first is used",
+    "transparent": "with an alpha channel or a transparent colour: composited on white",
+    "deep": "of more than 8 bits per channel: reduced to 8",
 }
 
 
-# What a column is
+# The kind
 
 
 def guess(column: pl.Series) -> Guess | None:
-    """Take a column for images if its values are: arrays of pixels, paths of image files that exist, bytes of image files.
+    """The guess, if the column is of images: arrays of pixels, paths of existing image files, bytes of them; else None.
 
     Example:
         >>> guess(pl.Series("digit", np.zeros((10, 8, 8), dtype=np.uint8))).reason
@@ -59,7 +58,7 @@ def guess(column: pl.Series) -> Guess | None:
     if isinstance(column.dtype, pl.Array):
         shape = column.dtype.shape
         if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
-            reason = f"arrays of {_times(shape)}; of an image the channels come last: numpy.moveaxis(images, 1, -1)"
+            reason = f"arrays of {_times(shape)}; expected channels last for images: numpy.moveaxis(images, 1, -1)"
             return Guess("other", reason, describe(column))
         plain = len(shape) == 3 or _pixel(column.dtype) == pl.UInt8
         return _described(column, "arrays") if plain and _holds_images(column.dtype) else None
@@ -75,37 +74,37 @@ def guess(column: pl.Series) -> Guess | None:
         return _described(column, "paths")
     if len(set(sample)) < 0.95 * len(sample):
         return None
-    reason = f"names of image files that are not there, such as {sample[0]!r:.60}; give paths that lead to them from here"
+    reason = f"names of image files that do not exist, such as {sample[0]!r:.60}; give paths relative to the current folder"
     return Guess("other", reason, describe(column))
 
 
-def regard(column: pl.Series) -> Guess | None:
-    """Take a column for images because a person says so; None if its values cannot be images."""
+def coerce(column: pl.Series) -> Guess | None:
+    """The guess for a column declared to be of images; None if its values cannot be."""
     source = {pl.String: "paths", pl.Binary: "bytes"}.get(column.dtype.base_type(), "arrays")
     if column.null_count() == len(column) or (source == "arrays" and not _holds_images(column.dtype)):
         return None
-    found = _described(column, source)
-    return dataclasses.replace(found, reason=f"given; {found.reason}")
+    result = _described(column, source)
+    return dataclasses.replace(result, reason=f"given; {result.reason}")
 
 
 def check(column: Column, values: pl.Series) -> pl.Series:
-    """Bring images to predict into a form that the encoder takes: paths or bytes of files, or arrays; none is decoded yet.
+    """Images to predict as paths or bytes of files, or arrays; none is decoded yet.
 
     Raises:
-        SchemaError: The values are no images, or arrays on another scale than the learnt ones.
+        SchemaError: The values are no images, or arrays of another range of values than in training.
     """
     dtype = values.dtype
     if dtype in (pl.Null, pl.Categorical, pl.Enum):
         return values.cast(pl.String)
     if dtype not in (pl.String, pl.Binary) and not _holds_images(dtype):
         raise SchemaError(
-            f"column {column.name!r} holds {dtype}, images were learnt; give paths or bytes of image files, or arrays "
-            "(height, width) or (height, width, channels), channels last"
+            f"column {column.name!r} holds {dtype}, expected images as in training; give paths or bytes of image files, "
+            "or arrays (height, width) or (height, width, channels), channels last"
         )
-    learnt = column.details["dtype"]
-    if ("Float" in learnt) != ("Float" in str(dtype)):  # 0.5 is gray in one of them and nearly black in the other
-        form = "arrays of floats" if "Float" in learnt else "image files, or arrays of uint8 from 0 to 255"
-        raise SchemaError(f"column {column.name!r} holds images as {dtype}, {learnt} was learnt; give {form}")
+    trained = column.details["dtype"]
+    if ("Float" in trained) != ("Float" in str(dtype)):  # 0.5 is gray in one of them and nearly black in the other
+        form = "arrays of floats" if "Float" in trained else "image files, or arrays of uint8 from 0 to 255"
+        raise SchemaError(f"column {column.name!r} holds images as {dtype}, expected {trained} as in training; give {form}")
     return values
 
 
@@ -137,16 +136,16 @@ def _described(column: pl.Series, source: str) -> Guess:
         height, width, channels = _shape(column.dtype)
         sizes, gray = [[height, width]], channels == 1
     else:
-        # An image that cannot be read is refused later, when it is to be learnt from.
-        known = some_headers(pl.Series(column.name, _sample(column), dtype=column.dtype))
-        sizes = sorted({(header.height, header.width) for header in known}, key=lambda size: (size[0] * size[1], size))
-        sizes, gray = [list(size) for size in sizes], all(header.gray for header in known)
+        # An unreadable image is an error only when it is read for training.
+        headers = readable_headers(pl.Series(column.name, _sample(column), dtype=column.dtype))
+        sizes = sorted({(header.height, header.width) for header in headers}, key=lambda size: (size[0] * size[1], size))
+        sizes, gray = [list(size) for size in sizes], all(header.gray for header in headers)
     count = len(column) - column.null_count()
-    what = "that cannot be read"
+    description = "that cannot be read"
     if sizes:
-        of = f"of {_times(sizes[0])}" if len(sizes) == 1 else f"from {_times(sizes[0])} to {_times(sizes[-1])}"
-        what = f"{of}, {'gray' if gray else 'colour'}"
-    reason = f"{_count(count)} {what}"
+        span = f"of {_times(sizes[0])}" if len(sizes) == 1 else f"from {_times(sizes[0])} to {_times(sizes[-1])}"
+        description = f"{span}, {'gray' if gray else 'colour'}"
+    reason = f"{_count(count)} {description}"
     extra = {"source": source, "channels": 1 if gray else 3, "sizes": [sizes[0], sizes[-1]] if sizes else []}
     return Guess("image", reason, describe(column) | extra)
 
@@ -164,21 +163,21 @@ def _count(count: int) -> str:
 
 @dataclass(frozen=True)
 class ImageBlock(Block):
-    """The way from a column of images to a block of pixels, learnt from training rows.
+    """The encoding of a column of images as a block of pixels, fitted on training rows.
 
-    The size is the one that was asked for; else the one that all training images have; else the median of their heights and of
-    their widths. A size that nobody asked for is scaled down to a longest side of 224.
+    The size is ``encoding.image_size``; else the median height and the median width of the training images, scaled down to a
+    longest side of 224.
 
     Args:
-        name: Of the column.
+        name: The column.
         block: The name of the block.
         height: Of every image in the block.
         width: Of every image in the block.
         channels: 1 for gray, 3 for red, green and blue.
-        resized: Were training images of other sizes?
-        low: What is black in arrays. Values in 0..1 and in 0..255 are taken for what they seem, others from lowest to highest.
-        high: What is white in arrays.
-        notes: What a person should know of the training images.
+        resized: Whether training images were resized.
+        low: Value of black in arrays: 0 for values in 0..1 or 0..255, else the lowest.
+        high: Value of white in arrays: 1, 255 or the highest.
+        notes: Remarks on the training images.
 
     Example:
         >>> images = pl.Series("digit", np.arange(8, dtype=np.uint8).reshape(2, 2, 2))
@@ -201,21 +200,21 @@ class ImageBlock(Block):
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Learn size, colours and scale from training rows, as :func:`check` returns them.
+        """Fit size, colours and range of values to training rows, as :func:`check` returns them.
 
         Raises:
-            ReadError: Images that cannot be read; all of them are counted.
-            SchemaError: There is no image at all.
+            ReadError: Images cannot be read; all of them are counted.
+            SchemaError: There is no image.
         """
         name, notes, low, high = values.name, [], 0.0, 255.0
         if values.null_count() == len(values):
-            raise SchemaError(f"column {name!r} holds no image in any training row; leave it out")
+            raise SchemaError(f"column {name!r} has no image in any training row; drop it")
         if isinstance(values.dtype, pl.Array):
             height, width, channels = _shape(values.dtype)
             heights, widths, gray = [height], [width], channels == 1
             low, high = _scale(values)
             if (low, high) not in ((0, 1), (0, 255)):
-                notes.append(f"{name}: values from {low:.6g} to {high:.6g} are brought to 0 to 255")
+                notes.append(f"{name}: values from {low:.6g} to {high:.6g} are scaled to 0 to 255")
         else:
             headers = read_headers(values)
             heights, widths = [header.height for header in headers], [header.width for header in headers]
@@ -228,89 +227,89 @@ class ImageBlock(Block):
         if others:
             count = len(values) - values.null_count()
             which = "all images are" if others == len(heights) else f"{others:,} of {_count(count)} are"
-            notes.append(f"{name}: {which} of another size and resized to {height} x {width} (height x width)")
+            notes.append(f"{name}: {which} resized to {height} x {width} (height x width)")
         return cls(name, block, height, width, 1 if gray else 3, others > 0, low, high, tuple(notes))
 
     @property
     def extent(self) -> str:
-        """What every image is brought to, in words."""
+        """The size of every encoded image, in words."""
         return f"{self.height} x {self.width} pixels, {'gray' if self.channels == 1 else 'colour'}"
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The block that :meth:`transform` gives."""
+        """The block that :meth:`transform` returns."""
         return {self.block: Input((self.height, self.width, self.channels), (self.name,), kind="image")}
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Turn images into pixels; a missing one is all 0. Arrays of the right form are shared, not copied, and read-only.
+        """Encode images as pixels; a missing one is all 0. Arrays of the right shape and dtype are shared and read-only.
 
         Shape:
             uint8 (N, height, width, channels).
 
         Raises:
-            ReadError: Images that cannot be read: how many, and the rows and files of the first five.
+            ReadError: Images cannot be read: their number, and the rows and files of the first five.
         """
         if isinstance(values.dtype, pl.Array):
             return {self.block: self._arrays(values)}
         return {self.block: read_pixels(values, self.height, self.width, self.channels)}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        """What was handled in rows to predict and is worth saying: other sizes, colours or values than learnt.
+        """Sentences on images of another size, colour or range of values than in training.
 
         Raises:
-            ReadError: Images that cannot be read.
+            ReadError: Images cannot be read.
         """
-        found: list[str] = []
+        remarks: list[str] = []
         present = len(values) - values.null_count()
         if not present:
-            return found
+            return remarks
         if isinstance(values.dtype, pl.Array):
             height, width, channels = _shape(values.dtype)
             others = present if (height, width) != (self.height, self.width) else 0
             coloured = present if channels > 1 else 0
             low, high = _extremes(values)
             if low < self.low or high > self.high:
-                found.append(f"{self.name}: values outside {self.low:.6g}..{self.high:.6g} learnt, taken as black or white")
+                remarks.append(f"{self.name}: values outside the training range {self.low:.6g}..{self.high:.6g}, clipped")
         else:
             headers = read_headers(values)
             others = sum((header.height, header.width) != (self.height, self.width) for header in headers)
             coloured = sum(not header.gray for header in headers)
-            found += _handled(values, headers, {"several": _HANDLED["several"]})
+            remarks += _handled(values, headers, {"several": _HANDLED["several"]})
         if others and not self.resized:
-            found.append(f"{self.name}: {_count(others)} of another size than {self.height} x {self.width} learnt, resized")
+            remarks.append(f"{self.name}: {_count(others)} resized to {self.height} x {self.width}, the size of training")
         if coloured and self.channels == 1:
-            found.append(f"{self.name}: {_count(coloured)} in colour, gray ones were learnt; taken as gray")
-        return found
+            remarks.append(f"{self.name}: {_count(coloured)} in colour converted to gray, as in training")
+        return remarks
 
     def _arrays(self, values: pl.Series) -> np.ndarray:
         height, width, channels = _shape(values.dtype)
-        learnt = (height, width, channels) == (self.height, self.width, self.channels) and (self.low, self.high) == (0, 255)
-        if learnt and _pixel(values.dtype) == pl.UInt8 and not values.null_count():
+        same = (height, width, channels) == (self.height, self.width, self.channels) and (self.low, self.high) == (0, 255)
+        if same and _pixel(values.dtype) == pl.UInt8 and not values.null_count():
             pixels = values.to_numpy()
             if pixels.dtype == np.uint8:  # else single pixels are missing
                 return pixels.reshape(-1, height, width, channels)
         result = np.zeros((len(values), self.height, self.width, self.channels), dtype=np.uint8)
         for start in range(0, len(values), PIECE):
-            piece = values.slice(start, PIECE)
-            pixels = scaled(piece.to_numpy().reshape(-1, height, width, channels), self.low, self.high)
+            chunk = values.slice(start, PIECE)
+            pixels = scaled(chunk.to_numpy().reshape(-1, height, width, channels), self.low, self.high)
             pixels = _coloured(pixels, self.channels)
             if (height, width) != (self.height, self.width):
                 pixels = _resized(pixels, self.height, self.width)
-            result[start : start + len(piece)] = pixels
+            result[start : start + len(chunk)] = pixels
         result[values.is_null().to_numpy()] = 0
         return result
 
 
 def _handled(values: pl.Series, headers: list[Header], handled: Mapping[str, str] = _HANDLED) -> list[str]:
-    """How many images are not quite what is read of them, and one of them."""
-    found = []
-    for what, said in handled.items():
-        rows = [row for row, header in enumerate(headers) if getattr(header, what)]
+    """Sentences on converted images, with their number and an example."""
+    remarks = []
+    for attribute, conversion in handled.items():
+        rows = [row for row, header in enumerate(headers) if getattr(header, attribute)]
         if rows:
             first = values.drop_nulls()[rows[0]]
-            such = f" (such as {first})" if isinstance(first, str) else ""
-            found.append(f"{values.name}: {_count(len(rows))}{such} {said}")
-    return found
+            example = f" (such as {first})" if isinstance(first, str) else ""
+            remarks.append(f"{values.name}: {_count(len(rows))}{example} {conversion}")
+    return remarks
 
 
 # Arrays
@@ -324,7 +323,7 @@ def _extremes(values: pl.Series) -> tuple[float, float]:
 
 
 def _scale(values: pl.Series) -> tuple[float, float]:
-    """What is black and what is white in arrays: 0 and 1, 0 and 255, or the lowest and highest value."""
+    """The values of black and white in arrays: 0 and 1, 0 and 255, or the lowest and highest value."""
     low, high = _extremes(values)
     if low >= 0 and high <= 255:
         return 0.0, 1.0 if high <= 1 else 255.0
@@ -360,7 +359,7 @@ class Image(ColumnKind):
         return guess(values.column)
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        return regard(column)
+        return coerce(column)
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         return check(column, values)

@@ -1,4 +1,4 @@
-"""What numbers and dates become in the blocks that they share: a scaled number each, a flag where it is missing, cycles."""
+"""The encoding of numbers and dates in the blocks that they share: a scaled number, a missing indicator, cycles."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "weekday": lambda day: (_whole(day) + 3) % 7 / 7,  # 1970-01-01 was a Thursday, and Monday is 0
     "hour": lambda day: np.nan_to_num(day - np.floor(day)),
 }
-"""Where in its cycle a time is, from 0 to 1, by days since 1970."""
+"""The phase of a time in each cycle, from 0 to 1, by days since 1970."""
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """A number, or the time of a date in days: where its middle is and how wide it is spread."""
+    """The center and scale of a number, or of a date in days."""
 
     name: str
     center: float
@@ -30,21 +30,21 @@ class Scaled:
 
     @classmethod
     def fit(cls, values: pl.Series, measure: Callable[[np.ndarray], tuple[float, float]]) -> Scaled:
-        """Learn from training rows of a number or a date."""
+        """Fit to training rows of a number or a date."""
         is_date = values.dtype.is_temporal()
-        read = floats(values)
-        known = read[np.isfinite(read)]
-        center, scale = measure(known) if len(known) else (0.0, 1.0)
-        cycles = tuple(cycle for cycle, place in CYCLES.items() if is_date and len(known) and np.ptp(place(known)) > 0)
-        return cls(values.name, center, scale, len(known) < len(values), is_date, cycles)
+        numbers = floats(values)
+        finite = numbers[np.isfinite(numbers)]
+        center, scale = measure(finite) if len(finite) else (0.0, 1.0)
+        cycles = tuple(cycle for cycle, phase in CYCLES.items() if is_date and len(finite) and np.ptp(phase(finite)) > 0)
+        return cls(values.name, center, scale, len(finite) < len(values), is_date, cycles)
 
     def waves(self, days: np.ndarray) -> list[np.ndarray]:
-        """Sine and cosine of the place in each cycle; a missing date is at neither, (0, 0)."""
-        found = []
+        """Sine and cosine of the phase in each cycle; (0, 0) for a missing date."""
+        waves = []
         for cycle in self.cycles:
             angle = 2 * np.pi * np.where(np.isfinite(days), CYCLES[cycle](days), np.nan)
-            found += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
-        return found
+            waves += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
+        return waves
 
 
 def floats(column: pl.Series) -> np.ndarray:

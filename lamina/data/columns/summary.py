@@ -1,17 +1,17 @@
-"""Series as summary statistics: what learners read that take a row of numbers, such as logistic regression and trees.
+"""Series as summary statistics, for models of rows of numbers such as logistic regression and trees.
 
 =============================  ============================================================================================
 of each channel                is
 =============================  ============================================================================================
-mean, standard deviation       over the steps that are known, as are all others
+mean, standard deviation       of the steps that are not missing, as all others
 smallest, largest              value
 first, last                    value
-lower quartile, median, upper  linear between values, as ``numpy.quantile`` has them
+lower quartile, median, upper  linear between values, as in ``numpy.quantile``
 slope                          of the least-squares line over time, for each step
-mean absolute change           from a known step to the next known one
-share above the mean           of the known steps
-autocorrelation                of lag 1: sum of products of neighbours' distances from the mean, by the sum of their squares
-main frequency                 the largest of the periodogram, in cycles per step; missing steps are the mean there
+mean absolute change           from one step to the next
+share above the mean           of the steps
+autocorrelation                of lag 1: sum of products of neighbours' distances from the mean, over the sum of squares
+main frequency                 the largest of the periodogram, in cycles per step, missing steps filled with the mean
 share of the main frequency    of the variance
 share missing                  of the steps
 =============================  ============================================================================================
@@ -37,31 +37,31 @@ STATISTICS = (
     *("autocorrelation", "main frequency", "share of the main frequency", "share missing"),
 )
 MOST_VALUES = 64
-"""Most values, steps times channels, of a series whose steps are given themselves, too."""
+"""Most values, steps times channels, of a series whose raw values follow the statistics."""
 
-_PIECE = 1 << 18  # numbers summarised at once: some twenty arrays of them stay in the cache
+_PIECE = 1 << 18  # numbers in a chunk: some twenty arrays of them stay in the cache
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class SummaryBlock(Block):
-    """The way from a column of series to rows of numbers, learnt from training rows.
+    """The encoding of a column of series as rows of numbers, fitted on training rows.
 
-    A row is the number of steps, then the statistics of each channel. Where all training series are equally long and have at
-    most 64 values, a place means the same in all of them, so the values themselves follow, step by step; of a longer series to
-    predict these are the last ones, of a shorter one the first are filled.
+    A row is the number of steps, then the statistics of each channel. Where all training series have the same length and at
+    most 64 values, the raw values follow, step by step; a longer series to predict is truncated to its last steps, a shorter
+    one fills the first.
 
-    What a series does not have (the slope of a single step) is missing: NaN with ``Encoding(scaling="none")``, for trees. Else
-    it is 0, and the others are scaled by median and quartiles with the smooth clip of :class:`~lamina.data.encode.Encoder`.
+    An undefined statistic (the slope of a single step) is missing: NaN with ``Encoding(scaling="none")``, for trees. Else it
+    is 0, and the others are scaled by median and quartiles with the smooth clip of :class:`~lamina.data.encode.Encoder`.
 
     Args:
         name: The column.
-        block: The block it becomes.
+        block: The name of the block.
         channels: Channels of a step.
-        steps: How many steps are given themselves; 0 for none.
-        centers: The median of each number over training rows; empty where nothing is scaled.
-        scales: How wide each is spread.
-        notes: What a person should know.
+        steps: Number of steps of raw values; 0 for none.
+        centers: Median of each number over training rows; empty without scaling.
+        scales: Width of each.
+        notes: Remarks on the training rows.
 
     Example:
         >>> wave = pl.Series("wave", [[[1.0], [3.0], [5.0]], [[7.0]]], dtype=pl.List(pl.Array(pl.Float64, 1)))
@@ -83,31 +83,31 @@ class SummaryBlock(Block):
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Learn from training rows, as :func:`lamina.data.columns.series.check` returns them."""
+        """Fit to training rows, as :func:`lamina.data.columns.series.check` returns them."""
         channels: int = values.dtype.inner.size  # pyright: ignore[reportAttributeAccessIssue]
         lengths = values.list.len().drop_nulls()
         lengths = lengths.filter(lengths > 0).unique().to_list()
         steps = lengths[0] if len(lengths) == 1 and lengths[0] * channels <= MOST_VALUES else 0
-        fitted = cls(values.name, block, channels, steps, notes=tuple(_stepless(values)))
+        fitted = cls(values.name, block, channels, steps, notes=tuple(empty_series(values)))
         if encoding.scaling == "none":
             return fitted
-        known = [column[np.isfinite(column)] for column in fitted._numbers(values).T]
-        measured = [robust(column) if len(column) else (0.0, 1.0) for column in known]
+        finite = [column[np.isfinite(column)] for column in fitted._numbers(values).T]
+        measured = [robust(column) if len(column) else (0.0, 1.0) for column in finite]
         centers, scales = tuple(center for center, _ in measured), tuple(width for _, width in measured)
         return dataclasses.replace(fitted, centers=centers, scales=scales)
 
     @property
     def extent(self) -> str:
-        """What every series is brought to, in words."""
-        return f"{len(self._names):,} summary statistics" + (f", {self.steps:,} steps themselves among them" * bool(self.steps))
+        """The size of every encoded series, in words."""
+        return f"{len(self._names):,} summary statistics" + f", with the {self.steps:,} steps" * bool(self.steps)
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The block that :meth:`transform` gives."""
+        """The block that :meth:`transform` returns."""
         return {self.block: Input((len(self._names),), (self.name, *self._names), kind="summary")}
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Turn series, as :func:`lamina.data.columns.series.check` returns them, into statistics.
+        """Encode series, as :func:`lamina.data.columns.series.check` returns them, as statistics.
 
         Shape:
             float32 (N, 1 + 16 channels + steps channels).
@@ -118,12 +118,12 @@ class SummaryBlock(Block):
         return {self.block: np.clip(numbers, -_LARGEST, _LARGEST).astype(np.float32)}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        """What was handled in rows to predict and is worth saying."""
+        """Sentences on series of another length than in training, or without steps."""
         lengths = values.list.len()
         odd = int(((lengths > 0) & (lengths != self.steps)).sum()) if self.steps else 0
         have = f"{odd:,} of {len(values):,} series {'has' if odd == 1 else 'have'}"
-        found = [f"{self.name}: {have} more or fewer steps than the {self.steps:,} that all had in training"] if odd else []
-        return found + _stepless(values)
+        remarks = [f"{self.name}: {have} more or fewer than the {self.steps:,} steps of training"] if odd else []
+        return remarks + empty_series(values)
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -133,27 +133,28 @@ class SummaryBlock(Block):
         return ("number of steps", *statistics, *steps)
 
     def _numbers(self, values: pl.Series) -> np.ndarray:
-        """The statistics unscaled: float64 (N, numbers), NaN where there is none."""
+        """The unscaled statistics: float64 (N, numbers), NaN where undefined."""
         lengths = values.list.len()
         out = np.full((len(values), len(self._names)), np.nan)
         out[:, 0] = lengths.cast(pl.Float64).to_numpy()
         counts = lengths.fill_null(0).to_numpy().astype(np.int64)
-        flat = values.filter(lengths > 0).explode().to_numpy().T  # each channel of all steps, one series behind the other
+        flat = values.filter(lengths > 0).explode().to_numpy().T  # (channels, steps of all series)
         flat = np.where(np.isfinite(flat), flat, np.nan)
         starts = np.cumsum(counts) - counts
-        for length in np.unique(counts[counts > 0]).tolist():  # series of one length are a plain array, without padding
-            alike = np.flatnonzero(counts == length)
+        for length in np.unique(counts[counts > 0]).tolist():  # series of one length are one array, without padding
+            same_length = np.flatnonzero(counts == length)
             size = max(_PIECE // (length * self.channels), 1)
-            for rows in np.split(alike, range(size, len(alike), size)):
+            for rows in np.split(same_length, range(size, len(same_length), size)):
                 series = flat[:, starts[rows][:, None] + np.arange(length)]
                 statistics = _statistics(series).transpose(1, 0, 2).reshape(len(rows), -1)
                 steps = series[..., max(length - self.steps, 0) :] if self.steps else series[..., :0]
-                found = np.hstack([statistics, steps.transpose(1, 2, 0).reshape(len(rows), -1)])
-                out[rows, 1 : 1 + found.shape[1]] = found
+                numbers = np.hstack([statistics, steps.transpose(1, 2, 0).reshape(len(rows), -1)])
+                out[rows, 1 : 1 + numbers.shape[1]] = numbers
         return out
 
 
-def _stepless(values: pl.Series) -> list[str]:
+def empty_series(values: pl.Series) -> list[str]:
+    """A sentence if series have no steps."""
     empty = int((values.list.len().fill_null(0) == 0).sum())
     return [f"{values.name}: {empty:,} of {len(values):,} series {'has' if empty == 1 else 'have'} no steps"] if empty else []
 
@@ -162,8 +163,8 @@ def _stepless(values: pl.Series) -> list[str]:
 def _statistics(series: np.ndarray) -> np.ndarray:
     """The statistics of series of one length, NaN where undefined; :data:`STATISTICS` names them.
 
-    Sums are over distances from the first value by the largest of them, so that a constant is one exactly and nothing is too
-    large to square.
+    Sums are over distances from the first value divided by the largest, so that a constant is exact and squares do not
+    overflow.
 
     Shape:
         float64 (..., steps) to (..., statistics).
@@ -198,28 +199,28 @@ def _statistics(series: np.ndarray) -> np.ndarray:
         *(first, last, *quartiles, unit * slope, unit * change, (around > 0).sum(-1) / count),
         *(neighbours / power, *_main_frequency(around, power), 1 - count / length),
     ]
-    found = np.stack(statistics, -1)
-    return np.where(np.isfinite(found), found, np.nan)
+    stacked = np.stack(statistics, -1)
+    return np.where(np.isfinite(stacked), stacked, np.nan)
 
 
 def _main_frequency(around: np.ndarray, power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The frequency that has most of the variance, in cycles per step, and its share."""
+    """The frequency with most of the variance, in cycles per step, and its share."""
     length = around.shape[-1]
     if length < 2:
         return np.full_like(power, np.nan), np.full_like(power, np.nan)
     spectrum = np.abs(np.fft.rfft(around)[..., 1:]) ** 2
-    spectrum[..., : (length - 1) // 2] *= 2  # each but that of half a cycle per step stands for its negative, too
+    spectrum[..., : (length - 1) // 2] *= 2  # each has a negative counterpart, but for half a cycle per step
     frequency = (spectrum.argmax(-1) + 1) / length
     return np.where(power > 0, frequency, np.nan), spectrum.max(-1) / (length * power)
 
 
-def _at(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    return np.take_along_axis(values, places[..., None], -1)[..., 0]
+def _at(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(values, index[..., None], -1)[..., 0]
 
 
 def _quantile(ordered: np.ndarray, final: np.ndarray, share: float) -> np.ndarray:
-    """Linear between the two nearest values up to place ``final``, exact where they are equal."""
-    place = share * final
-    below = np.floor(place).astype(np.int64)
+    """Linear between the two nearest values up to index ``final``, exact where they are equal."""
+    position = share * final
+    below = np.floor(position).astype(np.int64)
     low, high = _at(ordered, below), _at(ordered, np.minimum(below + 1, final))
-    return low + (high - low) * (place - below)
+    return low + (high - low) * (position - below)

@@ -1,8 +1,6 @@
-"""Texts as TF-IDF vectors: what learners read that take a row of numbers, such as logistic regression and trees.
+"""Texts as TF-IDF vectors, for models of rows of numbers such as logistic regression and trees.
 
 A term is a token (a word, a number or a punctuation mark, as in :mod:`lamina.data.columns.tokens`) or a pair of neighbours.
-The order of the others is lost, which costs little where a text is long: for news, a linear model on these vectors is hard to
-beat.
 """
 
 from __future__ import annotations
@@ -27,28 +25,27 @@ if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from tokenizers import Tokenizer
 
-_FEW_TEXTS = 200  # below, a term that one text has counts, too
+_FEW_TEXTS = 200  # below, a term of a single text counts
 
 
 @dataclass(frozen=True)
 class TermsBlock(Block):
-    """The way from a column of texts to TF-IDF vectors, learnt from training rows.
+    """The encoding of a column of texts as TF-IDF vectors, fitted on training rows.
 
-    The weight of a term that a text has ``tf`` times, and ``df`` of ``n`` training texts have, is
+    The weight of a term that occurs ``tf`` times in a text, and in ``df`` of ``n`` training texts, is
     ``(1 + ln tf) (1 + ln((1 + n) / (1 + df)))``; then each row is scaled to length 1 (Salton & Buckley 1988, "Term-weighting
-    approaches in automatic text retrieval"; scikit-learn's TfidfVectorizer does the work). It differs from the paper by the
-    ones that are added, so that a term which every text has still counts. What training did not have counts nothing.
+    approaches in automatic text retrieval"; scikit-learn's TfidfVectorizer). It differs from the paper by the added
+    ones, so that a term of every text still counts. Terms that training texts did not have are ignored.
 
-    Terms stand from the most widespread down, equally widespread ones by the alphabet. Where training has 200 texts or more, a
-    term has to be in two of them.
+    Terms are sorted by document frequency, then alphabetically. With 200 training texts or more, a term has to be in two.
 
     Args:
         name: The column.
-        block: The block it becomes.
+        block: The name of the block.
         terms: The term of each column of the block.
         idf: The inverse document frequency ``1 + ln((1 + n) / (1 + df))`` of each term.
-        tokenizer: How texts are cut, as JSON of Hugging Face's ``tokenizers``.
-        notes: What a person should know.
+        tokenizer: The tokenizer, as JSON of Hugging Face's ``tokenizers``.
+        notes: Remarks on the training rows.
 
     Example:
         >>> block = TermsBlock.fit(pl.Series("review", ["Good!", "Not good."]), Encoding(), "text")
@@ -69,7 +66,7 @@ class TermsBlock(Block):
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Learn the terms and how rare they are from training rows.
+        """Fit the terms and their inverse document frequencies to training rows.
 
         Args:
             values: Texts of training rows, as :func:`lamina.data.columns.text.check` returns them.
@@ -78,7 +75,7 @@ class TermsBlock(Block):
         """
         from tokenizers import Tokenizer
 
-        stored = TextBlock.fit(values.head(0), Encoding(), block).tokenizer  # how words are cut needs no training
+        stored = TextBlock.fit(values.head(0), Encoding(), block).tokenizer  # a word tokenizer needs no training
         tokenizer = Tokenizer.from_str(stored)
         counts, present = Counter[str](), 0
         for text in values.to_list():
@@ -92,23 +89,23 @@ class TermsBlock(Block):
         if empty := len(values) - present:
             notes.append(f"{values.name}: {empty:,} of {len(values):,} texts {'is' if empty == 1 else 'are'} empty")
         if not kept:
-            notes.append(f"{values.name}: no text has a word that could be learnt")
-            kept = [UNKNOWN]  # no text has it, so the block is a column of zeros, which any learner can read
+            notes.append(f"{values.name}: no text has a word")
+            kept = [UNKNOWN]  # no text has it: a column of zeros
         idf = tuple(1 + math.log((1 + present) / (1 + counts[term])) for term in kept)
         return cls(values.name, block, tuple(kept), idf, stored, tuple(notes))
 
     @property
     def extent(self) -> str:
-        """What every text is brought to, in words."""
-        return f"the weights of {len(self.terms):,} term{'' if len(self.terms) == 1 else 's'}"
+        """The size of every encoded text, in words."""
+        return f"TF-IDF weights of {len(self.terms):,} term{'' if len(self.terms) == 1 else 's'}"
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The block that :meth:`transform` gives."""
+        """The block that :meth:`transform` returns."""
         return {self.block: Input((len(self.terms),), (self.name, *self.terms), kind="terms")}
 
     def transform(self, values: pl.Series) -> dict[str, Any]:
-        """Turn texts, as :func:`lamina.data.columns.text.check` returns them, into weights; a missing text is all zeros.
+        """Encode texts, as :func:`lamina.data.columns.text.check` returns them, as weights; a missing text is all zeros.
 
         Shape:
             float32 (N, terms), a ``scipy.sparse.csr_matrix``.
@@ -121,14 +118,13 @@ class TermsBlock(Block):
         return {self.block: sparse.csr_matrix(self._vectorizer.transform(texts))}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        """A sentence if texts have no word known from training."""
+        """A sentence if texts have no word of the vocabulary."""
         is_word = np.array([_has_word(term) for term in self.terms], dtype=np.float32)
-        known = self.transform(values)[self.block] @ is_word
-        strange = sum(not weight and _has_word(text or "") for weight, text in zip(known, values.to_list(), strict=True))
-        if not strange:
+        weights = self.transform(values)[self.block] @ is_word
+        unseen = sum(not weight and _has_word(text or "") for weight, text in zip(weights, values.to_list(), strict=True))
+        if not unseen:
             return []
-        has = "1 text has" if strange == 1 else f"{strange:,} texts have"
-        return [f"{self.name}: {has} no word known from training"]
+        return [f"{self.name}: {'1 text has' if unseen == 1 else f'{unseen:,} texts have'} no word of the vocabulary"]
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -140,7 +136,7 @@ class TermsBlock(Block):
         block = super().from_json(values)
         try:
             _ = block._vectorizer
-        except Exception as error:  # the only class that tokenizers raises
+        except Exception as error:  # tokenizers raises no other class
             raise ModelFileError(
                 f"the terms of column {block.name!r} cannot be read ({error}), expected what TermsBlock.fit made; fit again"
             ) from error
@@ -151,17 +147,17 @@ class TermsBlock(Block):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from tokenizers import Tokenizer
 
-        cut: Any = partial(_terms, Tokenizer.from_str(self.tokenizer))
+        analyzer: Any = partial(_terms, Tokenizer.from_str(self.tokenizer))
         codes = {term: code for code, term in enumerate(self.terms)}
-        vectorizer = TfidfVectorizer(analyzer=cut, vocabulary=codes, sublinear_tf=True, dtype=np.float32)
+        vectorizer = TfidfVectorizer(analyzer=analyzer, vocabulary=codes, sublinear_tf=True, dtype=np.float32)
         vectorizer.idf_ = np.array(self.idf)
         return vectorizer
 
 
 def _terms(tokenizer: Tokenizer, text: str) -> list[str]:
     """Tokens, then pairs of neighbours."""
-    form, cut = tokenizer.normalizer, tokenizer.pre_tokenizer
-    tokens = [token for token, _ in cut.pre_tokenize_str(form.normalize_str(text))]
+    normalized = tokenizer.normalizer.normalize_str(text)
+    tokens = [token for token, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]
     return [*tokens, *map(" ".join, pairwise(tokens))]
 
 

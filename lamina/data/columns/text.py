@@ -1,4 +1,4 @@
-"""Texts: free text, unlike names and categories; :mod:`lamina.data.columns.tokens` cuts it into tokens."""
+"""Texts: free text, as opposed to names and categories; :mod:`lamina.data.columns.tokens` tokenises it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lamina.data.parse import texts
 from lamina.errors import SchemaError
 
 FEWEST_WORDS = 6
-"""Fewest words on average by which a column is known to be text; names and titles have fewer."""
+"""Fewest words on average of a column of text; names and titles have fewer."""
 
 
 def guess(column: pl.Series) -> Guess | None:
-    """Is this free text: mostly different from row to row, and at least 6 words long on average? Names of people are shorter.
+    """The guess, if the column is free text: mostly distinct, with at least 6 words on average; else None.
 
     Example:
         >>> plots = pl.Series([f"Plot {i}: a stranger comes to town" for i in range(9)])
@@ -39,8 +39,8 @@ def guess(column: pl.Series) -> Guess | None:
     return Guess("text", f"free text of {words:.0f} words on average", _details(column, words))
 
 
-def regard(column: pl.Series) -> Guess | None:
-    """Take a column for text because a person says so; None if its values have no plain text or all are missing."""
+def coerce(column: pl.Series) -> Guess | None:
+    """The guess for a column declared to be text; None if its values have no plain text or all are missing."""
     values = texts(column)
     if values is None or values.null_count() == len(values):
         return None
@@ -49,53 +49,54 @@ def regard(column: pl.Series) -> Guess | None:
 
 
 def check(column: Column, values: pl.Series) -> pl.Series:
-    """Bring texts to predict into the form that was learnt: String.
+    """Texts to predict as String.
 
     Raises:
         SchemaError: The column holds lists, bytes or Python objects.
     """
     result = texts(values)
     if result is None:
-        raise SchemaError(f"column {column.name!r} holds {values.dtype}, text was learnt; convert it to text first")
+        raise SchemaError(f"column {column.name!r} holds {values.dtype}, expected text as in training; convert it")
     return result
 
 
 class Text(ColumnKind):
-    """String; ``words``: how many there are on average."""
+    """String; ``words``: their average number."""
 
     name = "text"
     block = TextBlock
     vector = TermsBlock
     all_different = True
+    max_group_size = 100
 
     def guess(self, values: Values) -> Guess | None:
         return None if values.plain else guess(values.column)
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        return regard(column)
+        return coerce(column)
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         return check(column, values)
 
-    def view(self, values: pl.Series, encoding: Encoding, block: str) -> TextBlock:
+    def novelty_block(self, values: pl.Series, encoding: Encoding, block: str) -> TextBlock:
         fitted = TextBlock.fit(values, encoding, block)
-        return dataclasses.replace(fitted, length=MOST_TOKENS)  # so that longer ones are found longer
+        return dataclasses.replace(fitted, length=MOST_TOKENS)  # so that longer texts are not truncated to the training length
 
-    def compare(self, array: np.ndarray) -> np.ndarray:
-        """How long each text is, the share of unknown words, how rare the others are; codes (N, tokens) to float32 (N, 3)."""
-        length, known = (array > 0).sum(axis=1), array > 1
+    def novelty_features(self, array: np.ndarray) -> np.ndarray:
+        """Log length, share of unknown words, mean rarity of the others; codes (N, tokens) to float32 (N, 3)."""
+        length, in_vocabulary = (array > 0).sum(axis=1), array > 1
         unknown = (array == 1).sum(axis=1) / np.maximum(length, 1)
-        # Codes go from the most frequent word down, and frequency falls about as the inverse of a word's place (Zipf 1949).
-        rarity = np.log(np.maximum(array, 1), dtype=np.float32).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        # Codes are ranks by frequency, and frequency is about the inverse of the rank (Zipf 1949).
+        rarity = np.log(np.maximum(array, 1), dtype=np.float32).sum(axis=1) / np.maximum(in_vocabulary.sum(axis=1), 1)
         return np.stack([np.log1p(length), unknown, rarity], axis=1).astype(np.float32)
 
 
 def _words_on_average(values: pl.Series) -> float:
-    """Words of different texts, counted on at most some thousands of them; two signs of a script without spaces are a word."""
-    some = values.sort().gather_every(max(1, len(values) // 2000)).str.head(100_000)  # sorted: the order of rows says nothing
-    spaced = some.str.count_matches(r"\S+")
-    signs = some.str.count_matches(rf"[{UNSPACED}]")
-    return float((spaced + signs / 2).mean() or 0)  # pyright: ignore[reportArgumentType]
+    """Mean words of distinct texts, on a sample; two characters of a script without spaces count as one word."""
+    sample = values.sort().gather_every(max(1, len(values) // 2000)).str.head(100_000)  # sorted: whatever the order of rows
+    spaced = sample.str.count_matches(r"\S+")
+    unspaced = sample.str.count_matches(rf"[{UNSPACED}]")
+    return float((spaced + unspaced / 2).mean() or 0)  # pyright: ignore[reportArgumentType]
 
 
 def _details(column: pl.Series, words: float) -> dict[str, Any]:

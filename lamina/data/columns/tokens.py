@@ -1,16 +1,15 @@
-"""Texts: from a column of them to rows of codes, one for each token.
+"""Texts as rows of token codes.
 
-A token is a word, a number or a punctuation mark, or a piece of a word. Texts are brought to one form first (Unicode NFKC,
-lower case, one kind of apostrophe), so that "Good" and "good" are the same word.
+Texts are normalised first (Unicode NFKC, lower case, one kind of apostrophe), so that "Good" and "good" are the same word.
 
 =========  ===========================================================================================================
-tokens     a text is cut into
+tokens     a text is split into
 =========  ===========================================================================================================
 words      words, numbers ("3.14" stays whole) and single punctuation marks; contractions as in the Penn Treebank and
-           GloVe ("don't" is "do", "n't"); in scripts that put no spaces between words, single signs. What training
-           did not have is unknown
-pieces     words where they are frequent and pieces of them where they are not, down to single bytes, so that nothing is
-           unknown: byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909) on bytes, as in GPT-2
+           GloVe ("don't" is "do", "n't"); in scripts without spaces between words, single characters. A word that
+           training texts did not have is unknown
+pieces     frequent words and pieces of rare ones, down to single bytes, so that nothing is unknown: byte-pair encoding
+           (Sennrich et al. 2016, arXiv 1508.07909) on bytes, as in GPT-2
 =========  ===========================================================================================================
 """
 
@@ -37,14 +36,14 @@ if TYPE_CHECKING:
 
 TOKENS = ("words", "pieces")
 MOST_TOKENS = 512
-"""Most tokens of a text that are read where the length follows the training rows."""
+"""Largest length in tokens where it follows the training rows."""
 MOST_PLACES = 16_384
-"""The same where every sentence has its place, much of which stays empty."""
+"""The same with ``sentence``, where much is padding."""
 UNKNOWN = "[unknown]"
 
-_FEW_TEXTS = 200  # below, a word that occurs once gets a code, too
-_CHARACTERS = 32  # far above what a token has, so that of a huge text only the part that is read is tokenised
-_TEXTS, _PLACES = 4096, 2**21  # a piece of so many texts, or of so many tokens, costs little memory
+_FEW_TEXTS = 200  # below, a word that occurs once gets a code
+_CHARACTERS = 32  # more than a token has, so that of a huge text only the part that is read is tokenised
+_TEXTS, _PLACES = 4096, 2**21  # of a chunk, which needs little memory
 
 UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_]&&[^{UNSPACED}]]"
@@ -63,25 +62,24 @@ _SENTENCE_END = re.compile(r"""([.!?]["'’”)\]]*\s|[。！？])|[\n\r\v\f\x85
 
 @dataclass(frozen=True)
 class TextBlock(Block):
-    """The way from a column of texts to codes, learnt from training rows.
+    """The encoding of a column of texts as codes, fitted on training rows.
 
-    Code 0 is nothing (the text has ended), 1 is a token that is not known, and from 2 on come the tokens themselves: words from
-    the most frequent down, equally frequent ones by the alphabet. Where training has 200 texts or more, a word gets a code
-    from its second occurrence on.
+    Code 0 is padding, 1 an unknown token, and from 2 on the vocabulary, the most frequent tokens first, equally frequent ones
+    in alphabetical order. With 200 training texts or more, a word needs two occurrences to get a code.
 
     With ``sentence``, each sentence begins at a multiple of it, so that the block can be seen as sentences of words (Yang et
     al. 2016, hierarchical attention networks). A sentence ends where ``.``, ``!`` or ``?`` is followed by space, and at the
-    end of a line; one that is longer goes on in the next place.
+    end of a line; a longer one continues at the next multiple.
 
-    Of a text of a megabyte only the first part is looked at: 32 characters for each token that is read.
+    Of a huge text only the first 32 characters per token of the length are tokenised.
 
     Args:
         name: The column.
-        block: The block it becomes.
+        block: The name of the block.
         length: Tokens of a row: a multiple of ``encoding.sentence`` and ``encoding.chunk``.
         sentence: Tokens from the start of a sentence to the next, 0 for running text.
-        tokenizer: How texts are cut and which token has which code, as JSON of Hugging Face's ``tokenizers``.
-        notes: What a person should know.
+        tokenizer: Tokenizer and vocabulary, as JSON of Hugging Face's ``tokenizers``.
+        notes: Remarks on the training rows.
 
     Example:
         >>> block = TextBlock.fit(pl.Series("review", ["Good!", "Not good."]), Encoding(), "text")
@@ -104,14 +102,14 @@ class TextBlock(Block):
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Learn the vocabulary and the length from training rows.
+        """Fit the vocabulary and the length to training rows.
 
-        The length follows the training rows: 99 % of the texts are read to the end, but none beyond 512 tokens (16,384 places
-        with ``sentence``); where a length is asked for, all of them are, but none beyond it.
+        The length is the 99 % quantile of the training texts, at most 512 tokens (16,384 with ``sentence``); with
+        ``encoding.length`` it is the longest training text, at most that length.
 
         Args:
             values: Texts of training rows, as :func:`lamina.data.columns.text.check` returns them.
-            encoding: What the family asks for.
+            encoding: Options of the family.
             block: The name of the block.
 
         Raises:
@@ -124,30 +122,30 @@ class TextBlock(Block):
         parts = _tokenised(tokenizer, values, most, encoding.sentence)
         lengths = np.concatenate([part.lengths for part in parts] or [np.zeros(0, np.int64)])
         share = 1.0 if encoding.length else 0.99
-        wanted = min(int(np.quantile(lengths, share, method="higher")), most) if len(lengths) else 1
+        quantile = min(int(np.quantile(lengths, share, method="higher")), most) if len(lengths) else 1
         multiple = math.lcm(encoding.sentence or 1, encoding.chunk)
-        length = multiple * max(1, math.ceil(wanted / multiple))
+        length = multiple * max(1, math.ceil(quantile / multiple))
         notes = []
         if empty := int((lengths == 0).sum()):
             notes.append(f"{values.name}: {empty:,} of {len(lengths):,} texts {'is' if empty == 1 else 'are'} empty")
         if cut := int((lengths > length).sum()):
-            notes.append(f"{values.name}: {cut:,} of {len(lengths):,} texts are {_beyond(length, encoding.sentence)}")
+            notes.append(f"{values.name}: {cut:,} of {len(lengths):,} texts are {_truncated(length, encoding.sentence)}")
         if tokenizer.get_vocab_size() == 2:
-            notes.append(f"{values.name}: no text has a word that could be learnt")
+            notes.append(f"{values.name}: no text has a word")
         return cls(values.name, block, length, encoding.sentence, tokenizer.to_str(), tuple(notes))
 
     @property
     def extent(self) -> str:
-        """What every text is brought to, in words."""
-        return f"at most {self.length:,} tokens, {self.inputs[self.block].cardinalities[0] - 2:,} different ones known"
+        """The size of every encoded text, in words."""
+        return f"at most {self.length:,} tokens, vocabulary of {self.inputs[self.block].cardinalities[0] - 2:,}"
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The block that :meth:`transform` gives."""
+        """The block that :meth:`transform` returns."""
         return {self.block: Input((self.length,), (self.name,), (self._tokenizer.get_vocab_size(),), "text")}
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Turn texts, as :func:`lamina.data.columns.text.check` returns them, into codes; a missing text is all zeros.
+        """Encode texts, as :func:`lamina.data.columns.text.check` returns them, as codes; a missing text is all zeros.
 
         Shape:
             int32 (N, ``length``).
@@ -159,28 +157,26 @@ class TextBlock(Block):
         return {self.block: codes}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        """A sentence each if texts have no word known from training, or are longer than what is read."""
-        strange = longer = 0
+        """Sentences on texts without a word of the vocabulary, or longer than the length."""
+        unseen = longer = 0
         for part in _tokenised(self._tokenizer, values, self.length, self.sentence):
-            known = np.bincount(part.rows - part.start, self._is_word[part.codes], len(part.lengths)) > 0
+            seen = np.bincount(part.rows - part.start, self._is_word[part.codes], len(part.lengths)) > 0
             unknown = np.bincount(part.rows - part.start, part.codes == 1, len(part.lengths)) > 0
-            strange += int((unknown & ~known).sum())
+            unseen += int((unknown & ~seen).sum())
             longer += int((part.lengths > self.length).sum())
-        found = []
-        if strange:
-            has = "1 text has" if strange == 1 else f"{strange:,} texts have"
-            found.append(f"{self.name}: {has} no word known from training")
+        remarks = []
+        if unseen:
+            remarks.append(
+                f"{self.name}: {'1 text has' if unseen == 1 else f'{unseen:,} texts have'} no word of the vocabulary"
+            )
         if longer:
             are = "1 text is" if longer == 1 else f"{longer:,} texts are"
-            found.append(f"{self.name}: {are} {_beyond(self.length, self.sentence)}")
-        return found
+            remarks.append(f"{self.name}: {are} {_truncated(self.length, self.sentence)}")
+        return remarks
 
     def tokens(self, text: str) -> list[str]:
-        """What is read of one text, place by place: tokens, "" where there is nothing.
-
-        Pieces that begin a word begin with a space.
-        """
-        clean = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
+        """The tokens of one text, "" for padding; a piece that begins a word begins with a space."""
+        clean = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is not valid
         return [words_of(self)[code] for code in self.transform(pl.Series(self.name, [clean]))[self.block][0]]
 
     @classmethod
@@ -193,7 +189,7 @@ class TextBlock(Block):
         block = super().from_json(values)
         try:
             _ = block._tokenizer
-        except Exception as error:  # the only class that tokenizers raises
+        except Exception as error:  # tokenizers raises no other class
             raise ModelFileError(
                 f"the tokenizer of column {block.name!r} cannot be read ({error}), expected one that TextBlock.fit made; "
                 "fit again"
@@ -222,22 +218,22 @@ class TextBlock(Block):
 
 
 def words_of(block: TextBlock) -> tuple[str, ...]:
-    """The token of each code: to lay pretrained vectors such as GloVe's into an embedding, or to say what was attended to.
+    """The token of each code, to initialise an embedding with pretrained vectors or to name what was attended to.
 
     Code 0 is "", code 1 is "[unknown]". A piece that begins a word begins with a space; a piece of a character is "�".
     """
     return block._words
 
 
-def _beyond(length: int, sentence: int) -> str:
-    return f"longer than {length:,} {'places' if sentence else 'tokens'}; what is beyond is not read"
+def _truncated(length: int, sentence: int) -> str:
+    return f"longer than {length:,} tokens{' with padding' if sentence else ''} and truncated"
 
 
 # Tokens
 
 
 class _Tokens(NamedTuple):
-    """Tokens of some rows, one behind the other, and how long each row is."""
+    """Concatenated tokens of some rows, and the length of each row."""
 
     start: int
     codes: np.ndarray
@@ -247,53 +243,53 @@ class _Tokens(NamedTuple):
 
 
 def _beginnings(values: pl.Series, length: int) -> list[str]:
-    """What may be read of each text, "" for a missing one.
+    """The part of each text that is tokenised, "" for a missing one.
 
-    It is plain Python because polars waits forever in a worker that was forked.
+    Plain Python, because polars deadlocks in a forked worker.
     """
     return [(text or "")[: length * _CHARACTERS] for text in values.to_list()]
 
 
 def _tokenised(tokenizer: Tokenizer, values: pl.Series, length: int, sentence: int) -> Iterator[_Tokens]:
-    """Where each token belongs, for some thousand texts at a time."""
-    piece = max(1, min(_TEXTS, _PLACES // length))
-    for start in range(0, len(values), piece):
-        some = _beginnings(values.slice(start, piece), length)
-        rows = np.arange(len(some))
+    """The row and position of each token, in chunks of texts."""
+    size = max(1, min(_TEXTS, _PLACES // length))
+    for start in range(0, len(values), size):
+        texts = _beginnings(values.slice(start, size), length)
+        rows = np.arange(len(texts))
         if sentence:
-            parted = [_SENTENCE_END.sub(r"\1\n", text).split("\n") for text in some]
-            rows, some = np.repeat(rows, [len(sentences) for sentences in parted]), list(chain.from_iterable(parted))
-        found = [one.ids for one in tokenizer.encode_batch_fast(some)]
-        sizes = np.array([len(one) for one in found])
-        codes = np.concatenate([np.array(one, dtype=np.int32) for one in found])
+            split = [_SENTENCE_END.sub(r"\1\n", text).split("\n") for text in texts]
+            rows, texts = np.repeat(rows, [len(sentences) for sentences in split]), list(chain.from_iterable(split))
+        ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+        sizes = np.array([len(text_ids) for text_ids in ids])
+        codes = np.concatenate([np.array(text_ids, dtype=np.int32) for text_ids in ids])
         room = -(-sizes // sentence) * sentence if sentence else sizes
         before = np.cumsum(room) - room
-        first = before - before[np.searchsorted(rows, rows)]  # counted from the row's beginning
+        first = before - before[np.searchsorted(rows, rows)]  # from the beginning of the row
         within = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         lengths = np.bincount(rows, room).astype(np.int64)
         yield _Tokens(start, codes, start + np.repeat(rows, sizes), np.repeat(first, sizes) + within, lengths)
 
 
 def _trained(values: Sequence[str], encoding: Encoding) -> Tokenizer:
-    """A tokenizer whose codes from 2 on are what training gave; 0 is nothing and 1 is unknown.
+    """A trained tokenizer, its codes shifted by 2; 0 is padding and 1 is unknown.
 
-    Neither can come out of a text: "" is no token, and brackets are always cut off.
+    No text has these tokens: "" is no token, and brackets are always split off.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-    often = {"min_frequency": 1 if len(values) < _FEW_TEXTS else 2, "show_progress": False}
+    options = {"min_frequency": 1 if len(values) < _FEW_TEXTS else 2, "show_progress": False}
     form = [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace("’", "'")]
     if encoding.tokens == "words":
         tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
-        trainer = trainers.WordLevelTrainer(vocab_size=encoding.vocabulary, special_tokens=[], **often)
+        trainer = trainers.WordLevelTrainer(vocab_size=encoding.vocabulary, special_tokens=[], **options)
     else:
         tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
         form += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
         every_byte = sorted(pre_tokenizers.ByteLevel.alphabet())
-        trainer = trainers.BpeTrainer(vocab_size=encoding.vocabulary, initial_alphabet=every_byte, **often)
+        trainer = trainers.BpeTrainer(vocab_size=encoding.vocabulary, initial_alphabet=every_byte, **options)
     tokenizer.normalizer = normalizers.Sequence(form)
     tokenizer.train_from_iterator(values, trainer)
     content = json.loads(tokenizer.to_str())
