@@ -84,14 +84,14 @@ FILES: dict[str, tuple[str | bytes, str]] = {
         "id,k,y\n" + "".join(f"u{i:04},x,{i % 2}\n" for i in range(40)),
         r"no column is left to learn from: 'id' \(.*'k' \(.*add columns",
     ),
-    "only the target": ("y\n" + "no\nyes\n" * 20, r"no column is left to learn from.*add columns"),
+    "only the target": ("y\n" + "no\nyes\n" * 20, r"no column is left to learn from besides the target; add features"),
     "a web page": ("<!DOCTYPE html><html></html>", r"bad.csv is not a table but a web page.*download"),
     "bytes": (bytes(range(256)) * 40, r"bad.csv is not a table but binary data; give CSV"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", FILES)
-def test_files_that_cannot_be_learnt_from(what):
+def test_unusable_files(what):
     content, match = FILES[what]
     write("y.lamina", OLD)
     refused("fit", write("bad.csv", content), "--target", "y", *QUICK, match=match)
@@ -129,12 +129,12 @@ def test_an_unknown_target_gives_the_nearest_names():
     refused("fit", "people.csv", "--target", "zzz", match=r"'zzz'.*it has 'person', 'age'")
 
 
-def test_columns_and_kinds_that_are_not_there():
+def test_unknown_columns_and_kinds():
     write("people.csv", people())
     fit = ("fit", "people.csv", "--target", "income")
     refused(*fit, "--drop", "twn", match=r"'twn'.*did you mean 'town'\?")
     refused(*fit, "--group", "famly", match=r"'famly'")
-    refused(*fit, "--kind", "age=nmber", match=r"'age' is given as 'nmber'; expected one of number")
+    refused(*fit, "--kind", "age=nmber", match=r"'age' is 'nmber'; expected one of number")
     refused(*fit, "--kind", "age", match=r"--kind age: write COLUMN=KIND")
     refused(*fit, "--kind", "town=number", match=r"column 'town' cannot be a number.*'")
 
@@ -160,7 +160,7 @@ def test_options_out_of_bounds(words, match):
     refused("fit", "people.csv", "--target", "income", *words.split(), match=match)
 
 
-def test_targets_without_a_value_are_left_out_and_said():
+def test_rows_without_a_target_are_ignored_and_noted():
     table = people().with_columns(income=pl.when(pl.col("age") % 10 == 0).then(None).otherwise(pl.col("income")))
     result = fits(write("people.csv", table), "income")
     assert json.loads(result.out)["data"]["rows"] == 240 - table["income"].null_count()
@@ -187,10 +187,10 @@ def test_infinities_and_huge_numbers_are_handled():
     table[3, "a"], table[4, "a"], table[5, "huge"], table[6, "huge"] = np.inf, -np.inf, 1e308, -1e308
     result = fits(write("t.csv", table), "y")
     reason = next(column["reason"] for column in json.loads(result.out)["columns"] if column["name"] == "a")
-    assert "2 infinite taken as missing" in reason
+    assert "2 infinite, treated as missing" in reason
 
 
-def test_huge_targets_are_learnt():
+def test_huge_targets():
     draw = np.random.default_rng(0)
     x = draw.normal(size=200)
     fits(write("t.csv", pl.DataFrame({"x": x, "y": x * 1e300})), "y")
@@ -221,7 +221,10 @@ def test_text_in_a_column_of_numbers_at_prediction(model):
     table[7, "age"] = "old"
     for words in (("predict",), ("evaluate",)):
         refused(
-            *words, model, write("new.csv", table), match=r"column 'age' holds 'old' in row 8, a number was learnt; correct it"
+            *words,
+            model,
+            write("new.csv", table),
+            match=r"column 'age' holds 'old' in row 8, expected a number as in training; correct it",
         )
 
 
@@ -230,7 +233,7 @@ def test_missing_and_extra_columns_at_prediction(model):
         "predict",
         model,
         write("new.csv", people(5).drop("age")),
-        match=r"the table lacks column 'age' that the model learnt from; add it",
+        match=r"the table lacks column 'age' that the model was trained on; add it",
     )
     refused(
         "predict",
@@ -241,7 +244,7 @@ def test_missing_and_extra_columns_at_prediction(model):
     refused("evaluate", model, write("new.csv", people(5).drop("income")), match=r"'income'")
     result = lamina("predict", model, write("new.csv", people(5).with_columns(shoe=pl.lit(43))))
     assert result.code == 0
-    assert result.err == "note: column 'shoe' was not there in training and left out\n"
+    assert result.err == "note: column 'shoe' was not in the training data and is ignored\n"
 
 
 def test_a_class_that_training_did_not_have(model):
@@ -292,11 +295,11 @@ def test_models_of_another_time_or_maker(model):
     refused("info", "foreign.lamina", match=r"foreign.lamina is a safetensors file, but was not saved by lamina")
 
 
-def test_a_missing_model_gives_what_there_is(model):
+def test_a_missing_model_lists_the_models_of_the_folder(model):
     write("new.csv", people(5))
     write("income.lamina", model.read_bytes())
     refused("predict", "incom.lamina", "new.csv", match=r"there is no file incom.lamina; there is income.lamina")
-    refused("resume", "runs/none-1", match=r"runs/none-1 holds no run: there is no run.json in it")
+    refused("resume", "runs/none-1", match=r"runs/none-1 has no run: there is no run.json in it")
 
 
 def test_outputs_that_cannot_be_written_are_found_before_training():

@@ -80,8 +80,8 @@ BOMB = saved(Image.new("1", (12_000, 8_000)))
 UNREADABLE = {
     "truncated": (picture()[:60], "is truncated or damaged"),
     "zero bytes": (b"", r"is empty \(0 bytes\)"),
-    "a text": (b"hello, this is a text", r"is no image of a known format \(it begins with b'hello, this is a"),
-    "a bomb": (BOMB, "has 96,000,000 pixels, more than the 89,478,485 that are safe; scale it down"),
+    "a text": (b"hello, this is a text", r"is no image of a supported format \(it begins with b'hello, this is a"),
+    "a bomb": (BOMB, "has 96,000,000 pixels, more than the safe limit of 89,478,485; scale it down"),
 }
 
 
@@ -91,7 +91,7 @@ def images() -> Classifier:
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-def test_an_unreadable_image_is_told_of_by_its_row_as_it_was_given(what, images):
+def test_an_unreadable_image_is_reported_by_its_row(what, images):
     content, fault = UNREADABLE[what]
     row = 17
     given = [picture(place) for place in range(20)]
@@ -103,7 +103,7 @@ def test_an_unreadable_image_is_told_of_by_its_row_as_it_was_given(what, images)
         images.predict(given)
 
 
-def test_all_unreadable_images_are_told_of_at_once_wherever_the_split_puts_them():
+def test_all_unreadable_images_are_reported_at_once():
     given = [picture(place) for place in range(40)]
     for row in (3, 14, 25, 36):
         given[row - 1] = given[row - 1][:60]
@@ -162,15 +162,15 @@ def test_uncommon_images_are_read_and_counted(images):
     given[6] = picture(6, size=12)
     model = learn(given, seed=2)
     notes = "\n".join(model.model_.card["notes"])
-    assert "x0: 1 image with several pictures (animations, pages): the first is taken" in notes
-    assert "x0: 2 images with an alpha channel or a transparent colour: laid on white" in notes
-    assert "x0: 1 image of more than 8 bits per channel: brought to 8" in notes
+    assert "x0: 1 image with several frames (animations, pages): the first is used" in notes
+    assert "x0: 2 images with an alpha channel or a transparent colour: composited on white" in notes
+    assert "x0: 1 image of more than 8 bits per channel: reduced to 8" in notes
     assert "resized" in notes
     assert model.model_.encoder.inputs["image"].shape == (8, 8, 3)
     assert len(images.predict(given)) == 24
 
 
-def test_what_was_done_to_images_is_said_on_the_screen():
+def test_the_preprocessing_of_images_is_printed():
     root = pets()
     (root / "dog" / "0.png").write_bytes(picture(7, "RGBA"))
     (root / "cat" / "0.png").write_bytes(picture(7, "RGBA"))
@@ -182,7 +182,7 @@ def test_what_was_done_to_images_is_said_on_the_screen():
     for verb in ("predict", "evaluate"):
         result = command(verb, "m.lamina", "pets")
         assert result.code == 0
-        assert re.search(r"note: image: 1 image \(such as /.*/pets/cat/1.gif\) with several pictures", result.err)
+        assert re.search(r"note: image: 1 image \(such as /.*/pets/cat/1.gif\) with several frames", result.err)
 
 
 def test_too_few_images():
@@ -230,23 +230,23 @@ def test_empty_huge_and_unknown_texts_are_handled(texts):
     given[7] = given[8] = "zyx wvu"
     assert len(texts.predict(given)) == 40
     assert remarks(texts, {"x0": given}) == [
-        "x0: 2 texts have no word known from training",
-        "x0: 1 text is longer than 8 tokens; what is beyond is not read",
+        "x0: 2 texts have no word of the vocabulary",
+        "x0: 1 text is longer than 8 tokens and truncated",
     ]
 
 
-def test_what_was_done_to_texts_is_said_on_the_screen():
+def test_the_preprocessing_of_texts_is_printed():
     table = pl.DataFrame({"plot": plots(), "age": range(40), "y": ["yes", "no"] * 20})
     table.write_csv("films.csv")
     result = command("fit", "films.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
     assert result.code == 0, result.err
-    assert "Preprocessing: plot truncated to at most 8 tokens, 12 different ones known." in result.out
+    assert "Preprocessing: plot truncated to at most 8 tokens, vocabulary of 12." in result.out
     assert "Why: column 'plot' holds texts: attention, which weighs each word by the others." in result.out
     assert "Why: column 'plot' holds texts: attention" in command("info", "m.lamina").out
     table.with_columns(pl.Series("plot", ["zyx wvu"] * 3 + plots()[3:])).write_csv("new.csv")
     for verb in ("predict", "evaluate"):
         result = command(verb, "m.lamina", "new.csv")
-        assert (result.code, result.err) == (0, "note: plot: 3 texts have no word known from training\n")
+        assert (result.code, result.err) == (0, "note: plot: 3 texts have no word of the vocabulary\n")
 
 
 def test_a_table_of_plain_columns_says_why_too():
@@ -288,7 +288,7 @@ def test_half_of_a_surrogate_pair_names_the_row(texts):
 def test_texts_that_say_nothing():
     with pytest.raises(SchemaError, match=r"no column is left to learn from: 'plot' \(missing in every row\)"):
         fit({"plot": [None] * 20, "y": ["yes", "no"] * 10})
-    assert "x0: no text has a word that could be learnt" in learn([""] * 20).model_.card["notes"]
+    assert "x0: no text has a word" in learn([""] * 20).model_.card["notes"]
 
 
 # Series
@@ -312,7 +312,7 @@ def test_empty_missing_and_short_series_are_handled(series):
     assert any(re.fullmatch(r"x0: \d of \d\d series (has|have) no steps", note) for note in model.model_.card["notes"])
     assert len(model.predict(given)) == len(series.predict(given)) == 30
     assert remarks(series, {"x0": given}) == [
-        "x0: 1 of 30 series are longer than 8 steps; the last are read",
+        "x0: 1 of 30 series are longer than 8 steps and truncated to the last steps",
         "x0: 2 of 30 series have no steps",
     ]
     with pytest.raises(SchemaError, match=r"no column is left to learn from: 'x0' \(series without any steps\)"):
@@ -326,9 +326,11 @@ def test_another_number_of_channels_names_the_row(series):
     for call in (learn, series.predict):
         with pytest.raises(ReadError, match=r"column 'x0': row 1 has shape \(\d, 2\), row 8 \(\d, 3\); 2 and 3 channels"):
             call(given)
-    with pytest.raises(SchemaError, match=r"column 'x0' has 3 channels in row 1, 2 learnt"):
+    with pytest.raises(SchemaError, match=r"column 'x0' has 3 channels in row 1, expected 2 as in training"):
         series.predict(waves(channels=3))
-    with pytest.raises(SchemaError, match=r"column 'x0' has 7 channels in row 1, 2 learnt; give \(steps, channels\): turn it"):
+    with pytest.raises(
+        SchemaError, match=r"column 'x0' has 7 channels in row 1, expected 2 as in training; give \(steps, channels\): transpose it"
+    ):
         series.predict([np.zeros((2, 7))])
 
 
@@ -340,22 +342,27 @@ def test_uneven_steps_in_a_file_name_the_row():
     even.with_columns(pl.Series("wave", uneven)).write_parquet("uneven.parquet")
     fitted = command("fit", "even.parquet", "--target", "y", *QUICK, "--out", "m.lamina", "--run", "run")
     assert "Preprocessing: wave truncated to at most 8 steps of 2 channels." in fitted.out
-    steps = r"lists whose steps have 1 \(row 12\) to 2 \(row 1\) values; series have as many in every step"
+    steps = r"lists whose steps have 1 \(row 12\) to 2 \(row 1\) values; every step of a series needs the same number"
     refused("fit", "uneven.parquet", "--target", "y", *QUICK, match=rf"no column is left to learn from: 'wave' \({steps}\)")
     kind = ("--kind", "wave=series")
     refused("fit", "uneven.parquet", "--target", "y", *kind, *QUICK, match=rf"column 'wave' cannot be a series: {steps}")
     for verb in ("predict", "evaluate"):
-        refused(verb, "m.lamina", "uneven.parquet", match="column 'wave' has 1 channel in row 12, 2 learnt; give every step")
+        refused(
+            verb,
+            "m.lamina",
+            "uneven.parquet",
+            match="column 'wave' has 1 channel in row 12, expected 2 as in training; give every step",
+        )
     with pytest.raises(ReadError, match=r"column 'wave', row 12: step 2 has 1 values, step 1 has 2; give every step"):
         fit({"wave": uneven, "y": ["yes", "no"] * 15})
 
 
-def test_channels_without_a_value_are_said():
+def test_channels_without_a_value_are_noted():
     given = waves()
     for wave in given:
         wave[:, 1] = np.nan
     model = learn(given)
-    assert "x0: no value is known in training of channel 2; left at zero" in model.model_.card["notes"]
+    assert "x0: channel 2 without any training value; set to zero" in model.model_.card["notes"]
     np.testing.assert_array_equal(model.predict_proba(waves()), model.predict_proba(given))
 
 

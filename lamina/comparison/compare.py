@@ -69,13 +69,13 @@ def compare(
     with run.replacing("folds.npz") as path, path.open("wb") as file:
         np.savez(file, **parts)  # pyright: ignore[reportArgumentType]
     run.rewind(lambda event: True)  # drops an incomplete last line
-    begun = Compare(candidates, len(folds), folds.how, len(rows), tuple(map(str, leaks)), notes)
-    run.write(begun)
+    event = Compare(candidates, len(folds), folds.how, len(rows), tuple(map(str, leaks)), notes)
+    run.write(event)
     (run.folder / BOARD).unlink(missing_ok=True)  # of an earlier call
     dropped = {name: family for name, family in earlier_candidates(run).items() if name not in candidates}
     run.change(**terms.to_json(), threads=terms.threads, candidates=candidates, dropped=dropped)
     if monitor:
-        monitor(begun)
+        monitor(event)
     limits = {"time_limit": terms.time_limit, "memory_limit": terms.memory_limit}
     done = {(result["name"], result["fold"]) for result in results(run) if not may_try_again(result, limits)}
     jobs = [

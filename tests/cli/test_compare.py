@@ -32,7 +32,7 @@ def test_the_board_and_the_verdict_as_text(rows):
     result = lamina("compare", rows, "--target", "y", *FEW, "--picture", "b.svg")
     assert result.code == 0, result.err
     assert re.search(r"^Possible leak \(duplicates\): 30 of 180 rows .*; use --unique\.", result.out.replace("\n", " "))
-    assert re.search(r"^accuracy on 180 rows, 3 folds at random, class by class$", result.out, re.M)
+    assert re.search(r"^accuracy on 180 rows, 3 folds at random, stratified$", result.out, re.M)
     assert re.search(r"^linear +0\.\d+ +0\.\d+ to ", result.out, re.M)
     assert re.search(r"^baseline +0\.5", result.out, re.M)
     assert "use linear" in result.out.replace("\n", " ").lower()

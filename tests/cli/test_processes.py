@@ -154,7 +154,7 @@ def test_a_full_disk_is_an_error_and_resume_continues(table, undisturbed):
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (1, "")
     assert re.fullmatch(
-        r"lamina: cannot write in the run folder run: .*File too large.*; make room .*: lamina resume run\n", err
+        r"lamina: cannot write to the run folder run: .*File too large.*; free disk space .*: lamina resume run\n", err
     )
     result = lamina("resume", "run")
     assert (result.code, result.err) == (0, "")

@@ -54,11 +54,11 @@ def finished(board):
 
 
 @pytest.mark.usefixtures("local_worker")
-def test_a_class_in_fewer_rows_than_folds_is_learnt_where_it_is():
+def test_a_class_with_fewer_rows_than_folds():
     table = rows(y=pl.Series(["rare"] * 2 + rows()["y"].to_list()[2:]))
     board = lamina.compare(table, "y", **{**FEW, "families": ["constant", "linear", "neighbours"]}, folds=5)
     assert finished(board)
-    assert board.notes == ("class 'rare' has no row to be asked about in up to 3 of 5 folds: too few rows for so many folds",)
+    assert board.notes == ("class 'rare' has no test row in up to 3 of 5 folds: too few rows for so many folds",)
     assert board.model.classes_.tolist() == ["down", "rare", "up"]
 
 
