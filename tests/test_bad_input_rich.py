@@ -329,7 +329,7 @@ def test_another_number_of_channels_names_the_row(series):
     with pytest.raises(SchemaError, match=r"column 'x0' has 3 channels in row 1, expected 2 as in training"):
         series.predict(waves(channels=3))
     with pytest.raises(
-        SchemaError, match=r"column 'x0' has 7 channels in row 1, expected 2 as in training; give \(steps, channels\): transpose it"
+        SchemaError, match=r"column 'x0' has 7 channels in row 1, expected 2 as in training; give \(steps, channels\)"
     ):
         series.predict([np.zeros((2, 7))])
 
