@@ -183,11 +183,11 @@ def test_leakage_is_detected_under_any_name():
 
 
 def test_the_board_quotes_names_for_the_shell():
-    from lamina.cli.board import _typed
+    from lamina.cli.board import _flag
 
     for name in ('"a"', "a//b", "./x", "a\\b", "it's"):
-        assert shlex.split(_typed(Leak("group", (name,), "", 'group="..."'))) == ["--group", name]
-    assert _typed(Leak("duplicates", (), "", "unique=True")) == "--unique"
+        assert shlex.split(_flag(Leak("group", (name,), "", 'group="..."'))) == ["--group", name]
+    assert _flag(Leak("duplicates", (), "", "unique=True")) == "--unique"
 
 
 def test_markup_in_a_name_is_shown(monkeypatch, capsys):
