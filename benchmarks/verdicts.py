@@ -137,7 +137,8 @@ def call(accuracy: dict[str, list[float]], rows: int) -> dict[str, Any]:
         >>> call({"a": [0.80, 0.81, 0.82], "b": [0.77, 0.78, 0.80]}, 1000)
         {'call': 'wins', 'right': True, 'ahead': True}
     """
-    from lamina.comparison.verdict import Candidate, decide
+    from lamina.comparison.results import Candidate
+    from lamina.comparison.verdict import decide
     from lamina.tasks import Classification
 
     candidates = [Candidate(name, tuple(scores), 1.0, 1.0, 1) for name, scores in accuracy.items()]

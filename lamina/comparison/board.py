@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lamina.comparison.picture import draw
+from lamina.comparison.results import Candidate, Line, Verdict
 from lamina.comparison.statistics import interval
-from lamina.comparison.verdict import Candidate, Verdict, decide
+from lamina.comparison.verdict import decide
 from lamina.errors import RunError
 from lamina.families import SIMPLEST_FIRST
 from lamina.fitting.folds import Folds
@@ -22,35 +24,6 @@ from lamina.leaks import Leak
 from lamina.tasks.metrics import Metric
 from lamina.tasks.task import Task
 from lamina.train.run import BOARD, Run
-
-
-@dataclass(frozen=True)
-class Line:
-    """One candidate on the board.
-
-    Attributes:
-        candidate: Its scores on each fold, and its costs.
-        family: Its family as JSON, with its name.
-        score: The mean over its folds; nan where it has none.
-        low, high: The 95 % credible interval of the mean score, corrected for training sets that overlap.
-        others: The means of the other metrics.
-    """
-
-    candidate: Candidate
-    family: Mapping[str, Any]
-    score: float
-    low: float
-    high: float
-    others: Mapping[str, float]
-
-    @property
-    def name(self) -> str:
-        return self.candidate.name
-
-    @property
-    def folds(self) -> int:
-        """Number of folds that it finished."""
-        return int(self.candidate.finished.sum())
 
 
 @dataclass(frozen=True)
@@ -159,9 +132,7 @@ class Board:
 
     def picture(self, path: str | Path) -> Path:
         """Plot scores against fit times with the Pareto front, as an SVG file."""
-        from lamina.comparison.picture import draw
-
-        return draw(self, Path(path))
+        return draw(self.lines, metric=self.metric, how=self.how, taken=self.verdict.take, path=Path(path))
 
 
 def save_board(board: Board, run: Run) -> None:

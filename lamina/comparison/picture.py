@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from lamina.comparison.results import Line
+from lamina.tasks.metrics import Metric
 from lamina.train.run import replacing
-
-if TYPE_CHECKING:
-    from lamina.comparison.board import Board, Line
 
 WIDTH, HEIGHT = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 150, 40, 60
 _INK, _FAINT, _TAKEN = "#222", "#bbb", "#c0392b"
 
 
-def draw(board: Board, path: Path) -> Path:
+def draw(lines: Sequence[Line], *, metric: Metric, how: str, taken: str, path: Path) -> Path:
     """Write the plot as an SVG file: fit times on a logarithmic scale, scores with their intervals, the recommended one red."""
-    lines = [line for line in board.lines if line.folds]
+    lines = [line for line in lines if line.folds]
     with replacing(path) as temporary:
-        temporary.write_text(_svg(board, lines), encoding="utf-8")
+        temporary.write_text(_svg(lines, metric, how, taken), encoding="utf-8")
     return path
 
 
-def front(board: Board, lines: list[Line]) -> list[Line]:
+def front(lines: Sequence[Line], metric: Metric) -> list[Line]:
     """The Pareto front, from the fastest on: the lines for which no other is both faster and better."""
-    sign = 1 if board.metric.greater else -1
+    sign = 1 if metric.greater else -1
     best: list[Line] = []
     for line in sorted(lines, key=lambda line: (line.candidate.fit_seconds, -sign * line.score)):
         if not best or sign * line.score > sign * best[-1].score:
@@ -35,12 +34,12 @@ def front(board: Board, lines: list[Line]) -> list[Line]:
     return best
 
 
-def _svg(board: Board, lines: list[Line]) -> str:
+def _svg(lines: list[Line], metric: Metric, how: str, taken: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         f'font-family="sans-serif" font-size="13" fill="{_INK}">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(_LEFT, 22, f"{board.metric.title}, {board.how}", size=15),
+        _text(_LEFT, 22, f"{metric.title}, {how}", size=15),
     ]
     if not lines:
         return "\n".join([*parts, _text(_LEFT, HEIGHT / 2, "no candidate has a score"), "</svg>"])
@@ -67,11 +66,11 @@ def _svg(board: Board, lines: list[Line]) -> str:
         parts.append(_line(_LEFT, at, WIDTH - _RIGHT, at, _FAINT))
         parts.append(_text(_LEFT - 8, at + 4, f"{number * step:.6g}", anchor="end"))
     parts.append(_text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 16, "fit time of one fold", anchor="middle"))
-    points = " ".join(f"{x(line.candidate.fit_seconds):.1f},{y(line.score):.1f}" for line in front(board, lines))
+    points = " ".join(f"{x(line.candidate.fit_seconds):.1f},{y(line.score):.1f}" for line in front(lines, metric))
     parts.append(f'<polyline points="{points}" fill="none" stroke="{_FAINT}" stroke-width="3"/>')
     places: list[float] = []
     for line in sorted(lines, key=lambda line: y(line.score)):
-        across, up, ink = x(line.candidate.fit_seconds), y(line.score), _TAKEN if line.name == board.verdict.take else _INK
+        across, up, ink = x(line.candidate.fit_seconds), y(line.score), _TAKEN if line.name == taken else _INK
         if math.isfinite(line.low):
             parts.append(_line(across, y(line.low), across, y(line.high), ink))
         parts.append(f'<circle cx="{across:.1f}" cy="{up:.1f}" r="5" fill="{ink}"><title>{escape(line.name)}</title></circle>')

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamina.comparison.results import Candidate, Verdict
 from lamina.comparison.statistics import MIN_FOLDS, SAME_COST, Comparison
 from lamina.tasks.metrics import Metric
 from lamina.wording import count, duration, two_digits
-
-if TYPE_CHECKING:
-    from lamina.comparison.verdict import Candidate, Verdict
 
 
 def paragraph(verdict: Verdict, candidates: Sequence[Candidate], *, metric: Metric, rows: int, baseline: str) -> str:

@@ -257,10 +257,10 @@ def test_the_pareto_front():
     board = make_board(
         {name: {"name": name} for name in seconds}, results, task=TWO, metric=METRICS["accuracy"], folds=folds, rows=12
     )
-    assert [line.name for line in front(board, list(board.lines))] == ["fast", "middle", "slow"]
+    assert [line.name for line in front(board.lines, board.metric)] == ["fast", "middle", "slow"]
     assert [line.name for line in board.lines] == ["slow", "middle", "fast", "worse"]
     lower = make_board(
         {name: {"name": name} for name in seconds}, results, task=TWO, metric=METRICS["log_loss"], folds=folds, rows=12
     )
-    assert [line.name for line in front(lower, list(lower.lines))] == ["fast", "middle", "slow"]
+    assert [line.name for line in front(lower.lines, lower.metric)] == ["fast", "middle", "slow"]
     assert lower.lines[0].others["accuracy"] == pytest.approx(0.915)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lamina.comparison.results import BASELINE, CALLS, Candidate, Verdict
 from lamina.comparison.statistics import correlated_t_test, rows_needed
-from lamina.comparison.verdict import BASELINE, CALLS, Candidate, Verdict, decide
+from lamina.comparison.verdict import decide
 from lamina.errors import OptionError
 from tests.comparison.metrics import METRICS
 

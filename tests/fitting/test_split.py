@@ -171,7 +171,7 @@ def test_a_table_without_features_has_no_doubles():
 
 def test_a_class_whose_rows_all_validate_is_told():
     columns = {"x": range(6), "y": ["a", "a", "b", "b", "c", "c"], "side": [0, 1, 0, 1, 1, 1]}
-    assert "class 'c' has no training row in this split, so it cannot be learnt" in cut(columns, side="split").notes
+    assert "class 'c' has no training row in this split, so it cannot be predicted" in cut(columns, side="split").notes
 
 
 @pytest.mark.parametrize(
