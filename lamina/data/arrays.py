@@ -1,16 +1,16 @@
-"""Columns whose every row has axes of its own: series and images that a person holds as lists, arrays or tensors.
+"""Columns of lists, arrays or tensors: series and images in memory.
 
 ==============================================  ====================================================================
 rows                                            column
 ==============================================  ====================================================================
 lists or arrays of numbers                      a series of one channel each: List
 arrays of two or three axes, all of one shape   series as (steps, channels), or images: Array
-arrays of two axes, some longer                 series: List of Array. Where the lengths differ along the second axis
-                                                and not along the first, they are (channels, steps), and turned
+arrays of two axes, of unequal length           series: List of Array. Where the lengths differ along the second axis
+                                                and not along the first, (channels, steps) is transposed
 uint8 arrays of differing sizes, PIL images     images, as the bytes of PNG files: Binary
 ==============================================  ====================================================================
 
-Of numbers only uint8 keeps its type, by which an image is known; others become Float32 where that holds them, else Float64.
+Only uint8, the dtype of images, is kept; other numbers become Float32 where it is wide enough, else Float64.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from lamina.errors import ReadError
 
 
 def has_axes(value: Any) -> bool:
-    """Is it a list, an array or a tensor?"""
+    """Whether the value is a list, an array or a tensor."""
     if isinstance(value, Sequence):
         return not isinstance(value, str | bytes | bytearray)
     return hasattr(value, "__array__") and getattr(value, "ndim", 0) > 0
 
 
 def is_nested(value: Any) -> bool:
-    """Has it at least two axes?"""
+    """Whether the value has at least two axes."""
     if hasattr(value, "ndim"):
         return value.ndim > 1
     return has_axes(value) and len(value) > 0 and all(has_axes(cell) for cell in value)
 
 
 def is_missing(value: Any) -> bool:
-    """Is it None, or the NaN of any library?"""
+    """Whether the value is None, or the NaN of any library."""
     if value is None or (isinstance(value, float | np.floating) and value != value):
         return True
     return type(value).__name__ in ("NAType", "NaTType")
 
 
 def as_array(value: Any) -> np.ndarray:
-    """A list, an array or a tensor as an array: missing numbers as NaN; of dtype object where it is not of numbers alone."""
-    if hasattr(value, "detach"):  # a torch tensor, which may want a gradient, and be of a type that NumPy lacks
+    """A list, an array or a tensor as an array, missing numbers as NaN; dtype object if it does not hold only numbers."""
+    if hasattr(value, "detach"):  # a torch tensor, which may require a gradient or have a dtype that NumPy lacks
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
     try:
@@ -70,10 +70,10 @@ def is_numeric(array: np.ndarray) -> bool:
 
 
 def from_array(name: str, array: np.ndarray) -> pl.Series:
-    """One array with rows first: series as (rows, steps) or (rows, steps, channels); images as (rows, height, width, channels).
+    """A column from one array: series as (rows, steps) or (rows, steps, channels); images as (rows, height, width, channels).
 
     Raises:
-        ReadError: It has fewer or more axes, nothing in them, or no numbers.
+        ReadError: It has fewer or more axes, is empty, or holds no numbers.
 
     Example:
         >>> from_array("wave", np.zeros((5, 100, 3))).dtype
@@ -93,7 +93,7 @@ def from_array(name: str, array: np.ndarray) -> pl.Series:
 
 
 def from_rows(name: str, values: Sequence[Any]) -> pl.Series | None:
-    """A column of what has axes in every row that is not None, as said above; None where it is not of numbers.
+    """A column from rows that are arrays or None, as in the table above; None if they are not numeric.
 
     Raises:
         ReadError: The rows do not fit together; the message names the first two.
@@ -103,32 +103,34 @@ def from_rows(name: str, values: Sequence[Any]) -> pl.Series | None:
         [20, None, 30]
     """
     arrays = [None if value is None else as_array(value) for value in values]
-    there = {row: array for row, array in enumerate(arrays, 1) if array is not None}
-    if not all(is_numeric(array) for array in there.values()):
-        for row, array in there.items():
+    present = {row: array for row, array in enumerate(arrays, 1) if array is not None}
+    if not all(is_numeric(array) for array in present.values()):
+        for row, array in present.items():
             _refuse_uneven(name, row, array)
         return None
-    there = {row: array for row, array in there.items() if array.size} or there
-    (first, one), *others = there.items()
+    present = {row: array for row, array in present.items() if array.size} or present
+    (first, one), *others = present.items()
     for row, array in others:
         if array.ndim != one.ndim:
-            raise _unlike(name, (first, one), (row, array), "give each the same number of axes: (steps,) or (steps, channels)")
+            raise _shape_error(
+                name, (first, one), (row, array), "give each the same number of axes: (steps,) or (steps, channels)"
+            )
     if one.ndim == 1:
         return _lists(name, [None if array is None else array.ravel() for array in arrays])
     if one.ndim > 3:
         raise ReadError(f"column {name!r}: row {first} has {one.ndim} axes; expected at most 3: (height, width, channels)")
     if one.size and all(array is None or array.shape == one.shape for array in arrays):
         return _stack(name, arrays)
-    if all(array.dtype == np.uint8 for array in there.values()):
+    if all(array.dtype == np.uint8 for array in present.values()):
         return pl.Series(name, [None if array is None else _png_of_array(name, array) for array in arrays], dtype=pl.Binary)
     if one.ndim == 3:
         row, array = next((row, array) for row, array in others if array.shape != one.shape)
-        raise _unlike(name, (first, one), (row, array), "give images of differing sizes as uint8")
-    return _ragged(name, arrays, there)
+        raise _shape_error(name, (first, one), (row, array), "give images of differing sizes as uint8")
+    return _ragged(name, arrays, present)
 
 
 def png(image: Any) -> bytes:
-    """The bytes of a PNG file that holds a PIL image as a person sees it."""
+    """The bytes of a PNG file of a PIL image, rotated as in its EXIF data."""
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(image)
@@ -151,28 +153,28 @@ def _png_of_array(name: str, array: np.ndarray) -> bytes:
     return png(Image.fromarray(np.ascontiguousarray(array)))
 
 
-def _ragged(name: str, arrays: list[np.ndarray | None], there: dict[int, np.ndarray]) -> pl.Series:
-    (first, one), *others = there.items()
-    unlike = next(((row, array) for row, array in others if array.shape[1] != one.shape[1]), None)
-    turned = unlike is not None and all(array.shape[0] == one.shape[0] for array in there.values())
-    if unlike is not None and not turned:
+def _ragged(name: str, arrays: list[np.ndarray | None], present: dict[int, np.ndarray]) -> pl.Series:
+    (first, one), *others = present.items()
+    unequal = next(((row, array) for row, array in others if array.shape[1] != one.shape[1]), None)
+    transposed = unequal is not None and all(array.shape[0] == one.shape[0] for array in present.values())
+    if unequal is not None and not transposed:
         remedy = (
-            f"{one.shape[1]} and {unlike[1].shape[1]} channels; give each series as (steps, channels) with the same channels"
+            f"{one.shape[1]} and {unequal[1].shape[1]} channels; give each series as (steps, channels) with the same channels"
         )
-        raise _unlike(name, (first, one), unlike, remedy)
-    channels = one.shape[0 if turned else 1]
-    steps = [None if array is None else array.T if turned else array for array in arrays]
+        raise _shape_error(name, (first, one), unequal, remedy)
+    channels = one.shape[0 if transposed else 1]
+    steps = [None if array is None else array.T if transposed else array for array in arrays]
     steps = [np.empty((0, channels)) if array is not None and not array.size else array for array in steps]
     return _lists(name, steps)
 
 
 def _lists(name: str, arrays: Sequence[np.ndarray | None]) -> pl.Series:
-    """Rows of differing lengths, gathered from one long array: polars takes a thousand times longer to take them one by one."""
+    """Rows of differing lengths, gathered from one long array: a thousand times faster than one by one."""
     lengths = np.array([0 if array is None else len(array) for array in arrays])
-    there = [array for array in arrays if array is not None]
-    steps = np.concatenate([array for array in there if len(array)] or there[:1])
-    places = pl.Series("row", np.repeat(np.arange(len(arrays)), lengths))
-    table = pl.DataFrame([places, pl.Series("steps", steps.astype(_plain(steps.dtype)))])
+    present = [array for array in arrays if array is not None]
+    steps = np.concatenate([array for array in present if len(array)] or present[:1])
+    index = pl.Series("row", np.repeat(np.arange(len(arrays)), lengths))
+    table = pl.DataFrame([index, pl.Series("steps", steps.astype(_plain(steps.dtype)))])
     gathered = table.group_by("row", maintain_order=True).agg("steps")
     rows = pl.DataFrame({"row": np.arange(len(arrays))}).join(gathered, on="row", how="left", maintain_order="left")["steps"]
     empty = pl.Series([array is not None and not len(array) for array in arrays])
@@ -183,25 +185,24 @@ def _stack(name: str, arrays: list[np.ndarray | None]) -> pl.Series:
     block = from_array(name, np.stack([array for array in arrays if array is not None]))
     if len(block) == len(arrays):
         return block
-    there = np.array([array is not None for array in arrays])
-    places = pl.Series(np.cumsum(there) - 1).set(pl.Series(~there), None)
-    return block.gather(places)
+    present = np.array([array is not None for array in arrays])
+    return block.gather(pl.Series(np.cumsum(present) - 1).set(pl.Series(~present), None))
 
 
 def _refuse_uneven(name: str, row: int, array: np.ndarray) -> None:
-    """Numbers in lists of differing lengths inside of one row are no series; other objects are none of our business."""
+    """Raise an error for a row of lists of numbers of differing lengths, which is no series."""
     cells = [as_array(cell) for cell in array.tolist() if has_axes(cell)] if array.ndim == 1 else []
     if array.dtype == object and len(cells) == len(array) and all(is_numeric(cell) for cell in cells):
-        place = next(place for place, cell in enumerate(cells) if cell.shape != cells[0].shape)
+        step = next(step for step, cell in enumerate(cells) if cell.shape != cells[0].shape)
         raise ReadError(
-            f"column {name!r}, row {row}: step {place + 1} has {cells[place].size} values, step 1 has {cells[0].size}; "
+            f"column {name!r}, row {row}: step {step + 1} has {cells[step].size} values, step 1 has {cells[0].size}; "
             "give every step one value per channel, NaN where it is unknown"
         )
 
 
-def _unlike(name: str, one: tuple[int, np.ndarray], other: tuple[int, np.ndarray], remedy: str) -> ReadError:
-    (first, array), (second, unlike) = one, other
-    return ReadError(f"column {name!r}: row {first} has shape {array.shape}, row {second} {unlike.shape}; {remedy}")
+def _shape_error(name: str, first: tuple[int, np.ndarray], second: tuple[int, np.ndarray], remedy: str) -> ReadError:
+    shapes = f"row {first[0]} has shape {first[1].shape}, row {second[0]} {second[1].shape}"
+    return ReadError(f"column {name!r}: {shapes}; {remedy}")
 
 
 def _plain(dtype: np.dtype) -> np.dtype:

@@ -1,4 +1,4 @@
-"""What the encoder promises to a family, and what a family asks of the encoder."""
+"""The inputs that the encoder gives a family, and the options that a family gives the encoder."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Input:
-    """A block, as a family sees it: the shape of one row, a name for each column, and how many codes each category has.
+    """A block: the shape of one row, the names of its columns, and the cardinality of each category.
 
-    ``cardinalities`` counts code 0, so it is the number of rows of an embedding's table. ``columns`` has the table's column
-    that each number of a row comes from; it is empty where all come from ``names[0]``. ``names`` are for people only.
-    ``kind`` is one of
+    ``cardinalities`` include code 0, as ``num_embeddings`` does. ``columns`` has the table's column of each number of a row;
+    it is empty where all come from ``names[0]``. ``names`` are for display only. ``kind`` is one of
 
     ============  ================================  ====================================================================
     kind          one row                           ``names``
@@ -20,9 +19,9 @@ class Input:
     flags         float32 (columns,)                each column
     categories    int64 (columns,)                  each column
     image         uint8 (height, width, channels)   the column
-    text          int32 (tokens,); 0 is nothing     the column; ``cardinalities`` is (size of the vocabulary,)
-    series        float32 (steps, channels)         the column, then what its channels are
-    steps         uint8 (steps,); 1 is a step       the column: which steps of the series beside it are there
+    text          int32 (tokens,); 0 is padding     the column; ``cardinalities`` is (size of the vocabulary,)
+    series        float32 (steps, channels)         the column, then each channel
+    steps         uint8 (steps,); 0 is padding      the column: the mask of the steps of its series
     terms         float32 (terms,), sparse rows     the column, then each term of its texts
     summary       float32 (numbers,)                the column, then each statistic of its series
     ============  ================================  ====================================================================
@@ -37,18 +36,18 @@ class Input:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a family asks of the encoder.
+    """Options of a family for the encoder.
 
     Args:
-        scaling: How numbers are brought to size: "robust", "standard" or "none".
-        image_size: Height and width that every image is brought to; 0 to follow the images.
-        tokens: What a text is cut into: "words", or "pieces" of words.
-        vocabulary: Most different tokens that get a code of their own, or most terms of a TF-IDF vector.
-        length: Most tokens of a text or steps of a series that are read, 0 to follow the training rows; what is beyond is cut.
-        sentence: Tokens of a sentence: every sentence begins at a multiple of it, a longer one goes on in the next place.
+        scaling: Scaling of numbers: "robust", "standard" or "none".
+        image_size: Height and width of resized images; 0 to follow the training images.
+        tokens: Tokens of texts: "words", or "pieces" of words.
+        vocabulary: Most tokens with a code of their own, or most terms of a TF-IDF vector.
+        length: Most tokens of a text or steps of a series, 0 to follow the training rows; longer ones are truncated.
+        sentence: Tokens of a sentence: every sentence begins at a multiple of it, a longer one continues at the next.
             0 for running text. The number of tokens or steps is a multiple of it.
-        chunk: The number of tokens or steps is a multiple of this, so that levels above the lowest come out even.
-        plain: Texts as TF-IDF vectors and series as summary statistics, for learners that read rows of numbers.
+        chunk: The number of tokens or steps is a multiple of this, so that it can be divided without a remainder.
+        plain: Texts as TF-IDF vectors and series as summary statistics, for models of rows of numbers.
     """
 
     scaling: str = "robust"

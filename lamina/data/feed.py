@@ -1,4 +1,4 @@
-"""The feed: encoded rows on the device, once."""
+"""The feed: all encoded rows as tensors on one device."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from lamina.errors import DataError
 class Feed:
     """Input blocks, target blocks and weights of all rows as plain tensors on one device.
 
-    What fits in memory needs no DataLoader: an epoch is a permutation, and a batch is a gather of its rows. Arrays are shared
-    on a CPU, not copied.
+    There is no DataLoader: an epoch is a permutation, and a batch is gathered by index. On a CPU arrays are shared.
 
     Args:
         inputs: The encoder's blocks, each (N, columns), as arrays or tensors.
         targets: The target blocks of the task by name; a single array is the block named "target".
-        weight: How much each row counts (N,); None when all count the same.
-        device: Where the rows are to be.
+        weight: Sample weights (N,), or None.
+        device: Device of the tensors.
 
     Raises:
         DataError: The numbers of rows differ.
@@ -46,19 +45,19 @@ class Feed:
         sizes = {name: len(block) for name, block in [*self.inputs.items(), *self.targets.items()]}
         sizes |= {} if self.weight is None else {"weight": len(self.weight)}
         if len(set(sizes.values())) > 1:
-            given = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-            raise DataError(f"the numbers of rows differ ({given}); give each row its target and weight")
+            counts = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+            raise DataError(f"the numbers of rows differ ({counts}); give each row its target and weight")
 
     def __len__(self) -> int:
         return len(next(iter(self.targets.values())))
 
     @property
     def device(self) -> torch.device:
-        """Where the rows are."""
+        """The device of the rows."""
         return next(iter(self.targets.values())).device
 
     def rows(self, index: torch.Tensor) -> Self:
-        """Gather these rows."""
+        """The feed of the rows with these indices."""
         inputs, targets = (
             {name: block.index_select(0, index) for name, block in blocks.items()} for blocks in (self.inputs, self.targets)
         )
@@ -70,7 +69,7 @@ class Feed:
 
 
 def as_tensor(values: Any, device: str | torch.device | None = None) -> torch.Tensor:
-    """An array as a tensor that may be written to; shared where it can be."""
+    """An array as a writable tensor, shared if possible."""
     if not isinstance(values, torch.Tensor):
         values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
     return values.to(device)

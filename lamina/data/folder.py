@@ -1,4 +1,4 @@
-"""Tables that come as a folder of class folders, or as an archive of arrays.
+"""Tables from a folder of class folders, or from an archive of arrays.
 
 Public data sets of images and texts have one of these forms::
 
@@ -31,8 +31,8 @@ from lamina.errors import ReadError
 _TRAIN = ("train", "training")
 _PARTS = (*_TRAIN, "valid", "validation", "val", "test", "testing")
 SPLIT = pl.Enum(_PARTS)
-"""The type of the column ``split`` that parts become; what a person's own column is called never makes it one."""
-_JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave behind
+"""The dtype of the column ``split``; a column of the same name with another dtype is no split."""
+_JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # files of Windows and macOS
 _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 _PART_OF_NAME = re.compile(rf"(?P<name>.+)_(?P<part>{'|'.join(_PARTS)})|(?P<part_>{'|'.join(_PARTS)})_(?P<name_>.+)", re.I)
 
@@ -41,17 +41,16 @@ _PART_OF_NAME = re.compile(rf"(?P<name>.+)_(?P<part>{'|'.join(_PARTS)})|(?P<part
 
 
 def read_folder(path: Path) -> pl.DataFrame:
-    """A folder of class folders as a table: a class is a folder, and what is in it, however deep, belongs to the class.
+    """A folder of class folders as a table: all files below a class folder belong to the class.
 
-    Hidden files are left out, and so is what lies beside the class folders, unless it is an image.
+    Hidden files are ignored, and so are files beside the class folders, unless they are images.
 
     Args:
-        path: A folder whose folders are the classes; or with a folder ``train`` of such folders, and ``test``, ``valid`` or
-            ``val`` beside it.
+        path: A folder of class folders; or with a folder ``train`` of class folders, and ``test``, ``valid`` or ``val``.
 
     Returns:
-        Columns ``image`` (the whole path of a file) or ``text`` (what is in a .txt file), ``label`` (the name of the class
-        folder) and, where there is a folder ``train``, ``split`` (the name of the folder around).
+        Columns ``image`` (the whole path of a file) or ``text`` (the content of a .txt file), ``label`` (the name of the class
+        folder) and, where there is a folder ``train``, ``split`` (the name of its part).
 
     Raises:
         ReadError: No class folders, or an empty one; files that are neither images nor texts, or both; text that is not UTF-8.
@@ -60,14 +59,14 @@ def read_folder(path: Path) -> pl.DataFrame:
     if not any(folder.name.lower() in _TRAIN and _folders(folder) for folder in folders):
         files, labels = _read_classes(path, folders)
         return pl.DataFrame([_column(path, files), pl.Series("label", labels)])
-    if strange := [folder.name for folder in folders if folder.name.lower() not in _PARTS]:
+    if unexpected := [folder.name for folder in folders if folder.name.lower() not in _PARTS]:
         raise ReadError(
-            f"{path}: beside the folder of training rows lies {strange[0]!r}, expected test, valid or val; move it elsewhere"
+            f"{path}: beside the folder of training rows is {unexpected[0]!r}, expected test, valid or val; move it elsewhere"
         )
     files, labels, split = [], [], []
     for folder in folders:
-        some, classes = _read_classes(folder, _folders(folder))
-        files, labels, split = files + some, labels + classes, split + [folder.name.lower()] * len(some)
+        inside, classes = _read_classes(folder, _folders(folder))
+        files, labels, split = files + inside, labels + classes, split + [folder.name.lower()] * len(inside)
     return pl.DataFrame([_column(path, files), pl.Series("label", labels), pl.Series("split", split, dtype=SPLIT)])
 
 
@@ -86,11 +85,12 @@ def _read_classes(path: Path, folders: list[Path]) -> tuple[list[Path], list[str
     loose = [entry for entry in sorted(path.iterdir()) if entry.is_file() and not _hidden(entry.name)]
     images = [file for file in loose if _is_image(file)]
     if not folders or images:
-        found = images or loose
-        what = f"{'image' if images else 'file'}{'s' if len(found) > 1 else ''}"
-        held = f"{len(found):,} {what} ({found[0].name}{', ...' if len(found) > 1 else ''})" if found else "nothing"
+        misplaced = images or loose
+        noun = f"{'image' if images else 'file'}{'s' if len(misplaced) > 1 else ''}"
+        example = f"{misplaced[0].name}{', ...' if len(misplaced) > 1 else ''}" if misplaced else ""
+        content = f"{len(misplaced):,} {noun} ({example})" if misplaced else "nothing"
         raise ReadError(
-            f"{path} holds {held} {'beside' if folders else 'and no'} class folders; put each class in a folder of its own, "
+            f"{path} holds {content} {'beside' if folders else 'and no'} class folders; put each class in a folder of its own, "
             "or give a table with a column of paths"
         )
     files, labels = [], []
@@ -143,7 +143,7 @@ def _read_text(path: Path) -> str:
 
 
 def in_utf8(path: Path) -> str:
-    """What to do about a file in another encoding."""
+    """The remedy for a file in another encoding."""
     name, better = shlex.quote(path.name), shlex.quote(f"utf8_{path.name}")
     return f"save the file as UTF-8, for example: iconv -f latin1 -t utf-8 {name} > {better}"
 
@@ -152,34 +152,34 @@ def in_utf8(path: Path) -> str:
 
 
 def read_arrays(path: Path) -> pl.DataFrame:
-    """An archive of NumPy arrays (.npz) as a table: every array is a column, its rows first.
+    """An archive of NumPy arrays (.npz) as a table: every array is a column, its first axis the rows.
 
     Of two axes, an array of ``k`` columns named ``x`` becomes the columns ``x_0`` to ``x_(k-1)``; of three or four it is one
     column of series or images. Names such as ``x_train`` and ``x_test``, or ``train_images`` and ``test_images``, are stacked
-    into one column ``x`` or ``images``, and a column ``split`` says where a row came from.
+    into one column ``x`` or ``images``, and a column ``split`` has the part of each row.
 
     Raises:
         ReadError: It is no archive of arrays, holds Python objects, or its arrays do not fit together.
     """
     arrays = _load(path)
-    parts = {name: found for name in arrays if (found := _PART_OF_NAME.fullmatch(name))}
-    if len(parts) < len(arrays) or not any(_part(found)[1] in _TRAIN for found in parts.values()):
+    parts = {name: match for name in arrays if (match := _PART_OF_NAME.fullmatch(name))}
+    if len(parts) < len(arrays) or not any(_part(match)[1] in _TRAIN for match in parts.values()):
         _same_lengths(path, arrays)
         return _table(path, arrays)
     split: dict[str, dict[str, np.ndarray]] = {}
-    for name, found in parts.items():
-        column, part = _part(found)
+    for name, match in parts.items():
+        column, part = _part(match)
         split.setdefault(part, {})[column] = arrays[name]
-    first, names = next((part, some) for part, some in split.items() if part in _TRAIN)
-    for part, some in split.items():
-        if differing := sorted(set(some) ^ set(names)):
+    first, names = next((part, columns) for part, columns in split.items() if part in _TRAIN)
+    for part, columns in split.items():
+        if differing := sorted(set(columns) ^ set(names)):
             raise ReadError(
                 f"{path} has {differing[0]!r} for only one of {first!r} and {part!r}; give each part the same arrays"
             )
-        _same_lengths(path, {f"{name} of {part}": array for name, array in some.items()})
-    stacked = {name: _stacked(path, name, {part: some[name] for part, some in split.items()}) for name in names}
-    words = np.repeat(list(split), [len(next(iter(some.values()))) for some in split.values()])
-    return _table(path, stacked, ("split", pl.Series(words, dtype=SPLIT)))
+        _same_lengths(path, {f"{name} of {part}": array for name, array in columns.items()})
+    stacked = {name: _stacked(path, name, {part: columns[name] for part, columns in split.items()}) for name in names}
+    part_of_row = np.repeat(list(split), [len(next(iter(columns.values()))) for columns in split.values()])
+    return _table(path, stacked, ("split", pl.Series(part_of_row, dtype=SPLIT)))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -227,9 +227,9 @@ def _brief(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:120] or type(error).__name__
 
 
-def _part(found: re.Match[str]) -> tuple[str, str]:
-    """The column and the part that the name of an array speaks of."""
-    return found["name"] or found["name_"], (found["part"] or found["part_"]).lower()
+def _part(match: re.Match[str]) -> tuple[str, str]:
+    """The column and the part in the name of an array."""
+    return match["name"] or match["name_"], (match["part"] or match["part_"]).lower()
 
 
 def _same_lengths(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -252,14 +252,14 @@ def _stacked(path: Path, name: str, parts: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate(list(parts.values()))
 
 
-def _table(path: Path, arrays: dict[str, np.ndarray], *made: tuple[str, pl.Series]) -> pl.DataFrame:
-    columns: list[tuple[str, Any]] = [column for name, array in arrays.items() for column in _columns(name, array)] + [*made]
-    remedy = "rename an array" + "".join(f"; the column {name!r} says which part a row is of" for name, _ in made)
+def _table(path: Path, arrays: dict[str, np.ndarray], *added: tuple[str, pl.Series]) -> pl.DataFrame:
+    columns: list[tuple[str, Any]] = [column for name, array in arrays.items() for column in _columns(name, array)] + [*added]
+    remedy = "rename an array" + "".join(f"; the column {name!r} is the part of a row" for name, _ in added)
     names = column_names([name for name, _ in columns], str(path), remedy)
     return from_memory(dict(zip(names, (values for _, values in columns), strict=True)))
 
 
 def _columns(name: str, array: np.ndarray) -> list[tuple[str, np.ndarray]]:
     if array.ndim == 2 and array.shape[1] > 1:
-        return [(f"{name}_{place}", array[:, place]) for place in range(array.shape[1])]
+        return [(f"{name}_{index}", array[:, index]) for index in range(array.shape[1])]
     return [(name, array)]

@@ -1,8 +1,7 @@
-"""What a person holds in memory, as a table, and results back in the same library.
+"""Tables from data in memory, and results in the library of their source.
 
-pandas and NumPy are converted column by column: that takes microseconds for one row, needs no pyarrow, and an object column
-that holds everything at once still becomes a column. Other libraries come in through Arrow or narwhals. What has axes in every
-row, a series or an image, is for :mod:`lamina.data.arrays`.
+pandas and NumPy are converted column by column: that takes microseconds for one row, needs no pyarrow, and reads object columns
+of mixed types. Other libraries are read through Arrow or narwhals; series and images by :mod:`lamina.data.arrays`.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import polars as pl
-from narwhals import dependencies as held
+from narwhals import dependencies
 
 from lamina.data.arrays import as_array, from_array, from_rows, has_axes, is_missing, is_nested, is_numeric, png
 from lamina.errors import ReadError
 
 FEW_ROWS = 16
-"""Of so few rows each takes less time than each column."""
+"""Up to so many rows, reading row by row is faster than column by column."""
 
 
 def from_memory(source: Any) -> pl.DataFrame:
-    """A table from whatever a person holds; see :func:`lamina.data.read.read_table`."""
+    """A table from data in memory; see :func:`lamina.data.read.read_table`."""
     if isinstance(source, pl.DataFrame):
         return without_patterns(source)
     if isinstance(source, pl.LazyFrame):
@@ -36,13 +35,13 @@ def from_memory(source: Any) -> pl.DataFrame:
         return source.to_frame(literal(source.name or "x0"))
     if isinstance(source, nw.DataFrame | nw.LazyFrame | nw.Series):
         return from_memory(source.to_native())
-    if held.is_pandas_dataframe(source):
+    if dependencies.is_pandas_dataframe(source):
         names = column_names(source.columns.tolist(), "the pandas DataFrame")
         dtypes = source.dtypes.tolist()
         if dtypes and isinstance(dtypes[0], np.dtype) and dtypes[0].kind in "biuf" and dtypes.count(dtypes[0]) == len(dtypes):
             return matrix(names, source.to_numpy())
         return pl.DataFrame([_pandas(name, values) for name, (_, values) in zip(names, source.items(), strict=True)])
-    if held.is_pandas_series(source):
+    if dependencies.is_pandas_series(source):
         return _pandas("x0" if source.name is None else literal(str(source.name)), source).to_frame()
     if isinstance(source, np.ndarray):
         return _array(source)
@@ -54,14 +53,12 @@ def from_memory(source: Any) -> pl.DataFrame:
 
 
 def like(result: pl.DataFrame | pl.Series, source: Any) -> Any:
-    """Give a result back in the library that its source came in.
-
-    Predictions should fit into what a person already has: the index of a pandas frame lines up, a polars frame can be joined.
+    """A result in the library of its source.
 
     Args:
         result: The rows of the source, in its order.
-        source: What was read. A polars or pyarrow source gives the same; pandas gives pandas with the source's index; a path
-            gives polars; a dict, a list or an array gives NumPy, as scikit-learn does.
+        source: The data that was read. A polars or pyarrow source gives the same; pandas gives pandas with the source's index;
+            a path gives polars; a dict, a list or an array gives NumPy, as scikit-learn does.
 
     Example:
         >>> like(pl.Series("income", ["low", "high"]), {"age": [17, 40]})
@@ -69,7 +66,7 @@ def like(result: pl.DataFrame | pl.Series, source: Any) -> Any:
     """
     if isinstance(source, pl.DataFrame | pl.LazyFrame | pl.Series | str | os.PathLike):
         return result
-    if held.is_pandas_dataframe(source) or held.is_pandas_series(source):
+    if dependencies.is_pandas_dataframe(source) or dependencies.is_pandas_series(source):
         import pandas
 
         index = source.index
@@ -92,7 +89,7 @@ def _values(column: pl.Series) -> np.ndarray:
 
 
 def column_names(names: Sequence[Any], owner: str, remedy: str = "rename one of them") -> list[str]:
-    """Names as text: a missing one is called by its place, a pattern is made literal, two of the same are an error."""
+    """Names as text: a missing one gets its position, a pattern is made literal, duplicate names are an error."""
     texts = ["" if name is None or name != name else literal(str(name)) for name in names]
     taken = set(texts)
     for place, text in enumerate(texts, 1):
@@ -108,9 +105,7 @@ def column_names(names: Sequence[Any], owner: str, remedy: str = "rename one of 
 
 
 def literal(name: str) -> str:
-    """The name of a column in a table of lamina: an underscore follows one from ^ to $, as polars takes that for a pattern.
-
-    polars asks all methods of a column by its name, so such a column could not even be asked for its missing values.
+    """The name of a column in lamina: a name from ^ to $ gets an underscore, as polars reads it as a pattern.
 
     Example:
         >>> literal("price"), literal("^price$")
@@ -120,14 +115,15 @@ def literal(name: str) -> str:
 
 
 def without_patterns(table: pl.DataFrame) -> pl.DataFrame:
-    """The table with names that are all literal."""
+    """The table with literal names."""
     if not any(name[:1] == "^" for name in table.columns):
         return table
     names = [literal(name) for name in table.columns]
-    for name, given in zip(names, table.columns, strict=True):
-        if name != given and name in table.columns:
+    for name, original in zip(names, table.columns, strict=True):
+        if name != original and name in table.columns:
             raise ReadError(
-                f"the table has the columns {given!r} and {name!r}, and the former is called so here; rename one of them"
+                f"the table has the columns {original!r} and {name!r}, and the former is renamed to the latter; "
+                "rename one of them"
             )
     table = table.clone()
     table.columns = names
@@ -135,7 +131,7 @@ def without_patterns(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """The name, with underscores behind it while it is taken.
+    """The name, with underscores appended while it is taken.
 
     Example:
         >>> free_name("set", {"set", "set_"})
@@ -163,7 +159,7 @@ def _pandas(name: str, values: Any) -> pl.Series:
         missing = values.isna().to_numpy()
         filled = pl.Series(name, values.to_numpy(dtype=dtype.numpy_dtype, na_value=0))
         return filled.set(pl.Series(missing), None) if missing.any() else filled
-    if (kind.startswith("str") or "[pyarrow]" in kind) and held.get_pyarrow() is not None:
+    if (kind.startswith("str") or "[pyarrow]" in kind) and dependencies.get_pyarrow() is not None:
         return pl.Series(name, values.array.__arrow_array__())
     if kind.startswith(("period", "interval")):
         return objects(name, [str(value) if present else None for value, present in zip(values, values.notna(), strict=True)])
@@ -194,7 +190,7 @@ def _array(array: np.ndarray) -> pl.DataFrame:
 def matrix(names: Sequence[str], values: np.ndarray) -> pl.DataFrame:
     """A table from a row of numbers for each of its rows, (N, columns)."""
     if 0 < len(values) <= FEW_ROWS and values.dtype in (np.int64, np.float64) and names:
-        return pl.DataFrame(values.tolist(), schema=list(names), orient="row")  # takes a fifth of the time
+        return pl.DataFrame(values.tolist(), schema=list(names), orient="row")  # five times faster
     return pl.DataFrame([_vector(name, values[:, place]) for place, name in enumerate(names)])
 
 
@@ -220,7 +216,7 @@ def _columns(columns: dict[Any, Any]) -> pl.DataFrame:
 def _any_column(name: str, values: Any) -> pl.Series:
     if isinstance(values, pl.Series):
         return values.alias(name)
-    if held.is_pandas_series(values):
+    if dependencies.is_pandas_series(values):
         return _pandas(name, values)
     if hasattr(values, "__array__") and getattr(values, "ndim", 0) > 0:
         return _one_column(name, as_array(values))
@@ -240,9 +236,9 @@ def _rows(rows: Sequence[Any]) -> pl.DataFrame:
         if width != widths[0]:
             if all(row is None or (has_axes(row) and is_numeric(as_array(row))) for row in rows):
                 return objects("x0", list(rows)).to_frame()
-            one, other = (f"has {some} values" if some is not None else "is no list" for some in (widths[0], width))
+            first, second = (f"has {count} values" if count is not None else "is no list" for count in (widths[0], width))
             raise ReadError(
-                f"row {place + 1} of the list {other}, row 1 {one}; give each row one value per column, "
+                f"row {place + 1} of the list {second}, row 1 {first}; give each row one value per column, "
                 "or nothing but numbers where rows are series"
             )
     return _columns({f"x{place}": [row[place] for row in rows] for place in range(widths[0] or 0)})
@@ -274,7 +270,7 @@ class _Nameless:
 
 
 def objects(name: str, values: list[Any]) -> pl.Series:
-    """A column from Python values of any types: text wherever numbers and text are mixed, series and images from arrays."""
+    """A column from Python values of any types: text if numbers and text are mixed, series and images from arrays."""
     values = [None if is_missing(value) else value for value in values]
     types = {type(value) for value in values}
     types.discard(type(None))
@@ -315,7 +311,7 @@ def _text(name: str, values: list[str | None]) -> pl.Series:
         row = 1 + next(place for place, value in enumerate(values) if value == error.object)
         raise ReadError(
             f"column {name!r}, row {row:,}: {error.object[error.start]!r} is half of a surrogate pair and no character "
-            f"(in {error.object[max(0, error.start - 12) : error.end + 12]!r}); read the text anew as UTF-8, or clean it: "
+            f"(in {error.object[max(0, error.start - 12) : error.end + 12]!r}); read the text again as UTF-8, or clean it: "
             "text.encode('utf-8', 'replace').decode()"
         ) from None
 

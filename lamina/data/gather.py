@@ -1,4 +1,4 @@
-"""Long tables, a row per step, brought into a row per series."""
+"""Long tables, one row per step, as tables with one row per series."""
 
 from __future__ import annotations
 
@@ -14,25 +14,23 @@ from lamina.errors import SchemaError
 
 
 def gather_series(table: Any, id: str, time: str | None = None, values: Sequence[str] | None = None) -> pl.DataFrame:
-    """Bring a long table, one row per step, into one row per series.
+    """A table with one row per series from a long table with one row per step.
 
-    Recordings mostly come long: a patient, a minute, a pulse, a pressure. Only the order of the times counts, not the
-    distance between them; where that says something, give it as one of the values.
+    Only the order of the times counts, not the time between them; where that matters, add it as one of the values.
 
     Args:
-        table: Anything that :func:`~lamina.data.read.read_table` takes.
-        id: The column that says which series a row belongs to.
-        time: The column that orders the rows of a series: numbers, dates, or text that holds them. None if the rows are in
-            order.
-        values: The channels, numbers or flags. By default every column that varies within a series; where they are named, other
-            columns that vary are left out.
+        table: Anything that :func:`~lamina.data.read.read_table` reads.
+        id: The column that identifies the series of a row.
+        time: The column that orders the steps: numbers, dates, or text that holds them. None if the rows are in order.
+        values: The channels, numbers or flags. By default every column that varies within a series; if given, other
+            varying columns are dropped.
 
     Returns:
         A row for each id, in the order in which they first appear: the id, the columns that are the same in all rows of an id
         (the label, most often), and ``series``, List of Array(Float64, channels).
 
     Raises:
-        SchemaError: A column is not there or cannot be a channel, an id or a time is missing, a time occurs twice.
+        SchemaError: A column does not exist or cannot be a channel, an id or a time is missing, a time occurs twice.
 
     Example:
         >>> rows = {"who": ["a", "b", "a"], "minute": [2, 1, 1], "pulse": [71, 64, 70], "ill": ["no", "yes", "no"]}
@@ -48,7 +46,7 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
         if name not in table.columns:
             raise SchemaError(f"no column {name!r} in the table; {nearest(name, table.columns)}")
     if "series" in table.columns:
-        raise SchemaError("the table has a column 'series', which is what the result is called; rename it")
+        raise SchemaError("the table has a column 'series', which is the name of the result; rename it")
     if values is not None and (not values or set(values) & set(keys)):
         raise SchemaError(f"values is {list(values)!r}; expected at least one column besides {' and '.join(map(repr, keys))}")
     for name in keys:
@@ -56,36 +54,36 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
     if time is not None:
         table = table.with_columns(_times(table[time]))
         _refuse_twice(table, id, time)
-    others = [name for name in table.columns if name not in keys]
-    nested = [name for name in others if table[name].dtype.is_nested() or table[name].dtype == pl.Object]
+    columns = [name for name in table.columns if name not in keys]
+    nested = [name for name in columns if table[name].dtype.is_nested() or table[name].dtype == pl.Object]
     if nested:
         raise SchemaError(f"column {nested[0]!r} holds {table[nested[0]].dtype}, expected one value per step; leave it out")
     bare = table.clone()
-    bare.columns = [str(place) for place in range(table.width)]  # polars takes names such as "*" for patterns
-    place_of = dict(zip(table.columns, bare.columns, strict=True))
-    counts = bare.group_by(place_of[id]).agg(pl.col([place_of[name] for name in others]).n_unique())
-    varying = [name for name in others if counts[place_of[name]].max() != 1]
+    bare.columns = [str(index) for index in range(table.width)]  # polars reads names such as "*" as patterns
+    bare_name = dict(zip(table.columns, bare.columns, strict=True))
+    counts = bare.group_by(bare_name[id]).agg(pl.col([bare_name[name] for name in columns]).n_unique())
+    varying = [name for name in columns if counts[bare_name[name]].max() != 1]
     channels = list(values or varying)
     if not channels:
-        raise SchemaError(f"no column varies within {id!r}; name the channels with values=[...], or take the table as it is")
+        raise SchemaError(f"no column varies within {id!r}; name the channels with values=[...], or use the table as it is")
     for name in channels:
         if not (table[name].dtype.is_numeric() or table[name].dtype == pl.Boolean):
             raise SchemaError(
                 f"column {name!r} varies within {id!r} and holds {table[name].dtype}, expected numbers; leave it out, "
                 "name the channels with values=[...], or turn it into numbers"
             )
-    kept = [name for name in others if name not in channels and name not in varying]
-    series = pl.concat_arr(pl.col([place_of[name] for name in channels]).cast(pl.Float64)).alias("series")
-    rows = bare if time is None else bare.sort(place_of[time])
-    key, first = place_of[id], pl.col([place_of[name] for name in kept]).first()
+    kept = [name for name in columns if name not in channels and name not in varying]
+    series = pl.concat_arr(pl.col([bare_name[name] for name in channels]).cast(pl.Float64)).alias("series")
+    rows = bare if time is None else bare.sort(bare_name[time])
+    key, first = bare_name[id], pl.col([bare_name[name] for name in kept]).first()
     gathered = rows.group_by(key, maintain_order=True).agg(first, series)
-    found = bare.select(pl.col(key).unique(maintain_order=True)).join(gathered, on=key, how="left", maintain_order="left")
-    found.columns = [id, *kept, "series"]
-    return found
+    result = bare.select(pl.col(key).unique(maintain_order=True)).join(gathered, on=key, how="left", maintain_order="left")
+    result.columns = [id, *kept, "series"]
+    return result
 
 
 def _times(column: pl.Series) -> pl.Series:
-    """What orders the steps; text would put 10 before 9."""
+    """The times as numbers or dates; as text, 10 would come before 9."""
     if column.dtype.is_numeric() or column.dtype.is_temporal():
         return column
     for parsed in (numbers(column), dates(column)):

@@ -1,4 +1,4 @@
-"""Parsing: the values of a column as numbers, dates or texts, whatever they were written as."""
+"""Parsing: the values of a column as numbers, dates or texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import polars as pl
 
 NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
-"""What stands for a missing value in text. (``?`` is the UCI repository's.)"""
+"""Texts of a missing value (``?`` in the UCI repository)."""
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d+)?)?([ ]?(Z|[+-]\d{2}:?\d{2}))?)?$"
 
 _FULL = "%Y-%m-%dT%H:%M:%S%.f%#z"
@@ -19,7 +19,7 @@ _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+([.]\d*)?$"
 
 
 def numbers(column: pl.Series) -> pl.Series | None:
-    """The values as finite Float64, null where they are none; None for a dtype that holds no numbers."""
+    """The values as finite Float64, else null; None for a dtype without numbers."""
     dtype = column.dtype
     if dtype != pl.Float64:
         if dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
@@ -32,7 +32,7 @@ def numbers(column: pl.Series) -> pl.Series | None:
             column = parsed_numbers(column.cast(pl.String))
         else:
             return None
-    if not math.isfinite(column.sum()):  # one pass says that all are finite; only otherwise look for those that are not
+    if not math.isfinite(column.sum()):  # faster than is_finite where all are
         column = column.set(~column.is_finite(), None)
     return column
 
@@ -54,7 +54,7 @@ def parsed_numbers(column: pl.Series) -> pl.Series:
 
 
 def unit_of(column: pl.Series) -> str:
-    """The currency, or the percent sign, that stands beside numbers in text; "" where there is none, or several.
+    """The currency or percent sign of numbers in text; "" if there is none, or several.
 
     Example:
         >>> unit_of(pl.Series(["$5", "1,200", "for € 9"])), unit_of(pl.Series(["$5", "7 €"]))
@@ -63,12 +63,12 @@ def unit_of(column: pl.Series) -> str:
     if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
         return ""
     text = column.cast(pl.String).str.strip_chars()
-    found = text.filter(text.str.contains(_WITH_UNIT)).str.extract(f"({_UNIT})").drop_nulls().unique()
-    return found[0] if len(found) == 1 else ""
+    units = text.filter(text.str.contains(_WITH_UNIT)).str.extract(f"({_UNIT})").drop_nulls().unique()
+    return units[0] if len(units) == 1 else ""
 
 
 def texts(column: pl.Series) -> pl.Series | None:
-    """The values as String, the same for 3 and 3.0; None for a dtype that has no plain text."""
+    """The values as String, the same for 3 and 3.0; None for a dtype without plain text."""
     dtype = column.dtype
     if dtype == pl.String:
         return column
@@ -84,7 +84,7 @@ def texts(column: pl.Series) -> pl.Series | None:
 
 
 def dates(column: pl.Series) -> pl.Series | None:
-    """The values as Datetime in microseconds, UTC without a zone; None for a dtype that holds no dates."""
+    """The values as Datetime in microseconds, UTC without a zone; None for a dtype without dates."""
     dtype = column.dtype
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         column = parsed_dates(column.cast(pl.String))
@@ -98,7 +98,7 @@ def dates(column: pl.Series) -> pl.Series | None:
 
 
 def iso_dates(column: pl.Series) -> pl.Series | None:
-    """Text as Date, or Datetime where there is a time of day; None unless the first value is an ISO date."""
+    """Text as Date, or as Datetime if it has a time of day; None unless the first value is an ISO date."""
     first = column.first(ignore_nulls=True)
     if not isinstance(first, str) or not re.fullmatch(ISO[1:-1], first.strip()):
         return None
@@ -107,7 +107,7 @@ def iso_dates(column: pl.Series) -> pl.Series | None:
 
 
 def as_iso(column: pl.Series) -> pl.Series:
-    """Dates with points are put into ISO's order: the day always comes first in them."""
+    """Dates with points, day first, in the order of ISO."""
     text = column.str.strip_chars()
     if not text.str.contains(_POINTED).any():
         return text
@@ -129,15 +129,12 @@ def parsed_dates(column: pl.Series) -> pl.Series:
 
 
 def unparsed(before: pl.Series, after: pl.Series) -> pl.Series | None:
-    """Where text was there that could not be brought into the form of a kind; None when there is nothing of the sort.
-
-    Infinite numbers are not such a case, in text or not: they are taken as missing.
-    """
+    """Which texts could not be parsed; None if all could. Infinite numbers are missing, not unparsed."""
     if after.null_count() == before.null_count() or before.dtype not in (pl.String, pl.Categorical, pl.Enum):
         return None
     text = before.cast(pl.String).str.strip_chars()
-    lost = before.is_not_null() & after.is_null() & ~text.is_in(NULLS) & ~text.str.contains(r"(?i)^[+-]?inf(inity)?$")
-    return lost if lost.any() else None
+    failed = before.is_not_null() & after.is_null() & ~text.is_in(NULLS) & ~text.str.contains(r"(?i)^[+-]?inf(inity)?$")
+    return failed if failed.any() else None
 
 
 def is_unplain(dtype: pl.DataType) -> bool:

@@ -1,7 +1,7 @@
-"""Reading a table from whatever a person has.
+"""Reading a table from a file or from memory.
 
-Files are told apart by their bytes and then by their name, so that a picture renamed to .csv is called a picture. What cannot
-be read is one clear line that names the file, the column or the line, and the remedy.
+The format of a file is recognised by its bytes and then by its name. An error is one line with the file, the column or the
+line, and the remedy.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = ["NULLS", "like", "read_table"]
 
 
 _TYPED_BY = 10_000
-"""So many rows of a CSV file decide on the types of its columns, as long as the others agree."""
+"""Rows of a CSV file by which dtypes are inferred, unless later rows contradict."""
 _CODE = r"^0\d+$"
 _CODES_BY = 2_000
-"""So many rows are searched for codes with leading zeros."""
-_LOOKED_FOR = 50
-"""So many values of a column, from all over it, say whether it names images beside the file: each is a look at the disk."""
+"""Rows that are searched for codes with leading zeros."""
+_PATHS_CHECKED = 50
+"""Values of a column that are checked for images beside the file, as each check accesses the disk."""
 _WHOLE_PATH = r"^(/|\\|~|\w+:[/\\])"
-"""What leads to an image from anywhere, or to none: /data/1.png, C:/1.png, https://example.org/1.png."""
+"""Absolute paths and addresses: /data/1.png, C:/1.png, https://example.org/1.png."""
 
 _FORMATS = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".data": "text",
@@ -72,7 +72,7 @@ _SIGNATURES = {
 def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Read a table from a file or from memory.
 
-    Everything behind this function sees one library, one meaning of "missing" (null, never NaN) and unique column names.
+    The result has null, never NaN, for missing values, and unique column names.
 
     Args:
         source: A path to CSV or TSV (the separator is found: ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
@@ -81,19 +81,19 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
             3 or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays, images or paths.
         columns: Keep only these, in this order.
 
-    Names are data, whatever is in them. Two kinds are changed, always alike: a blank one becomes ``column_3``, by its place,
-    and one that polars would read as a pattern, such as ``^a$``, becomes ``^a$_``. Options take either.
+    Two kinds of names are changed: a blank one becomes ``column_3``, by its position, and one that polars would read as a
+    pattern, such as ``^a$``, becomes ``^a$_``. Options accept either.
 
     Raises:
-        ReadError: The source is not a table; the message says what it is and what to do.
+        ReadError: The source is not a table; with the remedy.
 
     Example:
         >>> read_table({"age": [17, None], "city": ["Bern", "Oslo"]}).shape
         (2, 2)
     """
-    named = isinstance(source, str | os.PathLike)
-    table = _read_file(Path(os.path.expanduser(source))) if named else from_memory(source)
-    # Only where there may be something to do: going through the columns takes longer than the rest for a single row.
+    is_path = isinstance(source, str | os.PathLike)
+    table = _read_file(Path(os.path.expanduser(source))) if is_path else from_memory(source)
+    # Only if needed: for a single row, a pass over the columns takes longer than the rest.
     if any(dtype == pl.Object or dtype.is_float() for dtype in set(table.dtypes)):
         columns_of = list(zip(table.get_columns(), table.dtypes, strict=True))
         paths = [_paths(column) for column, dtype in columns_of if dtype == pl.Object]
@@ -110,12 +110,12 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """``did you mean 'income'?``, or what there is instead."""
-    lowered = {other.lower(): other for other in names}
+    """``did you mean 'income'?``, or the list of names."""
+    lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), lowered, n=3)
     if close:
         return "did you mean " + " or ".join(repr(lowered[match]) for match in close) + "?"
-    shown = ", ".join(repr(other) for other in names[:20])
+    shown = ", ".join(map(repr, names[:20]))
     return f"it has {shown}" + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
 
 
@@ -144,45 +144,45 @@ def _read_file(path: Path) -> pl.DataFrame:
         head = data[:65536]
     elif name.endswith(".gz"):
         raise ReadError(f"{path} is not compressed with gzip, although its name ends in .gz; rename it")
-    promised, found = _FORMATS.get(Path(name).suffix), _format(path, head)
-    if (promised, found) == ("json", "text"):
-        found = "json"  # its first line may be damaged; that is said with its number
-    alike = "arrow" if found == "stream" else found
-    if promised not in (None, alike):
+    by_name, by_content = _FORMATS.get(Path(name).suffix), _format(path, head)
+    if (by_name, by_content) == ("json", "text"):
+        by_content = "json"  # its first line may be damaged; the error has its number
+    family = "arrow" if by_content == "stream" else by_content
+    if by_name not in (None, family):
         raise ReadError(
-            f"{path} is not {_NAMES[promised]}: it holds {_NAMES[alike]}"
-            + (f" ({head[:24].decode(errors='replace')!r} ...)" if found in ("text", "json") else "")
-            + f"; rename it to end in {_ENDINGS[alike]}"
+            f"{path} is not {_NAMES[by_name]}: it holds {_NAMES[family]}"
+            + (f" ({head[:24].decode(errors='replace')!r} ...)" if by_content in ("text", "json") else "")
+            + f"; rename it to end in {_ENDINGS[family]}"
         )
-    if found == "text":
+    if by_content == "text":
         table = _read_text(path, data, head, name)
-    elif found == "json":
+    elif by_content == "json":
         table = _read_json(path, data)
     else:
-        table = _read_binary(path, data, found)
+        table = _read_binary(path, data, by_content)
     if not table.width or not table.height:
         raise ReadError(f"{path} has no {'columns' if not table.width else 'rows'}; expected at least one")
     return _beside(path, without_patterns(table))
 
 
 def _beside(path: Path, table: pl.DataFrame) -> pl.DataFrame:
-    """Images that a file names are beside that file, wherever lamina is started."""
+    """The table with relative paths of images completed by the folder of its file."""
     folder = os.path.dirname(os.path.abspath(path))
     for column in table:
         if column.dtype != pl.String:
             continue
-        known = column.drop_nulls()
-        some = known.gather_every(max(1, len(known) // _LOOKED_FOR)).head(_LOOKED_FOR).to_list()
-        images = [value for value in some if value.lower().endswith(SUFFIXES)]
+        present = column.drop_nulls()
+        sample = present.gather_every(max(1, len(present) // _PATHS_CHECKED)).head(_PATHS_CHECKED).to_list()
+        images = [value for value in sample if value.lower().endswith(SUFFIXES)]
         loose = [image for image in images if not re.match(_WHOLE_PATH, image)]
-        if len(images) > len(some) / 2 and any(os.path.isfile(os.path.join(folder, image)) for image in loose):
+        if len(images) > len(sample) / 2 and any(os.path.isfile(os.path.join(folder, image)) for image in loose):
             beside = pl.when(column.str.contains(_WHOLE_PATH)).then(column).otherwise(os.path.join(folder, "") + column)
             table = table.with_columns(beside.alias(column.name))
     return table
 
 
 def _paths(column: pl.Series) -> pl.Series:
-    """Paths as text; other objects stay as they are."""
+    """Paths as text; other objects are unchanged."""
     values = column.to_list()
     if not all(value is None or isinstance(value, str | os.PathLike) for value in values):
         return column
@@ -210,7 +210,7 @@ def _unzip(path: Path) -> bytes:
 
 
 def _format(path: Path, head: bytes) -> str:
-    """The format that the bytes speak of: text, json, parquet or arrow."""
+    """The format by the first bytes: text, json, parquet, arrow or stream."""
     for signature, meaning in _SIGNATURES.items():
         if head.startswith(signature):
             if meaning in ("parquet", "arrow", "stream"):
@@ -218,7 +218,7 @@ def _format(path: Path, head: bytes) -> str:
             remedy = "" if ";" in meaning else "; give a table: CSV, Parquet, Arrow or JSON Lines"
             raise ReadError(f"{path} is not a table but {meaning}{remedy}")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "text"  # UTF-16, which says so itself
+        return "text"  # UTF-16 with a byte order mark
     if b"\x00" in head:
         if max(head[::2].count(0), head[1::2].count(0)) > len(head) // 5:
             raise ReadError(f"{path} looks like UTF-16 without a mark; save it as UTF-8")
@@ -233,17 +233,17 @@ def _format(path: Path, head: bytes) -> str:
     return "text"
 
 
-def _read_binary(path: Path, data: bytes | None, found: str) -> pl.DataFrame:
+def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
     source = path if data is None else io.BytesIO(data)
     try:
-        if found == "parquet":
+        if format == "parquet":
             return pl.read_parquet(source)
-        return pl.read_ipc(source) if found == "arrow" else pl.read_ipc_stream(source)
+        return pl.read_ipc(source) if format == "arrow" else pl.read_ipc_stream(source)
     except pl.exceptions.DuplicateError as error:
         raise ReadError(f"{path} has two columns of the same name ({_brief(error)}); rename one of them") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise ReadError(
-            f"{path} is a damaged {_NAMES.get(found, 'Arrow')} file ({_brief(error)}); download or write it again"
+            f"{path} is a damaged {_NAMES.get(format, 'Arrow')} file ({_brief(error)}); download or write it again"
         ) from None
 
 
@@ -259,7 +259,7 @@ def _read_json(path: Path, data: bytes | None) -> pl.DataFrame:
     try:
         return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        rows = list(_json_rows(path, data))  # mixed types in a column, or a line that is no JSON: slower, and it knows the line
+        rows = list(_json_rows(path, data))  # slower, for mixed types in a column, and for the line number of an error
     names = dict.fromkeys(name for row in rows for name in row)
     return pl.DataFrame([objects(name, [row.get(name) for row in rows]) for name in names])
 
@@ -292,7 +292,7 @@ def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.Dat
     sample = head.decode("utf-8-sig", errors="replace")
     separator = "\t" if name.endswith((".tsv", ".tab")) else _separator(sample)
     header = _header(path, data, separator)
-    if _padded(sample, separator):  # "39, Private, 77516": the space belongs to nobody
+    if _padded(sample, separator):  # "39, Private, 77516"
         data = re.sub(rb"[ \t]*" + re.escape(separator.encode()) + rb"[ ]+", separator.encode(), data or path.read_bytes())
     owner = f"{path}, line 1:"
     names = column_names([name.strip() for name in header], owner, "rename one, or add a line of names if the file has none")
@@ -302,19 +302,18 @@ def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.Dat
         raise ReadError(_text_fault(path, data, separator, len(names)) or f"{path}: {_brief(error)}") from None
     if not table.height:
         raise ReadError(f"{path} has column names but no rows; expected at least one row")
-    if table.to_series(-1).null_count():  # polars fills short lines up, and a short line always lacks its last value
+    if table.to_series(-1).null_count():  # short lines are filled by polars and lack their last value
         fault = _ragged(path, data, separator, len(names))
         if isinstance(fault, str):
             raise ReadError(fault)
         if fault and len(names) > 1:
             table = table.filter(~pl.all_horizontal(pl.all().is_null()))
-    better = [found for column in table if column.dtype == pl.String and (found := _reparse(column, separator)) is not None]
-    return table.with_columns(better) if better else table
+    parsed = [new for column in table if column.dtype == pl.String and (new := _reparse(column, separator)) is not None]
+    return table.with_columns(parsed) if parsed else table
 
 
 def _parse(path: Path, data: bytes | None, separator: str, names: list[str]) -> pl.DataFrame:
-    """Let polars guess the types from the first rows, or where those mislead, from all: six times slower."""
-
+    """The table with dtypes inferred from the first rows, or if that fails from all: six times slower."""
     codes: dict[str, Any] = {}
 
     def parse(typed_by: int | None, rows: int | None = None) -> pl.DataFrame:
@@ -323,7 +322,7 @@ def _parse(path: Path, data: bytes | None, separator: str, names: list[str]) -> 
         return pl.read_csv(source, infer_schema_length=typed_by, n_rows=rows, schema_overrides=codes, **options)
 
     try:
-        # 08001 is a postcode: read as a number its zero would be gone.
+        # 08001 is a postcode: as a number it would lose its zero.
         head = parse(0, _CODES_BY)
         codes = {column.name: pl.String for column in head if column.str.contains(_CODE).any()}
         table = parse(_TYPED_BY)
@@ -347,7 +346,7 @@ def _reparse(column: pl.Series, separator: str) -> pl.Series | None:
         return None
     decimals = column.str.contains(r"^\s*[+-]?\d+(,\d+)?\s*$")
     thousands = column.str.contains(r"^\s*[+-]?\d{1,3}(,\d{3})+\s*$") | column.str.contains(r"^\s*[+-]?\d{1,3}\s*$")
-    if not decimals.all() or thousands.all():  # "1,234" everywhere may mean either: the schema reads it as thousands
+    if not decimals.all() or thousands.all():  # "1,234" everywhere is ambiguous: the schema reads it as thousands
         return None
     return column.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64)
 
@@ -398,7 +397,7 @@ def _header(path: Path, data: bytes | None, separator: str) -> list[str]:
 
 
 def _text_fault(path: Path, data: bytes | None, separator: str, width: int) -> str | None:
-    """Why polars could not read it: a byte that is not UTF-8, a quote left open, a line with too many values."""
+    """The cause of an error of polars: a byte that is not UTF-8, an open quote, a line with too many values."""
     for number, line in _lines(path, data):
         try:
             line.decode()
@@ -411,9 +410,8 @@ def _text_fault(path: Path, data: bytes | None, separator: str, width: int) -> s
 
 
 def _bad_bytes(path: Path, number: int, line: bytes, error: UnicodeDecodeError) -> str:
-    line = (
-        line.removeprefix(b"\xef\xbb\xbf") if len(error.object) < len(line) else line
-    )  # utf-8-sig counts from behind the mark
+    if len(error.object) < len(line):  # utf-8-sig counts from behind the mark
+        line = line.removeprefix(b"\xef\xbb\xbf")
     number += line[: error.start].count(b"\n")
     around = line[max(0, error.start - 12) : error.start + 12].decode("latin-1").strip()
     return (
@@ -423,7 +421,7 @@ def _bad_bytes(path: Path, number: int, line: bytes, error: UnicodeDecodeError) 
 
 
 def _ragged(path: Path, data: bytes | None, separator: str, width: int) -> str | int:
-    """The fault of the first line with too few or too many values; else how many empty lines there are."""
+    """The error of the first line with too few or too many values, or the number of empty lines."""
     blank, mark = 0, separator.encode()
     for number, line in _lines(path, data):
         if not line.strip(b"\r\n"):

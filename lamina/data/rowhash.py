@@ -1,8 +1,8 @@
 """A hash of the content of rows that is the same on every machine and with every version of every library.
 
-The order in which rows are split, and so every number that follows from a split, rests on it; so it is written out here. All
-arithmetic is on unsigned 64-bit integers that wrap around. ``mix`` is the finalizer of SplitMix64 (Steele, Lea and Flood 2014,
-https://doi.org/10.1145/2660193.2660195), ``G`` its increment 0x9E3779B97F4A7C15, and sums over places count from 0:
+Splits depend on it, and so do all scores; so it is specified here. All arithmetic is on unsigned 64-bit integers that wrap
+around. ``mix`` is the finalizer of SplitMix64 (Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195), ``G`` its
+increment 0x9E3779B97F4A7C15, and sums over places count from 0:
 
 - A *value* becomes 64 bits. Whole numbers, booleans, dates, times: the integer, as polars stores it. Floats: the bits of the
   float64, with one zero and one NaN. A null: 0x6E756C6C6E756C6C. Text (categories too) and bytes: cut into words of 8 bytes,
@@ -14,7 +14,7 @@ https://doi.org/10.1145/2660193.2660195), ``G`` its increment 0x9E3779B97F4A7C15
 - A *row* is the sum of its columns. Columns of Python objects, and of the dtype Null, count as 0.
 
 So rows are equal by values, not by how these are stored: 1 as Int8 or as UInt64, "a" as text or as a category. Names of
-columns do not matter to a row, their order does.
+columns do not change the hash, their order does.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ def hash_rows(table: pl.DataFrame) -> np.ndarray:
     """
     total = np.zeros(len(table), dtype=np.uint64)
     for place, column in enumerate(table.get_columns()):
-        if column.dtype != pl.Null:  # so does a file keep a column of Python objects, which count for nothing either
+        if column.dtype != pl.Null:  # a file stores a column of Python objects as Null
             total += hash_column(column, place)
     return total
 
 
 def hash_column(column: pl.Series, place: int = 0) -> np.ndarray:
-    """What a column adds to the hash of each row; 0 for a column of Python objects.
+    """The summand of a column in the hash of each row; 0 for a column of Python objects.
 
     Args:
         column: Of any dtype.
-        place: Of the column in its table.
+        place: Position of the column in its table.
     """
     if column.dtype == pl.Object:
         return np.zeros(len(column), dtype=np.uint64)
@@ -90,7 +90,7 @@ def in_order(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def fingerprint(table: pl.DataFrame) -> str:
-    """A short text for the names of the columns and the content of a table, whatever the order of its rows.
+    """A hash of the column names and the content of a table, independent of the order of its rows.
 
     Example:
         >>> fingerprint(pl.DataFrame({"a": [1, 2]})) == fingerprint(pl.DataFrame({"a": [2, 1]}))
@@ -100,14 +100,14 @@ def fingerprint(table: pl.DataFrame) -> str:
     return f"{VERSION}:{hashlib.sha256(json.dumps(table.columns).encode() + rows).hexdigest()[:16]}"
 
 
-def check_comparable(known: str, run: object) -> None:
-    """See to it that the fingerprint in a run is one of this hash, so that it says something about a table of today.
+def check_comparable(stored: str, run: object) -> None:
+    """Check that the fingerprint stored in a run is one of this hash.
 
     Raises:
         RunError: Another version of lamina began the run, and ordered its rows in another way.
     """
-    if not known.startswith(f"{VERSION}:"):
-        made = known.partition(":")[0] if ":" in known else "polars' own"
+    if not stored.startswith(f"{VERSION}:"):
+        made = stored.partition(":")[0] if ":" in stored else "polars' own"
         raise RunError(
             f"the run in {run} was begun by another version of lamina: its rows are in the order of the hash {made}, "
             f"expected {VERSION}; resume it with that version, or fit again in another folder"
@@ -170,12 +170,12 @@ def _of_lists(column: pl.Series) -> np.ndarray:
 
 
 def _of_pixels(column: pl.Series) -> np.ndarray | None:
-    """Arrays of UInt8 as bytes, eight at a time; None where they are of something else, or values in them are missing."""
+    """Arrays of UInt8 as bytes, eight at a time; None for another dtype, or if values in them are missing."""
     dtype = column.dtype
     while isinstance(dtype, pl.Array):
         dtype = dtype.inner
-    known = column.is_not_null().to_numpy()
-    if dtype != pl.UInt8 or not known.any() or (pixels := column.drop_nulls().to_numpy()).dtype != np.uint8:
+    present = column.is_not_null().to_numpy()
+    if dtype != pl.UInt8 or not present.any() or (pixels := column.drop_nulls().to_numpy()).dtype != np.uint8:
         return None
     pixels = pixels.reshape(len(pixels), -1)
     size, values = pixels.shape[1], np.zeros(len(column), dtype=np.uint64)
@@ -184,7 +184,7 @@ def _of_pixels(column: pl.Series) -> np.ndarray | None:
     for start in range(0, len(pixels), rows):
         padded = np.pad(pixels[start : start + rows], ((0, 0), (0, -size % 8)))
         totals.append(_mix((padded.view("<u8") + keys).reshape(-1)).reshape(len(padded), len(keys)).sum(axis=1))
-    values[known] = _mix(np.concatenate(totals) + np.uint64(size))
+    values[present] = _mix(np.concatenate(totals) + np.uint64(size))
     return values
 
 
@@ -197,7 +197,7 @@ def _in_slices(function: Callable[[pl.Series], np.ndarray], column: pl.Series, v
 
 
 def _of_runs(values: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Lists that lie one behind the other: the values of all, the length of each and how many values it has."""
+    """The hashes of lists from their concatenated values, their lengths and their numbers of values."""
     ends = np.cumsum(counts)
     places = np.arange(len(values)) - np.repeat(ends - counts, counts)
     mixed = _mix(values + (places.astype(np.uint64) + np.uint64(1)) * _INCREMENT)

@@ -1,11 +1,11 @@
-"""How numbers of any unit are brought to one size."""
+"""Scaling of numbers."""
 
 from __future__ import annotations
 
 import numpy as np
 
 FAR = 1e6
-"""Standard deviations beyond which a value is cut: no training row is as far, and float32 holds its square."""
+"""Standard deviations at which a value is clipped, far beyond any training row; its square fits float32."""
 
 
 def moments(values: np.ndarray) -> tuple[float, float]:
@@ -20,7 +20,7 @@ def moments(values: np.ndarray) -> tuple[float, float]:
 
 
 def robust(values: np.ndarray) -> tuple[float, float]:
-    """Median and width, as told in :class:`~lamina.data.encode.Encoder`, without overflow.
+    """Median and scale, as in :class:`~lamina.data.encode.Encoder`, without overflow.
 
     Example:
         >>> robust(np.array([0.0, 10, 20, 30, 1e9]))
@@ -38,7 +38,7 @@ def robust(values: np.ndarray) -> tuple[float, float]:
 
 
 def scale(values: np.ndarray, missing: np.ndarray, center: np.ndarray, width: np.ndarray, *, clip: bool) -> np.ndarray:
-    """Scale in place, in float64, so that no value is too large; ``clip`` bends what is far out to within 3 of the middle.
+    """Scale in place, in float64, clipped at ``FAR``; ``clip`` maps all values smoothly to within 3 of the center.
 
     Example:
         >>> scale(np.array([20.0, 40, 1e9, 5]), np.array([False, False, False, True]), 20, 20, clip=True).round(2).tolist()

@@ -1,4 +1,4 @@
-"""Weights of rows, from the column that has this role."""
+"""Sample weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lamina.errors import DataError
 
 
 def row_weights(table: pl.DataFrame, schema: Schema) -> np.ndarray | None:
-    """The weight of each row (N,), float64; None where no column has the role "weight", or the table does not hold it.
+    """The sample weights (N,), float64; None if no column has the role "weight", or the table lacks it.
 
     Raises:
         DataError: A weight is missing, infinite or negative, or all are 0.

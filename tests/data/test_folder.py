@@ -88,7 +88,7 @@ def test_train_may_be_a_class(tmp_path):
         (["train/a/1.png", "test/2.png"], r"test holds 1 image \(2.png\) and no class folders"),
         (
             ["train/a/1.png", "extra/2.png"],
-            r"beside the folder of training rows lies 'extra', expected test, valid or val; move",
+            r"beside the folder of training rows is 'extra', expected test, valid or val; move",
         ),
     ],
 )
@@ -179,7 +179,7 @@ def test_parts_are_stacked(tmp_path, form):
         ({}, "holds no arrays; write it with"),
         (
             {"x_train": np.zeros(3), "split_train": np.zeros(3)},
-            r"data.npz has more than one column named 'split' \(columns 2 and 3\); rename an array; the column 'split' says",
+            r"data.npz has more than one column named 'split' \(columns 2 and 3\); rename an array; the column 'split' is",
         ),
         (
             {"x": np.zeros((3, 2)), "x_1": np.zeros(3)},

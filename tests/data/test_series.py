@@ -297,7 +297,7 @@ def test_rows_of_a_time_without_order_stay_in_order():
         ({}, {"time": "who"}, "'who' is given as id and as time; give the column"),
         ({}, {"values": []}, r"values is \[\]; expected at least one column besides 'who' and 'minute'"),
         ({}, {"values": ["minute"]}, r"values is \['minute'\]; expected"),
-        ({"series": [1] * 5}, {}, "has a column 'series', which is what the result is called; rename it"),
+        ({"series": [1] * 5}, {}, "has a column 'series', which is the name of the result; rename it"),
         ({"who": ["a", None, "a", None, "a"]}, {}, "column 'who' is empty in row 2 and 1 more; fill it in"),
         ({"minute": [1, 2, 3, 4, None]}, {}, "column 'minute' is empty in row 5; fill it in"),
         ({"minute": [1, 2, 1, 2, 1]}, {}, "who 'b' has 3 rows at minute 1; average them, or give a finer time"),
