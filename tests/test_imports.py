@@ -1,6 +1,7 @@
 """Imports point down, as docs/architecture.md draws it; siblings on a row do not import each other."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import lamina
@@ -44,6 +45,19 @@ def test_imports_point_down():
                 if (name or "").startswith("lamina.") and part != "__init__" and other != part and RANK[other] >= RANK[part]:
                     wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong
+
+
+def test_no_import_cycle():
+    """Nor one of imports inside of functions or for type checking."""
+    files = {".".join(("lamina", *path.relative_to(ROOT).with_suffix("").parts)): path for path in ROOT.rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): ast.parse(path.read_text()) for name, path in files.items()}
+    imports: dict[str, set[str]] = {}
+    for name, tree in modules.items():
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+        full = [(f"{node.module}.{alias.name}", str(node.module)) for node in nodes for alias in node.names]
+        plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        imports[name] = ({child if child in modules else parent for child, parent in full} | set(plain)) & set(modules) - {name}
+    TopologicalSorter(imports).prepare()  # raises CycleError with the cycle
 
 
 def test_files_stay_short():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,29 +12,27 @@ from lamina.graph.layer import projection_name
 from lamina.graph.layers import Flatten
 from lamina.graph.plan import Plan
 
-if TYPE_CHECKING:
-    from lamina.graph.net import Net
-
 #: A neuron: the node that computes it and its index there.
 Unit = tuple[str, int]
 
 
-def carry(old: Net, new: Net) -> None:
+def carry(old: nn.Module, new: nn.Module, plans: tuple[Plan, Plan]) -> None:
     """Copy into ``new`` every weight of ``old`` whose neurons still exist.
 
     Weights between pairs of neurons are mapped by these neurons; other weights, as of an embedding, are copied when layer and
     input are unchanged.
     """
-    outputs, inputs = zip(_units(old.plan), _units(new.plan), strict=True)
-    for name, layer in new.plan.layers.items():
-        before = old.plan.layers.get(name)
+    before_plan, plan = plans
+    outputs, inputs = zip(_units(before_plan), _units(plan), strict=True)
+    for name, layer in plan.layers.items():
+        before = before_plan.layers.get(name)
         if type(before) is not type(layer):
             continue
         if layer.axes:
             _copy(old.get_submodule(name), new.get_submodule(name), layer.axes, (inputs[0][name], inputs[1][name]))
         elif before == layer and inputs[0][name] == inputs[1][name]:
             new.get_submodule(name).load_state_dict(old.get_submodule(name).state_dict())
-    for source, target in sorted(set(new.plan.projections) & set(old.plan.projections)):
+    for source, target in sorted(set(plan.projections) & set(before_plan.projections)):
         name = projection_name(source, target)
         _copy(
             old.get_submodule(name),

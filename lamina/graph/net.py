@@ -15,6 +15,7 @@ from lamina.graph.edit import carry
 from lamina.graph.graph import Graph
 from lamina.graph.layer import Shape, nearest, projection_name
 from lamina.graph.modules import MODULES, Prepares
+from lamina.graph.modules.recurrent import Loop
 from lamina.graph.plan import Block, Plan
 
 
@@ -226,8 +227,11 @@ class Net(nn.Module):
         like = next(self.parameters(), None)
         if like is not None:
             new.to(device=like.device, dtype=like.dtype)
-        carry(self, new)
+        carry(self, new, (self.plan, new.plan))
         return new.train(self.training)
+
+
+Loop.net_class = Net  # a loop holds a net, and a net is made of modules such as a loop
 
 
 def sources(plan: Plan, name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -99,13 +99,14 @@ class Ends(Part):
 class Loop(nn.Module):
     """A net inside a net."""
 
+    #: ``lamina.graph.net.Net``; that module sets it, because it imports this one.
+    net_class: ClassVar[Any]
+
     def __init__(self, layer: Layer, shape: Shape, generator: Generator) -> None:
         super().__init__()
-        from lamina.graph.net import Net  # circular import
-
         self.layer: Any = layer
         self.shape = shape
-        self.net = Net(self.layer.plan, seed=int(torch.randint(2**62, (), generator=generator)))
+        self.net: Any = self.net_class(self.layer.plan, seed=int(torch.randint(2**62, (), generator=generator)))
         (self.input,) = self.net.plan.inputs
         (self.output,) = self.net.plan.outputs.values()
 
