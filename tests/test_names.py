@@ -164,7 +164,7 @@ def test_a_name_that_is_a_pattern_in_polars_becomes_literal(tmp_path):
     assert read_table(table["^a$"]).columns == ["^a$_"]
     assert read_table(table, columns=["^a$"]).columns == ["^a$_"]
     assert table.columns == ["^a$", "a"]
-    with pytest.raises(ReadError, match=r"has the columns '\^a\$' and '\^a\$_', and the former is called so here; rename one"):
+    with pytest.raises(ReadError, match=r"has the columns '\^a\$' and '\^a\$_', and the former is renamed"):
         read_table(table.with_columns(pl.Series("^a$_", [1, 2])))
 
 
