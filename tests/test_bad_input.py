@@ -253,7 +253,7 @@ def test_a_class_that_training_did_not_have(model):
         "evaluate",
         model,
         write("new.csv", table),
-        match=r"'>100K' \(20 rows\), a class that training did not have; expected '<=50K', '>50K'",
+        match=r"'>100K' \(20 rows\), which was not in training; expected '<=50K', '>50K'",
     )
 
 

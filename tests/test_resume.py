@@ -136,7 +136,7 @@ def test_the_same_call_refused_on_a_folder_leaves_its_files(finished, copied):
 
 def test_an_unknown_verb_is_of_a_newer_lamina(copied):
     change(copied, verb="tune")
-    with pytest.raises(RunError, match=r"was begun with 'tune', and this lamina resumes fit and compare only; upgrade it"):
+    with pytest.raises(RunError, match=r"was created with 'tune', and this lamina resumes fit and compare only; upgrade it"):
         lamina.resume(copied)
 
 
@@ -208,7 +208,7 @@ def test_files_that_are_links_are_refused(copied, tmp_path, name):
     outside.write_text("mine")
     os.symlink(outside, copied / name)
     for call in (lamina.resume, Run.open):
-        with pytest.raises(RunError, match=f"{name} is a link; a run keeps its own files, so put the file itself there"):
+        with pytest.raises(RunError, match=f"{name} is a symbolic link; replace it by the file itself"):
             call(copied)
     assert outside.read_text() == "mine"
 
@@ -216,7 +216,7 @@ def test_files_that_are_links_are_refused(copied, tmp_path, name):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"data": None}, r"run.json is damaged \(it names no data\); begin again in another folder"),
+        ({"data": None}, r"run.json is damaged \(it names no data\); start again in another folder"),
         ({"data": {"path": 3}}, "it names no data"),
         ({"asked": {}}, r"is damaged \(its settings: 'recipe'"),
         ({"asked": 7}, r"is damaged \(its settings: "),
@@ -240,7 +240,7 @@ def test_terms_out_of_bounds_are_said(copied):
 
 def test_events_and_boards_that_are_damaged_are_said(copied):
     (copied / "board.json").write_text('{"verdict": 3}')
-    with pytest.raises(RunError, match=r"board.json is damaged .*; delete it, and lamina resume .*copied makes it again"):
+    with pytest.raises(RunError, match=r"board.json is damaged .*; delete it; lamina resume .*copied writes it again"):
         lamina.resume(copied, monitor=None)
     for line in ("{", "3", "{}", '{"event": 1}'):
         (copied / "events.jsonl").write_text(f"{line}\n")

@@ -70,7 +70,7 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
     usable, missing = task.usable_rows(rows)
     rows = in_order(rows if usable.all() else rows.filter(pl.Series(usable)))
     weight = training_weights(rows, schema, task, settings.class_weight)
-    return Prepared(table, rows, schema, task, weight, row_groups(rows, schema), tuple(filter(None, (missing, task.doubt))))
+    return Prepared(table, rows, schema, task, weight, row_groups(rows, schema), tuple(filter(None, (missing, task.warning))))
 
 
 def training_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: object) -> np.ndarray | None:

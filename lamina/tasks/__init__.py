@@ -1,4 +1,4 @@
-"""Tasks: what is predicted. A new task is one file, its tests, and a line here."""
+"""Tasks: classification, regression, multilabel classification. A new task is one file, its tests, and a line here."""
 
 from lamina.tasks.classification import Classification
 from lamina.tasks.multilabel import Multilabel

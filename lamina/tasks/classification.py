@@ -1,4 +1,4 @@
-"""Classification: which class a row is of."""
+"""Classification: a target of classes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from lamina.tasks.target import (
     check_known,
     check_rows,
     count_rows,
+    first_values,
     looks_like_classes,
     plain,
-    some,
     target_column,
 )
 from lamina.tasks.task import Learnable, Outcome, Table, Task, register
 from lamina.wording import percent
 
 COMMON = 0.8
-"""Share of the rows in one class from which on accuracy says little: always predicting that class would win it."""
+"""Frequency of a class above which accuracy is not the main metric, as the baseline would have a high accuracy."""
 MOST_CONFUSED, MOST_PRINTED, MOST_TITLED = 100, 5, 8
-"""Most classes of a confusion matrix that is computed, and that is printed; most classes in a title."""
+"""Maximum number of classes in a confusion matrix, in a printed one, and in a title."""
 
 _LABEL_TYPES = {"Boolean": "bool", "Date": "datetime64[D]", "Datetime": "datetime64[us]"}
 _ONE_CLASS = "all rows predicted are of one class"
@@ -42,12 +42,12 @@ _ONE_CLASS = "all rows predicted are of one class"
 @register
 @dataclass(frozen=True)
 class Classification(Task):
-    """A target of words, yes/no, or few distinct whole numbers asks for a class.
+    """Classification of a target of strings, yes/no, dates, or few distinct whole numbers.
 
     Args:
-        classes: The classes in sorted order, as Python values; a code is a place in it.
-        dtype: The polars type of the target, so that labels come back as they were given.
-        frequencies: Share of the rows of each class.
+        classes: The classes in sorted order, as Python values; a code is an index into it.
+        dtype: The polars type of the target, for the type of predicted labels.
+        frequencies: Frequency of each class in the training rows.
     """
 
     classes: tuple[Any, ...] = ()
@@ -58,23 +58,23 @@ class Classification(Task):
     judge: ClassVar[str] = "classes"
 
     @classmethod
-    def guess(cls, table: pl.DataFrame, names: list[str], *, asked: bool, min_class_rows: int) -> Self | None:
+    def guess(cls, table: pl.DataFrame, names: list[str], *, requested: bool, min_class_rows: int) -> Self | None:
         if len(names) > 1:
-            if not asked:
+            if not requested:
                 return None
-            raise TargetError(f"{len(names)} targets ({', '.join(names)}) to classify; name one, or fit one model for each")
-        name, reason = names[0], "classification was asked for"
+            raise TargetError(f"{len(names)} targets ({', '.join(names)}) to classify; name one, or fit a model for each")
+        name, reason = names[0], "classification was requested"
         column = plain(table[name])
-        if column.dtype.is_nested() and not asked:
+        if column.dtype.is_nested() and not requested:
             return None
         column = column.fill_nan(None) if column.dtype.is_float() else column
         column = column.drop_nulls()
-        if not asked:
+        if not requested:
             like_classes, reason = looks_like_classes(name, column)
             if not like_classes:
                 return None
         check_rows(len(column), names)
-        counts = check_classes(name, column, min_class_rows=min_class_rows, asked=asked)
+        counts = check_classes(name, column, min_class_rows=min_class_rows, requested=requested)
         return cls(tuple(names), reason, classes=tuple(counts), dtype=str(table.schema[name])).fit(table)
 
     def fit(self, table: pl.DataFrame) -> Self:
@@ -83,20 +83,20 @@ class Classification(Task):
         return dataclasses.replace(self, frequencies=tuple((counts / counts.sum()).tolist()))
 
     @property
-    def doubt(self) -> str:
-        """A sentence about classes that may be one and the same, empty where there are none.
+    def warning(self) -> str:
+        """A sentence about classes that may be the same, or empty.
 
         Example:
-            >>> Task.infer(pl.DataFrame({"left": ["No", "no", "No", "no"]}), "left").doubt
-            "the classes 'No' and 'no' differ in nothing but case or spaces; if they are one, write them alike"
+            >>> Task.infer(pl.DataFrame({"left": ["No", "no", "No", "no"]}), "left").warning
+            "the classes 'No' and 'no' differ only in case or spaces; if they are the same class, write them alike"
         """
-        seen: dict[str, list[Any]] = {}
+        spellings: dict[str, list[Any]] = {}
         for label in self.classes:
             if isinstance(label, str):
-                seen.setdefault(" ".join(label.casefold().split()), []).append(label)
-        alike = [" and ".join(map(repr, labels)) for labels in seen.values() if len(labels) > 1]
-        what = "differ in nothing but case or spaces; if they are one, write them alike"
-        return f"the classes {', '.join(alike[:5])} {what}" if alike else ""
+                spellings.setdefault(" ".join(label.casefold().split()), []).append(label)
+        same = [" and ".join(map(repr, labels)) for labels in spellings.values() if len(labels) > 1]
+        hint = "differ only in case or spaces; if they are the same class, write them alike"
+        return f"the classes {', '.join(same[:5])} {hint}" if same else ""
 
     # -- the target --------------------------------------------------------------------------------------------------------
 
@@ -106,20 +106,20 @@ class Classification(Task):
     def truth(self, table: pl.DataFrame) -> np.ndarray:
         """Class codes int64 (N,)."""
         name = self.targets[0]
-        given = plain(target_column(table, name))
-        known = pl.Series(self.classes)
+        target = plain(target_column(table, name))
+        classes = pl.Series(self.classes)
         try:
-            column = given.cast(known.dtype, strict=False)
-            column = column.set(column.cast(given.dtype, strict=False).ne_missing(given), None)  # 1.5 is not the class 1
+            column = target.cast(classes.dtype, strict=False)
+            column = column.set(column.cast(target.dtype, strict=False).ne_missing(target), None)  # 1.5 is not the class 1
         except pl.exceptions.PolarsError as error:
-            raise TargetError(f"target {name!r} is of type {given.dtype}, expected {self.dtype} as in training") from error
-        codes = column.replace_strict(known, range(len(known)), default=None, return_dtype=pl.Int64)
+            raise TargetError(f"target {name!r} is of type {target.dtype}, expected {self.dtype} as in training") from error
+        codes = column.replace_strict(classes, range(len(classes)), default=None, return_dtype=pl.Int64)
         if codes.null_count():
-            check_known(name, given)
-            new = given.filter(codes.is_null())
+            check_known(name, target)
+            new = target.filter(codes.is_null())
             raise TargetError(
-                f"target {name!r} holds {new[0]!r} ({count_rows(len(new))}), a class that training did not have; "
-                f"expected {some(self.classes)}"
+                f"target {name!r} has the class {new[0]!r} ({count_rows(len(new))}), which was not in training; "
+                f"expected {first_values(self.classes)}"
             )
         return codes.to_numpy(writable=True)
 
@@ -170,7 +170,7 @@ class Classification(Task):
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """The classes as an array of the type they were given in; words are Python strings in an object array."""
+        """The classes as an array of the target's type; strings are in an object array."""
         base = self.dtype.partition("(")[0]
         if isinstance(self.classes[0], str):
             return np.array(self.classes, dtype=object)
@@ -181,8 +181,8 @@ class Classification(Task):
 
     @property
     def column_names(self) -> tuple[tuple[str, str], ...]:
-        chances = (("probability", f"probability {label}") for label in self.output_names)
-        return (("prediction", self.targets[0]), *chances)
+        probabilities = (("probability", f"probability {label}") for label in self.output_names)
+        return (("prediction", self.targets[0]), *probabilities)
 
     def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[np.ndarray]:
         return [prediction.labels, *probabilities.T]
@@ -199,7 +199,7 @@ class Classification(Task):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         two = len(self.classes) == 2
-        found = [
+        metrics = [
             _metric("accuracy", m.accuracy, Needs.LABELS),
             _metric("log_loss", m.log_loss, Needs.PROBABILITIES, greater=False),
             _metric("balanced_accuracy", m.balanced_accuracy, Needs.LABELS, shown=not two),
@@ -209,16 +209,16 @@ class Classification(Task):
             code = self.positive
             title = f"{{}} of {self.classes[code]!r}"
             precision = m.average_precision(code)
-            found += [
+            metrics += [
                 _metric("auc", m.auc, Needs.PROBABILITIES),
                 _metric("f1", m.f1(code), Needs.LABELS, title=title, shown=False),
                 _metric("average_precision", precision, Needs.PROBABILITIES, title=title, shown=False),
             ]
-        return tuple(found)
+        return tuple(metrics)
 
     @property
     def main_metric(self) -> Metric:
-        """Accuracy; where a class holds more than :data:`COMMON` of the rows, the AUC of two classes or the balanced accuracy.
+        """Accuracy; if a class is more frequent than :data:`COMMON`, the AUC for two classes, else the balanced accuracy.
 
         Example:
             >>> [Classification(("y",), classes=tuple("abc"[:len(f)]), frequencies=f).main_metric.name
@@ -230,26 +230,23 @@ class Classification(Task):
         return self.metric("auc" if len(self.classes) == 2 else "balanced_accuracy")
 
     @property
-    def watched(self) -> tuple[Metric, ...]:
+    def monitored(self) -> tuple[Metric, ...]:
         return self.metric("log_loss"), self.metric("accuracy")
 
     @property
     def positive(self) -> int:
-        """The code of the class, of two, that F1 and average precision are about.
-
-        1 and True, as in scikit-learn. Of two words scikit-learn wants it named; here it is the rarer, as whoever asks for
-        these figures asks about what is rare.
+        """The code of the positive class of F1 and average precision: 1 or True, as in scikit-learn; of two strings the rarer.
 
         Example:
             >>> task = Task.infer(pl.DataFrame({"y": ["fraud", "legal", "legal", "fraud", "legal"]}), "y")
             >>> task.classes[task.positive]
             'fraud'
         """
-        words = isinstance(self.classes[0], str)
-        return int(not words or self.frequencies[1] <= self.frequencies[0])
+        strings = isinstance(self.classes[0], str)
+        return int(not strings or self.frequencies[1] <= self.frequencies[0])
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
-        """``confusion``: for each actual class how many rows are predicted to be of each class, up to 100 classes."""
+        """``confusion``: the confusion matrix, actual x predicted, for up to 100 classes."""
         classes = len(self.classes)
         if classes > MOST_CONFUSED:
             return {}
@@ -274,12 +271,12 @@ class Classification(Task):
 
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
         frequent = self.classes[int(np.argmax(self.frequencies))]
-        right, same = scores["accuracy"], baseline["accuracy"]
-        first = f"Accuracy {percent(right)} on {rows}; always predicting {frequent} has {percent(same)}."
+        accuracy, trivial = scores["accuracy"], baseline["accuracy"]
+        first = f"Accuracy {percent(accuracy)} on {rows}; always predicting {frequent} has {percent(trivial)}."
         if scores["log_loss"] >= baseline["log_loss"]:
-            return first, "Nothing in the columns helps this model: do not rely on it."
-        if right <= same:
-            return first, "It is not right more often than that, but its probabilities say more."
+            return first, "It is no better than the baseline: do not rely on it."
+        if accuracy <= trivial:
+            return first, "Its accuracy is no better than that, but its probabilities are."
         return (first,)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The head: the last layer of a network, drawn by the task after what the family drew."""
+"""The head: the last layer of a network, which the task adds to the graph of the family."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lamina.graph.layers import Dense, MemberDense
 
 @dataclass(frozen=True)
 class Head:
-    """A linear layer of so many outputs.
+    """A linear output layer.
 
     Attributes:
-        units: Outputs for each row.
+        units: Number of outputs.
 
     Example:
         >>> graph = Graph()
@@ -27,7 +27,7 @@ class Head:
     units: int
 
     def draw(self, graph: Graph, after: str | Sequence[str], *, members: int | None = None) -> None:
-        """Add the last layer and the output; with ``members`` one for each member of an ensemble inside the network."""
+        """Add the layer and the output to the graph; with ``members`` a layer for each member of an ensemble in the network."""
         layer = MemberDense(self.units, members=members) if members else Dense(self.units)
         graph.layer("head", layer, after=after)
         graph.output("answer", after="head")

@@ -1,4 +1,4 @@
-"""Multilabel: several yes/no answers for each row, of which some may not be known."""
+"""Multilabel classification: several yes/no labels for each row, which may be missing."""
 
 from __future__ import annotations
 
@@ -15,34 +15,33 @@ from lamina.tasks import metrics as m
 from lamina.tasks.losses import KNOWN, LABEL_CROSS_ENTROPY, TARGET, Loss
 from lamina.tasks.metrics import TITLES, Metric, Needs
 from lamina.tasks.prediction import Prediction
-from lamina.tasks.target import check_rows, plain, some, target_column, titled
+from lamina.tasks.target import check_rows, first_values, plain, target_column, titled
 from lamina.tasks.task import Learnable, Outcome, Table, Task, register
 from lamina.wording import percent
 
 YES, NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", "0.0")
-"""Values of a yes/no column, in any case."""
+"""Values of a yes/no column, case-insensitive."""
 MOST_LABELS = 1_000
 FEWEST = 20
-"""Fewest rows with a label, and without it, that a threshold is chosen on."""
+"""Minimum number of rows with and without a label to choose its threshold."""
 MOST_PRINTED, MOST_TITLED = 20, 8
 
 
 @register
 @dataclass(frozen=True)
 class Multilabel(Task):
-    """Several columns of yes and no, or one column that lists the labels of each row.
+    """Multilabel classification of several yes/no columns, or of one column with lists of labels.
 
-    A label that is not known in a row is missing there and nothing else: it has no gradient and no part in any score. A list
-    that is missing leaves the whole row out; an empty one says that the row has none of the labels. A label is predicted where
-    its probability reaches its threshold: the one with the highest F1 on the validation rows, which the model has not learnt
-    from (Lipton, Elkan and Narayanaswamy 2014, "Optimal thresholding of classifiers to maximize F1 measure").
+    A missing label has no gradient and no part in a score. A row with a missing list is ignored; an empty list means no label.
+    A label is predicted if its probability reaches its threshold, which has the highest F1 on the validation rows (Lipton,
+    Elkan and Narayanaswamy 2014, "Optimal thresholding of classifiers to maximize F1 measure").
 
     Args:
         labels: The labels: names of the columns, or the sorted values of the lists.
-        listed: Whether one column lists them.
-        values: For columns what stands for no and for yes in each, as it was given.
-        frequencies: Share of the known rows that have each label.
-        thresholds: Probability from which on each label is predicted.
+        listed: Whether the target is one column of lists.
+        values: The values for no and yes in each column.
+        frequencies: Frequency of each label in the training rows where it is not missing.
+        thresholds: Probability threshold of each label.
 
     Example:
         >>> task = Task.infer(pl.DataFrame({"genres": [["drama"], ["drama", "war"], [], ["war"]]}), "genres")
@@ -62,21 +61,21 @@ class Multilabel(Task):
     judge: ClassVar[str] = "labels"
 
     @classmethod
-    def guess(cls, table: pl.DataFrame, names: list[str], *, asked: bool, min_class_rows: int) -> Self | None:
+    def guess(cls, table: pl.DataFrame, names: list[str], *, requested: bool, min_class_rows: int) -> Self | None:
         columns = [plain(table[name]) for name in names]
-        listed = len(names) == 1 and columns[0].dtype == pl.List and (asked or columns[0].dtype == pl.List(pl.String))
+        listed = len(names) == 1 and columns[0].dtype == pl.List and (requested or columns[0].dtype == pl.List(pl.String))
         pairs = [] if listed else [_pair(column) for column in columns]
         if not listed and (len(names) < 2 or any(pair is None for pair in pairs)):
-            if not asked:
+            if not requested:
                 return None
             wrong = next((name for name, pair in zip(names, pairs, strict=True) if pair is None), names[0])
             raise TargetError(
-                f"target {wrong!r} is no label: multilabel takes several columns of yes and no (true/false, 1/0), "
+                f"target {wrong!r} is not a label: multilabel needs several columns of yes and no (true/false, 1/0), "
                 "or one column of lists"
             )
         if listed:
             labels = tuple(columns[0].drop_nulls().explode().drop_nulls().cast(pl.String).unique().sort().to_list())
-            reason = f"{names[0]} holds lists, so a row may have several labels"
+            reason = f"{names[0]} has lists, so a row may have several labels"
         else:
             labels, reason = tuple(names), f"{len(names)} columns of yes and no, so a row may have several labels"
         if not 0 < len(labels) <= MOST_LABELS:
@@ -87,8 +86,8 @@ class Multilabel(Task):
         truth = task.truth(table)
         known = ~np.isnan(truth)
         check_rows(int(known.any(axis=1).sum()), names)
-        if empty := [label for label, there in zip(labels, known.sum(axis=0).tolist(), strict=True) if not there]:
-            raise TargetError(f"label {empty[0]!r} has no value in any row; drop it, or give rows where it is known")
+        if empty := [label for label, count in zip(labels, known.sum(axis=0).tolist(), strict=True) if not count]:
+            raise TargetError(f"label {empty[0]!r} has no value in any row; drop it, or give rows with a value")
         if not any(len(np.unique(column[~np.isnan(column)])) > 1 for column in truth.T):
             raise TargetError(f"every label of the {titled(names)} is the same in all rows; give rows that differ")
         return task.fit(table)
@@ -103,36 +102,36 @@ class Multilabel(Task):
         return dataclasses.replace(self, frequencies=tuple(frequencies.tolist()))
 
     def decide(self, outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> Self:
-        """The same with the threshold of each label that has the highest F1 on these rows; 0.5 where they are few.
+        """The task with the threshold of each label that has the highest F1 on these rows; 0.5 for few rows.
 
         Args:
-            outputs: Label probabilities of rows that the model has not learnt from.
-            truth: Their labels; NaN where one is not known.
-            weight: How much each row counts.
+            outputs: Label probabilities of validation rows.
+            truth: Their labels; NaN for missing ones.
+            weight: Sample weights.
 
         Shape:
             outputs and truth (N, labels), weight (N,).
         """
         weights = np.ones(len(truth)) if weight is None else weight
-        found = tuple(_threshold(outputs[:, place], truth[:, place], weights) for place in range(len(self.labels)))
-        return dataclasses.replace(self, thresholds=found)
+        thresholds = tuple(_threshold(outputs[:, i], truth[:, i], weights) for i in range(len(self.labels)))
+        return dataclasses.replace(self, thresholds=thresholds)
 
     @property
-    def doubt(self) -> str:
+    def warning(self) -> str:
         same = [label for label, share in zip(self.labels, self.frequencies, strict=False) if share in (0.0, 1.0)]
-        which = f"the label {same[0]!r} is" if len(same) == 1 else f"the labels {some(same)} are"
-        return f"{which} the same in all rows and cannot be learnt" if same else ""
+        subject = f"the label {same[0]!r} is" if len(same) == 1 else f"the labels {first_values(same)} are"
+        return f"{subject} the same in all rows and cannot be predicted" if same else ""
 
     # -- the target --------------------------------------------------------------------------------------------------------
 
     def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
-        """``target``: 1 where a row has the label, float32 (N, labels); ``known``: 1 where that is known, likewise."""
+        """``target``: 1 for rows with the label, float32 (N, labels); ``known``: 1 if it is not missing, likewise."""
         truth = self.truth(table)
         known = ~np.isnan(truth)
         return {TARGET: np.nan_to_num(truth).astype(np.float32), KNOWN: known.astype(np.float32)}
 
     def truth(self, table: pl.DataFrame) -> np.ndarray:
-        """0, 1, or NaN where it is not known; float64 (N, labels)."""
+        """0, 1, or NaN for missing; float64 (N, labels)."""
         if not self.listed:
             pairs = zip(self.targets, self.values, strict=True)
             return np.stack([_codes(plain(target_column(table, name)), name, pair) for name, pair in pairs], axis=1)
@@ -148,8 +147,8 @@ class Multilabel(Task):
                     continue
                 if str(label) not in place:
                     raise TargetError(
-                        f"target {column.name!r} holds the label {label!r} in row {row + 1:,}, which training did not have; "
-                        f"expected {some(self.labels)}"
+                        f"target {column.name!r} has the label {label!r} in row {row + 1:,}, which was not in training; "
+                        f"expected {first_values(self.labels)}"
                     )
                 truth[row, place[str(label)]] = 1.0
         return truth
@@ -166,7 +165,7 @@ class Multilabel(Task):
         return tuple(Learnable(codes[:, place], 2, known[:, place]) for place in range(len(self.labels)))
 
     def strata(self, table: pl.DataFrame) -> np.ndarray:
-        """The rarest label that a row has, from 1 on; 0 for a row that has none."""
+        """The rarest label of each row, from 1; 0 for rows without a label."""
         truth = np.nan_to_num(self.truth(table))
         order = np.argsort(truth.sum(axis=0), kind="stable")
         return np.where(truth.any(axis=1), 1 + truth[:, order].argmax(axis=1), 0)
@@ -194,11 +193,13 @@ class Multilabel(Task):
         has = np.asarray(outputs) >= np.array(self.thresholds or (0.5,) * len(self.labels))
         if self.listed:
             labels = np.empty(len(has), dtype=object)
-            labels[:] = [[label for label, there in zip(self.labels, row, strict=True) if there] for row in has.tolist()]
+            labels[:] = [
+                [label for label, predicted in zip(self.labels, row, strict=True) if predicted] for row in has.tolist()
+            ]
         else:
             columns = [np.array(pair)[has[:, place].astype(int)] for place, pair in enumerate(self._pairs)]
-            alike = len({column.dtype.kind for column in columns}) == 1
-            labels = np.stack(columns if alike else [column.astype(object) for column in columns], axis=1)
+            same_type = len({column.dtype.kind for column in columns}) == 1
+            labels = np.stack(columns if same_type else [column.astype(object) for column in columns], axis=1)
         return Prediction(outputs, has.astype(np.float64), labels)
 
     @property
@@ -217,14 +218,14 @@ class Multilabel(Task):
 
     @property
     def column_names(self) -> tuple[tuple[str, str], ...]:
-        chances = (("probability", f"probability {label}") for label in self.labels)
-        return (*super().column_names, *chances)
+        probabilities = (("probability", f"probability {label}") for label in self.labels)
+        return (*super().column_names, *probabilities)
 
     def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[Any]:
         if self.listed:
             return [pl.Series(prediction.labels.tolist(), dtype=pl.List(pl.String)), *probabilities.T]
-        given = zip(self._pairs, prediction.labels.T, strict=True)
-        return [*(np.array(column.tolist(), dtype=np.array(pair).dtype) for pair, column in given), *probabilities.T]
+        pairs = zip(self._pairs, prediction.labels.T, strict=True)
+        return [*(np.array(column.tolist(), dtype=np.array(pair).dtype) for pair, column in pairs), *probabilities.T]
 
     def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
         if not isinstance(other, Multilabel) or other.labels == self.labels:
@@ -237,11 +238,11 @@ class Multilabel(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        chances, labels = Needs.PROBABILITIES, Needs.LABELS
+        probabilities, labels = Needs.PROBABILITIES, Needs.LABELS
         silent = "no label has both yes and no"
         return (
-            Metric("auc_macro", TITLES["auc_macro"], m.macro(m.auc), chances, silent=silent),
-            Metric("log_loss", TITLES["log_loss"], m.label_log_loss, chances, greater=False),
+            Metric("auc_macro", TITLES["auc_macro"], m.macro(m.auc), probabilities, silent=silent),
+            Metric("log_loss", TITLES["log_loss"], m.label_log_loss, probabilities, greater=False),
             Metric("f1_macro", TITLES["f1_macro"], m.macro(m.f1(1)), labels, silent=silent),
             Metric("f1_micro", TITLES["f1_micro"], m.f1_micro, labels),
             Metric("hamming_loss", TITLES["hamming_loss"], m.hamming_loss, labels, greater=False),
@@ -249,7 +250,7 @@ class Multilabel(Task):
                 "average_precision_macro",
                 TITLES["average_precision_macro"],
                 m.macro(m.average_precision(1)),
-                chances,
+                probabilities,
                 shown=False,
                 silent=silent,
             ),
@@ -260,11 +261,11 @@ class Multilabel(Task):
         return self.metric("auc_macro")
 
     @property
-    def watched(self) -> tuple[Metric, ...]:
+    def monitored(self) -> tuple[Metric, ...]:
         return (self.metric("log_loss"),)
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
-        """``labels``: for each label how many rows are known and how many have it, its AUC and F1, and its threshold."""
+        """``labels``: for each label its known rows, rows with it, AUC, F1 and threshold."""
         prediction = self.predict(outputs)
         aucs, f1s = (m.by_label(metric, truth, prediction, weight) for metric in (m.auc, m.f1(1)))
         thresholds = self.thresholds or (0.5,) * len(self.labels)
@@ -274,25 +275,25 @@ class Multilabel(Task):
                 label: {
                     "known": int((~np.isnan(column)).sum()),
                     "rows": int(np.nansum(column)),
-                    "auc": None if np.isnan(one) else one,
-                    "f1": None if np.isnan(other) else other,
+                    "auc": None if np.isnan(auc) else auc,
+                    "f1": None if np.isnan(f1) else f1,
                     "threshold": threshold,
                 }
-                for label, column, one, other, threshold in rows
+                for label, column, auc, f1, threshold in rows
             }
         }
 
     def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
-        found = details.get("labels")
-        if not found:
+        labels = details.get("labels")
+        if not labels:
             return ()
 
         def figure(value: float | None) -> str:
             return "" if value is None else f"{value:.4f}"
 
         rows = tuple(
-            (label, f"{one['rows']:,}", figure(one["auc"]), figure(one["f1"]), f"{one['threshold']:.2f}")
-            for label, one in list(found.items())[:MOST_PRINTED]
+            (label, f"{row['rows']:,}", figure(row["auc"]), figure(row["f1"]), f"{row['threshold']:.2f}")
+            for label, row in list(labels.items())[:MOST_PRINTED]
         )
         return (Table("Labels", ("label", "rows", "AUC", "F1", "threshold"), rows),)
 
@@ -305,11 +306,10 @@ class Multilabel(Task):
         return f"{self.name}: {shown}{more}"
 
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
-        wrong, same = scores["hamming_loss"], baseline["hamming_loss"]
-        always = f"always predicting the more frequent answer for each is wrong in {percent(same)}"
-        first = f"{percent(wrong)} of the labels are wrong on {rows}; {always}."
+        wrong, trivial = percent(scores["hamming_loss"]), percent(baseline["hamming_loss"])
+        first = f"{wrong} of the labels are wrong on {rows}; always predicting the more frequent value has {trivial}."
         if scores["log_loss"] >= baseline["log_loss"]:
-            return first, "Nothing in the columns helps this model: do not rely on it."
+            return first, "It is no better than the baseline: do not rely on it."
         return (first,)
 
     @classmethod
@@ -317,11 +317,11 @@ class Multilabel(Task):
         return values | {"values": tuple(tuple(pair) for pair in values["values"])}
 
     def class_weights(self, table: pl.DataFrame, class_weight: str | Mapping[Any, float]) -> np.ndarray:
-        raise OptionError("class_weight is for one class a row, but the task is multilabel; give a weight for each row")
+        raise OptionError("class_weight is for classification, but the task is multilabel; give a weight for each row")
 
 
 def _pair(column: pl.Series) -> tuple[Any, Any] | None:
-    """What stands for no and for yes; None where it is no yes/no column."""
+    """The values for no and yes; None if it is not a yes/no column."""
     if column.dtype == pl.Boolean:
         return False, True
     if column.dtype == pl.Null:
@@ -331,40 +331,40 @@ def _pair(column: pl.Series) -> tuple[Any, Any] | None:
         return (0, 1) if ((values == 0) | (values == 1)).all() else None
     if column.dtype != pl.String:
         return None
-    found: dict[bool, str] = {}
+    values: dict[bool, str] = {}
     for value in column.drop_nulls().unique(maintain_order=True).to_list():
         word = value.strip().casefold()
-        if word not in (*YES, *NO) or found.setdefault(word in YES, value) != value:
+        if word not in (*YES, *NO) or values.setdefault(word in YES, value) != value:
             return None
-    return found.get(False, "no"), found.get(True, "yes")
+    return values.get(False, "no"), values.get(True, "yes")
 
 
 def _codes(column: pl.Series, name: str, pair: tuple[Any, Any]) -> np.ndarray:
     codes = np.full(len(column), np.nan)
-    given = column.fill_nan(None) if column.dtype.is_float() else column
-    for row, value in enumerate(given.to_list()):
+    column = column.fill_nan(None) if column.dtype.is_float() else column
+    for row, value in enumerate(column.to_list()):
         if value is None:
             continue
         word = str(value).strip().casefold()
         if word not in (*YES, *NO):
             raise TargetError(
-                f"label {name!r} holds {value!r} in row {row + 1:,}, expected {pair[1]!r} or {pair[0]!r} as in training"
+                f"label {name!r} is {value!r} in row {row + 1:,}, expected {pair[1]!r} or {pair[0]!r} as in training"
             )
         codes[row] = float(word in YES)
     return codes
 
 
 def _threshold(outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
-    """The probability from which on saying yes has the highest F1, in the middle between two rows; 0.5 for few rows."""
+    """The threshold with the highest F1, in the middle between the probabilities of two rows; 0.5 for few rows."""
     known = ~np.isnan(truth) & np.isfinite(outputs) & (weight > 0)
-    chances, has, weight = outputs[known], truth[known] == 1, weight[known]
+    probabilities, has, weight = outputs[known], truth[known] == 1, weight[known]
     if min(has.sum(), (~has).sum()) < FEWEST:
         return 0.5
-    order = np.argsort(-chances, kind="stable")
-    chances, has, weight = chances[order], has[order], weight[order]
-    right, predicted = np.cumsum(weight * has), np.cumsum(weight)
-    f1 = 2 * right / (predicted + (weight * has).sum())
-    f1[:-1][chances[:-1] == chances[1:]] = -1.0  # rows of one probability are on the same side
+    order = np.argsort(-probabilities, kind="stable")
+    probabilities, has, weight = probabilities[order], has[order], weight[order]
+    correct, predicted = np.cumsum(weight * has), np.cumsum(weight)
+    f1 = 2 * correct / (predicted + (weight * has).sum())
+    f1[:-1][probabilities[:-1] == probabilities[1:]] = -1.0  # equal probabilities are on the same side
     best = int(f1.argmax())
-    below = chances[best + 1] if best + 1 < len(chances) else 0.0
-    return float((chances[best] + below) / 2)
+    below = probabilities[best + 1] if best + 1 < len(probabilities) else 0.0
+    return float((probabilities[best] + below) / 2)

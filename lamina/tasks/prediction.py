@@ -1,4 +1,4 @@
-"""A prediction: what a task makes of a model's outputs."""
+"""Predictions: a model's outputs, decoded by the task."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Predictions of some rows.
+    """Predictions for rows.
 
     Attributes:
-        outputs: What the model gives: probabilities of classes (N, classes) or of labels (N, labels), or standardised values
+        outputs: The model's outputs: probabilities of classes (N, classes) or of labels (N, labels), or standardised values
             (N, K); float64.
-        decision: As the task encodes the truth: class codes (N,), labels 0 or 1 (N, labels), or values in their own units,
+        decision: In the form of ``Task.truth``: class codes (N,), labels 0 or 1 (N, labels), or values in their own units,
             (N,) or (N, K).
-        labels: The same as a person gets it: labels in the type they were given in, or values.
+        labels: Labels in the type of the target, or values.
     """
 
     outputs: np.ndarray

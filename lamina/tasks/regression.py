@@ -1,4 +1,4 @@
-"""Regression: how much, of one target or of several."""
+"""Regression: one or several targets of numbers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ from lamina.wording import number
 @register
 @dataclass(frozen=True)
 class Regression(Task):
-    """A target of numbers that are no classes, or several targets.
-
-    Values are learnt standardised, (value - mean) / standard deviation, so that a network's first predictions are of the right
-    size in any unit.
+    """Regression of one or several numeric targets, standardised for training: (value - mean) / standard deviation.
 
     Args:
         center: Mean of each target.
@@ -40,11 +37,11 @@ class Regression(Task):
     judge: ClassVar[str] = "values"
 
     @classmethod
-    def guess(cls, table: pl.DataFrame, names: list[str], *, asked: bool, min_class_rows: int) -> Self | None:
+    def guess(cls, table: pl.DataFrame, names: list[str], *, requested: bool, min_class_rows: int) -> Self | None:
         known = cls(tuple(names))._known(table)
         columns = [plain(table[name].filter(pl.Series(known))) for name in names]
-        if asked:
-            reason = "regression was asked for"
+        if requested:
+            reason = "regression was requested"
         elif len(names) > 1:
             reason = f"{len(names)} targets, so one number for each"
         else:
@@ -56,8 +53,10 @@ class Regression(Task):
 
     def fit(self, table: pl.DataFrame) -> Self:
         known = table.filter(pl.Series(self._known(table)))
-        measured = [moments(values) for values in self._values(known).T]
-        return dataclasses.replace(self, center=tuple(m[0] for m in measured), scale=tuple(m[1] for m in measured))
+        statistics = [moments(values) for values in self._values(known).T]
+        return dataclasses.replace(
+            self, center=tuple(mean for mean, *_ in statistics), scale=tuple(row[1] for row in statistics)
+        )
 
     # -- the target --------------------------------------------------------------------------------------------------------
 
@@ -136,7 +135,7 @@ class Regression(Task):
         return self.metric("r2")
 
     @property
-    def watched(self) -> tuple[Metric, ...]:
+    def monitored(self) -> tuple[Metric, ...]:
         return (Metric("squared_error", "squared error", m.squared_error(self.scale), Needs.VALUES, greater=False),)
 
     # -- words -------------------------------------------------------------------------------------------------------------
@@ -147,8 +146,8 @@ class Regression(Task):
 
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
         several = f", on average over {len(self.targets)} targets" if len(self.targets) > 1 else ""
-        off, same = (number(values["mae"]) for values in (scores, baseline))
-        first = f"Mean absolute error {off} on {rows}{several}; always predicting the mean has {same}."
+        error, trivial = (number(values["mae"]) for values in (scores, baseline))
+        first = f"Mean absolute error {error} on {rows}{several}; always predicting the mean has {trivial}."
         if scores["rmse"] >= baseline["rmse"]:
-            return first, "Nothing in the columns helps this model: do not rely on it."
+            return first, "It is no better than the baseline: do not rely on it."
         return (first,)

@@ -1,4 +1,4 @@
-"""Target columns: which rows have a value, what type it is, and what cannot be a target."""
+"""Checks of target columns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lamina.errors import TargetError
 
 _TEXT_WORDS = 5
 FEW = 20
-"""Most distinct whole numbers that are still taken for classes."""
+"""Maximum number of distinct whole numbers to be treated as classes."""
 
 
 def target_names(table: pl.DataFrame, targets: str | Sequence[str]) -> list[str]:
-    """The target columns as a list, each of them checked to be in the table.
+    """The names of the target columns.
 
     Raises:
-        TargetError: No target is named, or one is no column of the table.
+        TargetError: No target is named, or the table has no such column.
     """
     names = [targets] if isinstance(targets, str) else list(targets)
     if not names:
@@ -42,7 +42,7 @@ def target_column(table: pl.DataFrame, name: str) -> pl.Series:
 
 
 def missing(column: pl.Series) -> np.ndarray:
-    """Which values are missing: null, or NaN (N,)."""
+    """True for missing values (null or NaN), (N,)."""
     null = column.is_null()
     if column.dtype.is_float():
         null = null | column.is_nan().fill_null(False)
@@ -50,31 +50,31 @@ def missing(column: pl.Series) -> np.ndarray:
 
 
 def plain(column: pl.Series) -> pl.Series:
-    """Strings for categories and enums, floats for decimals: the types that the rest knows."""
+    """Categories and enums as strings, decimals as floats."""
     if column.dtype in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     return column.cast(pl.Float64) if column.dtype.is_decimal() else column
 
 
 def looks_like_classes(name: str, column: pl.Series) -> tuple[bool, str]:
-    """Whether values without missing ones are classes rather than quantities, and why."""
+    """Whether non-missing values are classes rather than quantities, and the reason."""
     if not column.dtype.is_numeric():
         word = {pl.String: "words", pl.Boolean: "true and false"}.get(column.dtype.base_type(), "dates")
-        return True, f"{name} holds {word}, so each is a class"
+        return True, f"{name} has {word}, so each is a class"
     if column.dtype.is_float() and not (column.is_finite() & (column == column.floor())).all():
-        return False, f"{name} holds fractions, so it is a quantity"
+        return False, f"{name} has fractions, so it is a quantity"
     distinct = column.n_unique()
-    what = f"{name} has {distinct:,} distinct whole numbers in {len(column):,} rows"
+    count = f"{name} has {distinct:,} distinct whole numbers in {len(column):,} rows"
     if distinct <= max(2, min(FEW, len(column) // 5)):
-        return True, f"{what}, so each is a class (ask for regression if they are quantities)"
-    return False, f"{what}, so they are quantities (ask for classification if each is a class)"
+        return True, f"{count}, so each is a class (set task='regression' if they are quantities)"
+    return False, f"{count}, so they are quantities (set task='classification' if each is a class)"
 
 
 def check_rows(rows: int, names: Sequence[str]) -> None:
-    """Refuse fewer than two rows.
+    """Check that there are at least two rows.
 
     Raises:
-        TargetError: There is at most one.
+        TargetError: There are fewer.
     """
     if rows < 2:
         raise TargetError(
@@ -83,20 +83,20 @@ def check_rows(rows: int, names: Sequence[str]) -> None:
 
 
 def check_values(name: str, column: pl.Series, *, constant: bool = False) -> None:
-    """Refuse what is no quantity.
+    """Check that a target can be used for regression.
 
     Raises:
-        TargetError: The values are no numbers, infinite, missing or (unless ``constant``) all the same.
+        TargetError: Values are not numeric, infinite, missing or (unless ``constant``) all equal.
     """
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
         example = column.drop_nulls().head(1).to_list()
-        holds = f" (such as {example[0]!r})" if example else ""
+        value = f" (such as {example[0]!r})" if example else ""
         raise TargetError(
-            f"target {name!r} is of type {column.dtype}{holds}, but regression needs numbers; convert it or classify"
+            f"target {name!r} is of type {column.dtype}{value}, but regression needs numbers; convert it or classify"
         )
     check_known(name, column)
     if column.dtype.is_float() and (infinite := int(column.is_infinite().sum())):
-        raise TargetError(f"target {name!r} is infinite in {count_rows(infinite)}; drop them or mend them")
+        raise TargetError(f"target {name!r} is infinite in {count_rows(infinite)}; drop or correct them")
     if not constant and column.n_unique() < 2:
         raise TargetError(
             f"target {name!r} is {column[0]!r} in all {len(column):,} rows; there is nothing to learn: give rows that differ"
@@ -104,20 +104,20 @@ def check_values(name: str, column: pl.Series, *, constant: bool = False) -> Non
 
 
 def check_known(name: str, column: pl.Series) -> None:
-    """Refuse missing values.
+    """Check that no value is missing.
 
     Raises:
         TargetError: A value is missing.
     """
     if absent := int(missing(column).sum()):
-        raise TargetError(f"target {name!r} has no value in {count_rows(absent)}; leave out rows without one")
+        raise TargetError(f"target {name!r} has no value in {count_rows(absent)}; drop these rows")
 
 
-def check_classes(name: str, column: pl.Series, *, min_class_rows: int, asked: bool) -> dict[Any, int]:
-    """The classes in sorted order and how many rows each has.
+def check_classes(name: str, column: pl.Series, *, min_class_rows: int, requested: bool) -> dict[Any, int]:
+    """The classes in sorted order with their numbers of rows.
 
     Raises:
-        TargetError: The values are no classes, or too many, too few or too rare.
+        TargetError: The values are not classes, or there are too many, too few or too rare ones.
     """
     kind = column.dtype
     fits = kind.is_numeric() or kind in (pl.String, pl.Boolean, pl.Date)
@@ -125,28 +125,28 @@ def check_classes(name: str, column: pl.Series, *, min_class_rows: int, asked: b
         raise TargetError(f"target {name!r} is of type {kind}, which cannot be a class; convert it to words or numbers")
     if kind.is_float():
         if column.is_infinite().any():
-            raise TargetError(f"target {name!r} holds infinity, which cannot be a class; drop such rows or mend them")
+            raise TargetError(f"target {name!r} has infinite values, which cannot be a class; drop or correct these rows")
         fractions = column.filter(column != column.floor())
         if len(fractions):
             raise TargetError(
-                f"Unknown label type: continuous. Target {name!r} holds fractions such as {fractions[0]!r}, "
-                "but classes are words or whole numbers; ask for regression"
+                f"Unknown label type: continuous. Target {name!r} has fractions such as {fractions[0]!r}, "
+                "but classes are words or whole numbers; set task='regression'"
             )
     values = column.alias("value").value_counts(name="rows").sort("value")
     counts = dict(zip(values["value"].to_list(), values["rows"].to_list(), strict=True))
     if len(counts) < 2:
         raise TargetError(
-            f"target {name!r} has one class ({next(iter(counts))!r}) in all {len(column):,} rows, but telling classes apart "
+            f"target {name!r} has one class ({next(iter(counts))!r}) in all {len(column):,} rows, but classification "
             "needs two; give rows of another class"
         )
-    if min_class_rows > 1 and not asked and len(counts) > max(len(column) / 2, 5):
+    if min_class_rows > 1 and not requested and len(counts) > max(len(column) / 2, 5):
         raise TargetError(_too_many(name, column, len(counts)))
     rare = [label for label, rows in counts.items() if rows < min_class_rows]
     if rare:
-        one = f"class {rare[0]!r} of target {name!r} has {counts[rare[0]]} row"
+        first = f"class {rare[0]!r} of target {name!r} has {counts[rare[0]]} row"
         more = f" (and {len(rare) - 1:,} more classes have as few)" if len(rare) > 1 else ""
         raise TargetError(
-            f"{one}{more}, but at least {min_class_rows} are needed; merge it with another class, drop it, or get more rows"
+            f"{first}{more}, but at least {min_class_rows} are needed; merge it with another class, drop it, or get more rows"
         )
     return counts
 
@@ -156,9 +156,9 @@ def _too_many(name: str, column: pl.Series, classes: int) -> str:
     if column.dtype == pl.String:
         words = column.str.count_matches(r"\S+").mean()
         if isinstance(words, float) and words >= _TEXT_WORDS:
-            return f"{start}: it looks like free text, which cannot be learnt as a target; name a column of classes or numbers"
+            return f"{start}: it looks like free text, which cannot be a target; name a column of classes or numbers"
         if column.cast(pl.Float64, strict=False).null_count() <= len(column) / 2:
-            return f"{start}: it looks like numbers written as words (such as {column[0]!r}); convert it to numbers"
+            return f"{start}: it looks like numbers stored as text (such as {column[0]!r}); convert it to numbers"
     return f"{start}: it looks like an identifier; name a column whose values repeat"
 
 
@@ -172,6 +172,6 @@ def count_rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def some(values: Sequence[Any]) -> str:
-    """The first values, and how many more there are."""
+def first_values(values: Sequence[Any]) -> str:
+    """The first six values, and the number of others."""
     return ", ".join(map(repr, values[:6])) + (f" and {len(values) - 6:,} more" if len(values) > 6 else "")

@@ -1,4 +1,4 @@
-"""Augmentation: every epoch sees every training image a little differently, and the network learns what does not matter."""
+"""Data augmentation of training images."""
 
 from __future__ import annotations
 
@@ -14,32 +14,31 @@ from lamina.train.recipe import WAYS
 
 
 class Augment:
-    """Change a batch of images at random, each row by its own draw.
+    """Random augmentation of a batch of images, independent for each row.
 
-    A photo of a cat that is moved by two pixels is a cat: what may change in an image without changing its meaning is said here
-    instead of being learnt from many more examples. Say only what is true of the images: a flipped "b" is a "d".
+    Use only transformations that keep the target: a flipped "b" is a "d".
 
     ==========  ==============================================================================================================
-    way         what happens to an image
+    way         transformation
     ==========  ==============================================================================================================
-    ``shift``   it moves by up to an eighth of its sides, 4 pixels of 32 (He et al. 2016, arXiv 1512.03385, section 4.2)
-    ``crop``    70 to 100 % of its area, of an aspect ratio up to 4:3 other than its own, fills the whole (Szegedy et al. 2015,
-                arXiv 1409.4842, section 6, who go down to 8 % for ImageNet's large images)
-    ``flip``    it is mirrored left to right, every second time
-    ``rotate``  it turns by up to 10 degrees either way
-    ``erase``   a rectangle of 2 to 40 % of its area, every second time, is set to 0 (Zhong et al. 2020, arXiv 1708.04896; they
-                fill it with noise, and draw again where the rectangle does not fit, which here is cut to the image's sides)
+    ``shift``   translation by up to 1/8 of each side, 4 pixels of 32 (He et al. 2016, arXiv 1512.03385, section 4.2)
+    ``crop``    a crop of 70 to 100 % of the area, aspect ratio changed by up to 4:3, resized to the image (Szegedy et al. 2015,
+                arXiv 1409.4842, section 6, with 8 to 100 % on ImageNet)
+    ``flip``    horizontal flip with probability 1/2
+    ``rotate``  rotation by up to 10 degrees
+    ``erase``   with probability 1/2 a rectangle of 2 to 40 % of the area is set to 0 (Zhong et al. 2020, arXiv 1708.04896, with
+                noise; a rectangle that does not fit is redrawn there, clipped here)
     ==========  ==============================================================================================================
 
-    What comes in from outside of an image is 0. The order is that of the geometry, then of erasing, whatever the order of
-    ``ways``. All chance comes from the generator of this thread (:mod:`lamina.graph.random`). Nothing waits for the device
-    and no shape depends on data, so the whole can be part of a CUDA graph.
+    Pixels from outside of the image are 0. Geometric transformations come first, then erasing, whatever the order of ``ways``.
+    Random numbers are from the generator of this thread (:mod:`lamina.graph.random`). There is no device synchronisation and no
+    data-dependent shape, so it can be part of a CUDA graph.
 
     Args:
-        ways: Some of :data:`WAYS`; none leaves images as they are.
-        shift: Furthest way of a shift, as a share of the side.
-        area: Smallest share of the area that a crop keeps.
-        degrees: Largest angle of a rotation.
+        ways: Names from :data:`WAYS`; empty for no augmentation.
+        shift: Maximum translation, as a fraction of the side.
+        area: Minimum area of a crop, as a fraction.
+        degrees: Maximum angle of a rotation.
 
     Shape:
         uint8 (N, height, width, channels), changed in place and returned.
@@ -69,7 +68,7 @@ class Augment:
         return images
 
     def _warped(self, images: Tensor) -> Tensor:
-        """Crop and rotation as one affine map from where a pixel is to where it is taken from (Jaderberg et al. 2015)."""
+        """Crop and rotation as one affine sampling grid (Jaderberg et al. 2015)."""
         rows, height, width, channels = images.shape
         tall = wide = images.new_ones(rows, dtype=torch.float32)
         angle = y = x = torch.zeros_like(tall)
@@ -79,11 +78,7 @@ class Augment:
         if "rotate" in self.ways:
             angle = (2 * _rand(tall) - 1) * math.radians(self.degrees)
         cos, sin = angle.cos(), angle.sin()
-        across = (
-            wide * cos,
-            -sin * tall * (height / width),
-            x,
-        )  # the grid runs from -1 to 1 on either side, however long it is
+        across = (wide * cos, -sin * tall * (height / width), x)  # the grid is -1 to 1 on both sides
         down = (sin * wide * (width / height), tall * cos, y)
         maps = torch.stack((*across, *down), 1).view(rows, 2, 3)
         grid = affine_grid(maps, [rows, channels, height, width], align_corners=False)
@@ -91,13 +86,13 @@ class Augment:
         return warped.round_().clamp_(0, 255).permute(0, 2, 3, 1)
 
     def _moved(self, images: Tensor) -> Tensor:
-        """Shift and flip as one gather of pixels from images with a border of zeros."""
+        """Shift and flip as one gather of pixels from zero-padded images."""
         rows, height, width, channels = images.shape
         down, right = (max(1, round(side * self.shift)) if self.shift else 0 for side in (height, width))
         down, right = (down, right) if "shift" in self.ways else (0, 0)
         tall, wide = height + 2 * down, width + 2 * right
-        bordered = images.new_zeros(rows, tall, wide, channels)
-        bordered[:, down : down + height, right : right + width] = images
+        padded = images.new_zeros(rows, tall, wide, channels)
+        padded[:, down : down + height, right : right + width] = images
         place = {"dtype": torch.int64, "device": images.device}
         drawn = {**place, "generator": current_generator()}
         y, x = torch.arange(height, **place).repeat(rows, 1), torch.arange(width, **place).repeat(rows, 1)
@@ -106,7 +101,7 @@ class Augment:
         y += torch.randint(2 * down + 1, (rows, 1), **drawn)
         x += torch.randint(2 * right + 1, (rows, 1), **drawn)
         pixels = (torch.arange(rows, **place).view(-1, 1, 1) * tall + y[:, :, None]) * wide + x[:, None, :]
-        return bordered.view(-1, channels).index_select(0, pixels.view(-1)).view(images.shape)
+        return padded.view(-1, channels).index_select(0, pixels.view(-1)).view(images.shape)
 
 
 def _rand(like: Tensor) -> Tensor:
@@ -114,7 +109,7 @@ def _rand(like: Tensor) -> Tensor:
 
 
 def _rectangles(images: Tensor) -> Tensor:
-    """Where to erase: (N, height, width, 1), a rectangle in every second image."""
+    """The mask of pixels to erase (N, height, width, 1): a rectangle in each image with probability 1/2."""
     rows, height, width, _ = images.shape
     erased = torch.rand(rows, device=images.device, generator=current_generator()) < 0.5
     inside = []
@@ -128,7 +123,7 @@ def _rectangles(images: Tensor) -> Tensor:
 
 
 def _sides(images: Tensor, least: float, most: float, ratio: float) -> tuple[Tensor, Tensor]:
-    """Shares of height and width (N,) of rectangles of a random area and a ratio between 1 / ratio and ratio, cut to 1."""
+    """Height and width (N,), as fractions, of rectangles with random area and aspect ratio, clamped to 1."""
     area = least + (most - least) * torch.rand(len(images), device=images.device, generator=current_generator())
     ratios = ((2 * _rand(area) - 1) * math.log(ratio)).exp()
     return (area * ratios).sqrt().clamp(max=1), (area / ratios).sqrt().clamp(max=1)

@@ -1,4 +1,4 @@
-"""Callbacks: a person's own code at four points of a fit, able to stop training. Public as :mod:`lamina.callbacks`."""
+"""Callbacks: user code at four points of a fit. Public as :mod:`lamina.callbacks`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lamina.train.events import End, Epoch, Event, Monitor, Start, Step, StopRea
 
 
 class Callback:
-    """Base class of callbacks: override what is needed and give instances to ``callbacks=[...]``.
+    """Base class of callbacks: override methods and pass instances as ``callbacks=[...]``.
 
-    Training stops when ``on_step`` or ``on_epoch`` returns True: the best weights so far are kept and the model card says which
-    callback stopped it. An exception from a callback ends the fit with that exception; what the run folder holds stays.
+    Training stops when ``on_step`` or ``on_epoch`` returns True: the best weights so far are kept and the model card names the
+    callback. An exception from a callback ends the fit; the run folder keeps its files.
 
-    A classical family (forest, boosting, ...) is not trained in epochs: it calls ``on_start`` and ``on_end`` only.
+    Classical families (forest, boosting, ...) have no epochs and call ``on_start`` and ``on_end`` only.
 
     Example:
         >>> import lamina
@@ -32,25 +32,25 @@ class Callback:
     """
 
     def on_start(self, event: Start) -> None:
-        """The data are prepared, nothing is trained yet."""
+        """Before training, when the data are prepared."""
 
     def on_step(self, event: Step) -> bool | None:
         """After each training step; true stops training.
 
-        Steps of small networks take some 50 µs, so this is called often; where no callback overrides it, a step costs nothing
-        more. ``event.loss`` waits for the device when it is read, and only then.
+        Called every 50 µs or so for small networks; without an override it costs nothing. Reading ``event.loss`` synchronises
+        with the device.
         """
 
     def on_epoch(self, event: Epoch) -> bool | None:
         """After each epoch, its validation and its checkpoint; true stops training.
 
-        An epoch that was ended between two steps (a time limit, Ctrl-C, ``on_step``) is not reported.
+        Not called for an epoch that ended early (time limit, Ctrl-C, ``on_step``).
         """
 
     def on_end(self, event: End) -> None:
-        """The model is finished and, with ``run=``, saved; or an error ended the fit, then the reason is ``FAILED``.
+        """After training, when the model is saved (with ``run=``); after an error the reason is ``FAILED``.
 
-        It is called once for each callback whose ``on_start`` was called.
+        Called once for each callback whose ``on_start`` was called.
         """
 
 
@@ -61,18 +61,18 @@ _STOPPING = ("on_step", "on_epoch")
 class Hooks:
     """The callbacks and the monitor of one fit.
 
-    A context: when an error leaves it, callbacks that have begun hear of the end.
+    A context manager: on an error it calls ``on_end`` of callbacks that have started.
 
     Args:
-        callbacks: Called in their order, after the monitor.
+        callbacks: Called in this order, after the monitor.
         monitor: Called with every event.
 
     Attributes:
         every_step: Whether a callback overrides ``on_step``.
-        stopped_by: The class of the callback that stopped training; empty while none did.
+        stopped_by: Class name of the callback that stopped training, or empty.
 
     Raises:
-        OptionError: The callbacks are no list of callbacks.
+        OptionError: ``callbacks`` is not a list of callbacks.
     """
 
     def __init__(self, callbacks: Sequence[Callback] | None = (), monitor: Monitor | None = None) -> None:
@@ -99,10 +99,10 @@ class Hooks:
                 error.add_note(f"then {type(callback).__name__}.on_end failed as well: {second}")
 
     def emit(self, event: Event) -> None:
-        """Hand an event to the monitor and to the callbacks.
+        """Pass an event to the monitor and the callbacks.
 
         Raises:
-            OptionError: A callback returned what means nothing.
+            OptionError: A callback returned an invalid value.
         """
         if self.monitor is not None:
             self.monitor(event)
@@ -118,7 +118,7 @@ class Hooks:
                 self.stopped_by = self.stopped_by or type(callback).__name__
 
     def never_called(self, family: str) -> list[str]:
-        """Notes about methods that a family which is not trained in epochs does not call."""
+        """Notes about overridden methods that a family without epochs does not call."""
         return [
             f"{family} is not trained in epochs: {type(callback).__name__}.{method} is never called"
             for callback in self.callbacks
@@ -144,12 +144,12 @@ def _overrides(callback: Callback, method: str) -> bool:
     return getattr(type(callback), method) is not getattr(Callback, method) or method in vars(callback)
 
 
-def _stops(callback: Callback, method: str, answer: Any) -> bool:
+def _stops(callback: Callback, method: str, returned: Any) -> bool:
     """Whether a method's return value stops training."""
-    if answer is None:
+    if returned is None:
         return False
-    if method in _STOPPING and isinstance(answer, bool | np.bool_):
-        return bool(answer)
+    if method in _STOPPING and isinstance(returned, bool | np.bool_):
+        return bool(returned)
     only = "None; only on_step and on_epoch can stop training"
     expected = "True to stop training, else False or None" if method in _STOPPING else only
-    raise OptionError(f"{type(callback).__name__}.{method} returned {answer!r}, expected {expected}")
+    raise OptionError(f"{type(callback).__name__}.{method} returned {returned!r}, expected {expected}")

@@ -1,7 +1,4 @@
-"""The recorder of kernels, which torch has but does not promise.
-
-With a torch that lacks it, entering it fails: whoever records must then do without.
-"""
+"""``TorchDispatchMode``, which is not a public API of torch; where torch lacks it, entering it raises NotImplementedError."""
 
 from __future__ import annotations
 

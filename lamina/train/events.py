@@ -1,19 +1,19 @@
-"""Events: what happens in a fit or a comparison, as frozen dataclasses, and why training stopped.
+"""Events of a fit or comparison as frozen dataclasses, and the reasons why training stopped.
 
-A monitor and callbacks receive them, a run keeps those of :data:`KEPT` in ``events.jsonl``, one line of JSON each.
+Monitors and callbacks receive them; a run writes those of :data:`KEPT` to ``events.jsonl``, one JSON line each.
 
 =============  ======================================================  ==============================
-event          when                                                    who receives it
+event          when                                                    received by
 =============  ======================================================  ==============================
-``Start``      the data are prepared, nothing is trained yet           run, monitor, ``on_start``
+``Start``      before training, when the data are prepared             run, monitor, ``on_start``
 ``Step``       after a training step                                   monitor, ``on_step``
 ``Epoch``      after an epoch and its validation                       run, monitor, ``on_epoch``
-``Fit``        now and then while a classical family is fitted         monitor
-``End``        there is a model, or an error                           run, monitor, ``on_end``
+``Fit``        repeatedly while a classical family is fitted           monitor
+``End``        the model is finished, or an error occurred             run, monitor, ``on_end``
 ``Compare``    once, before the candidates of a comparison are fitted  run, monitor
 ``Result``     a candidate has been fitted and scored on a fold        run
-``Job``        the same, with how much is left to do                   monitor
-``Refit``      the candidate to take is fitted to all rows             monitor
+``Job``        the same, with the progress of the comparison           monitor
+``Refit``      the recommended candidate is fitted to all rows         monitor
 ``Shuffle``    a column was shuffled for its importance                monitor
 =============  ======================================================  ==============================
 """
@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 
 
 class StopReason(StrEnum):
-    """Why training stopped: an id; the sentences are where they are printed.
-
-    The sentences that runs and model files of earlier versions hold are read as the ids that they stand for.
+    """Why training stopped. The sentences of earlier versions' files are read as the corresponding ids.
 
     Example:
         >>> StopReason("no better for a while") is StopReason.PATIENCE
@@ -62,18 +60,18 @@ class StopReason(StrEnum):
         return earlier.get(value) if isinstance(value, str) else None
 
 
-def _live() -> Any:
-    """A field for who listens in the same process: it is not written to JSON."""
-    return field(default=None, repr=False, compare=False, metadata={"live": True})
+def _transient() -> Any:
+    """A field that is not written to JSON."""
+    return field(default=None, repr=False, compare=False, metadata={"transient": True})
 
 
 def _spread(prefix: str) -> Any:
-    """A field whose items stand beside the other fields in JSON, with a prefix."""
+    """A mapping whose items are top-level keys in JSON, with a prefix."""
     return field(default_factory=dict, metadata={"prefix": prefix})
 
 
 def _read(read: Callable[[Any], Any], **default: Any) -> Any:
-    """A field that JSON holds in another form."""
+    """A field with a function that reads it from JSON."""
     return field(metadata={"read": read}, **default)
 
 
@@ -90,12 +88,12 @@ class Event:
     def values(self) -> dict[str, Any]:
         """The fields as JSON, without the name of the event."""
         values: dict[str, Any] = {}
-        for one in dataclasses.fields(self):
-            value = getattr(self, one.name)
-            if "prefix" in one.metadata:
-                values |= {one.metadata["prefix"] + name: item for name, item in value.items()}
-            elif "live" not in one.metadata:
-                values[one.name] = value.to_json() if isinstance(value, Recipe) else value
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if "prefix" in item.metadata:
+                values |= {item.metadata["prefix"] + name: score for name, score in value.items()}
+            elif "transient" not in item.metadata:
+                values[item.name] = value.to_json() if isinstance(value, Recipe) else value
         return values
 
     def to_json(self) -> dict[str, Any]:
@@ -105,18 +103,18 @@ class Event:
 
 @dataclass(frozen=True)
 class Start(Event):
-    """The data are prepared, nothing is trained yet.
+    """Before training, when the data are prepared.
 
     Attributes:
         rows: Training rows.
         validation_rows: Validation rows.
         family: Name of the family.
         recipe: How a network will be trained.
-        notes: What a person should know about the data.
+        notes: Notes about the data.
         edited: Whether ``edit=`` may change the network between epochs.
         schema: The columns.
         task: What is predicted.
-        split: Which rows train and which validate.
+        split: Training and validation rows.
         net: The network; None for a classical family.
     """
 
@@ -127,10 +125,10 @@ class Start(Event):
     recipe: Recipe = _read(Recipe.from_json)
     notes: tuple[str, ...] = _read(tuple, default=())
     edited: bool = False
-    schema: Schema | None = _live()
-    task: Task | None = _live()
-    split: Any = _live()
-    net: Net | None = _live()
+    schema: Schema | None = _transient()
+    task: Task | None = _transient()
+    split: Any = _transient()
+    net: Net | None = _transient()
 
 
 @dataclass(frozen=True)
@@ -138,10 +136,10 @@ class Step(Event):
     """After a training step: after each one where a callback has ``on_step``, else every 0.05 seconds.
 
     Attributes:
-        epoch: Number of the epoch, from 0 on.
-        step: Number of the step in its epoch, from 1 on.
+        epoch: Number of the epoch, from 0.
+        step: Number of the step in its epoch, from 1.
         steps: Steps in an epoch.
-        learning_rate: Of this step.
+        learning_rate: Learning rate of this step.
     """
 
     kind: ClassVar[str] = "step"
@@ -149,11 +147,11 @@ class Step(Event):
     step: int
     steps: int
     learning_rate: float = 0.0
-    mean: Tensor | None = _live()
+    mean: Tensor | None = _transient()
 
     @property
     def loss(self) -> float:
-        """Mean loss since the step event before this one. Reading it waits for the device; not reading it costs nothing."""
+        """Mean loss since the previous step event. Reading it synchronises with the device."""
         return float("nan") if self.mean is None else self.mean.item()  # sync
 
 
@@ -162,15 +160,15 @@ class Epoch(Event):
     """After an epoch and its validation.
 
     Attributes:
-        epoch: Number of the epoch, from 0 on.
-        train_loss: Mean loss over the training rows; None when the epoch was stopped between two steps.
-        learning_rate: Of the last step.
+        epoch: Number of the epoch, from 0.
+        train_loss: Mean loss over the training rows; None if the epoch ended early.
+        learning_rate: Learning rate of the last step.
         steps: Steps in the epoch.
         train_seconds: Time of its steps.
-        seconds: Time of training so far, before a resumed run was interrupted included.
+        seconds: Training time so far, including the time before a resume.
         best: Whether its validation loss is the lowest so far.
-        scores: On the validation rows: ``loss`` and, for classes, ``accuracy``; in JSON each with ``validation_`` before it.
-        net: The network with the weights that were validated; to be read, not changed.
+        scores: Scores on the validation rows: ``loss`` and, for classes, ``accuracy``; with the prefix ``validation_`` in JSON.
+        net: The network with the validated weights; do not change it.
     """
 
     kind: ClassVar[str] = "epoch"
@@ -182,12 +180,12 @@ class Epoch(Event):
     seconds: float
     best: bool
     scores: Mapping[str, float] = _spread("validation_")
-    net: Net | None = _live()
+    net: Net | None = _transient()
 
 
 @dataclass(frozen=True)
 class Fit(Event):
-    """How much of the fit of a classical family is done, from 0 to 1."""
+    """Progress of the fit of a classical family, from 0 to 1."""
 
     kind: ClassVar[str] = "fit"
     done: float
@@ -195,16 +193,16 @@ class Fit(Event):
 
 @dataclass(frozen=True)
 class End(Event):
-    """There is a model, or an error ended the fit.
+    """The model is finished, or an error ended the fit.
 
     Attributes:
         reason: Why training stopped.
-        stopped_by: The class of the callback that stopped it, where one did.
-        epochs: Epochs that were trained.
-        best_epoch: The epoch whose weights were kept; -1 for a classical family.
-        seconds: Time of training.
-        model: Where the model was saved; None where no run keeps it. It is not written to JSON: a run can be moved.
-        scores: On the validation rows, of the model that is kept; in JSON each with ``validation_`` before it.
+        stopped_by: Class name of the callback that stopped it, or empty.
+        epochs: Number of epochs.
+        best_epoch: The epoch whose weights are kept; -1 for a classical family.
+        seconds: Training time.
+        model: Path of the saved model; None without a run. Not in JSON, as a run can be moved.
+        scores: Scores on the validation rows, with the prefix ``validation_`` in JSON.
         error: The message of the error that ended the fit.
     """
 
@@ -214,22 +212,22 @@ class End(Event):
     epochs: int = 0
     best_epoch: int = -1
     seconds: float = 0.0
-    model: str | None = _live()
+    model: str | None = _transient()
     scores: Mapping[str, float] = _spread("validation_")
     error: str = ""
 
 
 @dataclass(frozen=True)
 class Compare(Event):
-    """Once, before the candidates of a comparison are fitted.
+    """Before the candidates of a comparison are fitted.
 
     Attributes:
         candidates: The families as JSON, by their names on the board.
-        folds: How many folds there are.
-        split: How rows were divided into folds.
-        rows: Rows whose target is known.
-        leaks: Leaks that were found, a sentence each.
-        notes: What a person should know about the data.
+        folds: Number of folds.
+        split: How rows are split into folds.
+        rows: Rows with a target.
+        leaks: Detected leaks, a sentence each.
+        notes: Notes about the data.
     """
 
     kind: ClassVar[str] = "compare"
@@ -243,14 +241,14 @@ class Compare(Event):
 
 @dataclass(frozen=True)
 class Result(Event):
-    """What came of a candidate on a fold.
+    """The result of a candidate on a fold.
 
     Attributes:
         name: The candidate's name on the board.
-        fold: Number of the fold, from 0 on.
-        failed: Why there are no scores; None where there are.
-        limits: Where it failed, the limits of time and memory that it had.
-        measured: Scores and costs; in JSON they stand beside the rest.
+        fold: Number of the fold, from 0.
+        failed: The error, or None if there are scores.
+        limits: The time and memory limits of a failed candidate.
+        measured: Scores and costs; top-level keys in JSON.
     """
 
     kind: ClassVar[str] = "result"
@@ -263,14 +261,14 @@ class Result(Event):
 
 @dataclass(frozen=True)
 class Job(Event):
-    """A candidate has been fitted and scored on a fold, or was passed over.
+    """A candidate has been fitted and scored on a fold, or was skipped.
 
     Attributes:
-        done: Jobs that are done.
-        jobs: Jobs in all.
+        done: Number of finished jobs.
+        jobs: Number of all jobs.
         name: The candidate's name on the board.
-        fold: Number of the fold, from 0 on.
-        failed: Why there are no scores; None where there are.
+        fold: Number of the fold, from 0.
+        failed: The error, or None if there are scores.
     """
 
     kind: ClassVar[str] = "job"
@@ -283,7 +281,7 @@ class Job(Event):
 
 @dataclass(frozen=True)
 class Refit(Event):
-    """The candidate to take, by its name on the board, is fitted to all rows."""
+    """The recommended candidate, by its name on the board, is fitted to all rows."""
 
     kind: ClassVar[str] = "refit"
     name: str
@@ -291,7 +289,7 @@ class Refit(Event):
 
 @dataclass(frozen=True)
 class Shuffle(Event):
-    """A column was shuffled for its importance; ``done`` is the share of the work, from 0 to 1."""
+    """A column was shuffled for its importance; ``done`` is the progress from 0 to 1."""
 
     kind: ClassVar[str] = "importance"
     column: str
@@ -300,10 +298,10 @@ class Shuffle(Event):
 
 Monitor = Callable[[Event], None]
 KEPT = (Start, Epoch, End, Compare, Result)
-"""The events that a run keeps."""
+"""The events that a run writes."""
 _KINDS: dict[str, type[Event]] = {
-    **{one.kind: one for one in (*KEPT, Step, Fit, Job, Refit, Shuffle)},
-    **{"done": End, "stopped": End},  # as runs of earlier versions name it
+    **{event.kind: event for event in (*KEPT, Step, Fit, Job, Refit, Shuffle)},
+    **{"done": End, "stopped": End},  # names of earlier versions
 }
 
 
@@ -311,7 +309,7 @@ def from_json(content: Mapping[str, Any]) -> Event:
     """Read an event.
 
     Raises:
-        RunError: It is unknown or incomplete.
+        RunError: The event is unknown or incomplete.
 
     Example:
         >>> event = Refit("forest")
@@ -325,12 +323,12 @@ def from_json(content: Mapping[str, Any]) -> Event:
     kind = _KINDS.get(name)
     if kind is None:
         raise RunError(f"a run holds the event {name!r}, which this lamina does not know; upgrade: pip install -U lamina")
-    fields = {one.name: one for one in dataclasses.fields(kind)}
+    fields = {item.name: item for item in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     for name, value in content.items():
-        one = fields.get(name)
-        if one is not None:
-            values[name] = one.metadata["read"](value) if "read" in one.metadata else value
+        item = fields.get(name)
+        if item is not None:
+            values[name] = item.metadata["read"](value) if "read" in item.metadata else value
             continue
         for spread in fields.values():
             if "prefix" in spread.metadata and name.startswith(spread.metadata["prefix"]):

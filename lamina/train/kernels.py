@@ -1,8 +1,7 @@
-"""The formulas of SGD and Adam in one kernel each, where the torch that is installed has it.
+"""Fused kernels of SGD and Adam, where the installed torch has them.
 
-The kernels are what ``torch.optim`` calls with ``fused=True``; they are not public, so another torch may lack them, or expect
-other arguments. Each is therefore tried once on a few numbers, beside the same formula in plain operations, and is used only
-where both agree; else the plain operations are the step: slower, and the same up to rounding.
+These are the kernels of ``torch.optim`` with ``fused=True``. They are not public, so each is checked once against the same
+formula in plain operations and used only if both agree; else the plain operations are used, which are slower.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def plain_adam(
 
 
 def _private(name: str) -> Kernel:
-    """A function of torch that is not public; one that fails where there is none."""
+    """A private function of torch, or one that raises NotImplementedError."""
 
     def missing(*args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(f"torch {torch.__version__} has no {name}")
@@ -79,7 +78,7 @@ def _private(name: str) -> Kernel:
 
 
 def _agree(fused: Kernel, plain: Kernel, device: str, states: int, counts: bool, options: dict[str, Any]) -> bool:
-    """Whether three steps of both end with the same value and state, at a rate that is a number and one that is a tensor."""
+    """Whether three steps of both give the same value and state, for a float and a tensor as learning rate."""
 
     def end(kernel: Kernel, rate: LearningRate) -> Tensor:
         value = torch.linspace(-2.0, 2.0, 9, device=device)
@@ -89,11 +88,11 @@ def _agree(fused: Kernel, plain: Kernel, device: str, states: int, counts: bool,
             gradient = torch.linspace(1.0, -2.0, 9, device=device) * number + 0.3
             steps += 1.0
             kernel([value], [gradient], *(state or [[]]), *([[], [steps]] if counts else []), lr=rate, **options)
-        return torch.stack([value, *(one for (one,) in state)])
+        return torch.stack([value, *(tensor for (tensor,) in state)])
 
     try:
         with torch.no_grad():
             rates = 0.1, torch.tensor(0.1, device=device)
             return all(torch.allclose(end(fused, rate), end(plain, rate), rtol=1e-5, atol=1e-7) for rate in rates)
-    except Exception:  # whatever a torch of another version answers to a call that it does not know
+    except Exception:  # another version of torch may raise anything
         return False

@@ -1,9 +1,7 @@
-"""How gradients become steps: every optimizer is a few operations on one flat tensor.
+"""Optimizers on one flat tensor of parameters.
 
-``update(learning_rate)`` reads the flat gradient and changes the flat values. The learning rate is a float, or on a GPU a
-tensor, so that a CUDA graph reads it at each replay. Decay acts on the part of the parameters that
-:class:`~lamina.train.parameters.FlatParameters` calls decaying: for ``adamw`` it shrinks the weights themselves (decoupled),
-for the others it is added to the gradient (L2), as their papers and PyTorch have it.
+The learning rate is a float, or on a GPU a tensor, which a CUDA graph reads at each replay. Weight decay is for the decaying
+part of :class:`~lamina.train.parameters.FlatParameters`: decoupled for ``adamw``, else L2, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -24,14 +22,14 @@ from lamina.train.recipe import Recipe
 
 
 class Optimizer(ABC):
-    """Base of the optimizers: clamping, decay and state; the formula is :meth:`_step`.
+    """Base class of the optimizers: clipping, weight decay, moving average and state; the formula is :meth:`_step`.
 
     Args:
-        parameters: What is trained.
-        weight_decay: How strongly decaying weights are pulled to zero.
-        clip_value: Clamp each component of the gradient to this absolute value.
-        clip_norm: Scale the gradient down to this Euclidean norm where it is longer (after ``clip_value``).
-        ema_decay: Memory of the moving average of the weights, see :meth:`averaged`.
+        parameters: The trained parameters.
+        weight_decay: Weight decay coefficient.
+        clip_value: Clip each component of the gradient to this absolute value.
+        clip_norm: Clip the Euclidean norm of the gradient to this value (after ``clip_value``).
+        ema_decay: Decay of the moving average of the weights, see :meth:`averaged`.
     """
 
     def __init__(
@@ -53,13 +51,13 @@ class Optimizer(ABC):
         if ema_decay is not None:
             self._average = self._state["average"] = self.value.clone()
             self._averaged = self._state["average_steps"] = torch.zeros((), dtype=torch.float32, device=self.value.device)
-            self._count = 0  # the same, on the host
+            self._count = 0  # the same on the host
 
     def update(self, learning_rate: LearningRate) -> None:
-        """Take one step along the gradient that the parameters hold; never waits for the device."""
+        """Update the parameters from their gradient; does not synchronise with the device."""
         if self.clip_value is not None:
             self.gradient.clamp_(-self.clip_value, self.clip_value)
-        if self.clip_norm is not None:  # no comparison on the host: a shorter gradient is scaled by exactly 1
+        if self.clip_norm is not None:  # no comparison on the host: a smaller norm is scaled by exactly 1
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp_max(1.0))
         if self.weight_decay:
@@ -78,19 +76,17 @@ class Optimizer(ABC):
     def averaged(self) -> Iterator[None]:
         """Within, the weights are their moving average: ``mean += max(1 - ema_decay, 9 / (9 + t)) * (w - mean)`` at step t.
 
-        Around a minimum the weights of single steps bounce with the learning rate, their average rests (Polyak and Juditsky
-        1992); so it does the work of a falling learning rate, without having to know when training will end. Early on the
-        memory is short, a ninth of the steps so far.
+        Averaging replaces a decaying learning rate (Polyak and Juditsky 1992), without a fixed number of epochs.
         """
         if self.ema_decay is None:
             yield
             return
-        kept = self.value.clone()
+        weights = self.value.clone()
         self.value.copy_(self._average)
         try:
             yield
         finally:
-            self.value.copy_(kept)
+            self.value.copy_(weights)
 
     def _decay(self, learning_rate: LearningRate) -> None:
         self._decaying_gradient.add_(self._decaying_value, alpha=self.weight_decay)
@@ -100,7 +96,7 @@ class Optimizer(ABC):
         """The formula."""
 
     def _new_state(self, name: str) -> Tensor:
-        """A tensor of zeros beside the parameters, which goes into the checkpoint by this name."""
+        """A state tensor of zeros like the parameters, saved in checkpoints by this name."""
         self._state[name] = torch.zeros_like(self.value)
         return self._state[name]
 
@@ -109,7 +105,7 @@ class Optimizer(ABC):
         return self._state["steps"]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The state by name: the tensors themselves, not copies."""
+        """The state tensors by name, not copied."""
         return dict(self._state)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -118,11 +114,11 @@ class Optimizer(ABC):
         Raises:
             TrainingError: The state is of another optimizer or another network.
         """
-        given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         expected = {name: tuple(tensor.shape) for name, tensor in self._state.items()}
-        if given != expected:
+        if shapes != expected:
             raise TrainingError(
-                f"the optimizer state holds {given}, expected {expected}; it is of another optimizer or network, start afresh"
+                f"the optimizer state has {shapes}, expected {expected}; it is of another optimizer or network, start a new run"
             )
         for name, tensor in state.items():
             self._state[name].copy_(tensor)
@@ -131,9 +127,9 @@ class Optimizer(ABC):
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum (Polyak 1964) and Nesterov's look-ahead (Sutskever et al. 2013).
+    """Stochastic gradient descent with momentum (Polyak 1964) and Nesterov momentum (Sutskever et al. 2013).
 
-    ``b = momentum * b + g;  w -= lr * b``, with Nesterov ``w -= lr * (g + momentum * b)``; PyTorch's form of the papers.
+    ``b = momentum * b + g;  w -= lr * b``, with Nesterov ``w -= lr * (g + momentum * b)``, as in PyTorch.
     """
 
     def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, nesterov: bool = False, **options: Any) -> None:
@@ -167,7 +163,7 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Steps scaled by the root of a moving mean of squared gradients (Hinton, Coursera lecture 6e), as PyTorch has it.
+    """Steps scaled by the root of a moving mean of squared gradients (Hinton, Coursera lecture 6e), as in PyTorch.
 
     ``s = 0.99 * s + 0.01 * g^2;  u = g / (sqrt(s) + 1e-8);  w -= lr * u``, with momentum ``b = momentum * b + u; w -= lr * b``
     """
@@ -218,7 +214,7 @@ class AdamW(Adam):
 
 
 def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
-    """The optimizer that a recipe asks for.
+    """The optimizer of a recipe.
 
     Raises:
         OptionError: The name is unknown.

@@ -1,4 +1,4 @@
-"""All trainable numbers of a network in one flat tensor."""
+"""All trainable parameters of a network in one flat tensor."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ _LINE = 64  # bytes: every parameter starts on a cache line, as a tensor of its 
 class FlatParameters:
     """The trainable parameters of a module as views into one contiguous tensor, their gradients into another.
 
-    An optimizer is then a handful of operations whatever the number of layers, the norm of the gradient is one operation,
-    and the weights of a checkpoint are one tensor. Parameters that weight decay shrinks come first, the rest (biases and
-    other one-dimensional ones) after, so that decay is one operation on :attr:`decaying`. The module stays a plain
-    ``nn.Module``: its parameters are the same objects with the same values, only their memory has moved.
+    An optimizer step is then a few operations, whatever the number of layers. Parameters with weight decay come first, so that
+    decay is one operation on :meth:`decaying`. The parameters of the module are the same objects with the same values.
 
     Args:
-        module: The network; parameters with ``requires_grad=False`` are left alone.
-        no_decay: ``(name, parameter) -> bool``, true for parameters that weight decay must leave alone; by default those
-            with fewer than two dimensions.
+        module: The network; parameters with ``requires_grad=False`` are not included.
+        no_decay: ``(name, parameter) -> bool``, true for parameters without weight decay; by default those with fewer than two
+            dimensions.
 
     Raises:
-        TrainingError: The module has nothing to train, or parameters of several dtypes or devices.
+        TrainingError: The module has no trainable parameters, or parameters of several dtypes or devices.
 
     Example:
         >>> net = nn.Linear(2, 1)
@@ -37,8 +35,7 @@ class FlatParameters:
     """
 
     def __init__(self, module: nn.Module, *, no_decay: Callable[[str, nn.Parameter], bool] | None = None) -> None:
-        if no_decay is None:
-            no_decay = _is_vector
+        no_decay = no_decay or (lambda _, parameter: parameter.ndim < 2)
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
         if not named:
             raise TrainingError("the network has no trainable parameters, expected at least one; add a layer with weights")
@@ -72,15 +69,11 @@ class FlatParameters:
         return flat[start : start + parameter.numel()].view(parameter.shape)
 
     def decaying(self, flat: Tensor) -> Tensor:
-        """The part of a flat tensor (the values, the gradients, ...) that weight decay acts on."""
+        """The part of a flat tensor (values, gradients) with weight decay."""
         return flat[: self._decay_end]
 
     def release(self) -> None:
-        """Give every parameter memory of its own again, for a module that is taken away, copied or pickled."""
+        """Give every parameter its own memory again, as before copying or pickling the module."""
         for parameter in self.parameters:
             parameter.data = parameter.detach().clone()
             parameter.grad = None
-
-
-def _is_vector(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim < 2

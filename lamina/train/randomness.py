@@ -1,4 +1,4 @@
-"""Where the random numbers of a fit come from, so that fits in parallel threads leave each other, and the caller, alone."""
+"""Random numbers of a fit, independent of other threads and of the caller."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lamina.graph.random import drawing_from, torch_random
 
 @contextmanager
 def randomness(net: nn.Module, *, foreign: bool = False) -> Iterator[Callable[[int], object]]:
-    """Let a fit draw its random numbers; gives the function that begins them anew from a seed.
+    """Set the generator of a fit; yields the function that seeds it.
 
-    On a CPU a fit has a generator of its own. On a GPU dropout is one kernel with torch's generator and three without, and a
-    module that lamina did not write knows no other generator: there, torch's own serve one fit at a time, the others wait.
+    On a CPU a fit has its own generator. On a GPU (where dropout is faster with torch's generator) and with modules from
+    outside of lamina, torch's global generators are locked for one fit at a time.
 
     Args:
-        net: What is trained.
-        foreign: Whether modules that lamina did not write may join the net later.
+        net: The trained network.
+        foreign: Whether modules from outside of lamina may be added later.
     """
     foreign = foreign or any(not type(module).__module__.startswith("lamina.") for module in net.modules())
     if next((p.device.type for p in net.parameters()), "cpu") == "cpu" and not foreign:

@@ -1,9 +1,8 @@
-"""A recorded step written down as a Python function that only calls kernels.
+"""Compile a recorded step into a Python function that only calls kernels.
 
-The notes are cleaned: what depends on nothing is computed once, what leads nowhere is dropped, views need no call at all.
-Every result gets a fixed place: gradients theirs in the flat gradient, the others in one block of working memory in which a
-result takes the place of one that nobody reads any more, the one in the cache. Then each kernel becomes a line that writes
-its result there (``out=``). A kernel that cannot write into given memory is called as it is.
+Constants are computed once, unused calls are dropped, views need no call. Every result gets a fixed address: gradients in the
+flat gradient, the others in one block of working memory that is reused when a result is no longer read. Each kernel becomes a
+line that writes its result there (``out=``), if it has an ``out`` variant.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from lamina.train.trace import Call, Memory, Recording, Untraceable, memory_of, 
 
 _ALIGN = 64  # bytes, as torch aligns tensors of their own: some kernels round differently on other addresses
 
-# Kernels that write into given memory and leave its shape alone. Not every out= does: mse_loss and huber_loss resize it.
+# Kernels with an out= that do not resize it. mse_loss and huber_loss resize it.
 # Those of the first group are reached faster through torch.<name> than through the operator's own handle.
 _DIRECT = frozenset(
     "_log_softmax _softmax abs add addcdiv addcmul addmm amax amin baddbmm bmm cat clamp clamp_max clamp_min cos div eq exp "
@@ -48,10 +47,10 @@ _COPIES = frozenset("_to_copy clone".split())
 
 @dataclass(frozen=True)
 class Replay:
-    """A step to be called again and again.
+    """A compiled step.
 
     Attributes:
-        run: Computes the gradients from what the tensors of the batch hold now, and returns the loss.
+        run: Computes the gradients for the current batch tensors and returns the loss.
         source: The Python code of ``run``.
         bytes: Size of the working memory.
     """
@@ -62,12 +61,12 @@ class Replay:
 
 
 def write_replay(recording: Recording, names: dict[str, Tensor], targets: Sequence[Tensor]) -> Replay:
-    """Turn a recording into a function.
+    """Compile a recording into a function.
 
     Args:
         recording: The step.
-        names: Tensors from outside by the names they get in the source.
-        targets: Where the gradient of each parameter goes.
+        names: Input tensors by their names in the source.
+        targets: The destination of each parameter's gradient.
 
     Raises:
         Untraceable: The step cannot be replayed; the message says why.
@@ -85,9 +84,9 @@ class _Writer:
         self.gradients = [(target, gradient) for target, gradient in pairs if gradient is not None]
         self.unused = [target for target, gradient in pairs if gradient is None]
         self.scope: dict[str, Any] = {"torch": torch, "device": torch.device, "inf": float("inf"), "nan": float("nan")}
-        self.given = {(memory_of(tensor), tensor.storage_offset()): name for name, tensor in names.items()}
+        self.inputs = {(memory_of(tensor), tensor.storage_offset()): name for name, tensor in names.items()}
         self.variables: dict[tuple, str] = {}  # names of views
-        self.same: dict[tuple, tuple] = {}  # a view in the place of another
+        self.same: dict[tuple, tuple] = {}  # a view at the address of another
         self.taken = {"replay", *self.scope}
         self.work = torch.empty(0, dtype=torch.uint8)
 
@@ -105,7 +104,7 @@ class _Writer:
     # Cleaning
 
     def _drop_identities(self) -> None:
-        """``x * 1``, as autograd likes to say, is x: the result shares the memory of its operand."""
+        """Drop ``x * 1``, as autograd emits it: the result shares the memory of x."""
         touched, kept = {key for call in self.calls for key in call.touched}, []
         for call in self.calls:
             if call.name == "mul" and call.made and not isinstance(call.args[1], Tensor) and call.args[1] == 1:
@@ -118,7 +117,7 @@ class _Writer:
         self.calls = kept
 
     def _drop_constants(self) -> None:
-        """What depends on nothing is what it was: keep the value that was recorded, drop the call."""
+        """Drop calls that depend on no input and keep their recorded results."""
         for call in self.calls:
             for key in call.touched:
                 self.memories[key].written = True
@@ -139,14 +138,14 @@ class _Writer:
         self.calls = kept
 
     def _drop_dead(self) -> None:
-        """Keep what leads to the loss or a gradient, draws random numbers, or writes to memory from outside."""
-        live = {self.memories[memory_of(tensor)] for tensor in (self.loss, *(gradient for _, gradient in self.gradients))}
+        """Drop calls unless they contribute to the loss or a gradient, draw random numbers, or write to input memory."""
+        used = {self.memories[memory_of(tensor)] for tensor in (self.loss, *(gradient for _, gradient in self.gradients))}
         kept = []
         for call in reversed(self.calls):
             results = [self.memories[key] for key in (*call.touched, *(memory_of(tensor) for _, tensor in call.made))]
-            if call.random or any(memory.first < 0 for memory in results) or not live.isdisjoint(results):
+            if call.random or any(memory.first < 0 for memory in results) or not used.isdisjoint(results):
                 kept.append(call)
-                live.update(self.memories[memory_of(tensor)] for tensor in call.read())
+                used.update(self.memories[memory_of(tensor)] for tensor in call.read())
         self.calls = kept[::-1]
         for index, call in enumerate(self.calls):
             for _, tensor in call.made:
@@ -158,7 +157,7 @@ class _Writer:
     # Memory
 
     def _place_gradients(self) -> list[tuple[Tensor, Tensor]]:
-        """Let gradients be made where they belong; return the pairs that have to be copied there instead."""
+        """Compute gradients at their destination; returns the pairs that have to be copied instead."""
         copies = []
         for target, gradient in self.gradients:
             memory = self.memories[memory_of(gradient)]
@@ -170,7 +169,7 @@ class _Writer:
         return copies
 
     def _place_rest(self, kept: list[Tensor]) -> int:
-        """Give every other result its place; return the bytes needed."""
+        """Assign an address to every other result; returns the bytes needed."""
         for tensor in kept:
             self.memories[memory_of(tensor)].last = len(self.calls)
             self.memories[memory_of(tensor)].shapes.add(view_of(tensor))
@@ -204,7 +203,7 @@ class _Writer:
         return top
 
     def _operand_to_replace(self, call: Call, index: int) -> Tensor | None:
-        """The operand of an elementwise kernel that is used for the last time here, and in whose place the result fits."""
+        """The operand of an elementwise kernel that is last used here and has the memory layout of the result, or None."""
         if torch.Tag.pointwise not in call.op.tags or len(call.made) != 1 or _is_fresh(call):
             return None
         result = call.made[0][1]
@@ -217,7 +216,7 @@ class _Writer:
         return None
 
     def _placed(self, tensor: Tensor) -> Tensor:
-        """The tensor in its new place."""
+        """The tensor at its new address."""
         memory = self.memories[memory_of(tensor)]
         if memory.target is not None:
             block, start = memory.target.untyped_storage(), memory.target.storage_offset()
@@ -231,7 +230,7 @@ class _Writer:
     # Source
 
     def _lines(self, copies: list[tuple[Tensor, Tensor]]) -> Iterator[str]:
-        yield '"""One step: loss and gradients of the batch that lies in its tensors now."""'
+        yield '"""One step: loss and gradients of the current batch tensors."""'
         yield "# forward"
         backward = False
         for call in self.calls:
@@ -251,8 +250,7 @@ class _Writer:
         if call.name in _NEW:
             return
         args = [self._text(item) for item in call.args]
-        given = call.kwargs.items()
-        kwargs = {name: self._text(value) for name, value in given if value is not None or name == "generator"}
+        kwargs = {name: self._text(value) for name, value in call.kwargs.items() if value is not None or name == "generator"}
         result = self._variable(call.made[0][1]) if call.made else ""
         if not call.made:
             yield from self._in_place(call, args, kwargs)
@@ -274,7 +272,7 @@ class _Writer:
             yield f"{function}({_arguments(args, {**kwargs, **outs})})"
 
     def _writing(self, call: Call) -> tuple[str, dict[str, str]]:
-        """The function that writes into given memory, and the arguments that say where."""
+        """The function with ``out`` arguments, and these arguments."""
         results = [self._variable(tensor) for _, tensor in call.made]
         if _is_direct(call):
             return self._function(call.name, getattr(torch, call.name)), {"out": results[0]}
@@ -288,7 +286,7 @@ class _Writer:
             yield f"{self._function(call.name, call.op._op)}({_arguments(args, kwargs)})"
 
     def _fresh(self, call: Call, args: list[str], kwargs: dict[str, str]) -> Iterator[str]:
-        """A kernel that makes its own memory: bound to a variable, or copied to where it is expected."""
+        """A kernel that allocates its result: bound to a variable, or copied to its address."""
         names, copies = [], []
         for position in range(max(call.results, 1)):
             tensor = next((tensor for place, tensor in call.made if place == position), None)
@@ -315,17 +313,17 @@ class _Writer:
         raise Untraceable(f"a kernel is given a {type(item).__name__}")
 
     def _variable(self, tensor: Tensor) -> str:
-        """The name of a tensor; tensors that are the same view of the same place share one."""
+        """The name of a tensor; equal views of the same memory share a name."""
         key = self._view_key(tensor)
         while key in self.same:
             key = self.same[key]
         if key not in self.variables:
             memory = self.memories[memory_of(tensor)]
             if memory.target is not None:
-                base = self.given[(memory_of(memory.target), memory.target.storage_offset())]
+                base = self.inputs[(memory_of(memory.target), memory.target.storage_offset())]
             else:
                 outside = "constant" if memory.constant or memory.first < 0 else f"t{memory.number}"
-                base = self.given.get((memory_of(memory.tensor), tensor.storage_offset()), outside)
+                base = self.inputs.get((memory_of(memory.tensor), tensor.storage_offset()), outside)
             transposed = tensor.ndim == 2 and not tensor.is_contiguous() and tensor.t().is_contiguous()
             self.variables[key] = self._unique(base + "_transposed" if transposed else base)
             if not memory.local:
@@ -336,7 +334,7 @@ class _Writer:
         return id(self.memories[memory_of(tensor)]), *view_of(tensor)
 
     def _name_of_target(self, target: Tensor) -> str:
-        name = self._unique(self.given[(memory_of(target), target.storage_offset())])
+        name = self._unique(self.inputs[(memory_of(target), target.storage_offset())])
         self.scope[name] = target
         return name
 
@@ -370,7 +368,7 @@ def _is_direct(call: Call) -> bool:
 
 
 def _is_fresh(call: Call) -> bool:
-    """Whether the kernel can only make memory of its own."""
+    """Whether the kernel can only allocate its result."""
     if call.name in _NEW | _COPIES | _FILLS.keys() | {"relu"} or (call.name == "index_add" and not call.kwargs):
         return False
     if call.touched or _is_direct(call):
@@ -381,17 +379,14 @@ def _is_fresh(call: Call) -> bool:
 
 @cache
 def _out_variant(op: Any) -> tuple[Any, tuple[str, ...]] | None:
-    """The same operator writing into given memory, and the names of the arguments for it.
-
-    Variants that PyTorch has generated call the operator and copy: they bring nothing.
-    """
-    wanted = [(argument.name, str(argument.type)) for argument in op._schema.arguments]
+    """The operator's ``out`` variant and the names of its ``out`` arguments; None for generated variants, which only copy."""
+    expected = [(argument.name, str(argument.type)) for argument in op._schema.arguments]
     packet = op.overloadpacket
     for overload in packet.overloads():
         variant = getattr(packet, overload)
         arguments = variant._schema.arguments
         outs = [a.name for a in arguments if a.is_out]
         rest = [(a.name, str(a.type)) for a in arguments if not a.is_out]
-        if outs and rest == wanted and torch.Tag.generated not in variant.tags:
+        if outs and rest == expected and torch.Tag.generated not in variant.tags:
             return variant, tuple(outs)
     return None

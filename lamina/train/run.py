@@ -1,20 +1,20 @@
-"""A run: the folder of one fit or comparison, made to survive whatever ends the process.
+"""A run: the folder of one fit or comparison, from which it can be resumed.
 
 ::
 
     runs/adult-1/
       run.json                 the verb (fit or compare) and its settings: data, target, options, seed
       events.jsonl             one line per event: start, epoch, compare, result, end
-      data.arrow               a copy of the data where they were in memory
-      checkpoint.safetensors   where training stood at the end of an epoch
+      data.arrow               a copy of in-memory data
+      checkpoint.safetensors   the state of training after an epoch
       folds.npz, board.json    of a comparison: the rows of each fold, and the board
       model.lamina             the finished model, or the best so far after Ctrl-C
 
-All of a run is in its folder under these names, whatever ``run.json`` says: a folder can be moved or copied, and one that
-somebody else made leads to no file outside it. Only the data may be elsewhere, and they are only read.
+All files of a run are in its folder under these names, so a folder can be moved, and a run from others cannot write elsewhere.
+Only the data may be outside, and they are only read.
 
-Every file but ``events.jsonl`` is written beside its place, flushed to the disk and renamed, so at each moment the old or the
-new one is there, whole. Events are appended; a line cut off by the end of the process is dropped on resuming.
+Every file but ``events.jsonl`` is replaced atomically, see :func:`replacing`. Events are appended; an incomplete last line is
+dropped on resuming.
 """
 
 from __future__ import annotations
@@ -44,10 +44,7 @@ FILES = ("run.json", "events.jsonl", DATA, "checkpoint.safetensors", "folds.npz"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file so that ``path`` is at each moment the old one or the new one, whole.
-
-    Yields the temporary path to write to; on success it is flushed and renamed, on an error it is removed.
-    """
+    """Replace a file atomically: yields a temporary path, which is flushed to disk and renamed, or removed on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -56,16 +53,11 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        os.umask(mask := os.umask(0))
+        temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class Run:
@@ -86,16 +78,16 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, settings: Mapping[str, Any]) -> Run:
-        """Begin a run in a new or empty folder.
+        """Create a run in a new or empty folder.
 
         Raises:
-            RunError: The folder holds something already, or cannot be written.
+            RunError: The folder is not empty or cannot be written.
         """
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
-                raise RunError(f"the run folder {folder} is not empty; take another, or go on with it: lamina resume {folder}")
+                raise RunError(f"the run folder {folder} is not empty; choose another, or resume it: lamina resume {folder}")
             run = cls(folder, {"format": FORMAT, **settings})
             with replacing(folder / "run.json") as path:
                 path.write_text(json.dumps(run.settings, indent=1))
@@ -110,26 +102,26 @@ class Run:
         """Open the folder of an earlier run.
 
         Raises:
-            RunError: There is no run in it, it is of a newer lamina, or one of its files is a link.
+            RunError: The folder has no run, the run is of another version of lamina, or a file is a symbolic link.
         """
         folder = Path(folder)
         for name in FILES:
             if (folder / name).is_symlink():
-                raise RunError(f"{folder / name} is a link; a run keeps its own files, so put the file itself there")
+                raise RunError(f"{folder / name} is a symbolic link; replace it by the file itself")
         try:
             settings = json.loads((folder / "run.json").read_text())
         except FileNotFoundError as error:
-            raise RunError(f"{folder} holds no run: there is no run.json in it") from error
+            raise RunError(f"{folder} has no run: there is no run.json in it") from error
         except (OSError, ValueError) as error:
             raise RunError(f"cannot read {folder / 'run.json'}: {error}") from error
         if not isinstance(settings, dict) or settings.get("format", 0) > FORMAT:
-            raise RunError(f"{folder} was begun by a newer lamina; upgrade lamina to resume it")
+            raise RunError(f"{folder} was created by a newer lamina; upgrade lamina to resume it")
         if settings.get("format", 0) < FORMAT:
-            raise RunError(f"{folder} was begun by an earlier lamina, whose options had other names; begin a new run")
+            raise RunError(f"{folder} was created by an earlier lamina, whose options had other names; start a new run")
         run = cls(folder, settings)
         if run.verb not in VERBS:
             raise RunError(
-                f"{folder} was begun with {run.verb!r}, and this lamina resumes {' and '.join(VERBS)} only; upgrade it"
+                f"{folder} was created with {run.verb!r}, and this lamina resumes {' and '.join(VERBS)} only; upgrade it"
             )
         return run
 
@@ -148,15 +140,15 @@ class Run:
 
     @property
     def verb(self) -> str:
-        """ "fit" or "compare"; a folder of an earlier lamina has no verb, but a comparison has candidates."""
+        """ "fit" or "compare"."""
         return str(self.settings.get("verb", "compare" if "candidates" in self.settings else "fit"))
 
     @property
     def data_path(self) -> Path:
-        """Where the data are: the copy in the folder, or the file that was named.
+        """The path of the data: the copy in the folder, or the original file.
 
         Raises:
-            RunError: ``run.json`` names none.
+            RunError: ``run.json`` has no data.
         """
         match self.settings.get("data"):
             case {"copy": _}:
@@ -177,13 +169,13 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its own end (Ctrl-C is none), and nothing was begun since."""
+        """Whether the last fit or comparison ended without interruption, and its results exist."""
         needed = (self.model_path, self.folder / BOARD) if self.verb == "compare" else (self.model_path,)
         return self.state == "finished" and all(path.exists() for path in needed)
 
     @property
     def state(self) -> str:
-        """ "begun", "interrupted", "failed" or "finished", by the last event that says so; "" before any."""
+        """ "begun", "interrupted", "failed" or "finished", by the last start or end event; "" without one."""
         for event in reversed(self.events()):
             if isinstance(event, End):
                 return event.reason if event.reason in (StopReason.INTERRUPTED, StopReason.FAILED) else "finished"
@@ -193,7 +185,7 @@ class Run:
 
     def damaged(self, why: object) -> RunError:
         """The error for settings that cannot be read."""
-        return RunError(f"{self.folder / 'run.json'} is damaged ({why}); begin again in another folder")
+        return RunError(f"{self.folder / 'run.json'} is damaged ({why}); start again in another folder")
 
     def change(self, **settings: Any) -> None:
         """Replace some of the settings."""
@@ -212,16 +204,16 @@ class Run:
             yield path
 
     def write(self, event: Event) -> None:
-        """Append one event, whole or not at all as far as a reader can see."""
+        """Append an event; :meth:`events` ignores an incomplete line."""
         line = json.dumps(event.to_json()) + "\n"
         with self._writing(), (self.folder / "events.jsonl").open("a") as file:
             file.write(line)
 
     def events(self) -> list[Event]:
-        """The events so far; a last line that was cut off is left out.
+        """The events so far, without an incomplete last line.
 
         Raises:
-            RunError: A newer lamina wrote one of them.
+            RunError: A line is damaged or of a newer lamina.
         """
         try:
             text = (self.folder / "events.jsonl").read_text()
@@ -231,24 +223,24 @@ class Run:
             return [from_json(json.loads(line)) for line in text.split("\n")[:-1]]
         except (ValueError, AttributeError, TypeError) as error:
             raise RunError(
-                f"{self.folder / 'events.jsonl'} is damaged: a line in it is no event; begin again in another folder"
+                f"{self.folder / 'events.jsonl'} is damaged: a line in it is no event; start again in another folder"
             ) from error
 
     def rewind(self, keep: Callable[[Event], bool]) -> None:
-        """Drop the events that resuming will live through again."""
-        kept = [event for event in self.events() if keep(event)]
+        """Drop the events that resuming will repeat."""
+        events = [event for event in self.events() if keep(event)]
         with self.replacing("events.jsonl") as path:
-            path.write_text("".join(json.dumps(event.to_json()) + "\n" for event in kept))
+            path.write_text("".join(json.dumps(event.to_json()) + "\n" for event in events))
 
     def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Write where training stands: tensors, and what is not a tensor as JSON."""
+        """Write a checkpoint: tensors, and other state as JSON."""
         from safetensors.torch import save_file
 
         with self.replacing("checkpoint.safetensors") as path:
             save_file(dict(tensors), path, metadata={"state": json.dumps(state)})
 
     def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The last checkpoint, or None where training had not come to one."""
+        """The last checkpoint, or None."""
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
             return None
@@ -258,7 +250,7 @@ class Run:
                 return tensors, json.loads((file.metadata() or {})["state"])
         except (SafetensorError, KeyError, ValueError) as error:
             raise RunError(
-                f"the checkpoint {path} is damaged ({error}); delete it to begin again with the same settings"
+                f"the checkpoint {path} is damaged ({error}); delete it to start again with the same settings"
             ) from error
 
     @contextmanager
@@ -267,5 +259,5 @@ class Run:
             yield
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
-            remedy = f"make room or mend the folder, then: lamina resume {self.folder}"
-            raise RunError(f"cannot write in the run folder {self.folder}: {reason}; {remedy}") from error
+            remedy = f"free disk space or repair the folder, then: lamina resume {self.folder}"
+            raise RunError(f"cannot write to the run folder {self.folder}: {reason}; {remedy}") from error

@@ -1,7 +1,7 @@
-"""How the learning rate moves: one rate for each step, known before the epoch begins.
+"""Learning rate schedules, and the learning rate finder.
 
-Every schedule but ``plateau`` is a function of the step alone, so a resumed run goes on with the same rates; ``plateau``
-answers to the validation losses, and its memory goes into the checkpoint.
+Every schedule but ``plateau`` is a function of the step; ``plateau`` depends on the validation losses and has a state in the
+checkpoint.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from lamina.train.step import make_step
 if TYPE_CHECKING:
     from lamina.data.feed import Feed
 
-WARMUP = 0.05  # share of the steps in which cosine rises to its peak, so that Adam's means have settled
+WARMUP = 0.05  # fraction of the steps in which cosine rises to its maximum
 PLATEAU_FACTOR = 0.3
-PLATEAU_PATIENCE = 5  # epochs; early stopping waits longer by default
+PLATEAU_PATIENCE = 5  # epochs; less than the default of early stopping
 
 
 def cosine(step: int, steps: int) -> float:
-    """Share of the peak: up in a straight line, then down half a cosine to 0 (https://arxiv.org/abs/1608.03983, eq. 5).
+    """The factor of the maximum learning rate: linear warm-up, then cosine to 0 (https://arxiv.org/abs/1608.03983, eq. 5).
 
     Args:
         step: From 0.
@@ -45,10 +45,9 @@ def cosine(step: int, steps: int) -> float:
 
 
 def one_cycle(step: int, steps: int) -> float:
-    """Share of the peak: from 1/25 up within 30% of the steps, then down to 1/250,000, along half cosines.
+    """The factor of the maximum learning rate: from 1/25 to 1 in 30% of the steps, then to 1/250,000, along half cosines.
 
-    "Super-convergence" (https://arxiv.org/abs/1708.07120) with fastai's shape, as PyTorch's ``OneCycleLR`` has it; the
-    momentum stays as it is.
+    "Super-convergence" (https://arxiv.org/abs/1708.07120) as PyTorch's ``OneCycleLR``, without a cycle of the momentum.
 
     Example:
         >>> [round(one_cycle(step, 101), 3) for step in (0, 29, 100)]
@@ -65,12 +64,12 @@ def _between(start: float, end: float, share: float) -> float:
 
 
 class Schedule:
-    """The rates of one training: constant, unless a subclass says otherwise.
+    """Base class of schedules; a constant learning rate.
 
     Args:
-        learning_rate: The highest.
+        learning_rate: The maximum learning rate.
         steps_per_epoch: Steps in an epoch.
-        epochs: Most epochs.
+        epochs: Maximum number of epochs.
     """
 
     def __init__(self, learning_rate: float, *, steps_per_epoch: int, epochs: int) -> None:
@@ -80,50 +79,50 @@ class Schedule:
     def rates(self, epoch: int) -> list[float]:
         """The learning rate of each step of an epoch."""
         first = epoch * self.steps_per_epoch
-        rates = [self.learning_rate * self._share(first + step) for step in range(self.steps_per_epoch)]
+        rates = [self.learning_rate * self._factor(first + step) for step in range(self.steps_per_epoch)]
         self.last_rate = rates[-1]
         return rates
 
-    def _share(self, step: int) -> float:
-        """What share of the highest rate a step gets."""
+    def _factor(self, step: int) -> float:
+        """The factor of the maximum learning rate at a step."""
         return 1.0
 
     def observe(self, loss: float) -> None:
-        """Hear the validation loss of an epoch."""
+        """Update the state by the validation loss of an epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What is not known from the step alone, for JSON."""
+        """The state for JSON."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore a state."""
 
 
 class Cosine(Schedule):
     """See :func:`cosine`."""
 
-    def _share(self, step: int) -> float:
+    def _factor(self, step: int) -> float:
         return cosine(min(step, self.steps_per_epoch * self.epochs - 1), self.steps_per_epoch * self.epochs)
 
 
 class OneCycle(Schedule):
     """See :func:`one_cycle`."""
 
-    def _share(self, step: int) -> float:
+    def _factor(self, step: int) -> float:
         return one_cycle(min(step, self.steps_per_epoch * self.epochs - 1), self.steps_per_epoch * self.epochs)
 
 
 class Plateau(Schedule):
-    """Constant, times 0.3 whenever the validation loss has not got better for 5 epochs.
+    """Constant, times 0.3 after more than 5 epochs without improvement of the validation loss by 1e-4 (relative).
 
-    Better means by more than a ten-thousandth of the best, as in PyTorch's ``ReduceLROnPlateau``.
+    As PyTorch's ``ReduceLROnPlateau``.
     """
 
     def __init__(self, learning_rate: float, *, steps_per_epoch: int, epochs: int) -> None:
         super().__init__(learning_rate, steps_per_epoch=steps_per_epoch, epochs=epochs)
         self._scale, self._best, self._waited = 1.0, math.inf, 0
 
-    def _share(self, step: int) -> float:
+    def _factor(self, step: int) -> float:
         return self._scale
 
     def observe(self, loss: float) -> None:
@@ -143,7 +142,7 @@ class Plateau(Schedule):
 
 
 def make_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
-    """The schedule that a recipe asks for.
+    """The schedule of a recipe.
 
     Raises:
         OptionError: The name is unknown.
@@ -160,11 +159,11 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What the learning-rate finder saw.
+    """The result of the learning rate finder.
 
     Attributes:
-        learning_rate: The rate to take.
-        rates: The rates tried, rising.
+        learning_rate: The suggested learning rate.
+        rates: The tested learning rates, increasing.
         losses: The smoothed loss at each.
     """
 
@@ -174,21 +173,20 @@ class Sweep:
 
 
 def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int = 0, steps: int = 100) -> Sweep:
-    """Try learning rates from small to large on a copy of the network and take one that learns fast and safely.
+    """A learning rate from the range test of Smith (https://arxiv.org/abs/1506.01186, section 3.3).
 
-    The range test of Smith (https://arxiv.org/abs/1506.01186, section 3.3): train with a rate that grows at each step, watch
-    the smoothed loss; it falls, then explodes. A quarter of the rate with the lowest loss is taken. The network and torch's
-    random numbers are as before afterwards.
+    A copy of the network is trained with a learning rate that increases at each step; the result is a quarter of the rate with
+    the lowest smoothed loss. The network and torch's random state do not change.
 
     Args:
-        net: The network as it begins.
+        net: The initial network.
         feed: Training rows.
-        recipe: For optimizer, loss and batch size; "find" as its learning rate is fine.
-        seed: Of the order of rows.
-        steps: How many rates.
+        recipe: The recipe, for optimizer, loss and batch size.
+        seed: Seed of the order of rows.
+        steps: Number of learning rates.
 
     Raises:
-        TrainingError: The loss is not a number from the start.
+        TrainingError: The loss is not finite at the first step.
     """
     low, high = (1e-5, 30.0) if recipe.optimizer == "sgd" else (1e-6, 3.0)
     rates, losses, mean = [], [], 0.0
@@ -211,6 +209,6 @@ def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int 
         raise TrainingError(
             "the loss is not finite at the smallest learning rate; look for infinite or huge values in the data"
         )
-    # Smoothed to both sides: a mean over the past would name a rate too high.
+    # A centred mean: a mean over the past would be at too high a rate.
     smooth = [sum(part) / len(part) for part in (losses[max(i - 4, 0) : i + 5] for i in range(len(losses)))]
     return Sweep(rates[smooth.index(min(smooth))] / 4, tuple(rates), tuple(smooth))

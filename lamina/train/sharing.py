@@ -1,11 +1,9 @@
-"""Cores that are shared with other processes: threads that wait for each other sleep there instead of spinning.
+"""Make OpenMP threads sleep instead of spin while other processes use the same cores.
 
-OpenMP's threads wait for the slowest of a team in a loop, for some milliseconds, before they sleep. On cores of one's own that
-is the fastest way; where other processes want the cores too, the loop takes the time that the slowest needs, and small steps
-become a hundred times slower. How long to spin is read once, when the library is loaded, from variables of the environment;
-but GNU's OpenMP hardly spins at all while it manages more threads than there are cores. So while others are busy, a thread
-holds a team of its own, asleep; when they are done it ends, and the waiting is as before. The numbers stay the same bits: no
-count of threads changes.
+OpenMP threads spin for some milliseconds at a barrier before they sleep. On cores shared with other processes this delays the
+slowest thread, and small steps become a hundred times slower. The spin count is read from the environment when the library is
+loaded; but GNU OpenMP hardly spins while it manages more threads than there are cores. So while other processes are busy, a
+thread keeps an additional, sleeping team. The number of computing threads does not change, so results are the same bits.
 """
 
 from __future__ import annotations
@@ -21,15 +19,15 @@ from pathlib import Path
 
 from lamina.train.threads import available_threads, threads
 
-SECONDS = 0.25  # between two looks at what others do
-SLACK = 0.25  # cores that others may be busy on before they count
+SECONDS = 0.25  # between two measurements of the load
+SLACK = 0.25  # load of other processes, in cores, that is ignored
 _STAT = Path("/proc/stat")
-_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # who sets one of these has chosen
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # the user's own setting
 
 
 @contextmanager
 def sharing_cores() -> Iterator[None]:
-    """Use the cores that this process really gets, beside whatever else is at work on them; also a decorator.
+    """Use the available threads, and adapt to the load of other processes; also a decorator.
 
     Example:
         >>> with sharing_cores():
@@ -46,44 +44,44 @@ def cores() -> set[int]:
 
 
 class Load:
-    """How busy others are on the cores of this process."""
+    """The load of other processes on the cores of this process."""
 
     def __init__(self) -> None:
         self._before = self._used()
 
     def others(self) -> float:
-        """Cores that other processes, and other machines on the same hardware, took since this was asked last."""
+        """The number of cores that other processes and virtual machines used since the last call."""
         (time_before, all_before, own_before), self._before = self._before, self._used()
         now, all_now, own_now = self._before
         return max(0.0, (all_now - all_before - own_now + own_before) / max(now - time_before, 1e-3))
 
     def _used(self) -> tuple[float, float, float]:
-        wanted, ticks = {f"cpu{core}" for core in cores()}, 0
+        names, ticks = {f"cpu{core}" for core in cores()}, 0
         with _STAT.open() as lines:
             for line in lines:
                 name, *fields = line.split(maxsplit=9)
                 if not name.startswith("cpu"):
                     break
-                if name in wanted:  # user nice system idle iowait irq softirq steal
+                if name in names:  # user nice system idle iowait irq softirq steal
                     ticks += sum(map(int, fields[:3])) + sum(map(int, fields[5:8]))
         return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
 
 
 class Sleepers:
-    """Teams of threads that do nothing, one for each GNU OpenMP in the process: torch and scikit-learn bring one each."""
+    """Sleeping teams of threads, one for each GNU OpenMP library in the process (torch and scikit-learn have one each)."""
 
     def __init__(self) -> None:
         self._end = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
 
     def add(self) -> None:
-        """A team for each library that has none yet."""
+        """Start a team for each library without one."""
         from threadpoolctl import ThreadpoolController
 
         for library in ThreadpoolController().lib_controllers:
             path = library.filepath
             if library.prefix == "libgomp" and path not in self._threads:
-                self._threads[path] = threading.Thread(target=self._hold, args=(path,), daemon=True)
+                self._threads[path] = threading.Thread(target=self._keep_team, args=(path,), daemon=True)
                 self._threads[path].start()
 
     def end(self) -> None:
@@ -94,15 +92,15 @@ class Sleepers:
     def __len__(self) -> int:
         return len(self._threads)
 
-    def _hold(self, path: str) -> None:
+    def _keep_team(self, path: str) -> None:
         library = ctypes.CDLL(path)
         nothing = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p)  # a function that reads no argument
         library.GOMP_parallel(nothing, None, ctypes.c_uint(len(cores()) + 1), ctypes.c_uint(0))
-        self._end.wait()  # the team is this thread's, and ends with it
+        self._end.wait()  # the team ends with this thread
 
 
 class _Watch:
-    """One thread that looks at the load, for as long as somebody in the process is at work."""
+    """A context manager, shared by all users in the process, with one thread that measures the load."""
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
@@ -113,7 +111,7 @@ class _Watch:
             self._users += 1
             if self._users == 1 and available_threads() > 1 and _can_share():
                 self._end = threading.Event()
-                threading.Thread(target=self._look, args=(self._end, available_threads()), daemon=True).start()
+                threading.Thread(target=self._run, args=(self._end, available_threads()), daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -121,12 +119,12 @@ class _Watch:
             if not self._users:
                 self._end.set()
 
-    def _look(self, end: threading.Event, team: int) -> None:
+    def _run(self, end: threading.Event, team: int) -> None:
         load, sleepers, modules = Load(), None, 0
         while not end.wait(SECONDS):
             if load.others() > len(cores()) - team + SLACK:
                 sleepers = sleepers or Sleepers()
-                if modules != len(sys.modules):  # a library is loaded when it is needed; to look for them takes milliseconds
+                if modules != len(sys.modules):  # finding libraries takes milliseconds
                     sleepers.add()
                     modules = len(sys.modules)
             elif sleepers is not None:

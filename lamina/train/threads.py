@@ -1,8 +1,7 @@
-"""How the CPU is set for training: how many threads a step is worth, and what becomes of vanishing numbers.
+"""CPU settings of training: number of threads, bfloat16, denormal numbers.
 
-Handing work to another thread costs some microseconds for each kernel; a small network has kernels of one microsecond. So the
-count follows from the arithmetic in a step. It depends on nothing that varies from run to run: sums that are split
-among other threads round differently.
+The number of threads depends on the arithmetic of a step only, not on measured times, because sums over another number of
+threads round differently.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from lamina.train.dispatch import TorchDispatchMode
 if TYPE_CHECKING:
     from lamina.data.feed import Feed
 
-# Multiplications in the forward pass of a step that keep one thread busy. Measured on 2 cores: a step of 5 million takes as
-# long with two threads as with one, a smaller one longer, one of 9 million a fifth less.
+# Multiplications in the forward pass of a step per thread. Measured on 2 cores: a step of 5 million takes as long with two
+# threads as with one, a smaller one longer, one of 9 million a fifth less.
 PER_THREAD = 3_000_000
 _ROWS = 8
 
 
 def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
-    """The number of threads that suits the steps of a network: 1 for a small one, at most what torch was given.
+    """The number of threads for the steps of a network: 1 for a small one, at most :func:`available_threads`.
 
     Example:
         >>> from lamina.data.feed import Feed
@@ -44,7 +43,7 @@ def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
         return available_threads()
     try:
         per_row = multiplications(net, feed) / min(len(feed), _ROWS)
-    except Exception:  # a torch that does not let itself be counted; a net that fails here fails in its first step too
+    except Exception:  # another torch; a net that fails here also fails in its first step
         return available_threads()
     return max(1, min(available_threads(), int(per_row * min(batch_size, len(feed)) / PER_THREAD)))
 
@@ -52,8 +51,7 @@ def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
 def multiplications(net: nn.Module, feed: Feed) -> int:
     """Multiplications in the matrix products of the forward pass for the first 8 rows.
 
-    Products by the same weights wait for one another, as the steps of a recurrent layer do, and are no work to share: where
-    there is such a chain, the mean of its steps is what counts.
+    Products with the same weights, as the steps of a recurrent layer, are sequential: the count is divided by their number.
     """
     training = net.training
     net.eval()  # no dropout, no running means
@@ -66,7 +64,7 @@ def multiplications(net: nn.Module, feed: Feed) -> int:
 
 
 class _Counter(TorchDispatchMode):
-    """Counts the multiplications of the products that pass by."""
+    """Counts the multiplications of matrix products and convolutions."""
 
     def __init__(self, weights: set[int]) -> None:
         super().__init__()
@@ -81,7 +79,7 @@ class _Counter(TorchDispatchMode):
             self.count += result.numel() * args[0].shape[-1]
         elif name in ("addmm", "baddbmm"):
             self.count += result.numel() * args[1].shape[-1]
-        elif name == "mkldnn_rnn_layer":  # an LSTM: (steps, rows, width) times what reads the step and what the state
+        elif name == "mkldnn_rnn_layer":  # an LSTM: input and state weights for each step and row
             steps, rows = args[0].shape[:2]
             self.uses[args[2].data_ptr()] += steps
             self.count += steps * rows * (args[1].numel() + args[2].numel())
@@ -91,9 +89,9 @@ class _Counter(TorchDispatchMode):
 
 
 def has_bfloat16(device: str = "cpu") -> bool:
-    """Whether the device has units of its own for products of bfloat16: a GPU since 2020, or a CPU with AMX.
+    """Whether the device has hardware for bfloat16 matrix products: a GPU since 2020, or a CPU with AMX.
 
-    Convolutions of images were measured about twice as fast with them, and no worse in what is learnt.
+    Image convolutions are about twice as fast with it, with the same accuracy.
     """
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -102,32 +100,32 @@ def has_bfloat16(device: str = "cpu") -> bool:
 
 
 class _Own(threading.local):
-    depth = 0  # how many `threads()` this thread is in
+    depth = 0  # nested `threads()` of this thread
 
 
 _own, _lock = _Own(), threading.Lock()
-_inside, _given = 0, 0  # threads within `threads()`, and what torch was given before the first
+_inside, _initial = 0, 0  # threads within `threads()`, and torch's setting before the first
 
 
 def available_threads() -> int:
-    """The threads that lamina may use: what torch was given, at most the cores that this process really gets.
+    """The number of threads that lamina may use: torch's setting, at most the cores of this process.
 
-    A container with a share of the cores (a cgroup quota) sees them all, and torch takes them all.
+    Unlike torch's default, it respects the cgroup quota of a container.
     """
     from joblib import cpu_count  # knows affinity and quotas
 
     if _own.depth:
         return torch.get_num_threads()
     with _lock:
-        return min(_given if _inside else torch.get_num_threads(), cpu_count())
+        return min(_initial if _inside else torch.get_num_threads(), cpu_count())
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch compute with this many threads, and as before afterwards.
+    """Set torch's number of threads, and restore it on exit.
 
-    A new Python thread begins with what torch was given last, by whichever thread: what another fit has set for itself is
-    no measure for this one, nor what shall be left behind.
+    A new Python thread starts with the last setting of any thread, which may be that of another fit; so the setting before the
+    first fit is restored.
 
     Example:
         >>> before = torch.get_num_threads()
@@ -137,13 +135,13 @@ def threads(count: int) -> Iterator[None]:
         >>> torch.get_num_threads() == before
         True
     """
-    global _inside, _given
+    global _inside, _initial
     before = torch.get_num_threads()
     with _lock:
         if not _own.depth:
             if _inside:
-                before = _given
-            _inside, _given = _inside + 1, before
+                before = _initial
+            _inside, _initial = _inside + 1, before
         _own.depth += 1
         torch.set_num_threads(count)
     try:
@@ -157,10 +155,9 @@ def threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Let numbers below 1.2e-38 count as zero in the calling thread, where the processor can, and as before afterwards.
+    """Flush denormal numbers (below 1.2e-38) to zero in this thread, if the processor can, and restore the setting on exit.
 
-    The moving means of neurons that have gone silent shrink into that range within a thousand steps and stay there, and
-    arithmetic on such numbers is handled in microcode: Adam's update of a silent layer was measured nine times slower.
+    Moving means of dead neurons become denormal within a thousand steps, which made Adam's update nine times slower.
     """
     before = torch.full((), 1e-39).mul(1.0).item() == 0.0  # sync: on the CPU
     torch.set_flush_denormal(True)

@@ -1,9 +1,8 @@
-"""A training step recorded once, to be replayed as straight-line kernel calls.
+"""Record a training step, to be replayed as straight-line kernel calls.
 
-A small network on a CPU is bound by overhead, not arithmetic: autograd builds and frees a graph, every operation allocates its
-result, every view is made anew. All of that is the same at each step. So one step is lived through with a recorder beneath
-autograd, which notes each kernel and the memory that it read and wrote, and :mod:`lamina.train.replay` writes the notes down as
-a Python function that does nothing but call these kernels on memory with a fixed place::
+A small network on a CPU is bound by overhead: autograd's graph, allocations and views, which are the same at each step. So one
+step is recorded below autograd, with each kernel and the memory that it reads and writes, and :mod:`lamina.train.replay`
+compiles the record into a Python function that calls these kernels on fixed memory::
 
     addmm(layer0_bias, numbers, layer0_weight_transposed, out=t0)
     relu_(t0)
@@ -12,7 +11,7 @@ a Python function that does nothing but call these kernels on memory with a fixe
 
 The kernels are those of the eager step, on the same numbers in the same order, so the results are the same bits.
 
-What cannot be replayed is refused with a reason: a step whose kernels depend on values (``.item()``, ``nonzero``).
+A step with data-dependent kernels (``.item()``, ``nonzero``) cannot be replayed.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from lamina.train.dispatch import TorchDispatchMode
 
-MOST_BYTES = 2**30  # a recording keeps every intermediate result; a step that makes more than this is left eager
+MOST_BYTES = 2**30  # maximum size of the intermediate results
 MOST_CALLS = 20_000
 SHAPES_ONLY = frozenset(  # kernels that read the shape of an argument, not its values
     "empty empty_like empty_strided empty_permuted new_empty new_empty_strided "
@@ -39,21 +38,21 @@ def describe(error: Exception) -> str:
 
 
 class Untraceable(Exception):
-    """The step cannot be replayed; the message says why. Never leaves this package."""
+    """The step cannot be replayed; the message says why. Internal."""
 
 
 @dataclass
 class Call:
-    """One kernel as it was called.
+    """One kernel call.
 
     Attributes:
         op: The operator.
-        args: As given; tensors are those of the recorded step.
-        kwargs: As given.
-        made: Results in memory of their own, with their position among the results.
-        results: How many results there are; 0 for one that is no list.
-        touched: Memories that are written in place.
-        backward: Whether autograd called it.
+        args: Arguments; tensors are those of the recorded step.
+        kwargs: Keyword arguments.
+        made: Results in new memory, with their position among the results.
+        results: Number of results; 0 for a single one.
+        touched: Memory that is written in place.
+        backward: Whether it is part of the backward pass.
     """
 
     op: Any
@@ -79,19 +78,19 @@ class Call:
 
 @dataclass(eq=False)
 class Memory:
-    """What is known of one block of memory: who makes it, when it is used last, and where it will live."""
+    """A block of memory: the calls that allocate it and use it last, and its address in the replay."""
 
-    tensor: Tensor  # keeps the block, and so its key, from being used again
+    tensor: Tensor  # keeps the block alive, so that its key stays unique
     size: int
-    first: int = -1  # the call that makes it; -1: it comes from outside
+    first: int = -1  # the call that allocates it; -1 for inputs
     last: int = -1
     constant: bool = False
-    written: bool = False  # in place, after it was made
-    shapes: set[tuple] = field(default_factory=set)  # the ways in which it is used
+    written: bool = False  # in place, after its allocation
+    shapes: set[tuple] = field(default_factory=set)  # the views that are used
     place: int | None = None  # bytes into the working memory
-    number: int = -1  # the call that made what was first in this place: its name in the source
-    target: Tensor | None = None  # the gradient that it is
-    local: bool = False  # a fresh result of each replay, held by a local variable
+    number: int = -1  # the first call that used this address: the name in the source
+    target: Tensor | None = None  # the gradient that it becomes
+    local: bool = False  # allocated at each replay, in a local variable
 
 
 def tensors_in(tree: Any) -> Iterator[Tensor]:
@@ -111,12 +110,12 @@ def memory_of(tensor: Tensor) -> int:
 
 
 def view_of(tensor: Tensor) -> tuple:
-    """Which view of its memory a tensor is."""
+    """The dtype, offset, shape and strides of a tensor."""
     return tensor.dtype, tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
 
 
 class Recorder(TorchDispatchMode):
-    """Lets every kernel run and notes it. A kernel that cannot be replayed ends the notes, never the step."""
+    """Executes and records every kernel. After a kernel that cannot be replayed it only executes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,23 +129,23 @@ class Recorder(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if not self.reason:
             try:
-                self.reason = self._note(func, args, kwargs or {}, result)
-            except Exception as error:  # a torch whose operators describe themselves in another way
+                self.reason = self._record(func, args, kwargs or {}, result)
+            except Exception as error:  # another torch
                 self.reason = f"the operators of torch {torch.__version__} cannot be recorded: {describe(error)}"
             if self.reason:
                 self.calls, self.memories = [], {}
         return result
 
-    def _note(self, op: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> str:
+    def _record(self, op: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> str:
         results = list(result) if isinstance(result, list | tuple) else [result]
         if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(op.tags) or not (
             result is None or any(isinstance(item, Tensor) for item in results)
         ):
             return f"{op} makes the step depend on values"
-        given = list(tensors_in((args, kwargs)))
-        if not all(_is_plain(tensor) for tensor in (*given, *tensors_in(results))):
+        operands = list(tensors_in((args, kwargs)))
+        if not all(_is_plain(tensor) for tensor in (*operands, *tensors_in(results))):
             return f"{op} works on tensors that are not plain memory"
-        for tensor in given:
+        for tensor in operands:
             if memory_of(tensor) not in self.memories:
                 self.memories[memory_of(tensor)] = Memory(tensor, tensor.untyped_storage().nbytes())
         made = []
@@ -157,7 +156,7 @@ class Recorder(TorchDispatchMode):
                 self._bytes += memory.size
                 made.append((position, item))
         touched = tuple(_written(op, args, kwargs))
-        if made or touched:  # what neither makes nor writes memory is a view: its result says all there is to know
+        if made or touched:  # other calls are views
             count = len(results) if isinstance(result, list | tuple) else 0
             self.calls.append(Call(op, args, kwargs, made, count, touched, self.backward))
         if self._bytes > MOST_BYTES:
@@ -174,14 +173,14 @@ def _written(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[i
         return
     for position, argument in enumerate(op._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
-            given = args[position] if position < len(args) and not argument.kwarg_only else kwargs.get(argument.name)
-            for tensor in tensors_in(given):
+            value = args[position] if position < len(args) and not argument.kwarg_only else kwargs.get(argument.name)
+            for tensor in tensors_in(value):
                 yield memory_of(tensor)
 
 
 @dataclass
 class Recording:
-    """One step as it was lived through: its notes, its loss, and the gradient of each parameter (None: it has none)."""
+    """A recorded step: its calls, its loss, and the gradient of each parameter, or None."""
 
     recorder: Recorder
     loss: Tensor
@@ -189,13 +188,11 @@ class Recording:
 
 
 def record(compute: Callable[[], Tensor], parameters: Sequence[Tensor]) -> Recording:
-    """Live through one step and note it.
-
-    The step is real whatever comes of its notes: it draws its random numbers and gives its gradients.
+    """Execute and record one step.
 
     Args:
-        compute: Forward pass and loss, on tensors that stay where they are from step to step.
-        parameters: What the loss is differentiated by.
+        compute: Forward pass and loss, on tensors with a fixed address.
+        parameters: The parameters whose gradients are computed.
     """
     with torch.enable_grad(), Recorder() as recorder:
         loss = compute()

@@ -130,7 +130,7 @@ def attentive(steps) -> Any:
     return Net(Plan(g), seed=0)
 
 
-def test_a_net_tells_its_attention():
+def test_a_net_returns_its_attention_weights():
     net = attentive(6).train()
     batch = {"x": rows(3, 6, 4).float(), "codes": lengths(6, 2, 0, longest=6).int()}
     found = net.attention(batch)
@@ -157,7 +157,7 @@ def test_longer_padding_changes_nothing():
     torch.testing.assert_close(long(changed, mask)[mask], long(x, mask)[mask])
 
 
-def test_what_does_not_fit_is_said():
+def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(GraphError, match=r"has 3 heads, but was given a width of 8; give a multiple of the heads"):
         MultiHeadAttention(3).shape([(5, 8)])
     with pytest.raises(GraphError, match=r"MultiHeadAttention reads \(steps, width\), but was given \(8,\)"):

@@ -62,7 +62,7 @@ def test_axes_before_the_steps_are_sequences_side_by_side(heads):
 
 
 @pytest.mark.parametrize("steps", [10, 30])
-def test_padding_and_what_stands_there_change_nothing(steps):
+def test_padding_and_its_values_change_nothing(steps):
     pool, x = made(shape=(10, 4)).pool, rows(2, 6, 4)
     padded = torch.full((2, steps, 4), 1e6, dtype=torch.float64)
     padded[:, :6] = x

@@ -18,7 +18,7 @@ from tests.graph.test_modules import net_of
 
 
 def masked(layer, x, there):
-    """The layer told which steps are there."""
+    """The output of the layer with this mask."""
     part = MODULES[type(layer)](layer, tuple(x.shape[1:]), torch.Generator().manual_seed(0)).double()
     return part(x, there), part
 
@@ -142,16 +142,16 @@ def sequence_net(steps):
 
 def test_more_steps_of_nothing_change_nothing():
     x, there = rows(4, 10, 3), torch.arange(10) < torch.tensor([0, 1, 7, 10])[:, None]
-    answers, slopes = [], []
+    outputs, slopes = [], []
     for steps in (10, 13, 30):
         longer = F.pad(x, [0, 0, 0, steps - 10], value=7.0).requires_grad_()
         y = sequence_net(steps)({"x": longer, "codes": F.pad(there.long(), [0, steps - 10])})
-        answers.append(y)
+        outputs.append(y)
         slopes.append(gradients(y, longer)[0])
-    assert torch.isfinite(answers[0]).all()
+    assert torch.isfinite(outputs[0]).all()
     assert torch.isfinite(slopes[0]).all()
-    for y, slope in zip(answers[1:], slopes[1:], strict=True):
-        same(y, answers[0])
+    for y, slope in zip(outputs[1:], slopes[1:], strict=True):
+        same(y, outputs[0])
         same(slope[:, :10], slopes[0])
         assert not slope[:, 10:].any()
 

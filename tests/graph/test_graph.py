@@ -50,7 +50,9 @@ def test_names_are_checked():
         with pytest.raises(GraphError, match="cannot name a node; use letters, digits and underscores, not a digit first"):
             g.layer(name, Dense(3), after="x")
     for name in ("x", "layer", "y"):
-        with pytest.raises(GraphError, match=f"the name '{name}' is taken; give each input, layer and output a name of its own"):
+        with pytest.raises(
+            GraphError, match=f"the name '{name}' is taken; give each input, layer and output a name of its own"
+        ):
             g.input(name, shape=3)
 
 

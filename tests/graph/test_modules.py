@@ -72,7 +72,7 @@ def test_every_name_and_kind_has_its_part():
         (NumberEmbedding("periodic", 4, frequencies=5), 3),
     ],
 )
-def test_parameters_and_shape_are_what_the_plan_said(layer, shape):
+def test_parameters_and_shape_are_those_of_the_plan(layer, shape):
     net = net_of(layer, shape=shape)
     assert {name: tuple(p.shape) for name, p in net.layer0.named_parameters()} == layer.tensors(net.plan.joined["layer0"])
     assert sum(p.numel() for p in net.parameters()) == net.plan.parameter_count
@@ -158,7 +158,7 @@ def test_category_embedding_of_one_hot_only_learns_nothing():
 
 
 def encoding(x, edges):
-    """How full each bin is, one number and one bin at a time (Gorishniy et al. 2022, eq. 1, held within 0 and 1)."""
+    """How full each bin is, one number and one bin at a time (Gorishniy et al. 2022, eq. 1, clamped to 0 and 1)."""
     return [min(max((x - left) / (right - left), 0.0), 1.0) for left, right in zip(edges[:-1], edges[1:], strict=True)]
 
 
@@ -217,7 +217,7 @@ def test_bins_of_a_constant_and_of_a_skewed_column():
     assert torch.isfinite(net({"x": torch.tensor([[5.0, 0.0], [1e9, -1e9]], dtype=torch.float64)})).all()
 
 
-def test_bins_do_not_depend_on_the_order_of_rows_and_live_in_the_state():
+def test_bins_do_not_depend_on_the_order_of_rows_and_are_in_the_state_dict():
     x = rows(500, 3)
     first, second = (net_of(NumberEmbedding("piecewise_linear", 2, bins=8), shape=3) for _ in range(2))
     first.prepare({"x": x})

@@ -124,10 +124,10 @@ def test_indirectly_recurrent_is_the_loop_written_by_hand():
     g.layer("deeper", Dense(5, "logistic"), after="hidden")
     g.connect("deeper", "hidden")
     g.connect("x", "deeper")
-    g.layer("answer", Dense(1), after="deeper")
-    g.output("y", after="answer")
+    g.layer("last", Dense(1), after="deeper")
+    g.output("y", after="last")
     net = net_of(g)
-    assert [block.names for block in net.plan.blocks] == [("before",), ("hidden", "deeper"), ("answer",)]
+    assert [block.names for block in net.plan.blocks] == [("before",), ("hidden", "deeper"), ("last",)]
     x = torch.randn(3, 6, 2, dtype=torch.float64)
     fed_back = torch.zeros(3, 5, dtype=torch.float64)
     expected = []
@@ -135,7 +135,7 @@ def test_indirectly_recurrent_is_the_loop_written_by_hand():
         before = torch.tanh(F.linear(x[:, t], net.before.weight, net.before.bias))
         hidden = torch.tanh(F.linear(torch.cat([before, fed_back], 1), net.hidden.weight, net.hidden.bias))
         fed_back = torch.sigmoid(F.linear(torch.cat([hidden, x[:, t]], 1), net.deeper.weight, net.deeper.bias))
-        expected.append(F.linear(fed_back, net.answer.weight, net.answer.bias))
+        expected.append(F.linear(fed_back, net.last.weight, net.last.bias))
     ours, theirs = net({"x": x}), torch.stack(expected, 1)
     same(ours, theirs)
     for mine, other in zip(
@@ -218,7 +218,7 @@ def test_flatten_activation_and_output_function():
     assert list(net.state_dict()) == ["layer2.weight"]
 
 
-def test_what_a_layer_gives_may_be_given_and_what_only_it_needs_is_not_asked_for():
+def test_a_batch_may_have_the_output_of_a_layer_without_the_inputs_that_only_it_needs():
     g = Graph()
     g.input("left", shape=3)
     g.input("right", shape=2)

@@ -189,7 +189,9 @@ def test_projections():
         g.layer("other", layer)
         g.connect("x", "other", projection=True)
         g.output("z", after="other")
-        with pytest.raises(GraphError, match="every edge into 'other' is projected, so its width is unknown; leave one without"):
+        with pytest.raises(
+            GraphError, match="every edge into 'other' is projected, so its width is unknown; leave one without"
+        ):
             Plan(g)
     g = one(Join("add"))
     g.layer("x_to_sum", Dense(5), after="layer")
@@ -200,7 +202,7 @@ def test_projections():
         Plan(g)
 
 
-def test_what_is_on_no_way_from_input_to_output_is_refused():
+def test_nodes_on_no_path_from_input_to_output_are_refused():
     g = Graph()
     g.input("x", shape=3)
     with pytest.raises(GraphError, match="the graph has no output; name the layer that it returns"):

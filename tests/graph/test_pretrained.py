@@ -122,7 +122,7 @@ def test_options_reach_the_maker_and_the_file():
     assert Net(Plan(graph), seed=0).part.module.stack[0].out_channels == 7
 
 
-def test_copies_and_pickles_answer_alike():
+def test_copies_and_pickles_have_the_same_outputs():
     net = Net(Plan(drawn()), seed=0).eval()
     expected = net({"image": images()})
     pickled = pickle.loads(pickle.dumps(net))
@@ -190,7 +190,7 @@ def test_a_fit_reads_images_with_it_and_the_file_names_it_and_holds_its_weights(
     model = lamina.fit(data, "label", family=family, recipe=Recipe(epochs=1), seed=0, monitor=None)
     assert model.model_.net.plan.inputs == {"image": (8, 8, 3)}  # the size it was registered with
     assert model.model_.card["recipe"]["learning_rate"] == (3e-3 if frozen else 3e-4)
-    assert model.model_.card["recipe"]["epochs"] == 1  # what a person says stands
+    assert model.model_.card["recipe"]["epochs"] == 1  # an explicit option is kept
     model.save(tmp_path / "m.lamina")
     expected = model.predict_proba(data)
     assert np.array_equal(lamina.load(tmp_path / "m.lamina").predict_proba(data), expected)

@@ -21,16 +21,16 @@ KINDS = ("mean", "max", "sum", "last")
 
 
 def pooled(kind, x, there=None):
-    """Each sequence by itself, of nothing but the steps that are there."""
-    answers = []
+    """Pooling of the present steps of each sequence, in a loop."""
+    pooled_steps = []
     for i, steps in enumerate(x):
         steps = steps if there is None else steps[there[i]]
         if not len(steps):
-            answers.append(steps.new_zeros(steps.shape[1:]))
+            pooled_steps.append(steps.new_zeros(steps.shape[1:]))
         else:
             how = {"mean": lambda s: s.mean(0), "max": lambda s: s.amax(0), "sum": lambda s: s.sum(0), "last": lambda s: s[-1]}
-            answers.append(how[kind](steps))
-    return torch.stack(answers)
+            pooled_steps.append(how[kind](steps))
+    return torch.stack(pooled_steps)
 
 
 # Masks

@@ -52,14 +52,14 @@ def _data(name):
 @pytest.mark.parametrize("members", [False, True])
 def test_value_and_gradient(name, weighted, members):
     loss, rows, outputs, target, weight = _data(name)
-    given = outputs if members else outputs[:, 0]
-    said = loss(given, target, weight if weighted else None)
+    inputs = outputs if members else outputs[:, 0]
+    value = loss(inputs, target, weight if weighted else None)
     each = [rows(outputs[:, member], target) for member in range(MEMBERS if members else 1)]
     per_row = torch.stack(each).mean(0)  # each member is trained on its own
     expected = (per_row * weight).sum() / weight.sum() if weighted else per_row.mean()
-    assert said.item() == pytest.approx(expected.item(), rel=1e-12)
-    found, wanted = (torch.autograd.grad(value, outputs, retain_graph=True)[0] for value in (said, expected))
-    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-15)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-12)
+    gradient, expected_gradient = (torch.autograd.grad(result, outputs, retain_graph=True)[0] for result in (value, expected))
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -72,9 +72,9 @@ def test_equal_weights_change_nothing(name):
 @pytest.mark.parametrize("name", CASES)
 def test_a_batch_without_weight_teaches_nothing(name):
     loss, _, outputs, target, _ = _data(name)
-    said = loss(outputs, target, torch.zeros(N, dtype=torch.float64))
-    assert said.item() == 0
-    assert torch.autograd.grad(said, outputs)[0].abs().sum() == 0
+    value = loss(outputs, target, torch.zeros(N, dtype=torch.float64))
+    assert value.item() == 0
+    assert torch.autograd.grad(value, outputs)[0].abs().sum() == 0
 
 
 def test_closed_forms():

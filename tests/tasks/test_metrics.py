@@ -24,13 +24,13 @@ def every_score(task, truth, outputs, weight=None):
 
 
 def test_probabilities_are_exact_and_stable():
-    said = combine(torch.tensor([[0.0], [np.log(3)], [1e4], [-1e4]]), "binary_cross_entropy")
-    np.testing.assert_allclose(said, [[0.5, 0.5], [0.25, 0.75], [0, 1], [1, 0]], atol=1e-7)
+    outputs = combine(torch.tensor([[0.0], [np.log(3)], [1e4], [-1e4]]), "binary_cross_entropy")
+    np.testing.assert_allclose(outputs, [[0.5, 0.5], [0.25, 0.75], [0, 1], [1, 0]], atol=1e-7)
     logits = torch.tensor([[1.0, 2.0, 5.0]]).log()
     np.testing.assert_allclose(combine(logits + 1000, "cross_entropy"), [[0.125, 0.25, 0.625]], atol=1e-4)
 
 
-def test_members_answer_with_the_mean_of_their_probabilities():
+def test_members_predict_the_mean_of_their_probabilities():
     logits = torch.tensor([[[1.0, 2.0, 5.0], [5.0, 2.0, 1.0]]]).log()
     np.testing.assert_allclose(combine(logits, "cross_entropy"), [[0.375, 0.25, 0.375]], atol=1e-7)
     np.testing.assert_allclose(combine(torch.tensor([[[1.0], [4.0]]]), "mse"), [[2.5]])
@@ -44,17 +44,17 @@ class Echo(torch.nn.Module):
 def test_validation_scores_weigh_rows():
     logits, target, weight = torch.randn(50, 3), torch.randint(0, 3, (50,)), torch.rand(50)
     classes = Classification(("y",), classes=tuple("abc"), dtype="String")
-    found = Validation(Feed({"x": logits}, target, weight), classes, LOSSES["cross_entropy"]).scores(Echo())
+    scores = Validation(Feed({"x": logits}, target, weight), classes, LOSSES["cross_entropy"]).scores(Echo())
     expected = log_loss(
         target.numpy(), logits.double().softmax(1).numpy(), sample_weight=weight.double().numpy(), labels=[0, 1, 2]
     )
-    assert found["loss"] == pytest.approx(expected, rel=1e-6)
+    assert scores["loss"] == pytest.approx(expected, rel=1e-6)
     right = (logits.argmax(1) == target).double()
-    assert found["accuracy"] == pytest.approx(((right * weight).sum() / weight.sum()).item(), rel=1e-6)
+    assert scores["accuracy"] == pytest.approx(((right * weight).sum() / weight.sum()).item(), rel=1e-6)
     values, truth = torch.randn(20, 2), torch.randn(20, 2)
     numbers = Regression(("y", "z"), center=(5.0, 1.0), scale=(2.0, 3.0))
-    found = Validation(Feed({"x": values}, truth), numbers, LOSSES["mse"]).scores(Echo())
-    assert found == {"loss": pytest.approx(((values - truth) ** 2).mean().item(), rel=1e-6)}
+    scores = Validation(Feed({"x": values}, truth), numbers, LOSSES["mse"]).scores(Echo())
+    assert scores == {"loss": pytest.approx(((values - truth) ** 2).mean().item(), rel=1e-6)}
 
 
 def test_forward_goes_in_pieces_and_leaves_the_mode(monkeypatch):
@@ -70,15 +70,15 @@ def standardised(task, values):
 
 def test_scores_are_those_of_scikit_learn():
     task = Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y")
-    truth, said = np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
-    found = task.scores(truth, said)
-    assert found["accuracy"] == 0.75
-    assert found["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean())
-    assert found["auc"] == 1.0
+    truth, outputs = np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+    scores = task.scores(truth, outputs)
+    assert scores["accuracy"] == 0.75
+    assert scores["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean())
+    assert scores["auc"] == 1.0
     regression = Task.infer(pl.DataFrame({"y": [0.5, 1.5, 2.5]}), "y")
-    found = regression.scores(np.array([1.0, 2.0, 4.0]), standardised(regression, [1.0, 3.0, 3.0]))
-    assert (found["rmse"], found["mae"]) == (pytest.approx((2 / 3) ** 0.5), pytest.approx(2 / 3))
-    assert found["r2"] == pytest.approx(1 - 2 / (14 / 3))
+    scores = regression.scores(np.array([1.0, 2.0, 4.0]), standardised(regression, [1.0, 3.0, 3.0]))
+    assert (scores["rmse"], scores["mae"]) == (pytest.approx((2 / 3) ** 0.5), pytest.approx(2 / 3))
+    assert scores["r2"] == pytest.approx(1 - 2 / (14 / 3))
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [False, True], ["healthy", "sick"], ["fraud", "legal"], ["a", "b", "c"]])
@@ -87,34 +87,34 @@ def test_every_score_is_that_of_scikit_learn(labels):
     shares = {"healthy": 0.8, "fraud": 0.2}.get(labels[0], 1 / len(labels))
     codes = np.append(random.choice(len(labels), 200, p=[shares, *[(1 - shares) / (len(labels) - 1)] * (len(labels) - 1)]), 0)
     task = Task.infer(pl.DataFrame({"y": [labels[code] for code in codes]}), "y")
-    said = random.dirichlet(np.ones(len(labels)), len(codes))
-    truth, chosen = task.labels[codes], task.labels[said.argmax(1)]
-    found = every_score(task, codes, said)
-    assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, chosen))
-    assert found["f1_macro"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro"))
+    outputs = random.dirichlet(np.ones(len(labels)), len(codes))
+    truth, chosen = task.labels[codes], task.labels[outputs.argmax(1)]
+    scores = every_score(task, codes, outputs)
+    assert scores["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, chosen))
+    assert scores["f1_macro"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro"))
     if len(labels) > 2:
-        assert not {"f1", "auc", "average_precision"} & set(found)
+        assert not {"f1", "auc", "average_precision"} & set(scores)
         return
     one = labels.index("fraud") if "fraud" in labels else 1
     assert task.positive == one
-    assert found["f1"] == pytest.approx(metrics.f1_score(truth, chosen, pos_label=labels[one]))
-    assert found["average_precision"] == pytest.approx(
-        metrics.average_precision_score(truth, said[:, one], pos_label=labels[one])
+    assert scores["f1"] == pytest.approx(metrics.f1_score(truth, chosen, pos_label=labels[one]))
+    assert scores["average_precision"] == pytest.approx(
+        metrics.average_precision_score(truth, outputs[:, one], pos_label=labels[one])
     )
-    assert found["auc"] == pytest.approx(metrics.roc_auc_score(codes, said[:, 1]))
+    assert scores["auc"] == pytest.approx(metrics.roc_auc_score(codes, outputs[:, 1]))
 
 
 def test_rows_of_one_class_have_no_score_that_sets_two_apart():
     task = Task.infer(pl.DataFrame({"y": ["n", "y"] * 5}), "y")
-    found = every_score(task, np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
-    assert set(found) == {"accuracy", "balanced_accuracy", "log_loss", "f1_macro"}
-    assert found["f1_macro"] == pytest.approx(1 / 3)  # as scikit-learn's: a class that was only said counts as 0
+    scores = every_score(task, np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    assert set(scores) == {"accuracy", "balanced_accuracy", "log_loss", "f1_macro"}
+    assert scores["f1_macro"] == pytest.approx(1 / 3)  # as scikit-learn's: a class that was only predicted counts as 0
 
 
 def test_values_have_no_other_scores():
     task = Task.infer(pl.DataFrame({"y": [0.5, 1.5, 2.5]}), "y")
-    truth, said = np.array([1.0, 2.0, 4.0]), standardised(task, [1.0, 3.0, 3.0])
-    assert every_score(task, truth, said) == task.scores(truth, said)
+    truth, outputs = np.array([1.0, 2.0, 4.0]), standardised(task, [1.0, 3.0, 3.0])
+    assert every_score(task, truth, outputs) == task.scores(truth, outputs)
 
 
 def infer(values, times=4):

@@ -1,4 +1,4 @@
-"""Multilabel: targets of several yes/no answers, missing ones among them, from inference to files."""
+"""Multilabel: targets of several yes/no labels, missing ones among them, from inference to files."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_lists_and_columns_of_yes_and_no_are_labels():
     assert np.isnan(truth[2]).all()
     mask, note = task.usable_rows(LISTS)
     assert mask.tolist() == [True, True, False, True, True, True]
-    assert note == "1 of 6 rows has no value in the target 'genres' and is left out"
+    assert note == "1 of 6 rows has no value in the target 'genres' and is ignored"
     mixed = pl.DataFrame({"a": [True, False, None], "b": ["No", "Yes", "No"], "c": [0, 1, None]})
     task = Task.infer(mixed, ["a", "b", "c"])
     assert (task.name, task.values) == ("multilabel", ((False, True), ("No", "Yes"), (0, 1)))
@@ -53,7 +53,7 @@ def test_lists_and_columns_of_yes_and_no_are_labels():
     [
         ({"a": [None, None], "b": [True, False]}, "label 'a' has no value in any row; drop it"),
         ({"a": [True, True], "b": [False, False]}, "every label of the targets 'a', 'b' is the same in all rows"),
-        ({"a": ["x", "y"], "b": [True, False]}, "target 'a' is no label: multilabel takes several columns of yes and no"),
+        ({"a": ["x", "y"], "b": [True, False]}, "target 'a' is not a label: multilabel needs several columns of yes and no"),
         ({"a": [True, None], "b": [None, None]}, "one row"),
     ],
 )
@@ -64,18 +64,18 @@ def test_labels_that_cannot_be_learnt_are_refused(columns, match):
 
 def test_new_labels_and_values_are_refused_by_name():
     task = Task.infer(LISTS, "genres")
-    with pytest.raises(TargetError, match="holds the label 'noir' in row 2, which training did not have; expected 'drama'"):
+    with pytest.raises(TargetError, match="has the label 'noir' in row 2, which was not in training; expected 'drama'"):
         task.truth(pl.DataFrame({"genres": [["war"], ["noir"]]}))
     assert task.truth(pl.DataFrame({"genres": [["war", None]]})).tolist() == [[0, 0, 1]]
     with pytest.raises(TargetError, match="is of type String, expected lists as in training"):
         task.truth(pl.DataFrame({"genres": ["war"]}))
     columns = Task.infer(pl.DataFrame({"a": [True, False], "b": [False, True]}), ["a", "b"])
-    with pytest.raises(TargetError, match="label 'a' holds 2 in row 1, expected True or False"):
+    with pytest.raises(TargetError, match="label 'a' is 2 in row 1, expected True or False"):
         columns.truth(pl.DataFrame({"a": [2], "b": [1]}))
-    with pytest.raises(OptionError, match="class_weight is for one class a row"):
+    with pytest.raises(OptionError, match="class_weight is for classification, but the task is multilabel"):
         columns.class_weights(pl.DataFrame({"a": [True], "b": [False]}), "balanced")
     same = pl.DataFrame({"a": [True, True], "b": [False, True]})
-    assert Task.infer(same, ["a", "b"]).doubt == "the label 'a' is the same in all rows and cannot be learnt"
+    assert Task.infer(same, ["a", "b"]).warning == "the label 'a' is the same in all rows and cannot be predicted"
 
 
 def test_a_masked_label_has_exactly_no_gradient_and_the_rest_is_pytorchs():
@@ -97,17 +97,17 @@ def test_metrics_are_scikit_learns_on_what_is_known():
     truth = (random.random((200, 3)) < [0.5, 0.2, 0.8]).astype(float)
     outputs = np.clip(0.5 * truth + random.random((200, 3)) * 0.6, 0.01, 0.99)
     task, weight = Multilabel(("a", "b", "c"), labels=("a", "b", "c")), random.random(200)
-    found = {metric.name: metric(truth, task.predict(outputs), weight) for metric in task.metrics}
+    scores = {metric.name: metric(truth, task.predict(outputs), weight) for metric in task.metrics}
     has = outputs >= 0.5
-    assert found["auc_macro"] == pytest.approx(metrics.roc_auc_score(truth, outputs, average="macro", sample_weight=weight))
+    assert scores["auc_macro"] == pytest.approx(metrics.roc_auc_score(truth, outputs, average="macro", sample_weight=weight))
     for average in ("macro", "micro"):
         expected = metrics.f1_score(truth, has, average=average, sample_weight=weight)
-        assert found[f"f1_{average}"] == pytest.approx(expected)
-    assert found["hamming_loss"] == pytest.approx(metrics.hamming_loss(truth, has, sample_weight=weight))
+        assert scores[f"f1_{average}"] == pytest.approx(expected)
+    assert scores["hamming_loss"] == pytest.approx(metrics.hamming_loss(truth, has, sample_weight=weight))
     expected = metrics.average_precision_score(truth, outputs, average="macro", sample_weight=weight)
-    assert found["average_precision_macro"] == pytest.approx(expected)
+    assert scores["average_precision_macro"] == pytest.approx(expected)
     each = [metrics.log_loss(truth[:, i], outputs[:, i], sample_weight=weight) for i in range(3)]
-    assert found["log_loss"] == pytest.approx(np.mean(each))
+    assert scores["log_loss"] == pytest.approx(np.mean(each))
     holes = np.where(random.random(truth.shape) < 0.3, np.nan, truth)
     known = ~np.isnan(holes[:, 0])
     first = metrics.roc_auc_score(truth[known, 0], outputs[known, 0])
@@ -131,16 +131,16 @@ def test_every_sort_of_family_learns_labels_of_which_some_are_missing(family, tm
     recipe = lamina.Recipe(epochs=60, learning_rate=5e-3, patience=None, batch_size=32)
     model = lamina.fit(frame, ["a", "b"], family=family, recipe=recipe, seed=0, monitor=None)
     assert isinstance(model, lamina.Classifier)
-    found = model.evaluate(whole)
-    assert found["scores"]["auc_macro"] > 0.95
-    assert found["scores"]["log_loss"] < found["baseline"]["log_loss"]
-    assert set(found["labels"]) == {"a", "b"}
-    answers = model.predict(whole[:5], trust=True)
-    assert answers.columns[:4] == ["a", "b", "probability a", "probability b"]
-    assert {"set", "novelty_p", "reasons"} < set(answers.columns)
-    assert answers.schema["a"] == pl.Boolean
+    scores = model.evaluate(whole)
+    assert scores["scores"]["auc_macro"] > 0.95
+    assert scores["scores"]["log_loss"] < scores["baseline"]["log_loss"]
+    assert set(scores["labels"]) == {"a", "b"}
+    predictions = model.predict(whole[:5], trust=True)
+    assert predictions.columns[:4] == ["a", "b", "probability a", "probability b"]
+    assert {"set", "novelty_p", "reasons"} < set(predictions.columns)
+    assert predictions.schema["a"] == pl.Boolean
     loaded = lamina.load(model.save(tmp_path / "m.lamina"))
-    assert loaded.predict(whole[:5], trust=True).equals(answers)
+    assert loaded.predict(whole[:5], trust=True).equals(predictions)
 
 
 def test_lists_come_back_as_lists_and_arrays_as_arrays():
@@ -149,9 +149,9 @@ def test_lists_come_back_as_lists_and_arrays_as_arrays():
     model = lamina.fit(
         frame.select("x0", "x1", "x2").with_columns(y=pl.Series(lists)), "y", family="linear", seed=0, monitor=None
     )
-    said = model.predict(frame.select("x0", "x1", "x2"))
-    assert said.dtype == pl.List(pl.String)
-    assert np.mean([one == other for one, other in zip(said.to_list(), lists, strict=True)]) > 0.9
+    predicted = model.predict(frame.select("x0", "x1", "x2"))
+    assert predicted.dtype == pl.List(pl.String)
+    assert np.mean([one == other for one, other in zip(predicted.to_list(), lists, strict=True)]) > 0.9
     X, Y = frame.select("x0", "x1", "x2").to_numpy(), frame.select("a", "b").to_numpy().astype(int)
     fitted = lamina.Classifier("linear", random_state=0).fit(X, Y)
     assert fitted.predict(X).shape == Y.shape

@@ -1,4 +1,4 @@
-"""What is asked of a target, the way to numbers and back, and targets that cannot be learnt."""
+"""Tasks: inference, encoding and decoding of targets, and targets that cannot be predicted."""
 
 import json
 from datetime import date, datetime
@@ -45,7 +45,7 @@ def test_the_kind_is_found_with_a_reason(values, kind, reason):
     assert reason in task.reason
 
 
-def test_a_kind_that_is_asked_for_overrules_the_guess():
+def test_a_requested_kind_overrules_the_guess():
     assert infer([1, 2, 3] * 10, kind="regression").center == (2.0,)
     assert infer(list(range(9)), kind="classification", min_class_rows=1).classes == tuple(range(9))
 
@@ -118,7 +118,7 @@ def test_several_targets_are_standardised_as_scikit_learn_does():
     np.testing.assert_array_equal(task.truth(table), values)
 
 
-def test_one_target_is_told_as_a_line_in_float64():
+def test_one_target_is_predicted_as_float64_of_one_axis():
     task = Regression(("y",), center=(10.0,), scale=(2.0,))
     assert task.predict(np.float32([[1], [-1]])).labels.tolist() == [12.0, 8.0]
     assert task.predict(np.float32([1, -1])).labels.dtype == np.float64
@@ -171,7 +171,7 @@ def test_rows_without_a_target_are_counted():
     table = pl.DataFrame({"y": [1.0, None, float("nan"), 2.0], "z": [None, 1, 1, 1]})
     mask, note = Regression(("y",)).usable_rows(table)
     assert mask.tolist() == [True, False, False, True]
-    assert note == "2 of 4 rows have no value in the target 'y' and are left out"
+    assert note == "2 of 4 rows have no value in the target 'y' and are ignored"
     assert Regression(("y", "z")).usable_rows(table)[0].tolist() == [False, False, False, True]
     assert Regression(("y",)).usable_rows(table[:1])[1] == ""
 
@@ -184,12 +184,12 @@ def test_rows_without_a_target_are_counted():
         ([3, 3, 3], {}, "has one class .3. in all 3 rows"),
         ([3.5, 3.5, 3.5], {}, "is 3.5 in all 3 rows; there is nothing to learn"),
         ([1.5, float("inf"), 2.0], {}, "is infinite in 1 row;"),
-        ([1.0, float("inf"), 2.0], {"kind": "classification"}, "holds infinity"),
+        ([1.0, float("inf"), 2.0], {"kind": "classification"}, "has infinite values"),
         (["a"] * 5 + ["b"], {}, "class 'b' of target 'y' has 1 row, but at least 2 are needed; merge it"),
         (["a"] * 9 + list("bcd"), {}, "class 'b' .* has 1 row .and 2 more classes have as few."),
         ([f"u{i}" for i in range(20)], {}, "20 distinct values in 20 rows, .* identifier"),
         ([f"a film that i liked {i} times" for i in range(20)], {}, "free text"),
-        ([str(i / 2) for i in range(20)], {}, "numbers written as words"),
+        ([str(i / 2) for i in range(20)], {}, "numbers stored as text"),
         ([0.25, 0.5], {"kind": "classification"}, "Unknown label type: .* fractions such as 0.25"),
         (["a", "b"], {"kind": "regression"}, "type String .such as 'a'., but regression needs numbers"),
         (pl.Series([[1], [2]] * 3), {}, "type List.* regression needs numbers"),
@@ -200,7 +200,7 @@ def test_a_target_that_cannot_be_learnt_is_refused(values, options, message):
         infer(values, **options)
 
 
-def test_rare_classes_are_let_through_when_asked():
+def test_rare_classes_are_accepted_on_request():
     assert infer(["a", "b", "c"], kind="classification", min_class_rows=1).frequencies == pytest.approx((1 / 3,) * 3)
 
 
@@ -219,19 +219,19 @@ def test_wrong_names_and_kinds_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("known", "given", "message"),
+    ("training", "values", "message"),
     [
-        (["a", "b"] * 2, ["a", "c"], "holds 'c' .1 row., a class that training did not have; expected 'a', 'b'"),
+        (["a", "b"] * 2, ["a", "c"], "has the class 'c' .1 row., which was not in training; expected 'a', 'b'"),
         (["a", "b"] * 2, ["a", None], "has no value in 1 row"),
-        ([1, 2] * 2, [1.5, 2.0], "holds 1.5 .1 row."),
+        ([1, 2] * 2, [1.5, 2.0], "has the class 1.5 .1 row."),
         ([1, 2] * 2, [[1], [2]], "is of type List.*, expected Int64"),
         ([0.5, 1.5], [0.5, None], "has no value in 1 row"),
         ([0.5, 1.5], ["x", "y"], "regression needs numbers"),
     ],
 )
-def test_a_target_of_another_kind_than_learnt_is_refused(known, given, message):
+def test_a_target_of_another_kind_than_in_training_is_refused(training, values, message):
     with pytest.raises(TargetError, match=message):
-        infer(known).truth(column(given))
+        infer(training).truth(column(values))
 
 
 def test_classes_are_recognised_in_another_type():

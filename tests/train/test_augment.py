@@ -36,7 +36,7 @@ def test_in_place_row_by_row_and_decided_by_the_seed(ways):
     assert not torch.equal(results[0], before)
 
 
-def test_nothing_asked_for_changes_nothing():
+def test_no_augmentation_changes_nothing():
     torch.manual_seed(0)
     images = noise()
     assert torch.equal(changed(images), images)
@@ -51,9 +51,9 @@ def test_shift():
     bordered = torch.nn.functional.pad(images, (0, 0, 2, 2, 1, 1))
     places = [(down, right) for down in range(3) for right in range(5)]
     shifted = torch.stack([bordered[:, down : down + 8, right : right + 16] for down, right in places])
-    found = (shifted == moved).flatten(2).all(2)
-    assert found.sum(0).eq(1).all()  # each image is shifted by at most an eighth
-    assert found.sum(1).min() > 10  # in every way there is
+    matches = (shifted == moved).flatten(2).all(2)
+    assert matches.sum(0).eq(1).all()  # each image is shifted by at most an eighth
+    assert matches.sum(1).min() > 10  # in every direction
 
 
 def test_shift_goes_as_far_as_he_et_al():

@@ -81,14 +81,14 @@ def test_callbacks_leave_the_numbers_alone():
 
 
 def test_a_step_is_reported_now_and_then_only_unless_a_callback_asks(monkeypatch):
-    asked = []
+    intervals = []
     run_epoch = lamina.train.step.Trainer.run_epoch
     monkeypatch.setattr(
-        lamina.train.step.Trainer, "run_epoch", lambda self, *given: asked.append(given[3]) or run_epoch(self, *given)
+        lamina.train.step.Trainer, "run_epoch", lambda self, *args: intervals.append(args[3]) or run_epoch(self, *args)
     )
     fit(Watch(), epochs=1)
     fit(Steps(), epochs=1)
-    assert asked == [0.05, 0.0]
+    assert intervals == [0.05, 0.0]
 
 
 def test_an_epoch_that_returns_true_is_the_last_and_the_best_weights_are_kept(tmp_path):
@@ -159,8 +159,8 @@ def test_a_classical_family_calls_start_and_end_and_notes_the_rest(family):
 
 
 class Says(Callback):
-    def __init__(self, method, answer):
-        setattr(self, method, lambda event: answer)
+    def __init__(self, method, returned):
+        setattr(self, method, lambda event: returned)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_wrong_edits_are_refused():
 
 
 @pytest.mark.parametrize(("make", "extra"), [(lambda: TensorBoard("logs"), "tensorboard"), (MLflow, "mlflow")])
-def test_without_its_extra_the_install_line_is_said(make, extra, monkeypatch):
+def test_without_its_extra_the_error_has_the_install_command(make, extra, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, extra, None)
     with pytest.raises(MissingExtraError, match=rf"{extra} cannot be imported here .*; pip install 'lamina\[{extra}\]'"):
         make()
@@ -240,16 +240,16 @@ def test_tensorboard_reads_what_was_written(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     model = fit(*clone([TensorBoard(tmp_path / "logs")], safe=False))
-    found = EventAccumulator(str(tmp_path / "logs"))
-    found.Reload()
-    assert found.Tags()["scalars"] == [
+    logged = EventAccumulator(str(tmp_path / "logs"))
+    logged.Reload()
+    assert logged.Tags()["scalars"] == [
         "train/loss",
         "validation/loss",
         "validation/accuracy",
         "learning_rate",
         *(f"model/{name}" for name in model.model_.card["validation"]),
     ]
-    losses = [(event.step, event.value) for event in found.Scalars("validation/loss")]
+    losses = [(event.step, event.value) for event in logged.Scalars("validation/loss")]
     assert losses == [(e["epoch"], pytest.approx(e["validation_loss"], rel=1e-6)) for e in model.history_]
 
 

@@ -1,7 +1,7 @@
 """The step on a GPU: checked without one as far as that goes, and with one where there is one.
 
 Without: every operation of the step runs on tensors without numbers ("meta"), which refuse what a CUDA graph refuses (waiting
-for a value, tensors of several devices); and what captures and replays is checked with a stand-in.
+for a value, tensors of several devices); and capture and replay are checked with a mock.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def test_what_would_wait_is_found():
         _fake_step(Waiting(nn.Linear(6, 3)), {"numbers": ((6,), torch.float32)}, _recipe())
 
 
-# ---------------------------------------------------------------- capture and replay, with a stand-in
+# ---------------------------------------------------------------- capture and replay, with a mock
 class Stream:
     def __init__(self, device=None):
         pass
@@ -140,7 +140,7 @@ class Stream:
 
 
 class Captured:
-    """Stands in for a CUDA graph on a CPU: what was captured is done anew at each replay, and not at once."""
+    """A mock of a CUDA graph on a CPU: executes the captured function at each replay."""
 
     made: list = []
     fail = False
@@ -156,7 +156,7 @@ class Captured:
 
 
 @pytest.fixture
-def stand_in(monkeypatch):
+def mock(monkeypatch):
     current, made = [Stream()], []
     Captured.made, Captured.fail = made, False
 
@@ -232,26 +232,26 @@ def _assert_same(one, other):
         torch.testing.assert_close(mine, theirs)
 
 
-def test_captured_steps_are_eager_ones(stand_in):
-    graph = stand_in("auto", on_gpu=True)
-    _assert_same(graph, stand_in("eager", on_gpu=False))
+def test_captured_steps_are_eager_ones(mock):
+    graph = mock("auto", on_gpu=True)
+    _assert_same(graph, mock("eager", on_gpu=False))
     assert graph[0].why_eager == ""
     assert [captured.replayed for captured in Captured.made] == [4 * 3, 4]  # full batches, and the last of each epoch
 
 
-def test_after_a_failed_capture_steps_are_eager_and_right(stand_in):
+def test_after_a_failed_capture_steps_are_eager_and_right(mock):
     Captured.fail = True
-    graph = stand_in("auto", on_gpu=True)
-    _assert_same(graph, stand_in("eager", on_gpu=False))
+    graph = mock("auto", on_gpu=True)
+    _assert_same(graph, mock("eager", on_gpu=False))
     assert graph[0].why_eager.startswith("the step cannot be a CUDA graph: operation not permitted")
     assert len(Captured.made) == 1  # it is not tried again
-    assert stand_in.current[0] is stand_in.home
+    assert mock.current[0] is mock.home
     with pytest.raises(TrainingError, match=r"the step cannot be a CUDA graph \(operation .*set recipe.step_mode='eager'"):
-        stand_in("cuda_graph", on_gpu=True)
+        mock("cuda_graph", on_gpu=True)
 
 
-def test_a_later_failure_lets_go_of_what_was_captured(stand_in):
-    trainer, _ = stand_in("auto", on_gpu=True, epochs=1)
+def test_a_later_failure_releases_captured_graphs(mock):
+    trainer, _ = mock("auto", on_gpu=True, epochs=1)
     trainer.stay_eager("reasons")
     assert all(step.graph is None for step in trainer._steps.values())
     assert trainer.run_epoch(torch.arange(ROWS), [1e-3] * trainer.steps_per_epoch) > 0
@@ -272,8 +272,8 @@ def test_colour_images_get_a_wider_network_on_a_gpu():
     ):
         assert family.suited(inputs, device) == (family, "")
     assert Plan(wide.graph(colour, 10)).parameter_count == 7_681_674
-    auto, said = (Plan(Convolutional(**options).graph(colour, 10)) for options in ({}, {"channels": 32}))
-    assert auto.graph == said.graph
+    auto, explicit = (Plan(Convolutional(**options).graph(colour, 10)) for options in ({}, {"channels": 32}))
+    assert auto.graph == explicit.graph
 
 
 def test_and_learns_for_longer(monkeypatch):
@@ -283,11 +283,11 @@ def test_and_learns_for_longer(monkeypatch):
     inputs = {"image": Input((32, 32, 3), ("picture",), kind="image")}
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     family, _ = Convolutional().suited(inputs, "cuda")
-    found = family.prefers(rows=42_500, inputs=inputs, task=task, device="cuda")
-    assert (found["epochs"], found["batch_size"], found["weight_decay"]) == (47, 512, 0.1)
-    assert (found["augment"], found["precision"]) == (("shift", "flip", "erase"), "bfloat16")
-    given = {"rows": 42_500, "inputs": inputs, "task": task, "device": "cuda"}
-    decays = {name: family.complete(Recipe(optimizer=name), **given).weight_decay for name in ("adamw", "adam", "sgd")}
+    preferred = family.prefers(rows=42_500, inputs=inputs, task=task, device="cuda")
+    assert (preferred["epochs"], preferred["batch_size"], preferred["weight_decay"]) == (47, 512, 0.1)
+    assert (preferred["augment"], preferred["precision"]) == (("shift", "flip", "erase"), "bfloat16")
+    data = {"rows": 42_500, "inputs": inputs, "task": task, "device": "cuda"}
+    decays = {name: family.complete(Recipe(optimizer=name), **data).weight_decay for name in ("adamw", "adam", "sgd")}
     assert decays == {"adamw": 0.1, "adam": 0.0, "sgd": 0.0}
     here = Convolutional().prefers(rows=42_500, inputs=inputs, task=task)
     assert (here["epochs"], here["batch_size"], here["augment"]) == (16, 128, ("shift", "flip"))
@@ -357,15 +357,15 @@ def test_a_step_that_cannot_be_captured_is_named_or_eager():
 
 
 @needs_gpu
-def test_a_model_of_a_gpu_is_saved_loaded_and_gone_on_from(tmp_path, monkeypatch):
+def test_a_model_of_a_gpu_is_saved_loaded_and_resumed(tmp_path, monkeypatch):
     frame, target = table("classes")
     recipe = Recipe(epochs=4, batch_size=BATCH, patience=None)
-    given = {"family": small("feedforward"), "recipe": recipe, "seed": 0, "device": "cuda", "monitor": None}
-    model = lamina.fit(frame, target, run=tmp_path / "run", **given)
+    options = {"family": small("feedforward"), "recipe": recipe, "seed": 0, "device": "cuda", "monitor": None}
+    model = lamina.fit(frame, target, run=tmp_path / "run", **options)
     loaded = lamina.load(model.save(tmp_path / "m.lamina"))
     np.testing.assert_allclose(loaded.predict_proba(frame), model.predict_proba(frame), atol=1e-5)
-    answers = model.predict(frame[:6], trust=True)
-    assert {"set", "novelty_p"} < set(answers.columns)
+    predictions = model.predict(frame[:6], trust=True)
+    assert {"set", "novelty_p"} < set(predictions.columns)
 
     class Killed(BaseException):
         pass
@@ -376,7 +376,7 @@ def test_a_model_of_a_gpu_is_saved_loaded_and_gone_on_from(tmp_path, monkeypatch
 
     monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
-        lamina.fit(frame, target, run=tmp_path / "cut", **{**given, "monitor": kill})
+        lamina.fit(frame, target, run=tmp_path / "cut", **{**options, "monitor": kill})
     resumed = lamina.resume(tmp_path / "cut", monitor=None)
     np.testing.assert_allclose(resumed.predict_proba(frame), model.predict_proba(frame), atol=1e-3)
 

@@ -45,7 +45,7 @@ def test_json_both_ways(event):
     assert from_json(json.loads(json.dumps(event.to_json()))) == event
 
 
-def test_scores_stand_beside_the_rest():
+def test_scores_are_top_level_keys():
     assert EVENTS[2].to_json()["validation_accuracy"] == 0.75
     assert EVENTS[6].to_json()["bytes"] == 7
     assert math.isnan(EVENTS[1].loss)

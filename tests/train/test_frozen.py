@@ -198,7 +198,7 @@ def test_a_fit_reads_each_image_once_and_comes_to_the_same(mixed, monkeypatch):
     assert 60 <= once < 70 < 6 * 51 < often
     for name, value in state(model).items():
         torch.testing.assert_close(value, state(other)[name], rtol=0, atol=1e-6)
-    losses = [[epoch["validation_loss"] for epoch in found.card["history"]] for found in (model, other)]
+    losses = [[epoch["validation_loss"] for epoch in fitted.card["history"]] for fitted in (model, other)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     np.testing.assert_allclose(model.trust.novelty.validation_scores, other.trust.novelty.validation_scores, rtol=1e-4)
 
@@ -209,13 +209,13 @@ def test_what_is_kept_for_trust_is_what_the_model_says_of_the_table(target):
     family = Convolutional(backbone="vector")
     settings = Settings((target,), split="part", family=family, recipe=Recipe(epochs=2))
     model = fit_model(data, settings)
-    held = data.filter(data["part"] == "valid")
-    assert model.evaluate(held)["scores"] == pytest.approx(model.card["validation"], abs=1e-6)
-    features, _ = model.schema.check(held)
+    validation = data.filter(data["part"] == "valid")
+    assert model.evaluate(validation)["scores"] == pytest.approx(model.card["validation"], abs=1e-6)
+    features, _ = model.schema.check(validation)
     expected = np.sort(model.trust.novelty.score(model.novelty_features(features, None)))
     np.testing.assert_allclose(model.trust.novelty.validation_scores, expected, rtol=1e-4)
-    said, spread = model.outputs(held), model.spread(features)
-    again = Trust().calibrated(model.task.judge, said, model.task.encode(held), features=features, spread=spread)
+    outputs, spread = model.outputs(validation), model.spread(features)
+    again = Trust().calibrated(model.task.judge, outputs, model.task.encode(validation), features=features, spread=spread)
     name = "sets" if target == "label" else "intervals"
     np.testing.assert_allclose(getattr(model.trust, name).scores, getattr(again, name).scores, rtol=1e-4)
 
@@ -225,7 +225,7 @@ def test_images_that_change_and_graphs_that_may_are_read_in_every_epoch():
     assert fit(edit=lambda epoch, net: None)[1] > 6 * 51
 
 
-def test_a_fit_goes_on_bit_by_bit(tmp_path, monkeypatch):
+def test_a_resumed_fit_is_the_same_bit_by_bit(tmp_path, monkeypatch):
     monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
 
     class Killed(BaseException):
@@ -238,10 +238,10 @@ def test_a_fit_goes_on_bit_by_bit(tmp_path, monkeypatch):
     run = Run.create(tmp_path / "run", {})
     with pytest.raises(Killed):
         fit(run=run, monitor=kill)
-    gone_on, whole = fit(run=run)[0], fit()[0]
-    assert [epoch["epoch"] for epoch in gone_on.card["history"]] == list(range(6))
+    resumed, whole = fit(run=run)[0], fit()[0]
+    assert [epoch["epoch"] for epoch in resumed.card["history"]] == list(range(6))
     for name, value in state(whole).items():
-        assert torch.equal(value, state(gone_on)[name])
+        assert torch.equal(value, state(resumed)[name])
 
 
 def test_the_model_predicts_from_images():

@@ -56,7 +56,7 @@ def test_the_time_limit_ends_training_with_the_best_so_far():
     assert [epoch["train_loss"] for epoch in partial["history"]] == [None]
 
 
-def test_an_exploding_loss_is_said():
+def test_an_exploding_loss_is_an_error():
     with pytest.raises(TrainingError, match=r"the loss was never finite \(learning rate 100\); lower recipe.learning_rate"):
         fit(
             kind="regression",
@@ -77,8 +77,8 @@ def test_the_callers_random_numbers_go_on_as_before():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "plateau"])
-def test_every_optimizer_and_schedule_goes_on_after_a_stop(optimizer, schedule, tmp_path, monkeypatch):
-    """Momentum, rates, what plateau has heard and dropout: an epoch is lived through again from a checkpoint, bit by bit."""
+def test_every_optimizer_and_schedule_resumes(optimizer, schedule, tmp_path, monkeypatch):
+    """Momentum, learning rates, the state of plateau and dropout: a resumed epoch is the same, bit by bit."""
     monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)
     frame, target = table("binary", 60)
     family = FeedForward(hidden_sizes=(8,), members=2, dropout=0.2, bins=4)
@@ -146,7 +146,7 @@ lamina.fit(pl.read_parquet(sys.argv[1]), "target", family=family, recipe=recipe,
 """
 
 
-def test_a_process_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path):
+def test_a_process_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
     table("binary", 2000)[0].write_parquet(tmp_path / "d.parquet")
     child = [sys.executable, "-c", CHILD, str(tmp_path / "d.parquet")]
     subprocess.run([*child, str(tmp_path / "whole")], check=True)

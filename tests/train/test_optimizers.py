@@ -99,8 +99,8 @@ def test_the_textbook_formula(case, decay):
             g = g + decays * w
         w = formula(w, g, state, t)
     recipe = Recipe(**{**recipe.get_params(), "weight_decay": decay})
-    found = _updated(flat, make_optimizer(flat, recipe), _gradients(flat))
-    np.testing.assert_allclose(found.numpy(), w, rtol=1e-6, atol=1e-6)
+    updated = _updated(flat, make_optimizer(flat, recipe), _gradients(flat))
+    np.testing.assert_allclose(updated.numpy(), w, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -114,8 +114,8 @@ def test_torch_optim(case):
     for gradient in _gradients(flat):
         matrix.grad, rest.grad = gradient[:16].clone(), gradient[16:].clone()
         optimizer.step()
-    found = _updated(flat, make_optimizer(flat, Recipe(**{**recipe.get_params(), "weight_decay": 0.1})), _gradients(flat))
-    torch.testing.assert_close(found, torch.cat([matrix, rest]).detach(), rtol=1e-6, atol=1e-6)
+    updated = _updated(flat, make_optimizer(flat, Recipe(**{**recipe.get_params(), "weight_decay": 0.1})), _gradients(flat))
+    torch.testing.assert_close(updated, torch.cat([matrix, rest]).detach(), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -128,7 +128,7 @@ def test_a_learning_rate_that_is_a_tensor(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_state_goes_on_bit_by_bit(case):
+def test_a_restored_state_continues_bit_by_bit(case):
     recipe = CASES[case][0]
     flat, other = _flat(), _flat()
     optimizer = make_optimizer(flat, recipe)
@@ -186,7 +186,7 @@ def test_the_average_of_the_weights():
     assert not torch.equal(flat.value, _averaged(optimizer))
 
 
-def test_the_average_counts_alike_on_host_and_device_and_goes_on():
+def test_the_average_is_the_same_on_host_and_device_and_is_restored():
     flats = [_flat() for _ in range(3)]
     on_host, on_device, resumed = (make_optimizer(flat, _recipe("sgd", ema_decay=0.9)) for flat in flats)
     _updated(flats[0], on_host, _gradients(flats[0]))

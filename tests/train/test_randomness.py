@@ -42,9 +42,9 @@ def test_dropout_is_that_of_torch(share: float, training: bool) -> None:
     torch.manual_seed(3)
     expected = F.dropout(x, share, training)
     with drawing_from(torch.Generator().manual_seed(3)):
-        found = dropout(x, share, training)
-    assert torch.equal(expected, found)
-    assert torch.equal(*(torch.autograd.grad(y.square().sum(), x)[0] for y in (expected, found)))
+        ours = dropout(x, share, training)
+    assert torch.equal(expected, ours)
+    assert torch.equal(*(torch.autograd.grad(y.square().sum(), x)[0] for y in (expected, ours)))
 
 
 @pytest.mark.parametrize("masked", [True, False])

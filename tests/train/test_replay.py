@@ -50,7 +50,7 @@ def test_the_source_reads_like_the_textbook():
     step.assert_right(replay)
     assert replay.source == textwrap.dedent('''\
         def replay():
-            """One step: loss and gradients of the batch that lies in its tensors now."""
+            """One step: loss and gradients of the current batch tensors."""
             # forward
             addmm(layer0_bias, x, layer0_weight_transposed, out=t0)  # (5, 4)
             relu_(t0)  # (5, 4)
@@ -203,5 +203,5 @@ def test_the_step_that_is_noted_is_a_real_one():
     step = _Step()
     recording = record(step.compute, step.parameters)
     assert torch.equal(recording.loss, step.loss())
-    for found, expected in zip(recording.gradients, torch.autograd.grad(step.loss(), step.parameters), strict=True):
-        assert torch.equal(found, expected)
+    for gradient, expected in zip(recording.gradients, torch.autograd.grad(step.loss(), step.parameters), strict=True):
+        assert torch.equal(gradient, expected)

@@ -70,24 +70,24 @@ def test_finished_means_a_model_and_its_own_end(run):
 
 
 def test_bad_folders_are_refused_by_name(tmp_path, run):
-    with pytest.raises(RunError, match=r"is not empty; take another, or go on with it: lamina resume"):
+    with pytest.raises(RunError, match=r"is not empty; choose another, or resume it: lamina resume"):
         Run.create(run.folder, {})
-    with pytest.raises(RunError, match=r"holds no run: there is no run.json in it"):
+    with pytest.raises(RunError, match=r"has no run: there is no run.json in it"):
         Run.open(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write the run folder .*choose another with --run"):
         Run.create(tmp_path / "file" / "r", {})
     (run.folder / "run.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(RunError, match=r"was begun by a newer lamina"):
+    with pytest.raises(RunError, match=r"was created by a newer lamina"):
         Run.open(run.folder)
     (run.folder / "run.json").write_text(json.dumps({"format": 1}))
-    with pytest.raises(RunError, match=r"was begun by an earlier lamina, whose options had other names; begin a new run"):
+    with pytest.raises(RunError, match=r"was created by an earlier lamina, whose options had other names; start a new run"):
         Run.open(run.folder)
     (run.folder / "run.json").write_text("{")
     with pytest.raises(RunError, match=r"cannot read"):
         Run.open(run.folder)
     (run.folder / "checkpoint.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
-    with pytest.raises(RunError, match=r"is damaged .*delete it to begin again"):
+    with pytest.raises(RunError, match=r"is damaged .*delete it to start again"):
         run.load_checkpoint()
 
 
@@ -98,7 +98,7 @@ def test_fresh_folders_count_up(tmp_path):
     assert Run.fresh_folder("my data", tmp_path).name == "my-data-2"
 
 
-def test_a_full_disk_is_said_and_leaves_the_old_checkpoint(run):
+def test_a_full_disk_is_an_error_and_keeps_the_old_checkpoint(run):
     run.save_checkpoint({"w": torch.zeros(10)}, {"epoch": 1})
     code = (
         "import resource, signal, sys, torch; from lamina.train.run import Run\n"
@@ -106,7 +106,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_checkpoint(run):
         "Run.open(sys.argv[1]).save_checkpoint({'w': torch.ones(1_000_000)}, {'epoch': 2})"
     )
     done = subprocess.run([sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True)
-    assert "RunError: cannot write in the run folder" in done.stderr
+    assert "RunError: cannot write to the run folder" in done.stderr
     assert "lamina resume" in done.stderr
     assert run.load_checkpoint()[1] == {"epoch": 1}
     assert sorted(os.listdir(run.folder)) == ["checkpoint.safetensors", "run.json"]

@@ -77,7 +77,7 @@ def test_plateau_is_pytorchs():
     assert schedule.rates(0)[0] == pytest.approx(0.1 * PLATEAU_FACTOR**5)
 
 
-def test_plateau_goes_on_from_its_state():
+def test_plateau_restores_its_state():
     schedule, resumed = _schedule("plateau"), _schedule("plateau")
     assert schedule.state_dict()["best"] is None  # infinity is no JSON
     for loss in [1.0, *[2.0] * 9]:

@@ -286,7 +286,7 @@ class Counting(Deciding):
 
 
 class Gated(Deciding):
-    """``aten::lstm`` hands other memory to its backward pass when nobody asks for gradients."""
+    """``aten::lstm`` hands other memory to its backward pass without gradients."""
 
     def __init__(self):
         super().__init__()
@@ -312,7 +312,7 @@ def test_what_cannot_be_replayed_stays_eager_and_right(kind, reason):
         _assert_same(traced, _trained(net(), "eager"))
 
 
-def test_the_epoch_stops_between_steps_when_told():
+def test_tick_ends_an_epoch_between_steps():
     trainer, _, _ = _trained(_make("plain"), "traced")
     before, seen = trainer.optimizer.value.clone(), []
 
@@ -328,7 +328,7 @@ def test_the_epoch_stops_between_steps_when_told():
     assert not torch.equal(trainer.optimizer.value, before)
 
 
-def test_a_part_of_an_epoch_can_be_gone_on_with():
+def test_an_epoch_that_ended_early_can_be_continued():
     order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3))
     whole, parts = (_trained(_make("plain"), "traced", epochs=1)[0] for _ in range(2))
     whole.run_epoch(order, [0.01 * step for step in range(6)])
