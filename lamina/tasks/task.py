@@ -1,4 +1,4 @@
-"""The task: everything that depends on what is predicted. One file each, one protocol, one registry."""
+"""The base class of tasks: everything that depends on the kind of target."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from lamina.tasks.prediction import Prediction
 from lamina.tasks.target import count_rows, missing, target_names, titled
 
 TASKS: dict[str, type[Task]] = {}
-"""The tasks by name, in the order in which a target is offered to them."""
+"""The tasks by name, in the order in which :meth:`Task.infer` tries them."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One thing that is predicted of each row: a class, or a quantity.
+    """One predicted class or quantity of each row.
 
     Attributes:
-        target: The column, or the label, that it is of.
-        values: Class codes int64 (N,), -1 where it is not known; or quantities float64 (N,).
+        target: The column or label.
+        values: Class codes int64 (N,), -1 for missing; or quantities float64 (N,).
         labels: The class of each code; None for a quantity.
     """
 
@@ -43,12 +43,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Learnable:
-    """What one classical learner fits: class codes, or standardised values.
+    """The target of one classical learner: class codes, or standardised values.
 
     Attributes:
         values: int64 codes (N,), or float32 values (N, K).
-        classes: How many classes there are, 0 for values.
-        known: Rows with a value (N,); None where all have one.
+        classes: Number of classes, 0 for values.
+        known: True for rows with a value (N,); None if all have one.
     """
 
     values: np.ndarray
@@ -61,9 +61,9 @@ class Table:
     """A small table for a screen or a report.
 
     Attributes:
-        title: What it shows; may be empty.
-        header: The title of each column.
-        rows: Its cells, as they are printed.
+        title: Title; may be empty.
+        header: Column titles.
+        rows: Cells as text.
     """
 
     title: str
@@ -73,11 +73,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """What is predicted, and the way from a target to numbers and back.
+    """What is predicted: encodes targets, decodes outputs, and has the losses and metrics.
 
     Args:
         targets: Names of the target columns.
-        reason: Why the task was chosen, in words.
+        reason: Why the task was chosen.
 
     Example:
         >>> task = Task.infer(pl.DataFrame({"income": ["low", "high", "low", "high"]}), "income")
@@ -90,63 +90,63 @@ class Task(ABC):
     targets: tuple[str, ...]
     reason: str = ""
 
-    #: The word for it in options, files and docs.
+    #: Its name in options and files.
     name: ClassVar[str]
-    #: The method that judges single predictions, see :mod:`lamina.trust`.
+    #: The uncertainty method of its predictions, see :mod:`lamina.trust`.
     judge: ClassVar[str]
 
     # -- the target --------------------------------------------------------------------------------------------------------
 
     @staticmethod
     def infer(table: pl.DataFrame, targets: str | Sequence[str], *, kind: str | None = None, min_class_rows: int = 2) -> Task:
-        """The task that the values of the target suggest; rows without one are passed over.
+        """The task for the values of the target; rows without a value are ignored.
 
         Args:
-            table: Rows with the target columns among theirs.
-            targets: A column, or several.
-            kind: Name of a task; None to decide from the values.
-            min_class_rows: Fewest rows that a class needs. Two, so that one may validate; 1 to accept anything.
+            table: A table with the target columns.
+            targets: One or several columns.
+            kind: Name of a task; None to infer it from the values.
+            min_class_rows: Minimum number of rows of a class: 2, for training and validation; 1 to accept all.
 
         Raises:
-            TargetError: Nothing can be learnt from such a target. As scikit-learn asks, the words "Unknown label type" open the
-                message for fractions given as classes, and it is a ValueError.
+            TargetError: The target cannot be predicted. As in scikit-learn, the message for fractions as classes begins with
+                "Unknown label type".
             OptionError: The kind is unknown.
         """
         if kind is not None and kind not in TASKS:
-            raise OptionError(f"task is {kind!r}, expected {', '.join(map(repr, TASKS))} or None to decide from the target")
+            raise OptionError(f"task is {kind!r}, expected {', '.join(map(repr, TASKS))} or None to infer it from the target")
         names = target_names(table, targets)
         rows = max(int((~missing(table[name])).sum()) for name in names)
         if not rows:
             raise TargetError(_no_value(names, len(table)))
         for task in TASKS.values() if kind is None else [TASKS[kind]]:
-            found = task.guess(table, names, asked=kind is not None, min_class_rows=min_class_rows)
-            if found is not None:
-                return found
+            guess = task.guess(table, names, requested=kind is not None, min_class_rows=min_class_rows)
+            if guess is not None:
+                return guess
         raise TargetError(f"the {titled(names)} cannot be predicted; name a column of classes or numbers")
 
     @classmethod
     @abstractmethod
-    def guess(cls, table: pl.DataFrame, names: list[str], *, asked: bool, min_class_rows: int) -> Self | None:
-        """The task of these targets, fitted to all rows; None where they do not look like it and nobody asked for it.
+    def guess(cls, table: pl.DataFrame, names: list[str], *, requested: bool, min_class_rows: int) -> Self | None:
+        """The task for these targets, fitted to all rows; None if they do not fit it and it was not requested.
 
         Raises:
-            TargetError: It is this task, but nothing can be learnt from such a target.
+            TargetError: They fit the task, or it was requested, but the target cannot be predicted.
         """
 
     def usable_rows(self, table: pl.DataFrame) -> tuple[np.ndarray, str]:
-        """The rows whose target is known; only they can be learnt from or scored.
+        """The rows with a target, which can be used for training or scoring.
 
         Returns:
-            A mask (N,), true where the target is known, and a sentence about the rows left out (empty when there are none).
+            A mask (N,), true for rows with a target, and a sentence about the ignored rows, or "".
 
         Raises:
-            TargetError: A target is no column of the table, or no row has one.
+            TargetError: The table lacks a target column, or no row has a value.
 
         Example:
             >>> table = pl.DataFrame({"y": ["a", None, "b"]})
             >>> mask, note = Task.infer(table, "y", min_class_rows=1).usable_rows(table)
             >>> mask.tolist(), note
-            ([True, False, True], "1 of 3 rows has no value in the target 'y' and is left out")
+            ([True, False, True], "1 of 3 rows has no value in the target 'y' and is ignored")
         """
         names = target_names(table, self.targets)
         mask = self._known(table)
@@ -155,58 +155,58 @@ class Task(ABC):
             raise TargetError(_no_value(names, len(table)))
         if not lost:
             return mask, ""
-        verb, leave = ("has", "is") if lost == 1 else ("have", "are")
-        return mask, f"{lost:,} of {len(table):,} rows {verb} no value in the {titled(names)} and {leave} left out"
+        verb, auxiliary = ("has", "is") if lost == 1 else ("have", "are")
+        return mask, f"{lost:,} of {len(table):,} rows {verb} no value in the {titled(names)} and {auxiliary} ignored"
 
     def _known(self, table: pl.DataFrame) -> np.ndarray:
         return ~np.any([missing(table[name]) for name in self.targets], axis=0)
 
     @abstractmethod
     def fit(self, table: pl.DataFrame) -> Self:
-        """The same task with what is measured on these rows: call it with the training rows."""
+        """The task with its statistics, as class frequencies, of these (training) rows."""
 
     def decide(self, outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> Self:
-        """The same with what turns probabilities into decisions, chosen on rows that the model has not learnt from."""
+        """The task with decision thresholds chosen on these validation rows."""
         return self
 
     @abstractmethod
     def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
-        """The target as blocks by name, for networks; ``"target"`` always, masks beside it where values may be missing.
+        """The target as blocks by name, for networks: ``"target"``, and masks if values may be missing.
 
         Raises:
-            TargetError: A value is missing, is a class that training did not have, or is no number.
+            TargetError: A value is missing, is not a number, or is a class that was not in training.
         """
 
     @abstractmethod
     def truth(self, table: pl.DataFrame) -> np.ndarray:
-        """The target as metrics compare it, in the form of :attr:`Prediction.decision`."""
+        """The target for metrics, in the form of :attr:`Prediction.decision`."""
 
     @abstractmethod
     def decode_truth(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The truth from target blocks."""
+        """The result of :meth:`truth`, from target blocks."""
 
     @abstractmethod
     def outcomes(self, truth: np.ndarray) -> tuple[Outcome, ...]:
-        """The truth as single classes and quantities: what splits, folds and the search for leaks look at."""
+        """The truth as single classes and quantities, for splits, folds and leak detection."""
 
     @abstractmethod
     def learnables(self, blocks: Mapping[str, np.ndarray]) -> tuple[Learnable, ...]:
-        """Target blocks as what classical learners fit: one model for each."""
+        """Target blocks for classical learners: one model for each."""
 
     def strata(self, table: pl.DataFrame) -> np.ndarray | None:
-        """Codes (N,) of what a split keeps in proportion; None where rows are drawn plainly."""
+        """Codes (N,) for stratified splits; None for unstratified ones."""
         return None
 
     @property
-    def doubt(self) -> str:
-        """A sentence about the target that a person should read, empty where there is none."""
+    def warning(self) -> str:
+        """A warning about the target, or ""."""
         return ""
 
     def class_weights(self, table: pl.DataFrame, class_weight: str | Mapping[Any, float]) -> np.ndarray:
         """The weight of each row (N,) by its class.
 
         Raises:
-            OptionError: There are no classes, or these are no weights of them.
+            OptionError: The task has no classes, or the weights are invalid.
         """
         raise OptionError(f"class_weight is for classes, but the task is {self.name}; give a weight for each row")
 
@@ -215,7 +215,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """How many classes, labels or values there are."""
+        """The number of classes, labels or values."""
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def losses(self) -> tuple[Loss, ...]:
-        """The losses that fit, the default first."""
+        """The losses for this task, the default first."""
 
     def head(self, loss: str) -> Head:
         """The last layer of a network for this loss: one logit, a logit for each class or label, a value for each target.
@@ -240,11 +240,11 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, outputs: np.ndarray) -> Prediction:
-        """What a person gets, from probabilities or standardised values (N, size)."""
+        """The prediction from probabilities or standardised values (N, size)."""
 
     @abstractmethod
     def baseline(self, rows: int) -> np.ndarray:
-        """Outputs of the trivial model, (rows, size): class frequencies, or the mean."""
+        """Outputs of the baseline (rows, size): class frequencies, or the mean."""
 
     @property
     def column_names(self) -> tuple[tuple[str, str], ...]:
@@ -256,29 +256,29 @@ class Task(ABC):
         """The columns of a table of predictions, in the order of :attr:`column_names`.
 
         Args:
-            prediction: Of the rows.
-            probabilities: Its outputs, calibrated where that is asked for.
+            prediction: The prediction of the rows.
+            probabilities: Its outputs, possibly calibrated.
         """
 
     def numbers(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs in terms of the target: probabilities (N, size), or values in their own units (N, K)."""
+        """Outputs as probabilities (N, size), or as values in the units of the target (N, K)."""
         return outputs
 
     def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
-        """Outputs of a model fitted to another part of the rows, as outputs of this task.
+        """Outputs of a model fitted to other rows, converted to outputs of this task.
 
         Args:
-            outputs: In the terms of ``other``: with fewer classes, or with another mean and standard deviation.
+            outputs: Outputs of ``other``, with its classes, or its mean and standard deviation.
             other: The same task, fitted to other rows.
         """
         return outputs
 
     def adopting(self, other: Task) -> Self:
-        """This task with what ``other``, fitted to another part of the rows, turns outputs into decisions by."""
+        """This task with the decision thresholds of ``other``, which is fitted to other rows."""
         return self
 
     def explained(self) -> tuple[tuple[str, int | None], ...]:
-        """What reasons are given for: a suffix of their column's name, and an output, None for the most probable."""
+        """The explained outputs: suffix of the column's name, and index of the output, None for the most probable."""
         return (("", None),)
 
     # -- how good it is ----------------------------------------------------------------------------------------------------
@@ -286,20 +286,20 @@ class Task(ABC):
     @property
     @abstractmethod
     def metrics(self) -> tuple[Metric, ...]:
-        """All metrics that models can be compared by."""
+        """All metrics of the task."""
 
     @property
     @abstractmethod
     def main_metric(self) -> Metric:
-        """The metric that a model is judged by where nobody says which; greater is better."""
+        """The default metric; greater is better."""
 
     @property
     @abstractmethod
-    def watched(self) -> tuple[Metric, ...]:
-        """The metrics after each epoch: the first, which falls, chooses the best one."""
+    def monitored(self) -> tuple[Metric, ...]:
+        """The metrics after each epoch; the first, lower is better, decides the best epoch."""
 
     def metric(self, name: str) -> Metric:
-        """The metric of that name, also as scikit-learn spells it, or "auto".
+        """The metric of this name, also of scikit-learn's name, or "auto".
 
         Raises:
             OptionError: The metric is unknown or does not fit the task.
@@ -313,19 +313,19 @@ class Task(ABC):
         return fit[name]
 
     def scores(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
-        """The figures of a model card, by the name of the metric."""
+        """The scores of a model card by metric."""
         return scores(tuple(metric for metric in self.metrics if metric.shown), truth, self.predict(outputs), weight)
 
     def baseline_scores(self, truth: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
-        """The same of the trivial model."""
+        """The scores of the baseline by metric."""
         return self.scores(truth, self.baseline(len(truth)), weight)
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
-        """What is worth seeing beside the figures, as JSON by name: a confusion matrix, figures of each label."""
+        """Details besides the scores as JSON: confusion matrix, scores of each label."""
         return {}
 
     def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
-        """The details for a screen."""
+        """The details as tables for the screen."""
         return ()
 
     # -- words and files ---------------------------------------------------------------------------------------------------
@@ -333,11 +333,11 @@ class Task(ABC):
     @property
     @abstractmethod
     def title(self) -> str:
-        """The task in words: ``classification: <=50K, >50K``."""
+        """The task as text: ``classification: <=50K, >50K``."""
 
     @abstractmethod
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
-        """Sentences that say how good a model is beside the baseline, on so many rows."""
+        """Sentences that compare the scores of a model with the baseline."""
 
     def to_json(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -345,7 +345,7 @@ class Task(ABC):
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Task:
-        """A task from :meth:`to_json`, or from a file of an earlier version, whose tasks had all fields."""
+        """The task from :meth:`to_json`, also of earlier versions."""
         cls = TASKS[values["kind"]]
         names = {field.name for field in dataclasses.fields(cls)}
         read = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in names}
@@ -353,7 +353,7 @@ class Task(ABC):
 
     @classmethod
     def _read(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fields as they were, from fields as JSON has them."""
+        """Field values from JSON values."""
         return values
 
 
@@ -361,10 +361,10 @@ T = TypeVar("T", bound=type[Task])
 
 
 def register(task: T) -> T:
-    """Put a task into the registry; a target is offered to tasks in the order of their registration."""
+    """Class decorator: add a task to :data:`TASKS`."""
     TASKS[task.name] = task
     return task
 
 
 def _no_value(names: Sequence[str], rows: int) -> str:
-    return f"{titled(names)} has no value in any of the {count_rows(rows)}; name the column that holds the target"
+    return f"{titled(names)} has no value in any of the {count_rows(rows)}; name the target column"

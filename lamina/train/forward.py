@@ -1,4 +1,4 @@
-"""Outputs of a network for many rows, and how good they are after an epoch."""
+"""Outputs of a network for many rows, and its validation scores."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 CHUNK = 2048
 CHUNK_BYTES = 2**28
-"""Rows that go through a network at once: at most so many, and so many bytes in its largest layer."""
+"""Maximum rows, and bytes of the largest layer, in one forward pass."""
 
 
 def chunk_rows(net: torch.nn.Module) -> int:
-    """How many rows may go through at once; pictures and long texts are large inside."""
+    """The number of rows in one forward pass, by the size of the largest layer."""
     plan = getattr(net, "plan", None)
     widest = max((math.prod(shape) for shape in plan.shapes.values()), default=1) if plan is not None else 1
     return max(1, min(CHUNK, CHUNK_BYTES // (4 * widest)))
 
 
 def forward(net: torch.nn.Module, inputs: dict[str, torch.Tensor], rows: int) -> torch.Tensor:
-    """Outputs of the network for all rows, in evaluation mode, a chunk at a time so that memory stays bounded."""
+    """The outputs of the network for all rows in evaluation mode, computed in chunks to limit memory."""
     was_training, chunk = net.training, chunk_rows(net)
     net.eval()
     try:
@@ -39,12 +39,12 @@ def forward(net: torch.nn.Module, inputs: dict[str, torch.Tensor], rows: int) ->
 
 
 class Validation:
-    """The validation rows of a fit, and what metrics say of a network on them. One read from the device each time.
+    """The validation rows of a fit, and the scores of a network on them.
 
     Args:
-        feed: The rows, on the device of the network.
-        task: What is predicted; it chooses the metrics.
-        loss: What is minimised; it turns outputs into predictions.
+        feed: The validation rows, on the device of the network.
+        task: What is predicted; it has the metrics.
+        loss: The training loss; it turns outputs into predictions.
     """
 
     def __init__(self, feed: Feed, task: Task, loss: Loss) -> None:
@@ -53,8 +53,8 @@ class Validation:
         self.weight = None if feed.weight is None else feed.weight.double().cpu().numpy()
 
     def scores(self, net: torch.nn.Module) -> dict[str, float]:
-        """``loss``, which chooses the best epoch, then what else the task watches by name."""
+        """``loss``, which decides the best epoch, and the other monitored metrics of the task by name."""
         outputs = self.loss.predictions(forward(net, self.feed.inputs, len(self.feed))).cpu().numpy()  # sync
         prediction = self.task.predict(outputs)
-        first, *others = (metric(self.truth, prediction, self.weight) for metric in self.task.watched)
-        return {"loss": first} | {m.name: value for m, value in zip(self.task.watched[1:], others, strict=True)}
+        first, *rest = (metric(self.truth, prediction, self.weight) for metric in self.task.monitored)
+        return {"loss": first} | {m.name: value for m, value in zip(self.task.monitored[1:], rest, strict=True)}

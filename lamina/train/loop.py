@@ -1,7 +1,7 @@
-"""The whole fit on one page: for epoch, for batch, step; validate, keep the best, stop.
+"""The training loop: epochs, validation, checkpoints, early stopping.
 
-Everything random in an epoch (the order of rows, dropout) is drawn from the seed and the number of the epoch, so an epoch can
-be lived through again from the weights it began with, bit by bit: that is what makes resuming exact.
+All random numbers of an epoch (order of rows, dropout) depend on the seed and the number of the epoch, so a resumed run
+reproduces the same bits.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ Edit = Callable[[int, Net], Graph | None]
 
 @dataclass
 class History:
-    """What happened: a dict for each epoch, which one was best, why training stopped, and the recipe to the last detail.
+    """The history of a fit: a dict for each epoch, the best epoch, why training stopped, and the resolved recipe.
 
-    ``stopped_by`` is the class of the callback that stopped it, where one did.
+    ``stopped_by`` is the class name of the callback that stopped it, or empty.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -63,27 +63,30 @@ def train(
     hooks: Hooks | None = None,
     edit: Edit | None = None,
 ) -> tuple[Net, History]:
-    """Train a network and leave it with the weights that were best on the validation rows.
+    """Train a network; returns it with the weights that were best on the validation rows, and the history.
 
     Args:
-        net: Built and prepared, on the device.
-        feed: Training rows on the device.
-        validation: Validation rows, which are never learnt from; they choose the best epoch and the end.
-        recipe: Resolved: nothing in it is "auto".
-        seed: Everything random follows from it.
-        run: Where events and checkpoints go; a checkpoint found there is gone on from.
-        hooks: Receive each event; callbacks among them may stop training.
-        edit: Called before each epoch with its number and the net; a graph that it returns becomes the new topology, and the
-            weights that still fit are kept.
+        net: A prepared network, on the device.
+        feed: Training rows, on the device.
+        validation: Validation rows, for the best epoch and early stopping.
+        recipe: A recipe without "auto".
+        seed: Seed of all random numbers.
+        run: Receives events and checkpoints; training resumes from its last checkpoint.
+        hooks: Receive each event; callbacks may stop training.
+        edit: Called before each epoch with its number and the net; may return a new graph, for which weights that still fit are
+            kept.
 
     Raises:
         TrainingError: The loss was never finite.
         OptionError: ``edit`` returned something else than a graph or None.
-        RunError: The run folder cannot be written (a full disk, say); the last checkpoint in it is whole.
+        RunError: The run folder cannot be written, as on a full disk; its last checkpoint stays complete.
     """
     history, start, hooks = History(), 0, hooks or Hooks()
-    found = run.load_checkpoint() if run else None
-    recipe = _decided(recipe, net, feed, seed) if found is None else dataclasses.replace(recipe, **found[1]["decided"])
+    checkpoint = run.load_checkpoint() if run else None
+    if checkpoint is None:
+        recipe = _resolved(recipe, net, feed, seed)
+    else:
+        recipe = dataclasses.replace(recipe, **checkpoint[1]["decided"])
     history.recipe = recipe
     with (
         threads(int(recipe.threads or 1)),
@@ -93,16 +96,16 @@ def train(
         trainer = make_step(net, feed, recipe)
         schedule = make_schedule(recipe, trainer.steps_per_epoch)
         best = _copy(net)
-        if run and found:
-            net, trainer, best, start = _restore(found, net, feed, recipe, history, schedule)
+        if run and checkpoint:
+            net, trainer, best, start = _restore(checkpoint, net, feed, recipe, history, schedule)
             run.rewind(lambda event: not isinstance(event, Epoch) or event.epoch < start)
-        before, began, saved = history.seconds, time.monotonic(), time.monotonic()
+        before, started, saved = history.seconds, time.monotonic(), time.monotonic()
 
         def tick(step: int) -> bool:
             if hooks:
                 with torch.inference_mode(False):
                     hooks.emit(step_event(step))
-            late = recipe.time_limit is not None and before + time.monotonic() - began > recipe.time_limit
+            late = recipe.time_limit is not None and before + time.monotonic() - started > recipe.time_limit
             return late or interrupted.is_set() or bool(hooks.stopped_by)
 
         while not history.stopped:
@@ -122,12 +125,12 @@ def train(
             loss = trainer.run_epoch(feed.permutation(generator), rates, tick, every)
             train_seconds = time.perf_counter() - clock
             with trainer.optimizer.averaged():
-                found_scores = validation.scores(net)
-                better = found_scores["loss"] < history.best_loss
-                if better:
-                    history.best_epoch, history.best_loss, best = epoch, found_scores["loss"], _copy(net)
-            schedule.observe(found_scores["loss"])
-            history.seconds = before + time.monotonic() - began
+                scores = validation.scores(net)
+                improved = scores["loss"] < history.best_loss
+                if improved:
+                    history.best_epoch, history.best_loss, best = epoch, scores["loss"], _copy(net)
+            schedule.observe(scores["loss"])
+            history.seconds = before + time.monotonic() - started
             record = Epoch(
                 epoch=epoch,
                 train_loss=loss,
@@ -135,14 +138,14 @@ def train(
                 steps=trainer.steps_per_epoch,
                 train_seconds=train_seconds,
                 seconds=history.seconds,
-                best=better,
-                scores=found_scores,
+                best=improved,
+                scores=scores,
                 net=net,
             )
             history.epochs.append(record.values())
             start = epoch + 1
             history.stopped = _why_stop(history, recipe, epoch, interrupted.is_set(), hooks.stopped_by)
-            if loss is None:  # ended between two steps: worth what it scored, but not to be gone on from
+            if loss is None:  # ended early: its scores count, but it is no checkpoint
                 break
             if run:
                 run.write(record)
@@ -168,8 +171,8 @@ def train(
     return net, history
 
 
-def _decided(recipe: Recipe, net: Net, feed: Feed, seed: int) -> Recipe:
-    """The recipe with what only net and rows together can tell."""
+def _resolved(recipe: Recipe, net: Net, feed: Feed, seed: int) -> Recipe:
+    """The recipe with the number of threads, and the learning rate for "find"."""
     recipe = dataclasses.replace(recipe, threads=recipe.threads or thread_count(net, feed, int(recipe.batch_size)))
     if recipe.learning_rate == "find":
         with threads(int(recipe.threads or 1)):
@@ -178,7 +181,7 @@ def _decided(recipe: Recipe, net: Net, feed: Feed, seed: int) -> Recipe:
 
 
 def _step_events(trainer: Trainer, epoch: int, rates: Sequence[float]) -> Callable[[int], Step]:
-    """Makes the event of a step, with the mean loss since the one before in a tensor; nothing waits for the device."""
+    """Returns a function from a step to its event; the mean loss is a tensor, so nothing synchronises with the device."""
     rows, total = 0, torch.zeros_like(trainer.total)
 
     def event(step: int) -> Step:
@@ -236,9 +239,14 @@ def _save(
 
 
 def _restore(
-    found: tuple[dict[str, torch.Tensor], dict[str, Any]], net: Net, feed: Feed, recipe: Recipe, history: History, schedule: Any
+    checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]],
+    net: Net,
+    feed: Feed,
+    recipe: Recipe,
+    history: History,
+    schedule: Any,
 ) -> tuple[Net, Any, dict[str, torch.Tensor], int]:
-    tensors, state = found
+    tensors, state = checkpoint
     graph = Graph.from_json(state["graph"])
     if graph != net.plan.graph:
         net = net.edit(graph)
@@ -259,7 +267,7 @@ def _restore(
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """The first Ctrl-C ends training between two steps and keeps the best; a second one ends it at once."""
+    """The first Ctrl-C sets the event, so that training stops after the step; a second one raises KeyboardInterrupt."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: Any) -> None:

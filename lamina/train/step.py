@@ -1,10 +1,10 @@
-"""The training step: gather a batch, forward, backward, update; nothing in it waits for the device.
+"""The training step: gather a batch, forward, backward, update, without device synchronisation.
 
-Three ways to execute it give the same numbers:
+Three modes give the same numbers:
 
-- *eager*: PyTorch as it is; whatever the network does, it works.
-- *traced*: recorded once and replayed as bare kernel calls (:mod:`lamina.train.trace`); for small nets on a CPU.
-- *cuda_graph*: the whole step, gather and optimizer included, is one graph that the GPU replays.
+- *eager*: plain PyTorch; works for every network.
+- *traced*: recorded once and replayed as kernel calls (:mod:`lamina.train.trace`); for small nets on a CPU.
+- *cuda_graph*: the whole step, gather and optimizer included, as one CUDA graph.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from lamina.train.trace import Untraceable, describe, record
 if TYPE_CHECKING:
     from lamina.data.feed import Feed
 
-TRACE_AFTER = 16  # steps of one shape that run eagerly before it is worth a trace
+TRACE_AFTER = 16  # eager steps of one shape before it is traced
 TICK_SECONDS = 0.05
 
 Tick = Callable[[int], bool]
 
 
 class Batch:
-    """The rows of one step, in tensors that stay where they are: those of the feed itself when a step takes all rows.
+    """The rows of one step, in tensors with a fixed address; those of the feed itself for a full batch.
 
     Args:
-        feed: Where the rows come from.
-        rows: How many there are in a step.
-        changes: What is done, in place, to blocks of the batch before each step, by name: augmentation.
+        feed: The training rows.
+        rows: Number of rows in a step.
+        changes: In-place augmentation of blocks of each batch, by name.
     """
 
     def __init__(self, feed: Feed, rows: int, changes: Mapping[str, Callable[[Tensor], Any]] | None = None) -> None:
@@ -67,7 +67,7 @@ class Batch:
         return names if self.weight is None else {**names, "weight": self.weight}
 
     def gather(self, rows: Tensor) -> None:
-        """Take these rows of the feed."""
+        """Copy these rows of the feed, and augment them."""
         for block, tensor in self._pairs:
             torch.index_select(block, 0, rows, out=tensor)
         for name, change in self.changes.items():
@@ -75,7 +75,7 @@ class Batch:
 
 
 class _Step:
-    """Steps of one number of rows."""
+    """Steps of one batch size."""
 
     def __init__(self, trainer: Trainer, rows: int) -> None:
         self.trainer = trainer
@@ -91,7 +91,7 @@ class _Step:
         return self.trainer.loss(outputs.float() if half else outputs, batch.targets, batch.weight)
 
     def eager(self) -> Tensor:
-        """Leave the gradients where they belong and return the loss."""
+        """Write the gradients into the flat gradient and return the loss."""
         with torch.inference_mode(False), torch.enable_grad():
             loss = self.compute()
             gradients = torch.autograd.grad(loss, self.flat.parameters, allow_unused=True)
@@ -104,11 +104,11 @@ class _Step:
 
 
 class _CPUStep(_Step):
-    """Eager at first; recorded when steps of this shape come back often enough, checked once, then replayed."""
+    """Eager for the first steps, then recorded, checked once and replayed."""
 
     def __init__(self, trainer: Trainer, rows: int) -> None:
         super().__init__(trainer, rows)
-        self.left = {"eager": -1, "traced": 0}.get(trainer.mode, TRACE_AFTER)
+        self.eager_steps = {"eager": -1, "traced": 0}.get(trainer.mode, TRACE_AFTER)
         self.gradients: Callable[[], Tensor] = self.first
 
     def run(self, rows: Tensor, learning_rate: float) -> None:
@@ -118,9 +118,9 @@ class _CPUStep(_Step):
         self.trainer.total.add_(loss, alpha=self.batch.rows)
 
     def first(self) -> Tensor:
-        if self.left == 0:
+        if self.eager_steps == 0:
             return self.record()
-        self.left -= 1
+        self.eager_steps -= 1
         return self.eager()
 
     def record(self) -> Tensor:
@@ -128,7 +128,7 @@ class _CPUStep(_Step):
         with torch.inference_mode(False):
             try:
                 recording = record(self.compute, self.flat.parameters)
-            except Exception as error:  # another torch, or the net itself, which then fails in the eager step too
+            except Exception as error:  # another torch, or the net itself, which also fails in the eager step
                 self.stay_eager(f"the step cannot be recorded with torch {torch.__version__}: {describe(error)}")
                 restore()
                 return self.eager()
@@ -136,7 +136,7 @@ class _CPUStep(_Step):
             names = {**self.batch.names, **dict(self.trainer.net.named_buffers())}
             for name, value, gradient in zip(self.flat.names, self.flat.views, self.flat.gradients, strict=True):
                 names |= {name: value, f"{name}_gradient": gradient}
-            loss = recording.loss.clone()  # its memory is the recording's
+            loss = recording.loss.clone()  # the recording owns its memory
             try:
                 replay = write_replay(recording, names, self.flat.gradients)
             except Untraceable as reason:
@@ -148,12 +148,12 @@ class _CPUStep(_Step):
         return loss
 
     def check(self, replay: Replay) -> Tensor:
-        """Replay and live through the same step: a network that does something else each time is found here."""
+        """Compare the replay with the eager step: detects networks that do not repeat the same operations."""
         restore, replayed = self.snapshot(), None
         failure = "the replayed step gave other numbers than the eager one"
         try:
             replayed = replay.run().clone(), self.flat.gradient.clone()
-        except Exception as error:  # a kernel that takes other memory, or other arguments, than it was recorded with
+        except Exception as error:  # a kernel with other memory or arguments than recorded
             failure = f"the step cannot be replayed: {error}"
         restore()
         loss = self.eager()
@@ -164,7 +164,7 @@ class _CPUStep(_Step):
         return loss
 
     def snapshot(self) -> Callable[[], None]:
-        """Remember what a step changes besides gradients, and return what puts it back: random numbers and buffers."""
+        """Save the random state and the buffers; returns the function that restores them."""
         buffers = [(buffer, buffer.clone()) for buffer in self.trainer.net.buffers()]
         generator = current_generator() or torch.default_generator
         random = generator.get_state()
@@ -181,15 +181,15 @@ class _CPUStep(_Step):
 
 
 class _GraphStep(_Step):
-    """The whole step as one CUDA graph: the GPU finds its rows and its learning rate in tensors and counts on by itself."""
+    """The whole step as one CUDA graph; row indices, learning rate and counters are tensors on the device."""
 
     def __init__(self, trainer: Trainer, rows: int) -> None:
         super().__init__(trainer, rows)
-        self.places = torch.arange(rows, device=trainer.total.device)  # of the batch in the order of the epoch
+        self.places = torch.arange(rows, device=trainer.total.device)  # of the batch in the epoch's order
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def begin(self, first: int) -> None:
-        """Let the next step take the rows from this place of the order on."""
+        """Set the first row of the next step, as an index into the order."""
         torch.arange(first, first + self.batch.rows, out=self.places)
 
     def run(self, rows: Tensor, learning_rate: float) -> None:
@@ -210,15 +210,15 @@ class _GraphStep(_Step):
         self.places.add_(self.batch.rows)
 
     def capture(self) -> None:
-        """Capture the step; the steps that warm it up leave no trace.
+        """Capture the step after warm-up steps on a side stream, whose changes are undone.
 
-        As https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs asks: a few steps on a side stream first. Other
-        threads may go on using the GPU meanwhile, hence "thread_local".
+        See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs. Other threads may use the GPU meanwhile, hence
+        "thread_local".
         """
         device = self.places.device
         graph, random = torch.cuda.CUDAGraph(), torch.cuda.get_rng_state(device)
-        gc.collect()  # an older graph that is freed in the middle of a capture could end it
-        # Out of inference mode: what PyTorch makes in a capture (the generator's seed and offset) outlives it.
+        gc.collect()  # freeing an older graph during a capture could end it
+        # Not in inference mode: PyTorch's tensors of the capture (the generator's seed and offset) outlive it.
         with torch.inference_mode(False), torch.no_grad(), torch.cuda.device(device):
             tensors = [self.places, self.trainer.step, self.trainer.total, self.flat.value, self.flat.gradient]
             tensors += [*self.trainer.optimizer.state_dict().values(), *self.trainer.net.buffers()]
@@ -247,7 +247,7 @@ class _GraphStep(_Step):
 
 
 def _after_failed_capture(device: torch.device, stream: torch.cuda.Stream) -> None:
-    """Make the GPU usable again: a capture that fails leaves its stream current and the generator refusing to draw."""
+    """Reset stream and generator after a failed capture, which leaves both unusable."""
     torch.cuda.set_stream(stream)
     torch.cuda.synchronize(device)
     generator = torch.cuda.default_generators[device.index or 0]
@@ -255,21 +255,21 @@ def _after_failed_capture(device: torch.device, stream: torch.cuda.Stream) -> No
 
 
 class Trainer:
-    """Steps through epochs.
+    """Executes the steps of epochs.
 
     Args:
         net: ``net(inputs) -> outputs``; its parameters are those of the optimizer.
-        feed: The rows to learn from, on the device of the net.
+        feed: The training rows, on the device of the net.
         loss: See :mod:`lamina.tasks.losses`.
         optimizer: See :mod:`lamina.train.optimizers`.
-        batch_size: Rows in a step; the last step of an epoch takes what is left.
-        mode: "eager", "traced", "cuda_graph", or "auto" for what is fastest on the device.
-        changes: What is done, in place, to blocks of each batch, by name; see :mod:`lamina.train.augment`.
-        precision: "float32", or "bfloat16" for products and convolutions in half as many bits; weights stay as they are.
+        batch_size: Rows in a step; the last step of an epoch may have fewer.
+        mode: "eager", "traced", "cuda_graph", or "auto" for the fastest on the device.
+        changes: In-place augmentation of blocks of each batch, by name; see :mod:`lamina.train.augment`.
+        precision: "float32", or "bfloat16" for matrix products and convolutions; weights stay float32.
 
     Attributes:
-        steps_per_epoch: Steps that :meth:`run_epoch` takes for all rows.
-        why_eager: Why steps are eager although they were to be faster; empty when they are not.
+        steps_per_epoch: Number of steps in an epoch.
+        why_eager: Why steps are eager although another mode was possible, or empty.
 
     Raises:
         OptionError: The mode does not fit the device.
@@ -308,16 +308,16 @@ class Trainer:
     def run_epoch(
         self, order: Tensor, learning_rates: Sequence[float], tick: Tick | None = None, every: float = TICK_SECONDS
     ) -> float | None:
-        """One pass over rows.
+        """Train on these rows once.
 
         Args:
-            order: The rows, in the order in which they are taken.
-            learning_rates: One for each step.
-            tick: Called now and then with the number of steps done; true ends the epoch.
-            every: Seconds between two calls of ``tick``; with 0 it is called after each step.
+            order: Indices of the rows, in order.
+            learning_rates: The learning rate of each step.
+            tick: Called with the number of finished steps; returns true to end the epoch.
+            every: Seconds between two calls of ``tick``; 0 for after each step.
 
         Returns:
-            The mean loss over the rows, or None when ``tick`` ended the epoch.
+            The mean loss over the rows, or None if ``tick`` ended the epoch.
         """
         self.net.train()
         self.total.zero_()
@@ -336,7 +336,7 @@ class Trainer:
         return self.total.item() / len(order)  # sync
 
     def _begin(self, order: Tensor, learning_rates: Sequence[float]) -> None:
-        """Lay out for the GPU what an epoch needs."""
+        """Copy order and learning rates of an epoch to the GPU."""
         self.order[: len(order)].copy_(order)
         self.rates[: len(learning_rates)].copy_(torch.tensor(learning_rates))
         self.step.zero_()
@@ -345,7 +345,7 @@ class Trainer:
                 step.begin(0 if rows == self.batch_size else len(order) - rows)
 
     def stay_eager(self, reason: str) -> None:
-        """Capture nothing more, and let go of what was captured: those graphs draw from a generator that is replaced."""
+        """Stop capturing and release the captured graphs, whose generator is replaced."""
         self.why_eager = reason
         for step in self._steps.values():
             if isinstance(step, _GraphStep):
@@ -358,13 +358,13 @@ class Trainer:
 
     @property
     def source(self) -> str:
-        """The Python code of the replayed step of a full batch; empty while steps are eager."""
+        """The Python code of the replayed step of a full batch; empty for eager steps."""
         step = self._steps.get(self.batch_size)
         return step.replay.source if step is not None and step.replay is not None else ""
 
 
 def make_step(net: nn.Module, feed: Feed, recipe: Recipe) -> Trainer:
-    """The training step that a recipe asks for."""
+    """The trainer of a recipe."""
     flat = FlatParameters(net, no_decay=_no_decay)
     return Trainer(
         net,
@@ -379,7 +379,7 @@ def make_step(net: nn.Module, feed: Feed, recipe: Recipe) -> Trainer:
 
 
 def _augmented(feed: Feed, recipe: Recipe) -> dict[str, Augment]:
-    """Images are the blocks of (N, height, width, channels) in bytes."""
+    """The augmentation of each image block, that is uint8 (N, height, width, channels)."""
     if not isinstance(recipe.augment, tuple | list) or not recipe.augment:
         return {}
     augment = Augment(tuple(recipe.augment))
@@ -387,5 +387,5 @@ def _augmented(feed: Feed, recipe: Recipe) -> dict[str, Augment]:
 
 
 def _no_decay(name: str, parameter: nn.Parameter) -> bool:
-    """Weight decay is for matrices of weights: not for biases, embeddings of single numbers, or the scales of members."""
+    """No weight decay for biases, embeddings of numbers and the scales of members."""
     return parameter.ndim < 2 or "weight" not in name.rpartition(".")[2]
