@@ -331,12 +331,12 @@ def _pair(column: pl.Series) -> tuple[Any, Any] | None:
         return (0, 1) if ((values == 0) | (values == 1)).all() else None
     if column.dtype != pl.String:
         return None
-    values: dict[bool, str] = {}
+    spellings: dict[bool, str] = {}
     for value in column.drop_nulls().unique(maintain_order=True).to_list():
         word = value.strip().casefold()
-        if word not in (*YES, *NO) or values.setdefault(word in YES, value) != value:
+        if word not in (*YES, *NO) or spellings.setdefault(word in YES, value) != value:
             return None
-    return values.get(False, "no"), values.get(True, "yes")
+    return spellings.get(False, "no"), spellings.get(True, "yes")
 
 
 def _codes(column: pl.Series, name: str, pair: tuple[Any, Any]) -> np.ndarray:
