@@ -58,10 +58,10 @@ LACKS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_signatures_are_as_declared(name):
     call, fields = CALLS[name]
-    given = {("seed" if key == "random_state" else key): p for key, p in inspect.signature(call).parameters.items()}
-    given = {key: value for key, value in given.items() if key not in ("self", "data", "X", "table")}
-    assert given.keys() == fields.keys() - LACKS.get(name, set())
-    for key, parameter in given.items():
+    parameters = {("seed" if key == "random_state" else key): p for key, p in inspect.signature(call).parameters.items()}
+    parameters = {key: value for key, value in parameters.items() if key not in ("self", "data", "X", "table")}
+    assert parameters.keys() == fields.keys() - LACKS.get(name, set())
+    for key, parameter in parameters.items():
         field = fields[key]
         if key == "target" or (name, key) == ("resume", "run"):
             continue
@@ -139,14 +139,14 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "value", "match"), WRONG)
 def test_a_wrong_value_is_refused_by_every_call(name, value, match):
-    said = rf"^{name} is [^\n]*, expected {match}[^\n]*$"
-    with pytest.raises(OptionError, match=said):
+    result = rf"^{name} is [^\n]*, expected {match}[^\n]*$"
+    with pytest.raises(OptionError, match=result):
         lamina.fit(BASE, "y", **{**LINEAR, name: value})
     if name != "family":
-        with pytest.raises(OptionError, match=said):
+        with pytest.raises(OptionError, match=result):
             lamina.compare(BASE, "y", families=["linear"], monitor=None, **{name: value})
     if name not in ("seed", "task"):
-        with pytest.raises(OptionError, match=said):
+        with pytest.raises(OptionError, match=result):
             Classifier(**{name: value}).fit(pl.DataFrame({"age": BASE["age"]}), BASE["y"])
 
 
@@ -297,7 +297,7 @@ def test_frames_whose_columns_are_called_by_numbers():
 
 
 @pytest.mark.parametrize(
-    ("asked", "match"),
+    ("options", "match"),
     [
         ({"group": "shop", "drop": ["shop"]}, "column 'shop' is given both as group and in drop; give it one of the two"),
         ({"weight": "age", "drop": ["age"]}, "column 'age' is given both as weight and in drop"),
@@ -312,13 +312,13 @@ def test_frames_whose_columns_are_called_by_numbers():
         ({"kinds": {"y": "category"}}, "kinds names the target 'y'; leave it out of kinds and say task="),
     ],
 )
-def test_options_that_contradict_each_other(asked, match):
+def test_options_that_contradict_each_other(options, match):
     for call in (lamina.fit, lamina.compare):
         with pytest.raises(OptionError, match=match):
-            call(BASE, "y", monitor=None, **asked)
-    if "y" not in str(asked):
+            call(BASE, "y", monitor=None, **options)
+    if "y" not in str(options):
         with pytest.raises(OptionError, match=match):
-            Classifier(**asked).fit({"age": BASE["age"], "shop": BASE["shop"]}, BASE["y"])
+            Classifier(**options).fit({"age": BASE["age"], "shop": BASE["shop"]}, BASE["y"])
 
 
 def test_two_weights_of_rows():
@@ -327,7 +327,7 @@ def test_two_weights_of_rows():
 
 
 @pytest.mark.parametrize(
-    ("asked", "note"),
+    ("options", "note"),
     [
         ({"family": "forest", "validation": 0.3}, "validation=0.3 has no effect: all rows validate, out of bag"),
         ({"split": "part", "validation": 0.3}, "validation=0.3 has no effect: column 'part' chooses the validation rows"),
@@ -337,9 +337,9 @@ def test_two_weights_of_rows():
         ({"family": "forest", "group": "shop", "validation": 0.3}, None),
     ],
 )
-def test_an_option_without_effect_is_noted(asked, note):
+def test_an_option_without_effect_is_noted(options, note):
     table = {**BASE, "part": ["train", "train", "valid", "train"] * 20}
-    model = lamina.fit(table, "y", **{**LINEAR, **asked}).model_
+    model = lamina.fit(table, "y", **{**LINEAR, **options}).model_
     assert [text for text in model.card["notes"] if "no effect" in text] == ([note] if note else [])
 
 
@@ -360,8 +360,8 @@ def test_an_option_without_effect_on_a_comparison_is_noted(settings, terms, netw
 
 def test_a_device_without_effect_is_noted():
     for device in ("cuda", "mps:0"):
-        found = Settings("y", device=device).without_effect(out_of_bag=False, classical="forest")
-        assert found == [f"device={device!r} has no effect: forest runs on the CPU"]
+        notes = Settings("y", device=device).without_effect(out_of_bag=False, classical="forest")
+        assert notes == [f"device={device!r} has no effect: forest runs on the CPU"]
         assert Settings("y", device=device).without_effect(out_of_bag=False, classical=None) == []
 
 
@@ -370,10 +370,10 @@ def test_python_objects_can_have_no_role(tmp_path):
     for role in ("group", "time", "split", "weight"):
         with pytest.raises(SchemaError, match=f"column 'o' cannot be the {role}: it holds Python objects"):
             lamina.fit(table, "y", **LINEAR, **{role: "o"})
-    said = [lamina.fit(table, "y", run=run, **LINEAR).predict_proba(BASE) for run in (None, tmp_path / "r")]
-    assert np.array_equal(*said)
+    result = [lamina.fit(table, "y", run=run, **LINEAR).predict_proba(BASE) for run in (None, tmp_path / "r")]
+    assert np.array_equal(*result)
     (tmp_path / "r/model.lamina").unlink()
-    assert np.array_equal(lamina.resume(tmp_path / "r", monitor=None).predict_proba(BASE), said[0])
+    assert np.array_equal(lamina.resume(tmp_path / "r", monitor=None).predict_proba(BASE), result[0])
 
 
 def test_advice_names_options_that_exist():
@@ -412,9 +412,9 @@ def test_auto_is_a_parameter_like_others():
 def test_a_comparison_refuses_options_of_one_family(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pl.DataFrame(BASE).write_csv("t.csv")
-    said = command("compare", "t.csv", "--target", "y", "--family", "feedforward", "--set", "family.hidden_sizes=7")
-    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
-    assert "--set family.hidden_sizes=7: a comparison has several families, so --set is for options of the recipe" in said.err
+    result = command("compare", "t.csv", "--target", "y", "--family", "feedforward", "--set", "family.hidden_sizes=7")
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert "--set family.hidden_sizes=7: a comparison has several families, so --set is for the recipe" in result.err
 
 
 # JSON
@@ -429,14 +429,14 @@ def test_weights_of_any_labels_survive_a_run(tmp_path, labels):
     values = [labels[age > 30].item() if hasattr(labels[age > 30], "item") else labels[age > 30] for age in BASE["age"]]
     table = {"age": BASE["age"], "y": values}
     weights = {labels[0]: 1, labels[1]: np.float32(30)}
-    asked = {"task": "classification", "class_weight": weights, **LINEAR}
-    said = [lamina.fit(table, "y", run=run, **asked).predict_proba(table) for run in (None, tmp_path / "r")]
+    options = {"task": "classification", "class_weight": weights, **LINEAR}
+    result = [lamina.fit(table, "y", run=run, **options).predict_proba(table) for run in (None, tmp_path / "r")]
     (tmp_path / "r/model.lamina").unlink()
-    said.append(lamina.resume(tmp_path / "r", monitor=None).predict_proba(table))
-    assert np.array_equal(said[0], said[1])
-    assert np.array_equal(said[0], said[2])
-    plain = lamina.fit(table, "y", **{**asked, "class_weight": None}).predict_proba(table)
-    assert said[0][:, 1].mean() > plain[:, 1].mean() + 0.02
+    result.append(lamina.resume(tmp_path / "r", monitor=None).predict_proba(table))
+    assert np.array_equal(result[0], result[1])
+    assert np.array_equal(result[0], result[2])
+    plain = lamina.fit(table, "y", **{**options, "class_weight": None}).predict_proba(table)
+    assert result[0][:, 1].mean() > plain[:, 1].mean() + 0.02
 
 
 @pytest.mark.parametrize("label", [pd.Timestamp("2024-01-01 10:00"), np.datetime64("2024-01-01T10:00", "ns")])
@@ -466,20 +466,20 @@ def test_what_comes_back_carries_the_options_of_the_fit(tmp_path):
     frame = pd.DataFrame({"x": rng.normal(size=120), "id": rng.permutation(120) * 1.5, "shop": np.arange(120) // 6})
     frame["y"] = np.where(frame.x + rng.normal(0, 1, 120) > 0, "up", "down")
     family, recipe = FeedForward(hidden_sizes=(4,), members=1, number_embedding=None), Recipe(epochs=3)
-    asked = {"family": family, "recipe": recipe, "validation": 0.3, "class_weight": {"up": 2.0}, "kinds": {"x": "number"}}
-    model = lamina.fit(frame, "y", **asked, seed=7, drop=["id"], group="shop", trust=False, monitor=None, run=tmp_path / "r")
-    carried = {**asked, "random_state": 7, "drop": ("id",), "group": "shop", "trust": False, "device": "auto", "unique": False}
-    carried |= {"time": None, "split": None, "weight": None, "callbacks": None}
+    options = {"family": family, "recipe": recipe, "validation": 0.3, "class_weight": {"up": 2.0}, "kinds": {"x": "number"}}
+    model = lamina.fit(frame, "y", **options, seed=7, drop=["id"], group="shop", trust=False, monitor=None, run=tmp_path / "r")
+    expected = {**options, "random_state": 7, "drop": ("id",), "group": "shop", "trust": False, "unique": False}
+    expected |= {"device": "auto", "time": None, "split": None, "weight": None, "callbacks": None}
     model.save(tmp_path / "m.lamina")
     others = [lamina.load(tmp_path / "m.lamina"), lamina.resume(tmp_path / "r", monitor=None)]
     X, y = frame.drop(columns="y"), frame["y"]
-    said = clone(model).fit(X, y).predict_proba(X)
-    assert np.array_equal(said, model.predict_proba(X))  # the same rows, seed and options are the same model
+    result = clone(model).fit(X, y).predict_proba(X)
+    assert np.array_equal(result, model.predict_proba(X))  # the same rows, seed and options are the same model
     for other in (model, *others):
-        assert other.get_params(deep=False) == carried
-        assert np.array_equal(clone(other).fit(X, y).predict_proba(X), said)
+        assert other.get_params(deep=False) == expected
+        assert np.array_equal(clone(other).fit(X, y).predict_proba(X), result)
     scores = cross_val_score(others[0], X, y, cv=2)
-    assert np.array_equal(scores, cross_val_score(Classifier(**carried), X, y, cv=2))
+    assert np.array_equal(scores, cross_val_score(Classifier(**expected), X, y, cv=2))
 
 
 def test_a_regressor_and_what_the_data_chose_come_back_too(tmp_path):
