@@ -1,6 +1,6 @@
-"""Is deep learning worth it? Deep and classical on 4,000 people of the Adult set, a verdict, and how far to trust the winner.
+"""Is deep learning worth it? Networks and classical models on 4,000 rows of the Adult set, a verdict, and trust.
 
-The same on the command line: ``lamina compare examples/data/adult.parquet --target income``, which asks about all rows.
+On the command line, with all rows: ``lamina compare examples/data/adult.parquet --target income``.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ HERE = Path(__file__).parent
 
 def main(rows: int = 4000, families: str | list[str] = "auto", out: Path = HERE.parent / "income.lamina") -> None:
     people = pl.read_parquet(HERE / "data" / "adult.parquet").sample(fraction=1.0, shuffle=True, seed=0)
-    new, some = people[:5], people[5 : 5 + rows]
+    new, train = people[:5], people[5 : 5 + rows]
 
-    board = lamina.compare(some, target="income", families=families, folds=5, repeats=1, unique=True)
+    board = lamina.compare(train, target="income", families=families, folds=5, repeats=1, unique=True)
     for leak in board.leaks:
-        print(f"Mind {leak.kind}: {leak.evidence}; {leak.remedy} deals with it.")
+        print(f"Possible leak ({leak.kind}): {leak.evidence}; use {leak.remedy}.")
     with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_width_chars=80, float_precision=3):
         print(board.to_frame().select("candidate", board.metric.name, "low", "high", "fit_seconds", "predict_micros"))
     print(f"\n{textwrap.fill(board.verdict.words, 80)}\n")
 
     assert board.model is not None
     path = board.model.save(out)
-    print(f"{board.verdict.take} is in {path.name}, learnt from all of them. Asked about five people that it never saw:\n")
-    answers = lamina.load(path).predict(new.drop("income"), trust=True, coverage=0.9)
-    for truth, said in zip(new["income"], answers.iter_rows(named=True), strict=True):
-        known = f"{'unlike' if said['unlike training'] else 'like'} training (p {said['unlike']:.2f})"
-        print(f"  truly {truth:5}  said {said['income']:5}  90 % sure of: {said['set']:14}  {known}")
-        print(f"    because {said['because']}")
+    print(f"{board.verdict.take}, fitted to all rows, is saved to {path.name}. Predictions for five new rows:\n")
+    predictions = lamina.load(path).predict(new.drop("income"), trust=True, coverage=0.9)
+    for actual, row in zip(new["income"], predictions.iter_rows(named=True), strict=True):
+        novelty = f"{'novel' if row['is_novel'] else 'not novel'} (p {row['novelty_p']:.2f})"
+        print(f"  actual {actual:5}  predicted {row['income']:5}  90 % set: {row['set']:14}  {novelty}")
+        print(f"    reasons: {row['reasons']}")
 
 
 if __name__ == "__main__":
