@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         CatBoost,
         Constant,
         Convolutional,
+        Custom,
         FeedForward,
         Forest,
         Hierarchical,
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
         Shortcut,
         XGBoost,
     )
+    from lamina.graph.graph import Graph
+    from lamina.graph.layers.pretrained import register
     from lamina.stream import Stream
+    from lamina.tasks.metrics import make_metric
     from lamina.train.recipe import Recipe
 
 # Modules of the public names, imported lazily, so that `import lamina` does not load torch.
@@ -39,9 +43,12 @@ _MODULES = {
     "lamina.data.gather": "gather_series",
     "lamina.errors": "LaminaError",
     "lamina.estimators": "Classifier Regressor",
-    "lamina.families": "Attention Auto Boosting CatBoost Constant Convolutional FeedForward Forest Hierarchical LightGBM "
-    "Linear Neighbours Recurrent Shortcut XGBoost",
+    "lamina.families": "Attention Auto Boosting CatBoost Constant Convolutional Custom FeedForward Forest Hierarchical "
+    "LightGBM Linear Neighbours Recurrent Shortcut XGBoost",
+    "lamina.graph.graph": "Graph",
+    "lamina.graph.layers.pretrained": "register",
     "lamina.stream": "Stream",
+    "lamina.tasks.metrics": "make_metric",
     "lamina.train.recipe": "Recipe",
 }
 _PUBLIC = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -54,8 +61,10 @@ __all__ = [
     "Classifier",
     "Constant",
     "Convolutional",
+    "Custom",
     "FeedForward",
     "Forest",
+    "Graph",
     "Hierarchical",
     "LaminaError",
     "LightGBM",
@@ -73,6 +82,8 @@ __all__ = [
     "fit",
     "gather_series",
     "load",
+    "make_metric",
+    "register",
     "resume",
 ]
 

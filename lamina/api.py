@@ -7,7 +7,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,9 @@ from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor, estimator
 from lamina.families import Auto, Family
 from lamina.fitting.fit import fit_model
-from lamina.fitting.settings import SPLITTERS, Interventions, Recording, Settings
+from lamina.fitting.settings import SPLITTERS, Interventions, Recording, Resumption, Settings
 from lamina.fitting.training import choose_device
+from lamina.functions import recall
 from lamina.model import Model
 from lamina.options import known_options, shortened
 from lamina.train.callbacks import Callback
@@ -262,6 +263,7 @@ def resume(
     monitor: Monitor | str | None = "auto",
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
+    custom_objects: Mapping[str, Callable[..., object]] | None = None,
 ) -> Classifier | Regressor | Board:
     """Resume an interrupted fit or comparison; a finished one is loaded.
 
@@ -272,6 +274,8 @@ def resume(
         monitor: As for :func:`fit`.
         callbacks: As for :func:`fit`; not stored in the run. None for a comparison.
         edit: As for :func:`fit`; not stored in the run. None for a comparison.
+        custom_objects: Functions of the family or recipe by name, ``{"my_loss": my_loss}``; not stored in the run. Those of a
+            module are imported without.
 
     Returns:
         The fitted estimator of a fit; the board of a comparison, with the recommended model.
@@ -289,6 +293,7 @@ def resume(
     """
     recording = Recording(run=run, monitor=monitor).check()
     Interventions(callbacks, edit).check()
+    Resumption(custom_objects).check()
     if recording.run is None:
         raise OptionError("run is None, expected the folder of a run, such as 'runs/adult-1'")
     folder = Run.open(recording.run)
@@ -311,6 +316,8 @@ def resume(
         settings = Settings.from_json(folder.settings["asked"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise folder.damaged(f"its settings: {error}") from error
+    remedy = f"give it again: lamina.resume({str(recording.run)!r}, custom_objects={{'{{name}}': {{name}}}})"
+    settings = recall(settings, custom_objects, remedy=remedy)
     if folder.verb == "fit":
         return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
     if callbacks or edit:
@@ -358,7 +365,7 @@ def finish(
 
     with _monitoring(monitor) as monitor:
         model = fit_model(table, settings, run=run, monitor=monitor, callbacks=callbacks, edit=edit, save=save if run else None)
-    return estimator(model)
+    return estimator(model, settings)
 
 
 def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, run: Run, monitor: Any = None) -> Board:
@@ -376,7 +383,7 @@ def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, 
         return board
     store.save(model, run.model_path)
     run.write(End(StopReason.FITTED))
-    return dataclasses.replace(board, model=estimator(model))
+    return dataclasses.replace(board, model=estimator(model, settings))
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from lamina.data.read import like, read_table
 from lamina.data.schema import rows_numbered_as
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError
-from lamina.families import FAMILIES, Auto, Family, check_family, family_from_json
+from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family_from_json
 from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SEEDS, ImportanceOptions, PredictOptions, Settings
 from lamina.model import Model
@@ -497,16 +497,24 @@ def _seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def estimator(model: Model) -> Any:
-    """The fitted estimator of a model, with the options of its fit, so that it can be cloned."""
+def estimator(model: Model, requested: Settings | None = None) -> Any:
+    """The fitted estimator of a model, with the options of its fit, so that it can be cloned.
+
+    Args:
+        model: The model; its card has the options, but only names of functions.
+        requested: The settings that it was just fitted with, functions among them.
+    """
     kind = ESTIMATORS[model.task.name]
     if "settings" not in model.card:  # a file of lamina 0.1.0
         family = family_from_json({"name": model.family, **model.card["family"]})
         return kind(family, Recipe.from_json(model.card["recipe"]))._adopt(model)
-    content, custom = model.card["settings"], model.family not in FAMILIES  # a custom family may not be importable
+    content, custom = model.card["settings"], model.family not in {*FAMILIES, Custom.name}  # may not be importable
     settings = Settings.from_json({**content, "family": {"name": "auto"}} if custom else content)
     options = {name: getattr(settings, name) for name in kind._get_param_names() if hasattr(settings, name)}
     options |= {"family": model.family} if custom else {}
+    if requested is not None:
+        options |= {"recipe": requested.recipe}
+        options |= {"family": requested.family} if isinstance(requested.family, Custom) else {}
     return kind(**options, random_state=settings.seed)._adopt(model)
 
 

@@ -22,6 +22,7 @@ from lamina.graph.graph import Graph
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
 from lamina.tasks.losses import LOSSES
+from lamina.tasks.metrics import Metric
 from lamina.tasks.task import Task
 from lamina.train.forward import chunk_rows, forward
 from lamina.trust.trust import Trust
@@ -50,6 +51,13 @@ class Network(Predictor):
     loss: str
     kind: ClassVar[str] = "network"
     counted: ClassVar[str] = "parameters"
+
+    @property
+    def plan(self) -> Plan:
+        return self.net.plan
+
+    def to(self, device: str | torch.device) -> None:
+        self.net.to(device)
 
     @property
     def device(self) -> torch.device:
@@ -124,6 +132,7 @@ class Model:
         family: Name of the family.
         card: Fingerprint of the data, scores, versions, date, recipe, history: JSON.
         trust: Calibration, sets or intervals, novelty; None with ``trust=False``, or in a file of lamina 0.1.
+        metric: A metric of one's own beside those of the task; in no file.
     """
 
     schema: Schema
@@ -133,10 +142,7 @@ class Model:
     family: str
     card: dict[str, Any] = field(default_factory=dict)
     trust: Trust | None = None
-
-    @property
-    def is_network(self) -> bool:
-        return isinstance(self.predictor, Network)
+    metric: Metric | None = None
 
     @property
     def network(self) -> Network:
@@ -200,12 +206,11 @@ class Model:
 
     def evaluate_outputs(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         """The same as :meth:`evaluate`, from truth and outputs."""
-        return {
-            "rows": len(truth),
-            "scores": self.task.scores(truth, outputs, weight),
-            "baseline": self.task.baseline_scores(truth, weight),
-            **self.task.details(truth, outputs, weight),
-        }
+        scores, baseline = self.task.scores(truth, outputs, weight), self.task.baseline_scores(truth, weight)
+        if (metric := self.metric) is not None and metric.name not in scores:
+            scores[metric.name] = metric(truth, self.task.predict(outputs), weight)
+            baseline[metric.name] = metric(truth, self.task.predict(self.task.baseline(len(truth))), weight)
+        return {"rows": len(truth), "scores": scores, "baseline": baseline, **self.task.details(truth, outputs, weight)}
 
     @cached_property
     def _row_size(self) -> int:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec, Self, TypeVar
 
 from lamina.errors import OptionError
+from lamina.functions import StoredFunction, function_from_json, function_to_json
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,11 +133,11 @@ class Options:
         return self
 
     def to_json(self) -> dict[str, Any]:
-        return {name: plain(value) for name, value in self.get_params().items()}
+        return {name: plain(function_to_json(value)) for name, value in self.get_params().items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        return cls(**{n: tuple(v) if isinstance(v, list) else function_from_json(v) for n, v in values.items()})
 
 
 class CallOptions(Options):
@@ -242,6 +243,8 @@ def _check(owner: type, field: dataclasses.Field, value: Any) -> None:
     if not meta:
         return
     choices, low, high = meta["choices"] or (), meta["low"], meta["high"]
+    if isinstance(value, StoredFunction):
+        raise value.missing(f"{owner.__name__}.{field.name}")
     if value is None:
         valid = field.default is None or None in choices
     elif isinstance(value, str):

@@ -11,17 +11,18 @@ import numpy as np
 import polars as pl
 
 from lamina.comparison.board import Board, make_board
+from lamina.comparison.results import BASELINE
 from lamina.comparison.runner import Job, may_try_again, results, work
 from lamina.comparison.terms import Terms
-from lamina.comparison.verdict import BASELINE
 from lamina.data.rowhash import check_comparable
 from lamina.data.schema import Schema
 from lamina.errors import OptionError, RunError
-from lamina.families import CLASSICAL, NETWORKS, Auto, Family, choose_family, make_family
+from lamina.families import CLASSICAL, NETWORKS, Auto, Custom, Family, choose_family, make_family
 from lamina.fitting.fit import fit_model
 from lamina.fitting.folds import draw
 from lamina.fitting.prepare import prepare
 from lamina.fitting.settings import Settings
+from lamina.functions import check_importable, recall
 from lamina.leaks import find_leaks
 from lamina.model import Model
 from lamina.train.events import Compare, Monitor, Refit
@@ -63,7 +64,9 @@ def compare(
     folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.repeat_count(len(rows)), seed=settings.seed)
     leaks = find_leaks(rows, schema, task, seed=settings.seed)
     notes = tuple(note for note in (*prepared.notes, ignored_note(schema, settings.roles), *folds.notes) if note)
-    notes += without_effect(settings, terms, networks=any(family["name"] in NETWORKS for family in candidates.values()))
+    notes += without_effect(
+        settings, terms, networks=any(family["name"] in {*NETWORKS, Custom.name} for family in candidates.values())
+    )
 
     parts = {f"train{i}": part for i, part in enumerate(folds.train)} | {f"test{i}": part for i, part in enumerate(folds.test)}
     with run.replacing("folds.npz") as path, path.open("wb") as file:
@@ -99,7 +102,7 @@ def compare(
     chosen = dict(candidates[board.verdict.take])
     if monitor:
         monitor(Refit(board.verdict.take))
-    family = make_family(chosen.pop("name")).from_json(chosen)
+    family = recall(make_family(chosen.pop("name")).from_json(chosen))
     return board, fit_model(table, dataclasses.replace(settings, family=family), monitor=monitor)
 
 
@@ -132,6 +135,7 @@ def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]
             title, number = f"{family.name} {number}", number + 1
         if title in chosen:
             raise OptionError(f"two candidates are called {title!r}; give them different names")
+        check_importable(family)
         chosen[title] = {"name": family.name, **family.to_json()}
     if not chosen:
         raise OptionError("there is no candidate; give at least one family")
@@ -158,6 +162,7 @@ def without_effect(settings: Settings, terms: Terms, *, networks: bool) -> tuple
 
 def fixed_options(table: pl.DataFrame, settings: Settings, terms: Terms) -> dict[str, Any]:
     """The options that a resumed comparison must repeat: candidates and folds. Limits and the metric may change."""
+    check_importable(settings.recipe)
     schema = prepare(table, settings).schema
     return {"candidates": choose_candidates(terms.families, schema), "folds": terms.folds, "repeats": terms.repeats}
 
@@ -171,7 +176,7 @@ def candidates_of(run: Run) -> dict[str, Family]:
     """
     try:
         families = {str(name): dict(family) for name, family in run.settings["candidates"].items()}
-        return {name: make_family(family.pop("name")).from_json(family) for name, family in families.items()}
+        return {name: recall(make_family(family.pop("name")).from_json(family)) for name, family in families.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise run.damaged(f"its candidates: {error}") from error
 

@@ -60,13 +60,14 @@ class Work:
         from lamina.data.read import read_table
         from lamina.fitting.prepare import prepare
         from lamina.fitting.settings import Settings
+        from lamina.functions import recall
         from lamina.train.run import Run
 
         for module in ("ensemble", "linear_model", "feature_extraction.text"):
             importlib.import_module(f"sklearn.{module}")  # before any fit is timed
         run = Run.open(folder)
         torch.set_num_threads(run.settings["threads"])
-        self.settings = Settings.from_json(run.settings["asked"])
+        self.settings = recall(Settings.from_json(run.settings["asked"]))
         with np.load(folder / "folds.npz") as folds:
             self.folds = [(folds[f"train{i}"], folds[f"test{i}"]) for i in range(len(folds.files) // 2)]
         prepared = prepare(read_table(run.data_path), self.settings)
@@ -79,6 +80,7 @@ class Work:
         from lamina.families import make_family
         from lamina.fitting.fit import fit_model
         from lamina.fitting.settings import SEEDS
+        from lamina.functions import recall
         from lamina.tasks.metrics import scores
 
         train, test = self.folds[fold]
@@ -89,7 +91,7 @@ class Work:
             recipe = dataclasses.replace(recipe, time_limit=time_limit)
         settings = dataclasses.replace(
             self.settings,
-            family=make_family(chosen).from_json(options),
+            family=recall(make_family(chosen).from_json(options)),
             recipe=recipe,
             trust=False,
             task=self.task.name,  # the rows of one fold might suggest another

@@ -18,6 +18,7 @@ from lamina.families.classical.libraries import CatBoost, LightGBM, XGBoost
 from lamina.families.classical.linear import Linear
 from lamina.families.classical.neighbours import Neighbours
 from lamina.families.convolutional import Convolutional
+from lamina.families.custom import Custom
 from lamina.families.family import TABLE, Family, NetworkFamily, TableFamily
 from lamina.families.feedforward import FeedForward
 from lamina.families.hierarchical import Hierarchical
@@ -63,6 +64,7 @@ __all__ = [
     "ClassicalFamily",
     "Constant",
     "Convolutional",
+    "Custom",
     "Family",
     "FeedForward",
     "Forest",
@@ -157,6 +159,8 @@ def make_family(name: str) -> type[Family]:
     Raises:
         OptionError: There is none.
     """
+    if name == Custom.name:
+        return Custom
     if name not in FAMILIES:
         raise OptionError(f"there is no family {name!r}; take 'auto' or one of {', '.join(FAMILIES)}")
     return FAMILIES[name]
@@ -204,15 +208,18 @@ def family_to_json(family: Family | Auto | str) -> dict[str, Any] | str:
     """A family, given by name or whole, as JSON."""
     if isinstance(family, str):
         return family
-    return {"name": family.name, **{name: plain(value) for name, value in family.get_params().items()}}
+    options = family.to_json() if isinstance(family, Family) else {n: plain(v) for n, v in family.get_params().items()}
+    return {"name": family.name, **options}
 
 
 def family_from_json(content: Mapping[str, Any] | str) -> Family | Auto | str:
     """The family that :func:`family_to_json` wrote."""
     if isinstance(content, str):
         return content
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items() if name != "name"}
-    return Auto(**options) if content["name"] == Auto.name else make_family(content["name"])(**options)
+    options = {name: value for name, value in content.items() if name != "name"}
+    if content["name"] == Auto.name:
+        return Auto(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
+    return make_family(content["name"]).from_json(options)
 
 
 def _families_with(option: str) -> list[str]:

@@ -16,6 +16,7 @@ from lamina.families.readers.text import TextOptions
 from lamina.graph.graph import Graph
 from lamina.options import Options, option
 from lamina.tasks.head import Head
+from lamina.tasks.losses import Loss, custom_loss
 from lamina.tasks.task import Task
 from lamina.train.recipe import Recipe
 
@@ -52,7 +53,7 @@ class Family(Options):
         raise TypeError(f"{type(self).__name__} asks nothing of the encoder; take a family such as FeedForward")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class NetworkFamily(Family):
     """A recipe for graphs, ``(inputs, options) -> Graph``, and the recipe for training that suits it."""
 
@@ -121,10 +122,15 @@ class NetworkFamily(Family):
         Raises:
             OptionError: The loss does not fit the task.
         """
+        if callable(recipe.loss) and not isinstance(recipe.loss, Loss):
+            recipe = dataclasses.replace(recipe, loss=custom_loss(recipe.loss, task.losses[0]))
         if recipe.loss != "auto":
             task.head(recipe.loss)
+        if recipe.metric not in ("auto", "loss"):
+            task.metric(recipe.metric)
         decided: dict[str, Any] = {
             "loss": task.losses[0].name,
+            "metric": "loss",
             "learning_rate": LEARNING_RATES[recipe.optimizer],
             "weight_decay": 0.03 if recipe.optimizer == "adamw" else 0.0,
         }

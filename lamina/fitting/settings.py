@@ -54,25 +54,27 @@ class Settings(CallOptions):
     target: str | list[str] | tuple[str, ...] = option(
         "", "The column to predict. Several columns of numbers: name each. Of a folder: the label.", items=str, expected=COLUMNS
     )
-    task: str | None = option(None, "classification or regression; else decided from the target.", kind=str)
+    task: str | None = option(
+        None, "classification, regression or multilabel; inferred from the target if not given.", kind=str
+    )
     kinds: Mapping[str, str] | None = option(
         None,
-        "Kinds of columns that you know better: number, flag, category, date, image, text, series, id.",
+        "Kinds of columns, instead of those inferred: number, flag, category, date, image, text, series, id.",
         kind=Mapping,
         expected="a dict of kinds by column, such as {'zip': 'category'}",
     )
-    group: str | None = option(None, "Rows of one group stay on one side of the split.", kind=str, expected=COLUMN)
-    time: str | None = option(None, "The latest rows are the validation rows.", kind=str, expected=COLUMN)
-    split: str | None = option(None, "The column that says which rows are validation rows.", kind=str, expected=COLUMN)
-    weight: str | None = option(None, "The column that says how much each row counts.", kind=str, expected=COLUMN)
+    group: str | None = option(None, "The column of groups; a group stays on one side of the split.", kind=str, expected=COLUMN)
+    time: str | None = option(None, "The column of times; the latest rows are the validation rows.", kind=str, expected=COLUMN)
+    split: str | None = option(None, "The column that marks training and validation rows.", kind=str, expected=COLUMN)
+    weight: str | None = option(None, "The column of sample weights.", kind=str, expected=COLUMN)
     drop: list[str] | tuple[str, ...] | None = option(None, "Columns to ignore.", items=str, expected=COLUMNS)
-    unique: bool = option(False, "Leave out duplicates: rows that are there already.")
+    unique: bool = option(False, "Drop duplicate rows.")
     validation: float = option(
-        0.15, "Share of the rows that are kept for validation.", low=1e-6, high=0.9, expected="a share above 0 and up to 0.9"
+        0.15, "Share of the rows used as validation rows.", low=1e-6, high=0.9, expected="a share above 0 and up to 0.9"
     )
     class_weight: Mapping[Any, float] | str | None = option(
         None,
-        "'balanced': rare classes count as much as frequent ones.",
+        "Weights of the classes in the loss; 'balanced' gives rare classes the weight of frequent ones.",
         choices=("balanced", None),
         kind=Mapping,
         expected="a dict of weights by class",
@@ -85,9 +87,7 @@ class Settings(CallOptions):
     )
     recipe: Recipe = option(None, "How to train a network.", kind=Recipe, expected="a recipe, such as lamina.Recipe(epochs=20)")
     device: str = option("auto", "auto, cpu, cuda, ...")
-    seed: int = option(
-        0, "Everything random follows from it; None draws one.", low=0, high=SEEDS - 1, choices=(None,), kind=int
-    )
+    seed: int = option(0, "Seed of all random numbers; None draws one.", low=0, high=SEEDS - 1, choices=(None,), kind=int)
     trust: bool = option(True, "Keep what `predict(trust=True)` needs in the model, some rows of the data among it.")
     fewest: int = dataclasses.field(default=2)  # rows that the rarest class must have; the estimators take 1
 
@@ -252,6 +252,18 @@ class Interventions(CallOptions):
 
 
 @dataclass(frozen=True)
+class Resumption(CallOptions):
+    """What a resumed run is given again."""
+
+    custom_objects: Mapping[str, Callable[..., object]] | None = option(
+        None,
+        "Functions of the family or recipe by name; no file has them.",
+        kind=Mapping,
+        expected="a dict of functions by name, such as {'my_loss': my_loss}",
+    )
+
+
+@dataclass(frozen=True)
 class PredictOptions(CallOptions):
     """What predictions come with."""
 
@@ -270,8 +282,8 @@ class PredictOptions(CallOptions):
 class ImportanceOptions(CallOptions):
     """How feature importance is measured."""
 
-    repeats: int = option(5, "Shuffles of each column.", low=1, high=10_000)
-    seed: int = option(0, "What the shuffles follow from.", low=0, high=SEEDS - 1)
+    repeats: int = option(5, "Number of shuffles of each column.", low=1, high=10_000)
+    seed: int = option(0, "Seed of the shuffles.", low=0, high=SEEDS - 1)
     monitor: Monitor | None = option(
         None,
         "Called with an event after each shuffle.",

@@ -105,7 +105,7 @@ class NetworkTraining(Training):
         if not self.recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
             feed, validation = compute_frozen(self.net, feed), compute_frozen(self.net, validation)
         loss = find_loss(self.recipe.loss)
-        metric = None if self.recipe.metric == "auto" else self._task.metric(self.recipe.metric)
+        metric = None if self.recipe.metric == "loss" else self._task.metric(self.recipe.metric)
         watch = Validation(validation, self._task, loss, metric)
         net, history = train(self.net, feed, watch, recipe=self.recipe, seed=self._seed, run=run, hooks=hooks, edit=edit)
         return Trained(Network(net, loss.outputs_of), history, feed.inputs, validation.inputs)

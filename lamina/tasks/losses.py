@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamina.errors import OptionError
+from lamina.options import shortened
 
 if TYPE_CHECKING:  # torch takes a second to load, and who asks for the name of a loss needs none of it
     from torch import Tensor
@@ -37,12 +38,21 @@ class Loss:
         compute: ``compute(outputs, targets, weight) -> scalar``.
         activation: Outputs to probabilities or values, in float64; the last axis may become longer.
         single: One output stands for two classes.
+        function: The function of one's own that it calls; None for a loss of lamina.
+        like: The loss of lamina whose outputs have the same meaning; empty for that loss itself.
     """
 
     name: str
     compute: Callable[[Tensor, Targets, Tensor | None], Tensor]
     activation: Callable[[Tensor], Tensor]
     single: bool = False
+    function: Callable[..., Any] | None = None
+    like: str = ""
+
+    @property
+    def outputs_of(self) -> str:
+        """The name that a model file has: that of the loss of lamina whose outputs have the same meaning."""
+        return self.like or self.name
 
     def __call__(self, outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
         return self.compute(outputs, targets, weight)
@@ -219,10 +229,7 @@ def label_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None =
 
     losses = F.binary_cross_entropy_with_logits(outputs, _for_members(outputs, target), reduction="none")
     losses = losses.mean(1) if losses.ndim == 3 else losses
-    counts = torch.ones_like(target) if known is None else known
-    if weight is not None:
-        counts = counts * weight.unsqueeze(1)
-    return (losses * counts).sum() / counts.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+    return _masked(losses, torch.ones_like(target) if known is None else known, weight)
 
 
 def _of(function: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> Callable[[Tensor, Targets, Tensor | None], Tensor]:
@@ -266,8 +273,65 @@ LOSSES = {
 }
 
 
-def find_loss(name: str, *, huber_delta: float = 1.0) -> Loss:
-    """The loss of that name, as :class:`~lamina.train.recipe.Recipe` spells it.
+def custom_loss(function: Callable[..., Any], like: Loss) -> Loss:
+    """A loss of one's own: ``function(outputs, targets)`` gives a loss for each row, of which training minimises the mean.
+
+    Weights of rows and missing labels are honoured here, as for every loss: the function sees neither. With members it sees a
+    row for each member of each row.
+
+    Args:
+        function: A function of torch tensors.
+        like: The default loss of the task; outputs and targets have the same meaning for both.
+
+    Raises:
+        OptionError: When it is called: the function returns something else than a loss for each row.
+
+    Shape:
+        outputs (N, K); targets (N,) int64 codes of classes, or (N, K) float32 values or labels; the result (N,) or, where there
+        are values or labels, (N, K); with labels that may be missing (N, K).
+
+    Example:
+        >>> import torch
+        >>> absolute = custom_loss(lambda outputs, targets: (outputs - targets).abs(), MSE)
+        >>> absolute(torch.tensor([[3.0], [1.0]]), {"target": torch.tensor([[1.0], [1.0]])}).item()
+        1.0
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+
+    def compute(outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
+        target, known = targets[TARGET], targets.get(KNOWN)
+        rows, members = len(outputs), outputs.shape[1] if outputs.ndim == 3 else 1
+        flat = outputs.flatten(0, 1) if outputs.ndim == 3 else outputs
+        goal = target.repeat_interleave(members, 0) if members > 1 else target
+        losses = _checked(name, function(flat, goal), flat, goal, by_label=known is not None)
+        if members > 1:
+            losses = losses.unflatten(0, (rows, members)).mean(1)
+        if known is not None:
+            return _masked(losses, known, weight)
+        return losses.mean() if weight is None else _weighted(losses, weight)
+
+    return replace(like, name=name, compute=compute, function=function, like=like.outputs_of)
+
+
+def _checked(name: str, losses: Any, outputs: Tensor, target: Tensor, *, by_label: bool) -> Tensor:
+    import torch
+
+    rows, labels = (len(target),), tuple(target.shape)
+    shapes = [labels] if by_label else list(dict.fromkeys([rows, labels]))
+    expected = f"expected a tensor of {' or '.join(map(str, shapes))}: a loss for each {'label' if by_label else 'row'}"
+    if not isinstance(losses, torch.Tensor):
+        raise OptionError(f"the loss {name} returned {shortened(losses)}, {expected}; compute it with torch")
+    if tuple(losses.shape) not in shapes:
+        hint = "do not average, as with reduction='none'" if losses.ndim == 0 else "outputs have the shape "
+        hint += "" if losses.ndim == 0 else str(tuple(outputs.shape))
+        raise OptionError(f"the loss {name} returned a tensor of {tuple(losses.shape)}, {expected}; {hint}")
+    if outputs.requires_grad and not losses.requires_grad:
+        raise OptionError(f"the loss {name} has no gradient; compute it from the outputs with torch, without detach or NumPy")
+    return losses.float()
+
+
+def find_loss(name: str | Loss | Callable[..., Any], *, huber_delta: float = 1.0) -> Loss:
+    """The loss of that name, as :class:`~lamina.train.recipe.Recipe` spells it; a loss is returned as it is.
 
     Raises:
         OptionError: The name is unknown.
@@ -276,7 +340,9 @@ def find_loss(name: str, *, huber_delta: float = 1.0) -> Loss:
         >>> find_loss("mse") is MSE
         True
     """
-    if name not in LOSSES:
+    if isinstance(name, Loss):
+        return name
+    if not isinstance(name, str) or name not in LOSSES:
         raise OptionError(f"loss is {name!r}, expected one of {', '.join(LOSSES)}")
     if name == HUBER.name and huber_delta != 1.0:
         return replace(HUBER, compute=_of(huber(huber_delta)))
@@ -285,6 +351,14 @@ def find_loss(name: str, *, huber_delta: float = 1.0) -> Loss:
 
 def _for_members(outputs: Tensor, target: Tensor) -> Tensor:
     return target if outputs.ndim == target.ndim else target.unsqueeze(1).expand_as(outputs)
+
+
+def _masked(losses: Tensor, known: Tensor, weight: Tensor | None) -> Tensor:
+    """Weighted mean over the known labels; exactly no gradient for the others."""
+    import torch
+
+    counts = known if weight is None else known * weight.unsqueeze(1)
+    return (losses * counts).sum() / counts.sum().clamp_min(torch.finfo(losses.dtype).tiny)
 
 
 def _weighted(losses: Tensor, weight: Tensor) -> Tensor:

@@ -6,12 +6,16 @@ Every metric honours row weights. A row of weight 0 does not count; weights that
 from __future__ import annotations
 
 import enum
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from lamina.errors import OptionError
+from lamina.options import shortened
 from lamina.tasks.prediction import Prediction
 
 TINY = 1e-15
@@ -83,6 +87,55 @@ class Metric:
     def better(self, one: float, other: float) -> bool:
         """Whether the first score is the better one."""
         return one > other if self.greater else one < other
+
+
+def make_metric(
+    function: Callable[..., Any], *, greater: bool | None = None, needs: str = "labels", name: str | None = None
+) -> Metric:
+    """A metric of one's own, as scikit-learn's ``make_scorer``: ``function(y_true, y_pred)`` or with ``sample_weight=`` too.
+
+    Args:
+        function: Gets predictions of the validation rows, of test rows, or of other rows whose target is known.
+        greater: Is more better? None is no for a name that ends in ``_loss`` or ``_error``, else yes.
+        needs: What ``y_pred`` is. "labels": for classes whole numbers from 0 on, in the order of ``classes_``; values in the
+            units of the target; 0 and 1 for each label. "probabilities": (N, classes), for two classes those of the second
+            (N,); for several labels (N, labels). A label that is not known is NaN in ``y_true``.
+        name: The name among the scores; None is that of the function.
+
+    Raises:
+        OptionError: The function cannot be called, or ``needs`` is neither. When it is computed: it returns no number, or rows
+            have weights and it has no ``sample_weight``.
+
+    Example:
+        >>> from sklearn.metrics import matthews_corrcoef
+        >>> metric = make_metric(matthews_corrcoef)
+        >>> metric.name, metric.greater, make_metric(lambda y_true, y_pred: 1.0, name="own_error").greater
+        ('matthews_corrcoef', True, False)
+    """
+    if not callable(function):
+        raise OptionError(f"the metric is {shortened(function)}, expected a function of y_true and y_pred")
+    if needs not in ("labels", "probabilities"):
+        raise OptionError(f"needs is {needs!r}, expected 'labels' or 'probabilities'")
+    title = name or getattr(function, "__name__", type(function).__name__)
+    parameters = inspect.signature(function).parameters
+
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+        y_pred = prediction.decision if needs == "labels" else prediction.outputs
+        if needs == "probabilities" and truth.ndim == 1 and y_pred.ndim == 2 and y_pred.shape[1] == 2:
+            y_pred = y_pred[:, 1]
+        if weight is not None and "sample_weight" not in parameters:
+            raise OptionError(
+                f"the metric {title} has no sample_weight, but rows have weights; define it as "
+                f"{title}(y_true, y_pred, sample_weight=None)"
+            )
+        value = function(truth, y_pred) if weight is None else function(truth, y_pred, sample_weight=weight)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise OptionError(f"the metric {title} returned {shortened(value)}, expected a number; return float(...)")
+        return float(value)
+
+    greater = not title.endswith(("_loss", "_error")) if greater is None else greater
+    need = Needs.LABELS if needs == "labels" else Needs.PROBABILITIES
+    return Metric(title, title.replace("_", " "), compute, need, greater=greater, lowest=-math.inf)
 
 
 def scores(

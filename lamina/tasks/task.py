@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -13,8 +13,8 @@ import polars as pl
 
 from lamina.errors import OptionError, TargetError
 from lamina.tasks.head import Head
-from lamina.tasks.losses import LOSSES, Loss
-from lamina.tasks.metrics import ALIASES, Metric, scores
+from lamina.tasks.losses import Loss, find_loss
+from lamina.tasks.metrics import ALIASES, Metric, make_metric, scores
 from lamina.tasks.prediction import Prediction
 from lamina.tasks.target import count_rows, missing, target_names, titled
 
@@ -227,16 +227,17 @@ class Task(ABC):
     def losses(self) -> tuple[Loss, ...]:
         """The losses for this task, the default first."""
 
-    def head(self, loss: str) -> Head:
+    def head(self, loss: str | Loss | Callable[..., Any]) -> Head:
         """The last layer of a network for this loss: one logit, a logit for each class or label, a value for each target.
 
         Raises:
             OptionError: The loss does not fit the task.
         """
-        if loss not in [fit.name for fit in self.losses]:
+        name = loss.outputs_of if isinstance(loss, Loss) else loss
+        if name not in [fit.name for fit in self.losses]:
             expected = " or ".join(repr(fit.name) for fit in self.losses)
-            raise OptionError(f"the loss {loss!r} does not fit {self.title}, expected {expected}")
-        return Head(LOSSES[loss].units(self.size))
+            raise OptionError(f"the loss {name!r} does not fit {self.title}, expected {expected}")
+        return Head(find_loss(loss).units(self.size))
 
     @abstractmethod
     def predict(self, outputs: np.ndarray) -> Prediction:
@@ -298,12 +299,14 @@ class Task(ABC):
     def monitored(self) -> tuple[Metric, ...]:
         """The metrics after each epoch; the first, lower is better, decides the best epoch."""
 
-    def metric(self, name: str) -> Metric:
-        """The metric of this name, also of scikit-learn's name, or "auto".
+    def metric(self, name: str | Metric | Callable[..., Any]) -> Metric:
+        """The metric of that name, also as scikit-learn spells it, or "auto"; or one's own, see :func:`make_metric`.
 
         Raises:
             OptionError: The metric is unknown or does not fit the task.
         """
+        if not isinstance(name, str):
+            return name if isinstance(name, Metric) else make_metric(name)
         if name == "auto":
             return self.main_metric
         fit = {metric.name: metric for metric in self.metrics}

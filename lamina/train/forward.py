@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+
+from lamina.errors import OptionError
 
 if TYPE_CHECKING:
     from lamina.data.feed import Feed
     from lamina.tasks.losses import Loss
+    from lamina.tasks.metrics import Metric
+    from lamina.tasks.prediction import Prediction
     from lamina.tasks.task import Task
 
 CHUNK = 2048
@@ -45,10 +50,11 @@ class Validation:
         feed: The validation rows, on the device of the network.
         task: What is predicted; it has the metrics.
         loss: The training loss; it turns outputs into predictions.
+        metric: The metric that decides the best epoch; None for the loss.
     """
 
-    def __init__(self, feed: Feed, task: Task, loss: Loss) -> None:
-        self.feed, self.task, self.loss = feed, task, loss
+    def __init__(self, feed: Feed, task: Task, loss: Loss, metric: Metric | None = None) -> None:
+        self.feed, self.task, self.loss, self.metric = feed, task, loss, metric
         self.truth = task.decode_truth({name: block.cpu().numpy() for name, block in feed.targets.items()})
         self.weight = None if feed.weight is None else feed.weight.double().cpu().numpy()
 
@@ -57,4 +63,24 @@ class Validation:
         outputs = self.loss.predictions(forward(net, self.feed.inputs, len(self.feed))).cpu().numpy()  # sync
         prediction = self.task.predict(outputs)
         first, *rest = (metric(self.truth, prediction, self.weight) for metric in self.task.monitored)
-        return {"loss": first} | {m.name: value for m, value in zip(self.task.monitored[1:], rest, strict=True)}
+        found = {"loss": first} | {m.name: value for m, value in zip(self.task.monitored[1:], rest, strict=True)}
+        if self.metric is not None and self.metric.name not in found:
+            found[self.metric.name] = self._metric(self.metric, prediction)
+        return found
+
+    def objective(self, scores: dict[str, float]) -> float:
+        """What the best epoch has least of: the loss, or the metric with the sign that makes less better."""
+        if self.metric is None:
+            return scores["loss"]
+        return -scores[self.metric.name] if self.metric.greater else scores[self.metric.name]
+
+    def _metric(self, metric: Metric, prediction: Prediction) -> float:
+        if not np.isfinite(prediction.outputs).all():
+            return math.nan  # training diverged
+        value = metric(self.truth, prediction, self.weight)
+        if math.isnan(value):
+            raise OptionError(
+                f"the metric {metric.name} is NaN for the {len(self.truth):,} validation rows, so it cannot decide the best "
+                "epoch; return a number for any rows, or leave recipe.metric at 'auto'"
+            )
+        return value

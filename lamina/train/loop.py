@@ -22,6 +22,7 @@ from lamina.data.feed import Feed
 from lamina.errors import OptionError, TrainingError
 from lamina.graph.graph import Graph
 from lamina.graph.net import Net
+from lamina.tasks.losses import Loss
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Epoch, Step, StopReason
 from lamina.train.forward import Validation
@@ -126,10 +127,11 @@ def train(
             train_seconds = time.perf_counter() - clock
             with trainer.optimizer.averaged():
                 scores = validation.scores(net)
-                improved = scores["loss"] < history.best_loss
+                objective = validation.objective(scores)
+                improved = objective < history.best_loss
                 if improved:
-                    history.best_epoch, history.best_loss, best = epoch, scores["loss"], _copy(net)
-            schedule.observe(scores["loss"])
+                    history.best_epoch, history.best_loss, best = epoch, objective, _copy(net)
+            schedule.observe(objective)
             history.seconds = before + time.monotonic() - started
             record = Epoch(
                 epoch=epoch,
@@ -162,8 +164,12 @@ def train(
         history.stopped_by = hooks.stopped_by
     if history.best_epoch < 0:
         rate = history.epochs[0]["learning_rate"]
+        own = isinstance(recipe.loss, Loss)
+        which = f" {recipe.loss.name}" if own else ""  # pyright: ignore[reportAttributeAccessIssue]
+        remedy = "guard its logarithms and divisions, or " if own else ""
         raise TrainingError(
-            f"the loss was never finite (learning rate {rate:g}); lower recipe.learning_rate or set recipe.clip_norm=1"
+            f"the loss{which} was never finite (learning rate {rate:g}); {remedy}lower recipe.learning_rate or set "
+            "recipe.clip_norm=1"
         )
     net.load_state_dict(best)
     trainer.optimizer.parameters.release()

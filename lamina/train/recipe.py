@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from lamina.options import Options, option
+from lamina.tasks.losses import Loss
+from lamina.tasks.metrics import TITLES, Metric
 
 WAYS = ("shift", "crop", "flip", "rotate", "erase")
 """Image augmentations, see :mod:`lamina.train.augment`."""
@@ -51,9 +55,9 @@ class Recipe(Options):
     time_limit: float | None = option(
         None, "maximum training time in seconds; the best weights so far are kept", low=0.01, high=1e8, kind=float
     )
-    loss: str = option(
+    loss: str | Loss | Callable[..., Any] = option(
         "auto",
-        "loss function",
+        "loss function: a name, or a function of outputs and targets that returns a loss for each row",
         choices=(
             "auto",
             "cross_entropy",
@@ -63,6 +67,16 @@ class Recipe(Options):
             "mse",
             "huber",
         ),
+        kind=Callable,  # pyright: ignore[reportArgumentType]
+        expected="a function of outputs and targets that returns a loss for each row",
+    )
+    metric: str | Metric | Callable[..., Any] = option(
+        "auto",
+        "metric on the validation rows that decides the best epoch and early stopping: a name, or a function of y_true and "
+        "y_pred; auto is the loss of the task",
+        choices=("auto", "loss", *TITLES),
+        kind=Callable,  # pyright: ignore[reportArgumentType]
+        expected="a function of y_true and y_pred that returns a number",
     )
     momentum: float | None = option(
         None, "momentum of sgd (default 0.9) and rmsprop (default 0)", low=0, high=0.9999, kind=float

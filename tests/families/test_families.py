@@ -215,6 +215,7 @@ def test_fields_that_are_set_are_kept(name, kind):
         "patience": None,
     }
     options |= {"clip_value": 3.0, "augment": ("erase",), "precision": "float32", "loss": "cross_entropy"}
+    options |= {"metric": "accuracy"}
     for optimizer in OPTIMIZERS:
         recipe = Recipe(optimizer=optimizer, **options)
         assert NETWORKS[name]().complete(recipe, rows=1000, inputs=BLOCKS[kind], task=BINARY) == recipe

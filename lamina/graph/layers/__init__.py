@@ -12,7 +12,7 @@ from lamina.graph.layers.attention_pool import AttentionPool
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, PoolMask, RadialBasis, Subsample
 from lamina.graph.layers.dense import Activation, Dense, Dropout, Flatten, Join, MemberDense, Norm
 from lamina.graph.layers.embedding import CategoryEmbedding, NumberEmbedding, TokenEmbedding
-from lamina.graph.layers.pretrained import Normalise, Pretrained
+from lamina.graph.layers.pretrained import Module, Normalise, Pretrained
 from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
 from lamina.graph.layers.sequence import AnyPresent, Chunk, Present, Reshape, StepDense, StepPool
 
@@ -31,6 +31,7 @@ __all__ = [
     "Join",
     "Loop",
     "MemberDense",
+    "Module",
     "MultiHeadAttention",
     "Norm",
     "Normalise",

@@ -78,6 +78,11 @@ def registered() -> tuple[str, ...]:
     return tuple(_MAKERS)
 
 
+def factory_name(make: object) -> str | None:
+    """The name under which this very function is registered; None where it is not."""
+    return next((name for name, maker in _MAKERS.items() if maker.make is make), None)
+
+
 def part_maker(name: str) -> PartMaker:
     """The registered part of this name.
 
@@ -147,6 +152,30 @@ class Pretrained(Layer):
 
     def result(self, shape: Shape) -> Shape:
         return self.out
+
+
+@dataclass(frozen=True)
+class Module(Pretrained):
+    """A registered module that reads several inputs as a dict of tensors, as any ``nn.Module`` may.
+
+    It is made by ``make(inputs)``: the inputs by name, each with ``shape``, ``kind``, ``names`` and ``cardinalities`` as in
+    :class:`lamina.data.encoding.Input`. Its ``forward`` reads a dict of tensors (N, *shape) by the same names: int64 for
+    categories and tokens, else float32.
+
+    Args:
+        part: The name of :func:`register`.
+        out: The output shape.
+        options: ``{"inputs": {name: {"shape": ..., "kind": ..., ...}}}``, in the order of the edges.
+        frozen: No weight is trained.
+
+    Shape:
+        The inputs, flattened and concatenated, to ``out``.
+    """
+
+    frozen: bool = field(default=False, kw_only=True)
+
+    def reads(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,7 +19,9 @@ _ROWS = 64  # per forward pass outside training, as the part's activations may b
 _GRAY = (0.299, 0.587, 0.114)
 
 
-def make_part(name: str, options: dict[str, Any] | None = None, *, generator: Generator | None = None) -> nn.Module:
+def make_part(
+    name: str, options: dict[str, Any] | None = None, *, inputs: Any = None, generator: Generator | None = None
+) -> nn.Module:
     """The module registered under this name, with random weights from the generator; torch's global generators are unchanged.
 
     Raises:
@@ -27,9 +31,10 @@ def make_part(name: str, options: dict[str, Any] | None = None, *, generator: Ge
     with torch_random(devices=[]):
         torch.manual_seed(0 if generator is None else int(torch.randint(2**62, (), generator=generator)))
         try:
-            module = make(**(options or {}))
+            module = make(**(options or {})) if inputs is None else make(inputs)
         except TypeError as error:
-            raise GraphError(f"part {name!r} cannot be made with the options {options or {}}: {error}") from error
+            given = f"the options {options or {}}" if inputs is None else f"the inputs {', '.join(inputs)}"
+            raise GraphError(f"part {name!r} cannot be made with {given}: {error}") from error
     if not isinstance(module, nn.Module):
         raise GraphError(
             f"part {name!r} made a {type(module).__name__}, expected an nn.Module; correct the function that makes it"
@@ -49,7 +54,7 @@ def shape_out(name: str, module: nn.Module, shape: Shape) -> Shape:
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     try:
         y = module(like.new_zeros(2, *shape))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise GraphError(f"part {name!r} cannot read {shape}: {reason}; give it inputs of its expected shape") from error
     finally:
@@ -66,6 +71,31 @@ def part_shape(name: str, shape: Shape, options: dict[str, Any] | None = None) -
     return shape_out(name, make_part(name, options), shape)
 
 
+class _ReadsInputs(nn.Module):
+    """The registered module behind the flattened inputs: it reads them as a dict of tensors in their own shapes."""
+
+    def __init__(self, part: str, inputs: dict[str, Any], generator: Generator | None) -> None:
+        super().__init__()
+        seen = {
+            name: SimpleNamespace(**{key: tuple(v) if isinstance(v, list) else v for key, v in block.items()})
+            for name, block in inputs.items()
+        }
+        self.names, self.shapes = list(seen), [block.shape for block in seen.values()]
+        self.dtypes = [torch.int64 if block.kind in ("categories", "text") else torch.float32 for block in seen.values()]
+        self.module = make_part(part, inputs=seen, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.split([math.prod(shape) for shape in self.shapes], 1)
+        blocks = zip(self.names, parts, self.shapes, self.dtypes, strict=True)
+        return self.module({name: part.reshape(-1, *shape).to(dtype) for name, part, shape, dtype in blocks})
+
+
+def module_shape(part: str, inputs: dict[str, Any]) -> Shape:
+    """``Module.out`` for these inputs; constructs the part."""
+    module = _ReadsInputs(part, inputs, None)
+    return shape_out(part, module, (sum(math.prod(shape) for shape in module.shapes),))
+
+
 class Pretrained(Part):
     """If frozen, it stays in evaluation mode, so that batch norms do not update their statistics."""
 
@@ -73,12 +103,16 @@ class Pretrained(Part):
 
     def __init__(self, layer: kinds.Pretrained, shape: Shape, generator: Generator) -> None:
         super().__init__(layer, shape, generator)
-        self.module = make_part(layer.part, layer.options, generator=generator)
+        self.module = self.made(generator)
         out = shape_out(layer.part, self.module, shape)
         if out != layer.out:
             raise GraphError(f"part {layer.part!r} gives {out} for {shape}, but the graph has {layer.out}; set out={out}")
         if layer.frozen:
             self.module.requires_grad_(False).eval()
+
+    def made(self, generator: Generator) -> nn.Module:
+        """The module that the factory makes."""
+        return make_part(self.layer.part, self.layer.options, generator=generator)
 
     def train(self, mode: bool = True) -> Pretrained:
         super().train(mode)
@@ -90,6 +124,13 @@ class Pretrained(Part):
         if torch.is_grad_enabled() or len(x) <= _ROWS:
             return self.module(x)
         return torch.cat([self.module(part) for part in x.split(_ROWS)])
+
+
+class Module(Pretrained):
+    """The registered module, with its inputs as a dict."""
+
+    def made(self, generator: Generator) -> nn.Module:
+        return _ReadsInputs(self.layer.part, self.layer.options["inputs"], generator)
 
 
 class Normalise(Part):
@@ -111,4 +152,4 @@ class Normalise(Part):
         return ((x - self.mean) * self.scale).permute(0, 3, 1, 2)
 
 
-PARTS: Parts = {kinds.Pretrained: Pretrained, kinds.Normalise: Normalise}
+PARTS: Parts = {kinds.Pretrained: Pretrained, kinds.Module: Module, kinds.Normalise: Normalise}
