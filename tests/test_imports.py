@@ -19,7 +19,6 @@ ROWS = [
     ["model"],
     ["fitting"],
     ["predictions", "store", "stream"],
-    ["learn"],
     ["comparison", "estimators"],
     ["callbacks", "progress"],
     ["api"],
