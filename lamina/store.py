@@ -30,7 +30,7 @@ from lamina.data.schema import Schema
 from lamina.errors import LaminaError, ModelFileError
 from lamina.families.predictor import PREDICTORS
 from lamina.migration import renamed
-from lamina.model import Model, Network
+from lamina.model import Model
 from lamina.tasks.task import Task
 from lamina.train.events import StopReason
 from lamina.train.run import replacing
@@ -116,9 +116,7 @@ def _build(path: Path, content: Mapping[str, Any], tensors: Mapping[str, torch.T
         own = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRUST)}
         trust_arrays = {name.removeprefix(TRUST): tensor.numpy() for name, tensor in tensors.items() if name not in own}
         trust = content.get("trust")  # a file of lamina 0.1.0 has none
-        predictor = PREDICTORS[stored["kind"]].from_file(stored, own)
-        if isinstance(predictor, Network):
-            predictor.net.to(device)
+        predictor = PREDICTORS[stored["kind"]].from_file(stored, own).to(device)
         return Model(
             schema=Schema.from_json(content["schema"]),
             task=Task.from_json(content["task"]),

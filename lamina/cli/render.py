@@ -124,8 +124,8 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     out, card = console(), model.card
     if columns:
         show_columns(model.schema, model.task)
-    if plan and model.is_network:
-        _show_plan(out, model.net.plan)
+    if plan and model.predictor.plan:
+        _show_plan(out, model.predictor.plan)
     for note in card["notes"]:
         out.print(Text(f"Note: {plain(note)}"))
     if card["notes"]:
@@ -137,7 +137,7 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
         out.print(f"Trained on {split['train']:,} rows, validated on {split['validation']:,} ({plain(split['how'])}).")
     if preprocessing := "; ".join(map(_preprocessing, model.encoder.blocks)):
         out.print(Text(f"Preprocessing: {plain(preprocessing)}."))
-    kind = "Network" if model.is_network else "Model"
+    kind = "Network" if model.predictor.plan else "Model"
     out.print(f"{kind}: {model.family}, {card['parameters']:,} {model.predictor.counted}. {_family(model.family)}")
     if why := card.get("why"):  # missing in files of lamina 0.1
         out.print(Text(f"Why: {plain(why)}."))
@@ -402,6 +402,6 @@ def card(model: Model) -> dict[str, Any]:
     task = model.task
     about = {**task.to_json(), "task": task.name, "columns": columns}
     about["trust"] = None if model.trust is None else model.trust.summary()
-    if model.is_network:
+    if model.predictor.plan:
         about["loss"] = model.network.loss
     return about | model.card | {"family": {"name": model.family, **model.card["family"]}}

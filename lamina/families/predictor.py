@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from lamina.graph.plan import Plan
+
 
 PREDICTORS: dict[str, type[Predictor]] = {}
 """The predictor classes by kind."""
@@ -30,6 +32,15 @@ class Predictor(ABC):
     counted: ClassVar[str]
     out_of_bag: np.ndarray | None = None
     out_of_bag_spread: np.ndarray | None = None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of a network; None for what is no network."""
+        return None
+
+    def to(self, device: str | torch.device) -> Self:
+        """The same, moved to a device; what only runs on the CPU stays there."""
+        return self
 
     def __init_subclass__(cls) -> None:
         if "kind" in cls.__dict__:

@@ -130,9 +130,9 @@ class Trust:
         if self.intervals is not None:
             parts.append(f"intervals from {len(self.intervals.scores):,} rows")
         if self.novelty is not None:
-            parts.append("novelty by the columns" if self.view is not None else "novelty by the last layer")
+            parts.append("novelty from the columns" if self.view is not None else "novelty from the last layer")
         if self.background is not None:
-            parts.append(f"reasons by {len(self.background):,} training rows")
+            parts.append(f"reasons with {len(self.background):,} background rows")
         return ", ".join(parts) or "nothing, as there are no validation rows"
 
     def to_json(self) -> dict[str, Any]:

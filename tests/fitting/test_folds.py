@@ -100,7 +100,7 @@ def test_groups_that_are_too_few_or_too_large():
             drawn(table, roles={"who": "group"}, folds=folds)
     found = drawn(grouped(60, 5, 5, 5, 5), roles={"who": "group"}, folds=3)
     assert found.notes == (
-        "who 'big' has 60 of 80 rows: the fold that asks about them learns from 20 rows only, so scores differ much "
+        "who 'big' has 60 of 80 rows: the fold with them as test rows trains on 20 rows only, so scores differ much "
         "from fold to fold",
     )
 
