@@ -56,8 +56,9 @@ class Network(Predictor):
     def plan(self) -> Plan:
         return self.net.plan
 
-    def to(self, device: str | torch.device) -> None:
+    def to(self, device: str | torch.device) -> Self:
         self.net.to(device)
+        return self
 
     @property
     def device(self) -> torch.device:

@@ -19,7 +19,7 @@ from lamina.cli import app
 from lamina.comparison.compare import without_effect
 from lamina.comparison.terms import Terms
 from lamina.errors import OptionError, SchemaError
-from lamina.fitting.settings import ImportanceOptions, Interventions, PredictOptions, Recording, Settings
+from lamina.fitting.settings import ImportanceOptions, Interventions, PredictOptions, Recording, Resumption, Settings
 from lamina.options import CallOptions, bounds
 from tests.cli.helpers import lamina as command
 
@@ -40,7 +40,7 @@ CALLS = {
     "compare": (lamina.compare, declared(Settings, Terms, Recording)),
     "Classifier": (Classifier.__init__, declared(Settings, Interventions)),
     "Regressor": (Regressor.__init__, declared(Settings, Interventions)),
-    "resume": (lamina.resume, declared(Recording, Interventions)),
+    "resume": (lamina.resume, declared(Recording, Interventions, Resumption)),
     "predict": (Classifier.predict, declared(PredictOptions)),
     "predict_table": (Classifier.predict_table, declared(PredictOptions)),
     "importance": (Classifier.importance, declared(ImportanceOptions)),

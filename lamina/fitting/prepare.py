@@ -62,7 +62,7 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
         >>> rows = pl.DataFrame({"x": [1, 2, 3, 4, 4], "y": ["a", "b", "a", None, "b"]})
         >>> prepared = prepare(rows, Settings("y"))
         >>> len(prepared.table), prepared.task.name, prepared.notes
-        (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is left out",))
+        (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is ignored",))
     """
     rows = table.filter(first_of_duplicates(table)) if settings.unique else table
     schema = Schema.infer(rows, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
