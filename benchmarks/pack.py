@@ -1,7 +1,7 @@
-"""What a machine without network lacks, gathered where there is one: wheels, MNIST and CIFAR-10.
+"""Wheels, MNIST and CIFAR-10 for a machine without network, downloaded on one with network.
 
-``write`` fills numbered folders, each small enough to be carried at once; together, in one folder, they are what ``load`` and
-``install`` read. CIFAR-10 is stored as lossless WebP, a third smaller than its PNG, and comes back bit by bit.
+``write`` fills numbered folders of limited size; their content, in one folder, is the input of ``load`` and
+``install``. CIFAR-10 is stored as lossless WebP, a third smaller than its PNG.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PLATFORMS = tuple(f"manylinux{name}" for name in ("_2_28_x86_64", "_2_27_x86_64"
 
 
 def write(folder: Path, packages: list[str], python: str, sets: tuple[str, ...] = SETS, limit: int = LIMIT) -> list[Path]:
-    """Gather wheels (of these packages alone, without what they need) and data; the folders made, by number."""
+    """Download wheels (of these packages, without dependencies) and data; returns the numbered folders."""
     from benchmarks import datasets
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -43,7 +43,7 @@ def write(folder: Path, packages: list[str], python: str, sets: tuple[str, ...] 
 
 
 def _pinned(package: str) -> str:
-    """The version that is installed here, where there is one and no other was asked for."""
+    """The requested version, else the installed one."""
     try:
         return package if "==" in package else f"{package}=={importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
@@ -51,7 +51,7 @@ def _pinned(package: str) -> str:
 
 
 def _split(files: list[Path], folder: Path, limit: int) -> list[Path]:
-    """Copy files into numbered folders, each with at most so many bytes: the largest first, each where there is still room."""
+    """Copy files into numbered folders, of limited size: the largest first, each in the first folder with room."""
     folders: list[tuple[Path, int]] = []
     for file in sorted(files, key=lambda file: -file.stat().st_size):
         size = file.stat().st_size
@@ -65,7 +65,7 @@ def _split(files: list[Path], folder: Path, limit: int) -> list[Path]:
 
 
 def save(rows: Rows, folder: Path, stem: str) -> None:
-    """Images, some thousand side by side in a file, and their labels."""
+    """Save images, some thousand in a file, and their labels."""
     import numpy as np
     from PIL import Image
 
@@ -83,10 +83,10 @@ def save(rows: Rows, folder: Path, stem: str) -> None:
 
 
 def load(folder: Path, name: str) -> tuple[Rows, Rows]:
-    """Training and test rows, as they were before :func:`write`.
+    """Training and test rows of a pack.
 
     Raises:
-        FileNotFoundError: The folder lacks them.
+        FileNotFoundError: They are not in the folder.
     """
     from benchmarks.datasets import Rows
 
@@ -110,7 +110,7 @@ def load(folder: Path, name: str) -> tuple[Rows, Rows]:
 
 
 def install(folder: Path, target: Path) -> list[str]:
-    """Install the wheels of a pack into a folder of their own, without network; their names."""
+    """Install the wheels of a pack into a folder, without network; returns their names."""
     wheels = sorted(map(str, folder.glob("*.whl")))
     if wheels:
         options = ["--quiet", "--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--upgrade"]

@@ -23,7 +23,7 @@ VALIDATION = 0.15
 class Peer(ABC):
     """A plain network. ``outputs`` is the number of classes, or 0 for one number (regression).
 
-    After :meth:`fit`, ``epoch_seconds`` holds the training time of each epoch where the library lets one see it,
+    After :meth:`fit`, ``epoch_seconds`` has the training time of each epoch where the library measures it,
     ``epoch_steps`` the steps in it where they are not rows / batch size, and ``parameters`` the number of weights, so that a
     benchmark can check that all trained the same network.
     """
@@ -47,7 +47,7 @@ class Peer(ABC):
 
     @abstractmethod
     def fit(self, X: np.ndarray, y: np.ndarray) -> None:
-        """Learn; the time of each epoch goes into ``epoch_seconds``."""
+        """Train; the time of each epoch is added to ``epoch_seconds``."""
 
     @abstractmethod
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ class Lamina(Peer):
 
 
 def plain(lamina: Any, hidden: tuple[int, ...], batch_size: int, epochs: int, patience: int | None) -> tuple[Any, Any]:
-    """The family and recipe that make lamina train the network of the peers."""
+    """Family and recipe of the network of the peers."""
     family = lamina.FeedForward(hidden_sizes=hidden, activation="relu", number_embedding=None, members=1)
     recipe = lamina.Recipe(
         optimizer="adam",
@@ -91,14 +91,14 @@ def plain(lamina: Any, hidden: tuple[int, ...], batch_size: int, epochs: int, pa
         batch_size=batch_size,
         epochs=epochs,
         patience=patience,
-        weight_decay=0.0,  # lamina has decay and a moving average when nothing is said; the peers do without
+        weight_decay=0.0,  # on by default in lamina, not in the peers
         ema_decay=None,
     )
     return family, recipe
 
 
 class ScikitLearn(Peer):
-    """MLPClassifier / MLPRegressor. It shows no time per epoch: the benchmark takes a long fit minus a short one."""
+    """MLPClassifier / MLPRegressor. It has no time per epoch: the benchmark uses a long fit minus a short one."""
 
     def prepare(self) -> None:
         from sklearn import neural_network
@@ -137,7 +137,7 @@ def torch_net(inputs: int, hidden: tuple[int, ...], outputs: int) -> Any:
 
 
 class TorchLoop(Peer):
-    """A bare eager PyTorch loop written with care: tensors in memory, one shuffle per epoch, one gather per step."""
+    """A bare eager PyTorch loop: tensors in memory, one shuffle per epoch, one gather per step."""
 
     fused = False
 
@@ -233,7 +233,7 @@ class Skorch(Peer):
 
 
 class KerasJax(Peer):
-    """Keras 3 on JAX: ``model.fit`` on arrays, compiled by XLA as Keras does when nothing is said."""
+    """Keras 3 on JAX: ``model.fit`` on arrays, compiled by XLA as by default."""
 
     steps_per_execution = 1
 
@@ -279,7 +279,7 @@ class KerasJax(Peer):
 
 
 class KerasJaxBatched(KerasJax):
-    """The same with ``steps_per_execution=32``, which an expert might set."""
+    """The same with ``steps_per_execution=32``."""
 
     steps_per_execution = 32
 

@@ -1,6 +1,6 @@
 """Time of importing and of predicting: part of ``python -m benchmarks speed``.
 
-Models are fitted for two epochs on Adult (their answers do not matter here) and given pandas frames: one row at a time, 500 of
+Models are fitted for two epochs on Adult (accuracy does not matter here) and predict pandas frames: one row at a time, 500 of
 them after a warm-up, and Adult's rows repeated to a million. The peer is scikit-learn's usual pipeline, StandardScaler and
 OneHotEncoder before MLPClassifier((64, 64)), with sparse (its default) and with dense one-hot columns.
 """
@@ -49,10 +49,10 @@ def times(model: str) -> dict[str, Any]:
     seconds = sorted(seconds[50:])
     million = frame.iloc[np.arange(MILLION) % len(frame)].reset_index(drop=True)
     started = time.perf_counter()
-    answers = fitted.predict(million)
+    predictions = fitted.predict(million)
     million_seconds = time.perf_counter() - started
-    if len(answers) != MILLION or set(np.unique(answers)) > set(target):
-        raise ValueError(f"{model} gave {len(answers)} answers")
+    if len(predictions) != MILLION or set(np.unique(predictions)) > set(target):
+        raise ValueError(f"{model} made {len(predictions)} predictions")
     return {
         "row_ms": statistics.median(seconds) * 1e3,
         "row_p95_ms": seconds[int(0.95 * len(seconds))] * 1e3,

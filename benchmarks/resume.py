@@ -1,8 +1,8 @@
 """``kill -9`` at random moments, resume, and compare the final weights bit by bit.
 
-A fit of 10,000 rows of Adult from the command line is left alone once; then it is started again and again with the same seed,
-killed (SIGKILL) at a moment drawn evenly over the run, resumed with ``lamina resume``, and every tensor of its model file is
-compared as bytes with that of the undisturbed run.
+A fit of 10,000 rows of Adult from the command line runs once without interruption; then it is started again with the same seed,
+killed (SIGKILL) at a uniformly random moment, resumed with ``lamina resume``, and every tensor of its model file is
+compared as bytes with that of the uninterrupted run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TITLE = f"# Resume\n\n{(__doc__ or '').strip()}"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kills", type=int, default=20, help="kills to survive (20)")
+    parser.add_argument("--kills", type=int, default=20, help="number of kills (20)")
     parser.add_argument("--epochs", type=int, default=8, help="epochs of the fit (8)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     parser.add_argument("--out", default="resume", help="stem of the files under benchmarks/results")
@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 class Fit:
-    """A ``lamina fit`` that runs."""
+    """A running ``lamina fit``."""
 
     def __init__(self, folder: Path, name: str, epochs: int):
         self.run, self.model = folder / name, folder / f"{name}.lamina"
@@ -76,7 +76,7 @@ class Fit:
             raise RuntimeError(f"lamina fit failed: {errors.strip()}")
 
     def kill_after(self, seconds: float) -> bool:
-        """Kill -9 after so long; False when it had ended before."""
+        """Kill -9 after that time; False if the fit ended before."""
         try:
             self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:

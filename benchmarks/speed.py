@@ -1,16 +1,16 @@
-"""Time of a training step, of importing, and of predicting, beside the peers.
+"""Time of a training step, of importing, and of predicting, compared with the peers.
 
 A step is forward, backward and the Adam update of one mini-batch. Each measurement is a fresh process that fits once:
 
-- *µs per step*: median time of an epoch's training steps after the first epoch (which compiles, traces or warms up), over its
-  steps. Validation is not in it. scikit-learn shows no epochs, so for it: (long fit - short fit) / steps between them.
-- *start-up*: what a whole fit takes beyond its steps at that pace: compiling, tracing, checking; for lamina also reading the
+- *µs per step*: median time of an epoch's training steps after the first epoch (which compiles, traces or warms up), divided by
+  its steps, without validation. scikit-learn has no hook for epochs, so for it: (long fit - short fit) / steps between them.
+- *start-up*: the time of a whole fit minus its steps at that rate: compiling, tracing, checking; for lamina also reading the
   columns, the schema, the encoder and a validation after each epoch, which the peers do not do here. Imports are in neither.
 - *whole fit*: wall time of the call to ``fit``.
 
-Peers run with one thread and with one per core; the faster of the two medians counts. lamina chooses its own threads and gets
-one try. Order alternates between repeats; the figure is the median over repeats, with the range. A measurement counts only
-when the peer trained exactly as many weights as the network has, and tells 90 % of its training rows right at the end.
+Peers run with one thread and with one per core; the faster of the two medians counts. lamina chooses its own number of threads.
+The order alternates between repeats; the figure is the median over repeats, with the range. A measurement counts only
+if the peer trained exactly as many weights as the network has, and predicts 90 % of its training rows right at the end.
 
 ``--only lenet`` measures the time to 99 % on MNIST, see ``benchmarks/lenet.py``.
 """
@@ -69,7 +69,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def step(peer: str, case: str, seed: int) -> dict[str, Any]:
-    """One measurement: the time of a step, of a whole fit, and of what is not steps."""
+    """One measurement: the time of a step, of a whole fit, and of the rest."""
     import numpy as np
 
     from benchmarks.peers import PEERS, VALIDATION
@@ -94,7 +94,7 @@ def step(peer: str, case: str, seed: int) -> dict[str, Any]:
         raise ValueError(f"{peer} trained {model.parameters} parameters, the network has {expected}")
     correct = float((model.predict(X).argmax(1) == y).mean())
     if correct < 0.9:
-        raise ValueError(f"{peer} tells {correct:.0%} of its training rows right, expected 90 % or more: it did not learn")
+        raise ValueError(f"{peer} predicts {correct:.0%} of its training rows right, expected 90 % or more")
     steps = model.epoch_steps or -(-rows // batch_size)
     if model.epoch_seconds:
         step_seconds = statistics.median(model.epoch_seconds[1:]) / steps
@@ -147,7 +147,7 @@ def _steps(case: str, results: list[dict[str, Any]]) -> str:
 
 
 def best_of(tried: dict[Any, list[dict[str, Any]]], key: str = "step_us") -> tuple[Any, list[dict[str, Any]]]:
-    """The thread count with the smaller median, and its results; nothing when all failed.
+    """The thread count with the smaller median, and its results; None if all failed.
 
     Example:
         >>> best_of({1: [{"step_us": 3.0}], 2: [{"step_us": 2.0}], 4: []})

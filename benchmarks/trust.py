@@ -1,11 +1,11 @@
-"""How far answers can be trusted: coverage, calibration and novelty on rows held out.
+"""Trust: coverage, calibration and novelty on test rows.
 
-A fifth of the rows, drawn at random, is held out and asked about with coverage 0.9; of small sets again and again, until 5,000
-rows were asked about, and figures are means over these splits. *Held*: the share of rows held out whose truth is in the set or
-interval, and the standard error of the mean of several splits. *Size*: labels in a set, or the width of an interval in standard
-deviations of the target. *Error*: expected calibration error in 15 bins, before and after calibration. *AUROC*: area under the
-ROC curve of the novelty p-value, rows held out against the same rows with each column shuffled by itself; for images against
-letters drawn by Pillow, and noise. *Alarms*: the share of held-out rows called unlike training; the stated rate is 0.05.
+A random fifth of the rows are test rows, predicted with coverage 0.9; small sets are split repeatedly, until 5,000 rows
+were predicted, and figures are means over these splits. *Coverage*: the share of test rows whose true value is in the set
+or interval, and the standard error of the mean of several splits. *Size*: labels in a set, or the width of an interval in
+standard deviations of the target. *Error*: expected calibration error in 15 bins, before and after calibration. *AUROC*: area under
+the ROC curve of the novelty p-value, test rows against the same rows with each column shuffled by itself; for images against
+letters drawn by Pillow, and noise. *Alarms*: the share of test rows with ``is_novel``; the stated rate is 0.05.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ MOST_SPLITS = 50
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", nargs="+", default=[*TABLES, "mnist"], help=f"which ({' '.join(TABLES)} mnist)")
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), help="of tables; mnist is for convolutional alone")
-    parser.add_argument("--seeds", type=int, help="how many splits (until 5,000 rows were asked about)")
-    parser.add_argument("--rows", type=int, help="most rows to learn from")
-    parser.add_argument("--asked", type=int, default=10_000, help="most rows to ask about (10000)")
+    parser.add_argument("--seeds", type=int, help="number of splits (until 5,000 rows were predicted)")
+    parser.add_argument("--rows", type=int, help="maximum number of training rows")
+    parser.add_argument("--asked", type=int, default=10_000, help="maximum number of test rows (10000)")
     parser.add_argument("--threads", type=int, help="cores to use")
     parser.add_argument("--out", default="trust", help="stem of the files under benchmarks/results")
 
@@ -58,17 +58,17 @@ def _table(name: str, family: str, seed: int, rows: int | None, asked: int) -> d
 
     table, target, task = _load(name)
     order = np.random.default_rng(seed).permutation(len(table))
-    held, learnt = order[: min(len(order) // 5, asked)], order[len(order) // 5 :][:rows]
-    model = lamina.fit(table[learnt], target, task=task, family=family, seed=seed, monitor=None)
-    new = table[held]
+    test, train = order[: min(len(order) // 5, asked)], order[len(order) // 5 :][:rows]
+    model = lamina.fit(table[train], target, task=task, family=family, seed=seed, monitor=None)
+    new = table[test]
     strange = new.with_columns(
         new[column].sample(fraction=1, shuffle=True, seed=seed + place)
         for place, column in enumerate(new.columns)
         if column != target
     )
-    answers, odd = (model.predict(some, trust=True, coverage=COVERAGE, reasons=False) for some in (new, strange))
-    novelty = {"auroc_shuffled": _auroc(answers, odd), "alarms": float(answers["is_novel"].mean())}
-    return _judged(model, new, answers, new[target]) | novelty
+    predictions, odd = (model.predict(some, trust=True, coverage=COVERAGE, reasons=False) for some in (new, strange))
+    novelty = {"auroc_shuffled": _auroc(predictions, odd), "alarms": float(predictions["is_novel"].mean())}
+    return _judged(model, new, predictions, new[target]) | novelty
 
 
 def _images(family: str, seed: int, rows: int | None, asked: int) -> dict[str, Any]:
@@ -81,37 +81,37 @@ def _images(family: str, seed: int, rows: int | None, asked: int) -> dict[str, A
     learnt, new = learnt.some(rows, seed), new.some(asked, seed)
     images = np.asarray(new.values)
     model = lamina.Classifier(family, random_state=seed).fit(np.asarray(learnt.values), learnt.labels)
-    answers = model.predict(images, trust=True, coverage=COVERAGE)
-    found = _judged(model, model._table(images), answers, pl.Series(new.labels))
+    predictions = model.predict(images, trust=True, coverage=COVERAGE)
+    found = _judged(model, model._table(images), predictions, pl.Series(new.labels))
     noise = np.random.default_rng(seed).integers(0, 256, (1000, *images.shape[1:]), dtype=np.uint8)
     for word, some in (("letters", _letters(images.shape[1])), ("noise", noise)):
-        found[f"auroc_{word}"] = _auroc(answers, model.predict(some, trust=True))
-    return found | {"alarms": float(answers["is_novel"].mean())}
+        found[f"auroc_{word}"] = _auroc(predictions, model.predict(some, trust=True))
+    return found | {"alarms": float(predictions["is_novel"].mean())}
 
 
-def _judged(model: Any, asked: Any, answers: Any, truth: Any) -> dict[str, Any]:
+def _judged(model: Any, asked: Any, predictions: Any, truth: Any) -> dict[str, Any]:
     from lamina.trust.calibration import expected_calibration_error
 
-    kept, said = model.model_.trust, model.model_.outputs(asked)
-    told = {"asked": len(truth)}
-    if kept.sets is None:
+    trust, outputs = model.model_.trust, model.model_.outputs(asked)
+    result = {"asked": len(truth)}
+    if trust.sets is None:
         values = truth.to_numpy().astype(np.float64)
-        low, high = answers["low"].to_numpy(), answers["high"].to_numpy()
-        return told | {
-            "validation": len(kept.intervals.scores),
+        low, high = predictions["low"].to_numpy(), predictions["high"].to_numpy()
+        return result | {
+            "validation": len(trust.intervals.scores),
             "held": float(((low <= values) & (values <= high)).mean()),
             "size": float((high - low).mean() / values.std()),
         }
     codes = model.model_.task.truth(truth.to_frame(model.model_.task.targets[0]))
-    ties = None if kept.view is None else kept.ties(model.model_.schema.check(asked, notes=False)[0])
-    inside = kept.sets.sets(said, COVERAGE, ties=ties)
-    return told | {
-        "validation": len(kept.sets.scores),
+    ties = None if trust.view is None else trust.ties(model.model_.schema.check(asked, notes=False)[0])
+    inside = trust.sets.sets(outputs, COVERAGE, ties=ties)
+    return result | {
+        "validation": len(trust.sets.scores),
         "held": float(inside[np.arange(len(codes)), codes].mean()),
         "size": float(inside.sum(axis=1).mean()),
-        "error_before": expected_calibration_error(said, codes),
-        "error_after": expected_calibration_error(kept.probabilities(said), codes),
-        "method": kept.calibration.method,
+        "error_before": expected_calibration_error(outputs, codes),
+        "error_after": expected_calibration_error(trust.calibrate(outputs), codes),
+        "method": trust.calibration.method,
     }
 
 
@@ -162,7 +162,8 @@ def render(results: list[dict[str, Any]]) -> str:
         methods = ", ".join(sorted({one["method"] for one in good if "method" in one}))
         failed = next((one["error"] for one in own if "error" in one), "")
         rows.append([name, family, len(good), *(_figure(good, figure) for figure in names), methods, failed])
-    return measure.table(["set", "family", "splits", *(name.replace("_", " ") for name in names), "by", "failed"], rows)
+    titles = ("coverage" if name == "held" else name.replace("_", " ") for name in names)
+    return measure.table(["set", "family", "splits", *titles, "by", "failed"], rows)
 
 
 def _figure(results: list[dict[str, Any]], name: str) -> str:

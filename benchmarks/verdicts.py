@@ -1,12 +1,12 @@
-"""The verdict: how often it keeps two equal learners equal, and how often it finds a true difference.
+"""The verdict: how often equal learners are called equal, and how often a true difference is detected.
 
-Every comparison draws rows anew from a made-up population (ten columns, two classes), cross-validates two scikit-learn learners
-on the same folds, so that training sets overlap as they do for a person, and asks for the verdict by accuracy, with equal costs
-and the default region of practical equivalence, 0.01. *Equal* are two forests of twenty extremely random trees that differ in
-nothing but their seeds; every call but a winner is right. *Forests, 0.02 apart* are two such, and *forest and logistic* two
-learners of different kinds, whose answers differ more often; so many answers of one of them, drawn at random, are turned round
-that its true accuracy is lower by 0.02, twice the region. Found means that the right one wins. Fewer repeats are the first of
-the same folds.
+Every comparison draws rows from an artificial population (ten columns, two classes), cross-validates two scikit-learn learners
+on the same folds, so that training sets overlap as usual, and computes the verdict by accuracy, with equal costs
+and the default region of practical equivalence, 0.01. *Equal* are two forests of twenty extremely random trees that differ only
+in their seeds; every call but a winner is right. *Forests, 0.02 apart* are two of them, and *forest and logistic* two
+learners of different kinds, whose predictions differ more often; a random share of the predictions of one of them is inverted,
+so that its true accuracy is lower by 0.02, twice the region. Detected means that the right one wins. Fewer repeats are the
+first of the same folds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def draw(rows: int, seed: list[int]) -> tuple[Any, Any]:
-    """Rows of the population: a mostly linear rule, one product, one bend, and chance.
+    """Rows of the population: a mostly linear rule, one product, one nonlinearity, and noise.
 
     Example:
         >>> x, y = draw(1000, [0])
@@ -69,16 +69,16 @@ def learners(seed: int) -> dict[str, Any]:
 
 
 def say(fitted: dict[str, Any], x: Any, shares: dict[str, float], random: Any) -> dict[str, Any]:
-    """What each learner answers, and each of ``shares`` with so many answers of its learner turned round."""
-    said = {name: learner.predict(x) for name, learner in fitted.items()}
+    """Predictions of each learner, and of each of ``shares`` with that share of predictions inverted."""
+    predictions = {name: learner.predict(x) for name, learner in fitted.items()}
     base = {"worse forest": "other forest", "forest beside": "forest", "logistic beside": "logistic"}
-    return said | {name: said[base[name]] ^ (random.random(len(x)) < share) for name, share in shares.items()}
+    return predictions | {name: predictions[base[name]] ^ (random.random(len(x)) < share) for name, share in shares.items()}
 
 
 def shares_to_turn(rows: int) -> dict[str, float]:
-    """What shares of answers make true differences of :data:`DIFFERENCE`, by 100,000 fresh rows.
+    """The shares to invert for true differences of :data:`DIFFERENCE`, from 100,000 new rows.
 
-    Turning a share q takes an accuracy a to a - q (2a - 1). Learners have as many rows as in a fold.
+    Inverting a share q changes an accuracy a to a - q (2a - 1). Learners have as many rows as in a fold.
     """
     import numpy as np
 
@@ -99,7 +99,7 @@ def shares_to_turn(rows: int) -> dict[str, float]:
 
 
 def simulate(rows: int, start: int, count: int, repeats: int) -> dict[str, Any]:
-    """The calls of so many comparisons, each with 1, 2, ... repeats of five folds."""
+    """The calls of the comparisons, each with 1, 2, ... repeats of five folds."""
     import numpy as np
     from sklearn.model_selection import RepeatedStratifiedKFold
 
@@ -113,8 +113,8 @@ def simulate(rows: int, start: int, count: int, repeats: int) -> dict[str, Any]:
         folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=number)
         for fold, (train, test) in enumerate(folds.split(x, y)):
             fitted = {name: learner.fit(x[train], y[train]) for name, learner in learners(1000 * number + fold).items()}
-            for name, answers in say(fitted, x[test], shares, random).items():
-                accuracy.setdefault(name, []).append(float((answers == y[test]).mean()))
+            for name, predicted in say(fitted, x[test], shares, random).items():
+                accuracy.setdefault(name, []).append(float((predicted == y[test]).mean()))
             if fold == 0:
                 new = say(fitted, fresh, shares, random)
                 disagree.append([(new[a] != new[b]).mean() for a, b in PAIRS.values()])
@@ -175,10 +175,10 @@ def render(results: list[dict[str, Any]]) -> str:
         "pair",
         "rows",
         "folds",
-        "answers that differ",
+        "different predictions",
         "true difference",
         "comparisons",
         "practically equal",
-        "cannot tell",
+        "unclear",
     ]
-    return measure.table([*header, "a winner is named", "the wrong one", "(better at all: interval above 0)"], lines)
+    return measure.table([*header, "winner named", "wrong winner", "(interval of the difference above 0)"], lines)
