@@ -3,9 +3,9 @@
 A random fifth of the rows are test rows, predicted with coverage 0.9; small sets are split repeatedly, until 5,000 rows
 were predicted, and figures are means over these splits. *Coverage*: the share of test rows whose true value is in the set
 or interval, and the standard error of the mean of several splits. *Size*: labels in a set, or the width of an interval in
-standard deviations of the target. *Error*: expected calibration error in 15 bins, before and after calibration. *AUROC*: area under
-the ROC curve of the novelty p-value, test rows against the same rows with each column shuffled by itself; for images against
-letters drawn by Pillow, and noise. *Alarms*: the share of test rows with ``is_novel``; the stated rate is 0.05.
+standard deviations of the target. *Error*: expected calibration error in 15 bins, before and after calibration. *AUROC*: area
+under the ROC curve of the novelty p-value, test rows against the same rows with each column shuffled by itself; for images
+against letters drawn by Pillow, and noise. *Alarms*: the share of test rows with ``is_novel``; the stated rate is 0.05.
 """
 
 from __future__ import annotations

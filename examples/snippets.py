@@ -1,4 +1,4 @@
-"""Did the critic like the film? Texts, and which words a network looked at.
+"""Did the critic like the film? Texts, and the words with the largest attention weights.
 
 The same on the command line: ``lamina fit examples/data/snippets.parquet --target verdict``.
 """
@@ -22,17 +22,17 @@ def main() -> None:
     for family in ("feedforward", "convolutional", "recurrent", "hierarchical", "attention"):
         model = lamina.fit(train, "verdict", family=family, seed=0)
         scores = model.evaluate(test)["scores"]
-        print(f"{family:14} {scores['accuracy']:.3f} right of {len(test):,}, {model.model_.card['seconds']:.0f} s")
+        print(f"{family:14} accuracy {scores['accuracy']:.3f} on {len(test):,} texts, {model.model_.card['seconds']:.0f} s")
 
     net, encoder = model.model_.net, model.model_.encoder
     rows = test.head(3)
     batch = {name: torch.from_numpy(block) for name, block in encoder.transform(rows.drop("verdict")).items()}
-    looked = net.attention(batch)["text_pool"].mean(1)
-    print("\nWhat the last one looked at most:")
+    attention = net.attention(batch)["text_pool"].mean(1)
+    print("\nWords with the largest attention weights:")
     for row, (text, verdict) in enumerate(rows.iter_rows()):
-        weights = zip(looked[row].tolist(), encoder.texts[0].tokens(text), strict=True)
-        most = [word for _, word in sorted(weights, reverse=True)[:5]]
-        print(f"  {verdict}: {text[:90]}\n    {', '.join(most)}")
+        weights = zip(attention[row].tolist(), encoder.by_kind("text")[0].tokens(text), strict=True)
+        top = [word for _, word in sorted(weights, reverse=True)[:5]]
+        print(f"  {verdict}: {text[:90]}\n    {', '.join(top)}")
 
 
 if __name__ == "__main__":
