@@ -241,7 +241,7 @@ def test_the_preprocessing_of_texts_is_printed():
     result = command("fit", "films.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
     assert result.code == 0, result.err
     assert "Preprocessing: plot truncated to at most 8 tokens, vocabulary of 12." in result.out
-    assert "Why: column 'plot' holds texts: attention, which weighs each word by the others." in result.out
+    assert "Why: column 'plot' holds texts: attention, which relates each word to the others." in result.out
     assert "Why: column 'plot' holds texts: attention" in command("info", "m.lamina").out
     table.with_columns(pl.Series("plot", ["zyx wvu"] * 3 + plots()[3:])).write_csv("new.csv")
     for verb in ("predict", "evaluate"):

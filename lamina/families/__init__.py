@@ -44,9 +44,9 @@ SIMPLEST_FIRST = (
 
 #: The family for a table with such a column, the richest kind first, and why.
 AUTO: dict[str, tuple[type[BranchFamily], str]] = {
-    "image": (Convolutional, "whose windows see the same thing wherever it is"),
-    "text": (Attention, "which weighs each word by the others"),
-    "series": (Convolutional, "whose windows see the same thing whenever it happens"),
+    "image": (Convolutional, "whose filters find a pattern wherever it is"),
+    "text": (Attention, "which relates each word to the others"),
+    "series": (Convolutional, "whose filters find a pattern whenever it occurs"),
 }
 PLURALS = {"image": "images", "text": "texts", "series": "series", "table": "plain columns"}
 BRANCHES.update({kind: family for kind, (family, _) in AUTO.items()})
@@ -141,7 +141,7 @@ class Auto:
                     f"name a family that has it: {having}"
                 )
             values[name] = parse(chosen, name, value) if isinstance(value, str) else value
-        why = "plain columns: feedforward networks that share weights and answer together"
+        why = "an ensemble of feedforward networks with shared weights, for plain columns"
         return chosen(**values), f"column {kinds[rich]!r} holds {PLURALS[rich]}: {chosen.name}, {reason}" if rich else why
 
     def __eq__(self, other: object) -> bool:
@@ -201,7 +201,7 @@ def choose_family(family: object, schema: Schema) -> tuple[Family, str]:
             f"the family {family.name!r} reads {reads}, but the columns are of the kinds {', '.join(kinds)}; "
             f"take 'auto' or one of {', '.join(able)}"
         )
-    return family, "as asked"
+    return family, "as requested"
 
 
 def family_to_json(family: Family | Auto | str) -> dict[str, Any] | str:
