@@ -241,7 +241,7 @@ def test_the_preprocessing_of_texts_is_printed():
     result = command("fit", "films.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
     assert result.code == 0, result.err
     assert "Preprocessing: plot truncated to at most 8 tokens, vocabulary of 12." in result.out
-    assert "Why: column 'plot' holds texts: attention, which relates each word to the others." in result.out
+    assert "Why: column 'plot' holds texts: attention, which relates words to each other." in result.out
     assert "Why: column 'plot' holds texts: attention" in command("info", "m.lamina").out
     table.with_columns(pl.Series("plot", ["zyx wvu"] * 3 + plots()[3:])).write_csv("new.csv")
     for verb in ("predict", "evaluate"):
@@ -253,7 +253,7 @@ def test_a_table_of_plain_columns_says_why_too():
     pl.DataFrame({"age": range(40), "who": ["Ann Lee", "Bob Fox"] * 20, "y": ["yes", "no", "no", "no"] * 10}).write_csv("t.csv")
     result = command("fit", "t.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
     assert re.search(r"who +flag ", result.out)  # names of people are no texts
-    assert "Why: plain columns: feedforward networks" in result.out
+    assert "Why: plain columns: an ensemble of feedforward networks" in result.out
     assert "Preprocessing" not in result.out
 
 

@@ -45,7 +45,7 @@ SIMPLEST_FIRST = (
 #: The family for a table with such a column, the richest kind first, and why.
 AUTO: dict[str, tuple[type[BranchFamily], str]] = {
     "image": (Convolutional, "whose filters find a pattern wherever it is"),
-    "text": (Attention, "which relates each word to the others"),
+    "text": (Attention, "which relates words to each other"),
     "series": (Convolutional, "whose filters find a pattern whenever it occurs"),
 }
 PLURALS = {"image": "images", "text": "texts", "series": "series", "table": "plain columns"}
@@ -141,7 +141,7 @@ class Auto:
                     f"name a family that has it: {having}"
                 )
             values[name] = parse(chosen, name, value) if isinstance(value, str) else value
-        why = "an ensemble of feedforward networks with shared weights, for plain columns"
+        why = "plain columns: an ensemble of feedforward networks with shared weights"
         return chosen(**values), f"column {kinds[rich]!r} holds {PLURALS[rich]}: {chosen.name}, {reason}" if rich else why
 
     def __eq__(self, other: object) -> bool:
