@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -50,7 +51,7 @@ MOST_REPEATS = 10
 """Integer sample weights repeat rows, exactly, if the result has at most this many times the rows."""
 
 
-class _Estimator(BaseEstimator):
+class _Estimator(BaseEstimator, ABC):
     """Base class of the estimators."""
 
     _kind: str
@@ -289,9 +290,9 @@ class _Estimator(BaseEstimator):
         """The task for this number of target columns."""
         return self._kind
 
+    @abstractmethod
     def _targets(self, y: Any) -> dict[str, Any]:
         """The target columns by name."""
-        raise NotImplementedError
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

@@ -49,7 +49,7 @@ def store_function(function: Any) -> StoredFunction:
     function = getattr(function, "function", function)  # of a loss that was made from it
     name = getattr(function, "name", None) or getattr(function, "__qualname__", type(function).__qualname__)
     module = getattr(function, "__module__", None)
-    importable = module not in (None, "__main__") and _look_up(sys.modules.get(module), name) is function
+    importable = module not in (None, "__main__") and getattr(sys.modules.get(module), name, None) is function
     return StoredFunction(name.rpartition(".")[2], module) if importable and "." not in name else StoredFunction(name)
 
 
@@ -109,11 +109,7 @@ def _find(stored: StoredFunction, custom_objects: Mapping[str, Any], title: str,
             module = importlib.import_module(stored.module)
         except ImportError:
             pass
-    function = _look_up(module, stored.name)
+    function = getattr(module, stored.name, None)
     if function is None:
         raise stored.missing(title, remedy)
     return function
-
-
-def _look_up(module: Any, name: str) -> Any:
-    return getattr(module, name, None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.errors import OptionError
 from lamina.options import shortened
 
-if TYPE_CHECKING:  # torch takes a second to load, and who asks for the name of a loss needs none of it
+if TYPE_CHECKING:  # torch takes a second to load, and the name of a loss needs none of it
     from torch import Tensor
 
 TARGET = "target"
@@ -37,7 +37,7 @@ class Loss:
         name: As a recipe and a model file spell it.
         compute: ``compute(outputs, targets, weight) -> scalar``.
         activation: Outputs to probabilities or values, in float64; the last axis may become longer.
-        single: One output stands for two classes.
+        single: Whether one output is the logit of the second of two classes.
         function: The function of one's own that it calls; None for a loss of lamina.
         like: The loss of lamina whose outputs have the same meaning; empty for that loss itself.
     """
@@ -67,8 +67,8 @@ class Loss:
         The members of an ensemble inside the network, outputs (N, members, K), are averaged: the mean of their probabilities or
         values.
         """
-        found = self.activation(outputs.double())
-        return found.mean(1) if found.ndim == 3 else found
+        predictions = self.activation(outputs.double())
+        return predictions.mean(1) if predictions.ndim == 3 else predictions
 
 
 def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -101,7 +101,7 @@ def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None)
 
 
 def maximum_a_posteriori(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy in which "no class at all" is an answer, too, and always a wrong one (LeCun et al. 1998, eq. 9).
+    """Cross-entropy with one more class, "no class at all", which is never the target (LeCun et al. 1998, eq. 9).
 
     For outputs that are minus a distance, as those of a ``RadialBasis``: a row stays pulled towards its class until it is
     nearer than ``j``, where cross-entropy is content once all other classes are further away.
@@ -205,7 +205,7 @@ def huber(delta: float) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
 
 
 def label_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None, known: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy of each label, the mean over the labels that are known: the loss of several yes/no answers a row.
+    """Binary cross-entropy of each label, the mean over the labels that are known: the loss of several yes/no labels a row.
 
     ``sum(w m l) / sum(w m)`` with the mask ``m``: a label that is not known has exactly no gradient.
 

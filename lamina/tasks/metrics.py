@@ -142,8 +142,8 @@ def scores(
     metrics: tuple[Metric, ...], truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None
 ) -> dict[str, float]:
     """The figures by the name of the metric; without those of which these rows say nothing."""
-    found = {metric.name: metric(truth, prediction, weight) for metric in metrics}
-    return {name: value for name, value in found.items() if not math.isnan(value)}
+    values = {metric.name: metric(truth, prediction, weight) for metric in metrics}
+    return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
 # Classes: truth is codes (N,), outputs are probabilities (N, classes).
@@ -282,16 +282,16 @@ def macro(metric: Compute) -> Compute:
 
 
 def by_label(metric: Compute, truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> list[float]:
-    """A metric of two classes, for each label on the rows where it is known; NaN where it says nothing."""
-    found = []
+    """A metric of two classes, for each label on the rows where it is known; NaN where no row is known."""
+    values = []
     for label in range(truth.shape[1]):
         known = ~np.isnan(truth[:, label])
         yes = prediction.outputs[known, label]
         decision = prediction.decision[known, label].astype(np.int64)
         one = Prediction(np.stack([1 - yes, yes], axis=1), decision, decision)
         codes = truth[known, label].astype(np.int64)
-        found.append(metric(codes, one, None if weight is None else weight[known]) if len(codes) else math.nan)
-    return found
+        values.append(metric(codes, one, None if weight is None else weight[known]) if len(codes) else math.nan)
+    return values
 
 
 def f1_micro(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
