@@ -21,20 +21,7 @@ from typing import Any
 
 from lamina.errors import MissingExtraError
 from lamina.train.callbacks import Callback
-from lamina.train.events import (
-    Compare,
-    End,
-    Epoch,
-    Event,
-    Fit,
-    Job,
-    Monitor,
-    Refit,
-    Shuffle,
-    Start,
-    Step,
-    StopReason,
-)
+from lamina.train.events import Compare, End, Epoch, Event, Fit, Job, Monitor, Refit, Shuffle, Start, Step, StopReason
 
 __all__ = [
     "Callback",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from lamina.train.events import Compare, Epoch, Event, Fit, Job, Monitor, Refit, Start, Step
+from lamina.train.recipe import Recipe
 
 EVERY_SECONDS = 0.1
 
@@ -46,12 +47,9 @@ class _ProgressMonitor:
     def __init__(self, bar: Progress):
         self.bar = bar
         self.task = bar.add_task("", total=None, epoch="preparing", status="")
-        self.epochs = 1
-        self.patience: int | None = None
-        self.limit: float | None = None
+        self.recipe, self.epochs = Recipe(), 1
         self.start = self.drawn = time.monotonic()
         self.first: int | None = None  # the epoch that this process started with: above 0 for a resumed run
-        self.done = 0.0
         self.losses = ""
         self.best: tuple[int, str] = (0, "")
 
@@ -59,19 +57,16 @@ class _ProgressMonitor:
         now = time.monotonic()
         match event:
             case Start(recipe=recipe):
-                self.epochs, self.limit = 1 if recipe.epochs == "auto" else int(recipe.epochs), recipe.time_limit
-                self.patience = recipe.patience if isinstance(recipe.patience, int) else None
-                self.start = now
+                self.recipe, self.start = recipe, now
+                self.epochs = 1 if recipe.epochs == "auto" else int(recipe.epochs)
             case Compare(candidates=candidates):
-                self.bar.update(self.task, total=None, epoch="comparing", status=f"{len(candidates)} candidates")
+                self.bar.update(self.task, epoch="comparing", status=f"{len(candidates)} candidates")
             case Job(done=done, jobs=jobs):
                 left = _clock((jobs - done) * (now - self.start) / done)
-                fit = f"{event.name}, fold {event.fold + 1}" + (" failed" if event.failed else "")
-                self.bar.update(
-                    self.task, total=jobs, completed=done, epoch=f"fit {done}/{jobs}", status=f"{fit}; about {left} left"
-                )
+                status = f"{event.name}, fold {event.fold + 1}{' failed' if event.failed else ''}; about {left} left"
+                self.bar.update(self.task, total=jobs, completed=done, epoch=f"fit {done}/{jobs}", status=status)
             case Refit(name=name):
-                self.bar.update(self.task, total=None, epoch="fitting all rows", status=name)
+                self.bar.update(self.task, epoch="fitting all rows", status=name)
             case Fit(done=done):
                 self.bar.update(self.task, total=1, completed=done, epoch="fitting")
             case Step(epoch=epoch):
@@ -93,24 +88,24 @@ class _ProgressMonitor:
         self.bar.update(self.task, total=1, completed=1, status=self.losses)
 
     def _draw(self, now: float, done: float) -> None:
-        self.drawn, self.done = now, done
+        self.drawn = now
         epoch = f"epoch {min(int(done) + 1, self.epochs)}/{self.epochs}"
-        self.bar.update(
-            self.task, total=self.epochs, completed=done, epoch=epoch, status=f"{self.losses} {self._left(now)}".strip()
-        )
+        status = f"{self.losses} {self._left(now, done)}".strip()
+        self.bar.update(self.task, total=self.epochs, completed=done, epoch=epoch, status=status)
 
-    def _left(self, now: float) -> str:
+    def _left(self, now: float, done: float) -> str:
         """The time left, from early stopping at the earliest to the last epoch or the time limit."""
-        epochs = self.done - (self.first or 0)
+        epochs = done - (self.first or 0)
         if epochs <= 0:
             return ""
-        epoch_seconds = (now - self.start) / epochs
-        latest = (self.epochs - self.done) * epoch_seconds
-        if self.limit is not None:
-            latest = min(latest, max(self.limit - (now - self.start), 0))
+        seconds = now - self.start
+        epoch_seconds = seconds / epochs
+        latest = (self.epochs - done) * epoch_seconds
+        if self.recipe.time_limit is not None:
+            latest = min(latest, max(self.recipe.time_limit - seconds, 0))
         earliest = latest
-        if self.patience is not None:
-            earliest = min(latest, (self.best[0] + 1 + self.patience - self.done) * epoch_seconds)
+        if isinstance(self.recipe.patience, int):
+            earliest = min(latest, (self.best[0] + 1 + self.recipe.patience - done) * epoch_seconds)
         span = [_clock(seconds) for seconds in (max(earliest, 0), latest)]
         return " to ".join(dict.fromkeys(span)) + " left"
 

@@ -1,21 +1,7 @@
 """Events of a fit or comparison as frozen dataclasses, and the reasons why training stopped.
 
-Monitors and callbacks receive them; a run writes those of :data:`KEPT` to ``events.jsonl``, one JSON line each.
-
-=============  ======================================================  ==============================
-event          when                                                    received by
-=============  ======================================================  ==============================
-``Start``      before training, when the data are prepared             run, monitor, ``on_start``
-``Step``       after a training step                                   monitor, ``on_step``
-``Epoch``      after an epoch and its validation                       run, monitor, ``on_epoch``
-``Fit``        repeatedly while a classical family is fitted           monitor
-``End``        the model is finished, or an error occurred             run, monitor, ``on_end``
-``Compare``    once, before the candidates of a comparison are fitted  run, monitor
-``Result``     a candidate has been fitted and scored on a fold        run
-``Job``        the same, with the progress of the comparison           monitor
-``Refit``      the recommended candidate is fitted to all rows         monitor
-``Shuffle``    a column was shuffled for its importance                monitor
-=============  ======================================================  ==============================
+A monitor receives every event but ``Result``; callbacks receive ``Start``, ``Step``, ``Epoch`` and ``End``. A run writes
+``Start``, ``Epoch``, ``End``, ``Compare`` and ``Result`` to ``events.jsonl``, one JSON line each.
 """
 
 from __future__ import annotations
@@ -60,6 +46,9 @@ class StopReason(StrEnum):
         return earlier.get(value) if isinstance(value, str) else None
 
 
+_EVENTS: dict[str, type[Event]] = {}  # by their names in JSON
+
+
 def _transient() -> Any:
     """A field that is not written to JSON."""
     return field(default=None, repr=False, compare=False, metadata={"transient": True})
@@ -80,10 +69,14 @@ class Event:
     """Base of the events.
 
     Attributes:
-        kind: The name of the event in JSON.
+        kind: The name of the event in JSON: that of the class, unless it is given.
     """
 
     kind: ClassVar[str]
+
+    def __init_subclass__(cls, kind: str = "") -> None:
+        cls.kind = kind or cls.__name__.lower()
+        _EVENTS[cls.kind] = cls
 
     def values(self) -> dict[str, Any]:
         """The fields as JSON, without the name of the event."""
@@ -118,7 +111,6 @@ class Start(Event):
         net: The network; None for a classical family.
     """
 
-    kind: ClassVar[str] = "start"
     rows: int
     validation_rows: int
     family: str
@@ -142,7 +134,6 @@ class Step(Event):
         learning_rate: Learning rate of this step.
     """
 
-    kind: ClassVar[str] = "step"
     epoch: int
     step: int
     steps: int
@@ -171,7 +162,6 @@ class Epoch(Event):
         net: The network with the validated weights; do not change it.
     """
 
-    kind: ClassVar[str] = "epoch"
     epoch: int
     train_loss: float | None
     learning_rate: float
@@ -187,7 +177,6 @@ class Epoch(Event):
 class Fit(Event):
     """Progress of the fit of a classical family, from 0 to 1."""
 
-    kind: ClassVar[str] = "fit"
     done: float
 
 
@@ -206,7 +195,6 @@ class End(Event):
         error: The message of the error that ended the fit.
     """
 
-    kind: ClassVar[str] = "end"
     reason: StopReason = _read(StopReason)
     stopped_by: str = ""
     epochs: int = 0
@@ -230,7 +218,6 @@ class Compare(Event):
         notes: Notes about the data.
     """
 
-    kind: ClassVar[str] = "compare"
     candidates: Mapping[str, Any]
     folds: int
     split: str
@@ -251,7 +238,6 @@ class Result(Event):
         measured: Scores and costs; top-level keys in JSON.
     """
 
-    kind: ClassVar[str] = "result"
     name: str
     fold: int
     failed: str | None = None
@@ -271,7 +257,6 @@ class Job(Event):
         failed: The error, or None if there are scores.
     """
 
-    kind: ClassVar[str] = "job"
     done: int
     jobs: int
     name: str
@@ -283,26 +268,19 @@ class Job(Event):
 class Refit(Event):
     """The recommended candidate, by its name on the board, is fitted to all rows."""
 
-    kind: ClassVar[str] = "refit"
     name: str
 
 
 @dataclass(frozen=True)
-class Shuffle(Event):
+class Shuffle(Event, kind="importance"):
     """A column was shuffled for its importance; ``done`` is the progress from 0 to 1."""
 
-    kind: ClassVar[str] = "importance"
     column: str
     done: float
 
 
 Monitor = Callable[[Event], None]
-KEPT = (Start, Epoch, End, Compare, Result)
-"""The events that a run writes."""
-_KINDS: dict[str, type[Event]] = {
-    **{event.kind: event for event in (*KEPT, Step, Fit, Job, Refit, Shuffle)},
-    **{"done": End, "stopped": End},  # names of earlier versions
-}
+_EVENTS |= {"done": End, "stopped": End}  # names of earlier versions
 
 
 def from_json(content: Mapping[str, Any]) -> Event:
@@ -320,19 +298,20 @@ def from_json(content: Mapping[str, Any]) -> Event:
     name = content.pop("event", None)
     if not isinstance(name, str):
         raise TypeError("it has no name")
-    kind = _KINDS.get(name)
+    kind = _EVENTS.get(name)
     if kind is None:
         raise RunError(f"a run holds the event {name!r}, which this lamina does not know; upgrade: pip install -U lamina")
-    fields = {item.name: item for item in dataclasses.fields(kind)}
+    items = dataclasses.fields(kind)
+    own = {item.name for item in items}
     values: dict[str, Any] = {}
-    for name, value in content.items():
-        item = fields.get(name)
-        if item is not None:
-            values[name] = item.metadata["read"](value) if "read" in item.metadata else value
-            continue
-        for spread in fields.values():
-            if "prefix" in spread.metadata and name.startswith(spread.metadata["prefix"]):
-                values.setdefault(spread.name, {})[name.removeprefix(spread.metadata["prefix"])] = value
+    for item in items:
+        if "prefix" in item.metadata:
+            prefix = item.metadata["prefix"]
+            spread = {key: value for key, value in content.items() if key not in own and key.startswith(prefix)}
+            values[item.name] = {key.removeprefix(prefix): value for key, value in spread.items()}
+        elif item.name in content:
+            value = content[item.name]
+            values[item.name] = item.metadata["read"](value) if "read" in item.metadata else value
     try:
         return kind(**values)
     except TypeError as error:

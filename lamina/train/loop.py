@@ -30,7 +30,7 @@ from lamina.train.randomness import randomness
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.schedules import find_learning_rate, make_schedule
-from lamina.train.step import TICK_SECONDS, Trainer, make_step
+from lamina.train.step import TICK_SECONDS, Trainer
 from lamina.train.threads import thread_count, threads
 
 CHECKPOINT_SECONDS = 1.0
@@ -94,7 +94,7 @@ def train(
         randomness(net, foreign=edit is not None) as start_random,
         _interruptible() as interrupted,
     ):
-        trainer = make_step(net, feed, recipe)
+        trainer = Trainer(net, feed, recipe)
         schedule = make_schedule(recipe, trainer.steps_per_epoch)
         best = _copy(net)
         if run and checkpoint:
@@ -115,7 +115,7 @@ def train(
                 if not isinstance(graph, Graph):
                     raise OptionError(f"edit returned {graph!r}, expected a lamina.graph.Graph, or None for no change")
                 net = net.edit(graph)
-                trainer, best, history.best_loss = make_step(net, feed, recipe), _copy(net), math.inf
+                trainer, best, history.best_loss = Trainer(net, feed, recipe), _copy(net), math.inf
             start_random(_epoch_seed(seed, epoch))
             generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch) + 1)
             clock = time.perf_counter()
@@ -136,7 +136,7 @@ def train(
             record = Epoch(
                 epoch=epoch,
                 train_loss=loss,
-                learning_rate=schedule.last_rate,
+                learning_rate=rates[-1],
                 steps=trainer.steps_per_epoch,
                 train_seconds=train_seconds,
                 seconds=history.seconds,
@@ -261,7 +261,7 @@ def _restore(
         return {key.partition("/")[2]: value for key, value in tensors.items() if key.startswith(name + "/")}
 
     net.load_state_dict(part("net"))
-    trainer = make_step(net, feed, recipe)
+    trainer = Trainer(net, feed, recipe)
     trainer.optimizer.load_state_dict(part("optimizer"))
     schedule.load_state_dict(state["schedule"])
     vars(history).update(state["history"])

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,31 +25,21 @@ class Optimizer(ABC):
 
     Args:
         parameters: The trained parameters.
-        weight_decay: Weight decay coefficient.
-        clip_value: Clip each component of the gradient to this absolute value.
-        clip_norm: Clip the Euclidean norm of the gradient to this value (after ``clip_value``).
-        ema_decay: Decay of the moving average of the weights, see :meth:`averaged`.
+        recipe: The values are clipped before the norm; for ``ema_decay`` see :meth:`averaged`.
     """
 
-    def __init__(
-        self,
-        parameters: FlatParameters,
-        *,
-        weight_decay: float = 0.0,
-        clip_value: float | None = None,
-        clip_norm: float | None = None,
-        ema_decay: float | None = None,
-    ) -> None:
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
         self.parameters = parameters
         self.value, self.gradient = parameters.value, parameters.gradient
-        self.weight_decay, self.clip_value, self.clip_norm = weight_decay, clip_value, clip_norm
+        self.weight_decay = 0.0 if isinstance(recipe.weight_decay, str) else recipe.weight_decay
+        self.clip_value = None if isinstance(recipe.clip_value, str) else recipe.clip_value
+        self.clip_norm, self.ema_decay = recipe.clip_norm, recipe.ema_decay
         self._decaying_value = parameters.decaying(self.value)
         self._decaying_gradient = parameters.decaying(self.gradient)
         self._state: dict[str, Tensor] = {}
-        self.ema_decay = ema_decay
-        if ema_decay is not None:
+        if self.ema_decay is not None:
             self._average = self._state["average"] = self.value.clone()
-            self._averaged = self._state["average_steps"] = torch.zeros((), dtype=torch.float32, device=self.value.device)
+            self._averaged = self._new_count("average_steps")
             self._count = 0  # the same on the host
 
     def update(self, learning_rate: LearningRate) -> None:
@@ -100,9 +89,9 @@ class Optimizer(ABC):
         self._state[name] = torch.zeros_like(self.value)
         return self._state[name]
 
-    def _new_count(self) -> Tensor:
-        self._state["steps"] = torch.zeros((), dtype=torch.float32, device=self.value.device)
-        return self._state["steps"]
+    def _new_count(self, name: str) -> Tensor:
+        self._state[name] = torch.zeros((), dtype=torch.float32, device=self.value.device)
+        return self._state[name]
 
     def state_dict(self) -> dict[str, Tensor]:
         """The state tensors by name, not copied."""
@@ -132,14 +121,13 @@ class SGD(Optimizer):
     ``b = momentum * b + g;  w -= lr * b``, with Nesterov ``w -= lr * (g + momentum * b)``, as in PyTorch.
     """
 
-    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, nesterov: bool = False, **options: Any) -> None:
-        super().__init__(parameters, **options)
-        if nesterov and not momentum:
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
+        momentum = 0.9 if recipe.momentum is None else recipe.momentum
+        if recipe.nesterov and not momentum:
             raise OptionError("nesterov is True with momentum 0, expected momentum above 0; set recipe.momentum=0.9")
-        self.momentum, self.nesterov = momentum, nesterov
-        self._velocity = [self._new_state("velocity")] if momentum else []
-        self._lists = [self.value], [self.gradient], self._velocity
-        self._kernel = partial(sgd_kernel(self.value.device.type), momentum=momentum, nesterov=nesterov)
+        self._lists = [self.value], [self.gradient], [self._new_state("velocity")] if momentum else []
+        self._kernel = partial(sgd_kernel(self.value.device.type), momentum=momentum, nesterov=recipe.nesterov)
 
     def _step(self, learning_rate: LearningRate) -> None:
         self._kernel(*self._lists, lr=learning_rate)
@@ -151,8 +139,8 @@ class Adagrad(Optimizer):
     ``s += g^2;  w -= lr * g / (sqrt(s) + 1e-10)``
     """
 
-    def __init__(self, parameters: FlatParameters, **options: Any) -> None:
-        super().__init__(parameters, **options)
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
         self._squares = self._new_state("squares")
         self._scratch = torch.empty_like(self.value)
 
@@ -168,11 +156,11 @@ class RMSprop(Optimizer):
     ``s = 0.99 * s + 0.01 * g^2;  u = g / (sqrt(s) + 1e-8);  w -= lr * u``, with momentum ``b = momentum * b + u; w -= lr * b``
     """
 
-    def __init__(self, parameters: FlatParameters, *, momentum: float = 0.0, **options: Any) -> None:
-        super().__init__(parameters, **options)
-        self.momentum = momentum
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
+        self.momentum = recipe.momentum or 0.0
         self._squares = self._new_state("squares")
-        self._velocity = self._new_state("velocity") if momentum else None
+        self._velocity = self._new_state("velocity") if self.momentum else None
         self._scratch = torch.empty_like(self.value)
 
     def _step(self, learning_rate: LearningRate) -> None:
@@ -194,10 +182,10 @@ class Adam(Optimizer):
     ``m = 0.9 m + 0.1 g;  v = 0.999 v + 0.001 g^2;  w -= lr * (m / (1 - 0.9^t)) / (sqrt(v / (1 - 0.999^t)) + 1e-8)``
     """
 
-    def __init__(self, parameters: FlatParameters, **options: Any) -> None:
-        super().__init__(parameters, **options)
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
         mean, squares = self._new_state("mean"), self._new_state("squares")
-        self._steps = self._new_count()
+        self._steps = self._new_count("steps")
         self._lists = [self.value], [self.gradient], [mean], [squares], [], [self._steps]
         self._kernel = adam_kernel(self.value.device.type)
 
@@ -225,18 +213,10 @@ def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
         >>> sorted(optimizer.state_dict())
         ['mean', 'squares', 'steps']
     """
-    options: dict[str, Any] = {name: getattr(recipe, name) for name in ("clip_value", "clip_norm", "ema_decay")}
-    options["clip_value"] = None if recipe.clip_value == "auto" else recipe.clip_value
-    options["weight_decay"] = 0.0 if recipe.weight_decay == "auto" else recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        momentum = 0.9 if recipe.momentum is None else recipe.momentum
-        return SGD(parameters, momentum=momentum, nesterov=recipe.nesterov, **options)
-    if recipe.optimizer == "rmsprop":
-        return RMSprop(parameters, momentum=recipe.momentum or 0.0, **options)
-    optimizers = {"adagrad": Adagrad, "adam": Adam, "adamw": AdamW}
+    optimizers = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam, "adamw": AdamW}
     if recipe.optimizer not in optimizers:
-        raise OptionError(f"optimizer is {recipe.optimizer!r}, expected one of sgd, rmsprop, {', '.join(optimizers)}")
-    return optimizers[recipe.optimizer](parameters, **options)
+        raise OptionError(f"optimizer is {recipe.optimizer!r}, expected one of {', '.join(optimizers)}")
+    return optimizers[recipe.optimizer](parameters, recipe)
 
 
 def _subtract_quotient(value: Tensor, top: Tensor, bottom: Tensor, scale: LearningRate) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -15,13 +13,12 @@ _LINE = 64  # bytes: every parameter starts on a cache line, as a tensor of its 
 class FlatParameters:
     """The trainable parameters of a module as views into one contiguous tensor, their gradients into another.
 
-    An optimizer step is then a few operations, whatever the number of layers. Parameters with weight decay come first, so that
-    decay is one operation on :meth:`decaying`. The parameters of the module are the same objects with the same values.
+    An optimizer step is then a few operations, whatever the number of layers. Parameters with weight decay (all but biases,
+    embeddings of numbers and the scales of members) come first, so that decay is one operation on :meth:`decaying`. The
+    parameters of the module are the same objects with the same values.
 
     Args:
         module: The network; parameters with ``requires_grad=False`` are not included.
-        no_decay: ``(name, parameter) -> bool``, true for parameters without weight decay; by default those with fewer than two
-            dimensions.
 
     Raises:
         TrainingError: The module has no trainable parameters, or parameters of several dtypes or devices.
@@ -34,39 +31,36 @@ class FlatParameters:
         1.5
     """
 
-    def __init__(self, module: nn.Module, *, no_decay: Callable[[str, nn.Parameter], bool] | None = None) -> None:
-        no_decay = no_decay or (lambda _, parameter: parameter.ndim < 2)
+    def __init__(self, module: nn.Module) -> None:
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
         if not named:
             raise TrainingError("the network has no trainable parameters, expected at least one; add a layer with weights")
         kinds = sorted({f"{parameter.dtype} on {parameter.device}" for _, parameter in named})
         if len(kinds) > 1:
             raise TrainingError(f"the parameters are {' and '.join(kinds)}, expected one dtype and device; convert the network")
-        named.sort(key=lambda item: no_decay(*item))  # stable: False (decays) before True
+        named.sort(key=lambda item: not _decays(*item))  # stable
+        self.names = tuple(name for name, _ in named)
+        self.parameters = tuple(parameter for _, parameter in named)
 
-        first = named[0][1]
-        line = _LINE // first.element_size()
+        line = _LINE // self.parameters[0].element_size()
         starts, size, self._decay_end = [], 0, 0
         for name, parameter in named:
             starts.append(size)
             size += -(-parameter.numel() // line) * line
-            if not no_decay(name, parameter):
+            if _decays(name, parameter):
                 self._decay_end = size
 
-        self.value = torch.zeros(size, dtype=first.dtype, device=first.device)
+        def views(flat: Tensor) -> tuple[Tensor, ...]:
+            places = zip(self.parameters, starts, strict=True)
+            return tuple(flat[start : start + parameter.numel()].view(parameter.shape) for parameter, start in places)
+
+        self.value = self.parameters[0].new_zeros(size)
         self.gradient = torch.zeros_like(self.value)
-        self.names = tuple(name for name, _ in named)
-        self.parameters = tuple(parameter for _, parameter in named)
-        self.views = tuple(self._view(self.value, start, p) for start, p in zip(starts, self.parameters, strict=True))
-        self.gradients = tuple(self._view(self.gradient, start, p) for start, p in zip(starts, self.parameters, strict=True))
+        self.views, self.gradients = views(self.value), views(self.gradient)
         for parameter, view, gradient in zip(self.parameters, self.views, self.gradients, strict=True):
             view.copy_(parameter.detach())
             parameter.data = view
             parameter.grad = gradient
-
-    @staticmethod
-    def _view(flat: Tensor, start: int, parameter: nn.Parameter) -> Tensor:
-        return flat[start : start + parameter.numel()].view(parameter.shape)
 
     def decaying(self, flat: Tensor) -> Tensor:
         """The part of a flat tensor (values, gradients) with weight decay."""
@@ -77,3 +71,7 @@ class FlatParameters:
         for parameter in self.parameters:
             parameter.data = parameter.detach().clone()
             parameter.grad = None
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim > 1 and "weight" in name.rpartition(".")[2]

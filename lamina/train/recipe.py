@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina.options import Options, option
-from lamina.tasks.losses import Loss
+from lamina.tasks.losses import LOSSES, Loss
 from lamina.tasks.metrics import TITLES, Metric
 
 WAYS = ("shift", "crop", "flip", "rotate", "erase")
@@ -58,15 +58,7 @@ class Recipe(Options):
     loss: str | Loss | Callable[..., Any] = option(
         "auto",
         "loss function: a name, or a function of outputs and targets that returns a loss for each row",
-        choices=(
-            "auto",
-            "cross_entropy",
-            "binary_cross_entropy",
-            "maximum_a_posteriori",
-            "label_cross_entropy",
-            "mse",
-            "huber",
-        ),
+        choices=("auto", *LOSSES),
         kind=Callable,  # pyright: ignore[reportArgumentType]
         expected="a function of outputs and targets that returns a loss for each row",
     )
@@ -108,11 +100,7 @@ class Recipe(Options):
     )
     clip_norm: float | None = option(None, "clip the gradient to this norm", low=1e-12, high=1e12, kind=float)
     augment: tuple[str, ...] | str | None = option(
-        "auto",
-        "random augmentations of training images",
-        choices=("auto", None),
-        items=str,
-        words=WAYS,
+        "auto", "random augmentations of training images", choices=("auto", None), items=str, words=WAYS
     )
     huber_delta: float = option(1.0, "delta of the huber loss, in standard deviations of the target", low=1e-6, high=1e6)
     precision: str = option(

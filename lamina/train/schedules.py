@@ -17,7 +17,7 @@ from torch import nn
 from lamina.errors import OptionError, TrainingError
 from lamina.train.randomness import randomness
 from lamina.train.recipe import Recipe
-from lamina.train.step import make_step
+from lamina.train.step import Trainer
 
 if TYPE_CHECKING:
     from lamina.data.feed import Feed
@@ -25,42 +25,6 @@ if TYPE_CHECKING:
 WARMUP = 0.05  # fraction of the steps in which cosine rises to its maximum
 PLATEAU_FACTOR = 0.3
 PLATEAU_PATIENCE = 5  # epochs; less than the default of early stopping
-
-
-def cosine(step: int, steps: int) -> float:
-    """The factor of the maximum learning rate: linear warm-up, then cosine to 0 (https://arxiv.org/abs/1608.03983, eq. 5).
-
-    Args:
-        step: From 0.
-        steps: All steps of the training.
-
-    Example:
-        >>> [round(cosine(step, 100), 3) for step in (0, 4, 5, 52, 99)]
-        [0.2, 1.0, 1.0, 0.508, 0.0]
-    """
-    warmup = math.ceil(WARMUP * steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    return (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1))) / 2
-
-
-def one_cycle(step: int, steps: int) -> float:
-    """The factor of the maximum learning rate: from 1/25 to 1 in 30% of the steps, then to 1/250,000, along half cosines.
-
-    "Super-convergence" (https://arxiv.org/abs/1708.07120) as PyTorch's ``OneCycleLR``, without a cycle of the momentum.
-
-    Example:
-        >>> [round(one_cycle(step, 101), 3) for step in (0, 29, 100)]
-        [0.04, 1.0, 0.0]
-    """
-    top, last = 0.3 * steps - 1, steps - 1
-    if step <= top:
-        return _between(1 / 25, 1.0, step / top if top > 0 else 1.0)
-    return _between(1.0, 1 / 250_000, (step - top) / (last - top))
-
-
-def _between(start: float, end: float, share: float) -> float:
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
 class Schedule:
@@ -72,19 +36,16 @@ class Schedule:
         epochs: Maximum number of epochs.
     """
 
-    def __init__(self, learning_rate: float, *, steps_per_epoch: int, epochs: int) -> None:
-        self.learning_rate, self.steps_per_epoch, self.epochs = learning_rate, steps_per_epoch, epochs
-        self.last_rate = learning_rate
+    def __init__(self, learning_rate: float, steps_per_epoch: int, epochs: int) -> None:
+        self.learning_rate, self.steps_per_epoch, self.steps = learning_rate, steps_per_epoch, steps_per_epoch * epochs
 
     def rates(self, epoch: int) -> list[float]:
         """The learning rate of each step of an epoch."""
-        first = epoch * self.steps_per_epoch
-        rates = [self.learning_rate * self._factor(first + step) for step in range(self.steps_per_epoch)]
-        self.last_rate = rates[-1]
-        return rates
+        first, last = epoch * self.steps_per_epoch, self.steps - 1
+        return [self.learning_rate * self._factor(min(first + step, last)) for step in range(self.steps_per_epoch)]
 
     def _factor(self, step: int) -> float:
-        """The factor of the maximum learning rate at a step."""
+        """The factor of the maximum learning rate at a step, from 0."""
         return 1.0
 
     def observe(self, loss: float) -> None:
@@ -99,17 +60,41 @@ class Schedule:
 
 
 class Cosine(Schedule):
-    """See :func:`cosine`."""
+    """Linear warm-up, then cosine to 0 (https://arxiv.org/abs/1608.03983, eq. 5).
+
+    Example:
+        >>> rates = Cosine(1.0, 100, epochs=1).rates(0)
+        >>> [round(rates[step], 3) for step in (0, 4, 5, 52, 99)]
+        [0.2, 1.0, 1.0, 0.508, 0.0]
+    """
 
     def _factor(self, step: int) -> float:
-        return cosine(min(step, self.steps_per_epoch * self.epochs - 1), self.steps_per_epoch * self.epochs)
+        warmup = math.ceil(WARMUP * self.steps)
+        if step < warmup:
+            return (step + 1) / warmup
+        return (1 + math.cos(math.pi * (step - warmup) / max(self.steps - warmup, 1))) / 2
 
 
 class OneCycle(Schedule):
-    """See :func:`one_cycle`."""
+    """From 1/25 to 1 in 30% of the steps, then to 1/250,000, along half cosines.
+
+    "Super-convergence" (https://arxiv.org/abs/1708.07120) as PyTorch's ``OneCycleLR``, without a cycle of the momentum.
+
+    Example:
+        >>> rates = OneCycle(1.0, 101, epochs=1).rates(0)
+        >>> [round(rates[step], 3) for step in (0, 29, 100)]
+        [0.04, 1.0, 0.0]
+    """
 
     def _factor(self, step: int) -> float:
-        return one_cycle(min(step, self.steps_per_epoch * self.epochs - 1), self.steps_per_epoch * self.epochs)
+        top, last = 0.3 * self.steps - 1, self.steps - 1
+        if step <= top:
+            return self._between(1 / 25, 1.0, step / top if top > 0 else 1.0)
+        return self._between(1.0, 1 / 250_000, (step - top) / (last - top))
+
+    @staticmethod
+    def _between(start: float, end: float, share: float) -> float:
+        return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
 class Plateau(Schedule):
@@ -118,8 +103,8 @@ class Plateau(Schedule):
     As PyTorch's ``ReduceLROnPlateau``.
     """
 
-    def __init__(self, learning_rate: float, *, steps_per_epoch: int, epochs: int) -> None:
-        super().__init__(learning_rate, steps_per_epoch=steps_per_epoch, epochs=epochs)
+    def __init__(self, learning_rate: float, steps_per_epoch: int, epochs: int) -> None:
+        super().__init__(learning_rate, steps_per_epoch, epochs)
         self._scale, self._best, self._waited = 1.0, math.inf, 0
 
     def _factor(self, step: int) -> float:
@@ -154,7 +139,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
     schedules = {"constant": Schedule, "cosine": Cosine, "one_cycle": OneCycle, "plateau": Plateau}
     if recipe.schedule not in schedules:
         raise OptionError(f"schedule is {recipe.schedule!r}, expected one of {', '.join(schedules)}")
-    return schedules[recipe.schedule](float(recipe.learning_rate), steps_per_epoch=steps_per_epoch, epochs=int(recipe.epochs))
+    return schedules[recipe.schedule](float(recipe.learning_rate), steps_per_epoch, int(recipe.epochs))
 
 
 @dataclass(frozen=True)
@@ -192,7 +177,7 @@ def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int 
     rates, losses, mean = [], [], 0.0
     with randomness(net) as start_random:
         start_random(seed)
-        trainer = make_step(copy.deepcopy(net), feed, recipe)
+        trainer = Trainer(copy.deepcopy(net), feed, recipe)
         order = feed.permutation(torch.Generator().manual_seed(seed))
         batches = [rows for rows in order.split(trainer.batch_size) if len(rows) == trainer.batch_size]
         for step in range(steps):

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from lamina.errors import OptionError, TrainingError
 from lamina.graph.random import current_generator
-from lamina.tasks.losses import Loss, find_loss
+from lamina.tasks.losses import find_loss
 from lamina.train.augment import Augment
-from lamina.train.optimizers import Optimizer, make_optimizer
+from lamina.train.optimizers import make_optimizer
 from lamina.train.parameters import FlatParameters
 from lamina.train.recipe import Recipe
 from lamina.train.replay import Replay, write_replay
@@ -43,21 +43,20 @@ class Batch:
     Args:
         feed: The training rows.
         rows: Number of rows in a step.
-        changes: In-place augmentation of blocks of each batch, by name.
+        changes: The augmentation of blocks of each batch, by name.
     """
 
-    def __init__(self, feed: Feed, rows: int, changes: Mapping[str, Callable[[Tensor], Any]] | None = None) -> None:
-        self.rows = rows
-        self.changes = changes or {}
+    def __init__(self, feed: Feed, rows: int, changes: dict[str, Augment]) -> None:
+        self.rows, self.changes = rows, changes
         self._pairs: list[tuple[Tensor, Tensor]] = []
-        self.inputs = {name: self._place(block, rows, name in self.changes) for name, block in feed.inputs.items()}
-        self.targets = {name: self._place(block, rows) for name, block in feed.targets.items()}
-        self.weight = None if feed.weight is None else self._place(feed.weight, rows)
+        self.inputs = {name: self._place(block, name in changes) for name, block in feed.inputs.items()}
+        self.targets = {name: self._place(block) for name, block in feed.targets.items()}
+        self.weight = None if feed.weight is None else self._place(feed.weight)
 
-    def _place(self, block: Tensor, rows: int, changed: bool = False) -> Tensor:
-        if rows == len(block) and not changed:
+    def _place(self, block: Tensor, changed: bool = False) -> Tensor:
+        if self.rows == len(block) and not changed:
             return block
-        self._pairs.append((block, block.new_empty((rows, *block.shape[1:]))))
+        self._pairs.append((block, block.new_empty((self.rows, *block.shape[1:]))))
         return self._pairs[-1][1]
 
     @property
@@ -81,7 +80,7 @@ class _Step:
         self.trainer = trainer
         self.batch = Batch(trainer.feed, rows, trainer.changes)
         self.flat = trainer.optimizer.parameters
-        self.replay: Replay | None = None
+        self.source = ""  # of the replay
 
     def compute(self) -> Tensor:
         """The loss of the batch."""
@@ -158,7 +157,7 @@ class _CPUStep(_Step):
         restore()
         loss = self.eager()
         if replayed and torch.equal(replayed[0], loss) and torch.equal(replayed[1], self.flat.gradient):
-            self.gradients, self.replay = replay.run, replay
+            self.gradients, self.source = replay.run, replay.source
         else:
             self.stay_eager(failure)
         return loss
@@ -258,14 +257,9 @@ class Trainer:
     """Executes the steps of epochs.
 
     Args:
-        net: ``net(inputs) -> outputs``; its parameters are those of the optimizer.
+        net: ``net(inputs) -> outputs``.
         feed: The training rows, on the device of the net.
-        loss: See :mod:`lamina.tasks.losses`.
-        optimizer: See :mod:`lamina.train.optimizers`.
-        batch_size: Rows in a step; the last step of an epoch may have fewer.
-        mode: "eager", "traced", "cuda_graph", or "auto" for the fastest on the device.
-        changes: In-place augmentation of blocks of each batch, by name; see :mod:`lamina.train.augment`.
-        precision: "float32", or "bfloat16" for matrix products and convolutions; weights stay float32.
+        recipe: A recipe without "auto" but for ``step_mode``, which is then the fastest on the device.
 
     Attributes:
         steps_per_epoch: Number of steps in an epoch.
@@ -275,34 +269,28 @@ class Trainer:
         OptionError: The mode does not fit the device.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        feed: Feed,
-        *,
-        loss: Loss,
-        optimizer: Optimizer,
-        batch_size: int,
-        mode: str = "auto",
-        changes: Mapping[str, Callable[[Tensor], Any]] | None = None,
-        precision: str = "float32",
-    ) -> None:
-        device = feed.device
-        fitting = {"traced": "cpu", "cuda_graph": "cuda"}.get(mode, device.type)
+    def __init__(self, net: nn.Module, feed: Feed, recipe: Recipe) -> None:
+        flat, device = FlatParameters(net), feed.device
+        self.net, self.feed, self.mode, self.precision = net, feed, recipe.step_mode, recipe.precision
+        self.loss = find_loss(recipe.loss, huber_delta=recipe.huber_delta)
+        self.optimizer = make_optimizer(flat, recipe)
+        self.changes: dict[str, Augment] = {}
+        if recipe.augment and not isinstance(recipe.augment, str):
+            images = [name for name, block in feed.inputs.items() if block.dtype == torch.uint8 and block.dim() == 4]
+            self.changes = dict.fromkeys(images, Augment(tuple(recipe.augment)))
+        fitting = {"traced": "cpu", "cuda_graph": "cuda"}.get(self.mode, device.type)
         if fitting != device.type:
             raise OptionError(
-                f"step_mode is {mode!r} on the device {device}, expected {fitting!r} for it; set step_mode='auto'"
+                f"step_mode is {self.mode!r} on the device {device}, expected {fitting!r} for it; set step_mode='auto'"
             )
-        self.net, self.feed, self.loss, self.optimizer, self.mode = net, feed, loss, optimizer, mode
-        self.changes, self.precision = changes, precision
-        self.batch_size = min(batch_size, len(feed))
+        self.batch_size = len(feed) if recipe.batch_size == "full" else min(int(recipe.batch_size), len(feed))
         self.steps_per_epoch = -(-len(feed) // self.batch_size)
         self.why_eager = ""
         self.total = torch.zeros((), dtype=torch.float64, device=device)  # losses of the epoch
         self.order = torch.zeros(len(feed), dtype=torch.int64, device=device)
         self.rates = torch.zeros(self.steps_per_epoch, device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
-        self._on_gpu = device.type == "cuda" and mode != "eager"
+        self._on_gpu = device.type == "cuda" and self.mode != "eager"
         self._steps: dict[int, _CPUStep | _GraphStep] = {}
 
     def run_epoch(
@@ -360,32 +348,4 @@ class Trainer:
     def source(self) -> str:
         """The Python code of the replayed step of a full batch; empty for eager steps."""
         step = self._steps.get(self.batch_size)
-        return step.replay.source if step is not None and step.replay is not None else ""
-
-
-def make_step(net: nn.Module, feed: Feed, recipe: Recipe) -> Trainer:
-    """The trainer of a recipe."""
-    flat = FlatParameters(net, no_decay=_no_decay)
-    return Trainer(
-        net,
-        feed,
-        loss=find_loss(recipe.loss, huber_delta=recipe.huber_delta),
-        optimizer=make_optimizer(flat, recipe),
-        batch_size=len(feed) if recipe.batch_size == "full" else int(recipe.batch_size),
-        mode=recipe.step_mode,
-        changes=_augmented(feed, recipe),
-        precision=recipe.precision,
-    )
-
-
-def _augmented(feed: Feed, recipe: Recipe) -> dict[str, Augment]:
-    """The augmentation of each image block, that is uint8 (N, height, width, channels)."""
-    if not isinstance(recipe.augment, tuple | list) or not recipe.augment:
-        return {}
-    augment = Augment(tuple(recipe.augment))
-    return {name: augment for name, block in feed.inputs.items() if block.dtype == torch.uint8 and block.dim() == 4}
-
-
-def _no_decay(name: str, parameter: nn.Parameter) -> bool:
-    """No weight decay for biases, embeddings of numbers and the scales of members."""
-    return parameter.ndim < 2 or "weight" not in name.rpartition(".")[2]
+        return step.source if step else ""

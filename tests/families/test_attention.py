@@ -16,7 +16,7 @@ from lamina.tasks.losses import LOSSES
 from lamina.train.forward import Validation
 from lamina.train.loop import train
 from lamina.train.recipe import Recipe
-from lamina.train.step import make_step
+from lamina.train.step import Trainer
 
 TEXT = {"text": Input((12,), ("review",), (30,), "text")}
 SERIES = {
@@ -145,7 +145,7 @@ def test_steps_are_replayed():
     target = np.arange(rows) % 3
     feed = Feed(blocks_of(inputs, rows), target)
     recipe = family.complete(recipe, rows=rows, inputs=inputs, task=CLASSES)
-    trainer = make_step(Net(Plan(family.graph(inputs, 3)), seed=0), feed, recipe)
+    trainer = Trainer(Net(Plan(family.graph(inputs, 3)), seed=0), feed, recipe)
     trainer.run_epoch(torch.arange(rows), [1e-3] * trainer.steps_per_epoch)
     assert trainer.why_eager == ""
 

@@ -17,7 +17,7 @@ from lamina.tasks import Classification, Regression, Task
 from lamina.tasks.losses import LOSSES
 from lamina.train.forward import Validation
 from lamina.train.recipe import Recipe
-from lamina.train.step import make_step
+from lamina.train.step import Trainer
 
 SERIES = {"series": Input((20, 3), ("s", "a", "b", "c"), kind="series"), "series_steps": Input((20,), ("s",), kind="steps")}
 TEXT = {"text": Input((12,), ("review",), (50,), kind="text")}
@@ -48,7 +48,7 @@ def trainer(family, inputs, made, target, **recipe):
     net = Net(Plan(family.graph(inputs, int(target.max()) + 1)), seed=0)
     net.prepare(feed.inputs)
     recipe = Recipe(**{"batch_size": 16, "loss": "cross_entropy", "weight_decay": 0.0, "clip_value": None, **recipe})
-    return net, make_step(net, feed, recipe)
+    return net, Trainer(net, feed, recipe)
 
 
 def test_lenet5_has_the_sizes_of_the_paper():

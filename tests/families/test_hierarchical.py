@@ -14,7 +14,7 @@ from lamina.graph import Net, Plan
 from lamina.tasks import Classification
 from lamina.train.recipe import Recipe
 from lamina.train.schedules import make_schedule
-from lamina.train.step import make_step
+from lamina.train.step import Trainer
 
 TASK = Classification(("y",), dtype="String", classes=("a", "b", "c"))
 SMALL = {"hidden_size": 8, "embedding_dim": 4}
@@ -134,7 +134,7 @@ def test_it_finds_the_relevant_sentence():
     )
     blocks = torch.from_numpy(x.reshape(rows, -1))
     train = slice(0, 600)
-    trainer = make_step(net, Feed({"text": blocks[train]}, y[train]), recipe)
+    trainer = Trainer(net, Feed({"text": blocks[train]}, y[train]), recipe)
     schedule, generator = make_schedule(recipe, trainer.steps_per_epoch), torch.Generator().manual_seed(0)
     for epoch in range(12):
         trainer.run_epoch(torch.randperm(600, generator=generator), schedule.rates(epoch))

@@ -17,7 +17,7 @@ from lamina.graph.layers import pretrained
 from lamina.graph.layers.pretrained import IMAGENET, Normalise, Pretrained, part_maker, register, registered
 from lamina.graph.modules.pretrained import part_shape
 from lamina.train.recipe import Recipe
-from lamina.train.step import make_step
+from lamina.train.step import Trainer
 
 
 class Backbone(nn.Module):
@@ -64,7 +64,7 @@ def test_a_part_trains_or_stays_as_it_was(frozen):
     before = {name: value.clone() for name, value in net.part.state_dict().items()}
     head = net.head.weight.detach().clone()
     feed = Feed({"image": images(40)}, np.arange(40) % 2)
-    trainer = make_step(
+    trainer = Trainer(
         net.train(), feed, Recipe(loss="cross_entropy", batch_size=8, ema_decay=None, step_mode="eager", learning_rate=0.01)
     )
     trainer.run_epoch(torch.arange(40), [1e-2] * 5)
@@ -79,7 +79,7 @@ def test_a_part_trains_or_stays_as_it_was(frozen):
 def test_steps_are_replayed(frozen):
     net = Net(Plan(drawn(frozen=frozen)), seed=0)
     feed = Feed({"image": images(64)}, np.arange(64) % 2)
-    trainer = make_step(net.train(), feed, Recipe(loss="cross_entropy", batch_size=8, step_mode="traced"))
+    trainer = Trainer(net.train(), feed, Recipe(loss="cross_entropy", batch_size=8, step_mode="traced"))
     trainer.run_epoch(torch.arange(64), [1e-2] * 8)
     assert trainer.why_eager is None or not trainer.why_eager
 

@@ -14,7 +14,7 @@ from lamina.graph import Dense, Graph, Net, Plan
 from lamina.graph.layers import TokenEmbedding
 from lamina.graph.layers.sequence import AnyPresent, Chunk, Present, Reshape, StepDense, StepPool
 from lamina.train.recipe import Recipe
-from lamina.train.step import make_step
+from lamina.train.step import Trainer
 from tests.graph.helpers import chain, lengths, module_of, rows
 
 KINDS = ("mean", "max", "sum", "last")
@@ -271,7 +271,7 @@ def test_training_leaves_nothing_at_zero_and_what_is_frozen_as_it_is(frozen, mod
     before = {name: value.clone() for name, value in net.state_dict().items()}
     codes = torch.tensor([[5, 1, 0, 0], [2, 5, 5, 0], [0, 0, 0, 0], [3, 4, 1, 2]], dtype=torch.int32)
     recipe = Recipe(loss="cross_entropy", batch_size=2, step_mode=mode, weight_decay=0.5, learning_rate=0.1)
-    trainer = make_step(net, Feed({"text": codes}, torch.tensor([0, 1, 0, 1])), recipe)
+    trainer = Trainer(net, Feed({"text": codes}, torch.tensor([0, 1, 0, 1])), recipe)
     for _ in range(4):
         trainer.run_epoch(torch.arange(4), [0.1, 0.1])
     assert not net.embedding.weight[0].any()

@@ -24,7 +24,7 @@ from lamina.graph.plan import Plan
 from lamina.train.optimizers import make_optimizer
 from lamina.train.parameters import FlatParameters
 from lamina.train.recipe import Recipe
-from lamina.train.step import _GraphStep, make_step
+from lamina.train.step import Trainer, _GraphStep
 from tests.contract import READS, TABLES, fitted_to, rich, small, table
 
 ROWS, BATCH = 30, 8
@@ -82,7 +82,7 @@ def _fake_step(net, blocks, recipe, *, weight=False):
     with pytest.MonkeyPatch.context() as patch:  # a GPU's own read a rate and counts that lie there
         for name in ("sgd_kernel", "adam_kernel"):
             patch.setattr(f"lamina.train.optimizers.{name}", lambda device: _fused)
-        trainer = make_step(_without_numbers(net).train(), feed, recipe)
+        trainer = Trainer(_without_numbers(net).train(), feed, recipe)
     step = _GraphStep(trainer, BATCH)
     trainer._begin(torch.empty(ROWS, dtype=torch.int64, **there), [0.1] * trainer.steps_per_epoch)
     step.begin(0)
@@ -209,7 +209,7 @@ def mock(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, value)
 
     def trained(mode, *, on_gpu, epochs=4, net=None):
-        trainer = make_step(net or _net(nn.Dropout(0.2)), _numbers(), _recipe(step_mode="eager", ema_decay=0.9))
+        trainer = Trainer(net or _net(nn.Dropout(0.2)), _numbers(), _recipe(step_mode="eager", ema_decay=0.9))
         trainer.mode, trainer._on_gpu = mode, on_gpu
         trainers.append(trainer)
         losses = []
@@ -304,7 +304,7 @@ def needs_gpu(test):
 
 def _there(mode, net, epochs=5, optimizer="adamw"):
     feed = _numbers("cuda")
-    trainer = make_step(net.cuda(), feed, _recipe(optimizer, step_mode=mode))
+    trainer = Trainer(net.cuda(), feed, _recipe(optimizer, step_mode=mode))
     losses = []
     for epoch in range(epochs):
         torch.manual_seed(epoch)

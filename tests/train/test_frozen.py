@@ -26,7 +26,7 @@ from lamina.train.forward import Validation
 from lamina.train.frozen import compute_frozen, frozen_layers
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
-from lamina.train.step import make_step
+from lamina.train.step import Trainer
 from lamina.trust.trust import Trust
 
 ROWS = 40
@@ -86,7 +86,7 @@ def feed(rows=ROWS):
 
 
 def trained(net, rows):
-    trainer = make_step(net.train(), rows, Recipe(loss="cross_entropy", batch_size=16, learning_rate=0.01, precision="float32"))
+    trainer = Trainer(net.train(), rows, Recipe(loss="cross_entropy", batch_size=16, learning_rate=0.01, precision="float32"))
     for _ in range(10):
         trainer.run_epoch(torch.arange(ROWS), [1e-2] * 3)
     assert not trainer.why_eager

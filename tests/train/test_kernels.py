@@ -15,7 +15,7 @@ from lamina.train.optimizers import make_optimizer
 from lamina.train.parameters import FlatParameters
 from lamina.train.recipe import Recipe
 from lamina.train.replay import Replay
-from lamina.train.step import make_step
+from lamina.train.step import Trainer
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def _trained(mode):
     draw = np.random.default_rng(0)
     feed = Feed({"numbers": draw.normal(size=(128, 3)).astype(np.float32)}, draw.integers(0, 2, 128))
     net = Net()
-    trainer = make_step(net, feed, Recipe(batch_size=4, loss="cross_entropy", step_mode=mode))
+    trainer = Trainer(net, feed, Recipe(batch_size=4, loss="cross_entropy", step_mode=mode))
     torch.manual_seed(1)
     loss = trainer.run_epoch(torch.arange(128), [0.01] * 32)
     return trainer, loss, torch.cat([tensor.flatten().double() for tensor in net.state_dict().values()])

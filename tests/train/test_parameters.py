@@ -42,10 +42,12 @@ def test_matrices_decay_and_come_first_and_start_on_cache_lines():
     assert all(view.data_ptr() % 64 == flat.value.data_ptr() % 64 for view in flat.views)
 
 
-def test_a_predicate_says_what_does_not_decay():
-    flat = FlatParameters(_net(), no_decay=lambda name, parameter: name != "3.weight")
-    assert flat.names[0] == "3.weight"
-    assert len(flat.decaying(flat.value)) == 16
+def test_embeddings_and_scales_do_not_decay():
+    net = nn.Sequential(nn.Linear(2, 5), nn.Linear(5, 2))
+    net[0].register_parameter("scale", nn.Parameter(torch.ones(2, 5)))
+    flat = FlatParameters(net)
+    assert flat.names == ("0.weight", "1.weight", "0.bias", "0.scale", "1.bias")
+    assert len(flat.decaying(flat.value)) == 32
 
 
 def test_frozen_parameters_stay_where_they_are():

@@ -38,7 +38,6 @@ def _torch_rates(optimizer, scheduler):
 def test_constant():
     schedule = _schedule("constant")
     assert _all(schedule) == [0.1] * 200
-    assert schedule.last_rate == 0.1
     assert schedule.state_dict() == {}
 
 

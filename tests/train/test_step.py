@@ -22,7 +22,7 @@ from lamina.train.augment import Augment
 from lamina.train.forward import Validation
 from lamina.train.loop import train
 from lamina.train.recipe import Recipe
-from lamina.train.step import TRACE_AFTER, make_step
+from lamina.train.step import TRACE_AFTER, Trainer
 from lamina.train.threads import threads
 
 ROWS, BATCH = 107, 20  # the last batch of an epoch holds 7
@@ -169,7 +169,7 @@ def _trained(net, mode, *, loss="cross_entropy", weighted=False, epochs=5, batch
         loss=loss, batch_size=batch, step_mode=mode, **{"optimizer": "adamw", "weight_decay": 0.1, "ema_decay": 0.99, **options}
     )
     feed = _feed(loss, weighted)
-    trainer = make_step(net, feed, recipe)
+    trainer = Trainer(net, feed, recipe)
     torch.manual_seed(2)
     losses = [trainer.run_epoch(torch.randperm(ROWS), [1e-2] * trainer.steps_per_epoch) for _ in range(epochs)]
     return trainer, losses, torch.rand(1)
@@ -341,7 +341,7 @@ def test_the_loss_is_the_mean_over_rows():
     net, feed = _make("plain"), _feed()
     with torch.no_grad():
         expected = F.cross_entropy(net(feed.inputs), feed.targets["target"]).item()
-    trainer = make_step(net, feed, Recipe(loss="cross_entropy", batch_size=BATCH, step_mode="traced"))
+    trainer = Trainer(net, feed, Recipe(loss="cross_entropy", batch_size=BATCH, step_mode="traced"))
     assert trainer.run_epoch(torch.arange(ROWS), [0.0] * 6) == pytest.approx(expected, rel=1e-5)
 
 
@@ -394,7 +394,7 @@ def _images(rows=10):
 def _looked(batch, *, epochs=3, augment=("shift", "flip"), feed=None, net=None, mode="eager"):
     net, feed = net or Looking(), feed or _images()
     recipe = Recipe(loss="cross_entropy", batch_size=batch, step_mode=mode, augment=augment, weight_decay=0.0)
-    trainer = make_step(net, feed, recipe)
+    trainer = Trainer(net, feed, recipe)
     torch.manual_seed(5)
     losses = [trainer.run_epoch(torch.arange(len(feed)), [1e-2] * trainer.steps_per_epoch) for _ in range(epochs)]
     return trainer, losses
