@@ -9,9 +9,9 @@ import polars as pl
 
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError
-from lamina.fitting.split import ROLES, fixed, group_numbers, times
-from lamina.tasks.target import count_rows
+from lamina.fitting.split import fixed, group_numbers, ranks, splitting_column, times
 from lamina.tasks.task import Outcome, Task
+from lamina.wording import count
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,24 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
     for name, value, low, high in (("folds", folds, 2, 100), ("repeats", repeats, 1, 100)):
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise OptionError(f"{name} is {value!r}, expected a whole number between {low} and {high}")
-    by = [column for column in schema.columns if column.role in ROLES]
-    if len(by) > 1:
-        given = ", ".join(f"{column.name} ({column.role})" for column in by)
-        raise DataError(f"{len(by)} columns say how to split: {given}; keep one of them and give the others the role 'ignored'")
+    by = splitting_column(schema)
     codes, outcomes = task.strata(table), task.outcomes(task.truth(table))
     notes: list[str] = []
-    if by and by[0].role == "split":
-        pairs, how = [_by_split_column(table[by[0].name])], f"one fold, by the column {by[0].name}"
-    elif by and by[0].role == "time":
-        pairs, how = _by_time(table[by[0].name], folds, notes), f"{folds} folds from the past to the future by {by[0].name}"
+    if by is not None and by.role == "split":
+        test, unused = fixed(table[by.name], [])
+        pairs, how = [(np.flatnonzero(~test & ~unused), np.flatnonzero(test))], f"one fold, by the column {by.name}"
+    elif by is not None and by.role == "time":
+        pairs, how = _by_time(table[by.name], folds, notes), f"{folds} folds from the past to the future by {by.name}"
     else:
-        column = table[by[0].name] if by else None
-        member = None if column is None else _groups(column, folds, notes)
+        member = None if by is None else _groups(table[by.name], folds, notes)
         pairs = [pair for number in range(repeats) for pair in _drawn(codes, len(table), member, folds, seed + number)]
-        if column is not None and member is not None:
-            _check_groups(column, member, pairs)
-        how = f"{folds} folds at random" + (f", each {by[0].name} on one side" if by else ", stratified" * (codes is not None))
+        # a fit makes one of its groups validation rows, so the training rows need two of them
+        if by is not None and member is not None and any(len(np.unique(member[train])) < 2 for train, _ in pairs):
+            raise DataError(
+                f"{len(np.unique(member))} groups of {by.name!r} leave one of {len(pairs)} folds with a single one to "
+                "train on, but training and validation need one each; take more folds, or another column"
+            )
+        how = f"{folds} folds at random" + (f", each {by.name} on one side" if by else ", stratified" * (codes is not None))
         how += f", {repeats} times" if repeats > 1 else ""
     _check_targets(table, outcomes, pairs)
     for outcome in outcomes:
@@ -90,7 +91,7 @@ def _drawn(
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold
 
     if rows < folds:
-        raise DataError(f"{count_rows(rows)} cannot make {folds} folds; give more rows, or fewer folds")
+        raise DataError(f"{count(rows, 'row')} cannot make {folds} folds; give more rows, or fewer folds")
     nothing = np.zeros((rows, 1))
     if member is not None:
         if codes is None:
@@ -118,8 +119,8 @@ def _groups(column: pl.Series, folds: int, notes: list[str]) -> np.ndarray:
     sizes = np.bincount(member)
     known = int((sizes > 0).sum())
     if known < 3:  # in each fold one for test, one for training, one for validation
-        count = "a single group" if known == 1 else "2 groups"
-        raise DataError(f"the group column {name!r} holds {count}, expected at least 3; name another column or none")
+        few = "a single group" if known == 1 else "2 groups"
+        raise DataError(f"the group column {name!r} holds {few}, expected at least 3; name another column or none")
     if known < folds:
         raise DataError(
             f"the group column {name!r} has {known} groups, which cannot make {folds} folds; take at most {known} folds"
@@ -132,23 +133,14 @@ def _groups(column: pl.Series, folds: int, notes: list[str]) -> np.ndarray:
         left = len(column) - int(sizes.max())
         notes.append(
             f"{which} {sizes.max():,} of {len(column):,} rows: the fold with them as test rows trains on "
-            f"{count_rows(left)} only, so scores differ much from fold to fold"
+            f"{count(left, 'row')} only, so scores differ much from fold to fold"
         )
     return member
 
 
-def _check_groups(column: pl.Series, member: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """A fit makes one of its groups validation rows, so the training rows need two of them."""
-    if any(len(np.unique(member[train])) < 2 for train, _ in pairs):
-        raise DataError(
-            f"{len(np.unique(member))} groups of {column.name!r} leave one of {len(pairs)} folds with a single one to "
-            "train on, but training and validation need one each; take more folds, or another column"
-        )
-
-
 def _by_time(column: pl.Series, folds: int, notes: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The times in folds + 1 parts of about as many rows; each part but the first is predicted from all before it."""
-    rank = times(column).rank("dense").fill_null(0).to_numpy().astype(np.int64)  # rows without a time only train
+    rank = ranks(times(column))  # rows without a time only train
     counts = np.bincount(rank)
     part = (np.cumsum(counts) - counts) * (folds + 1) // len(rank)  # of each time
     present = np.unique(part[1:])
@@ -161,13 +153,8 @@ def _by_time(column: pl.Series, folds: int, notes: list[str]) -> list[tuple[np.n
     of_row = part[rank]
     of_row[rank == 0] = -1
     if counts[0]:
-        notes.append(f"{count_rows(int(counts[0]))} without a value in {column.name}: only training rows")
+        notes.append(f"{count(int(counts[0]), 'row')} without a value in {column.name}: only training rows")
     return [(np.flatnonzero(of_row < number), np.flatnonzero(of_row == number)) for number in present[1:]]
-
-
-def _by_split_column(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    test, unused = fixed(column, [])
-    return np.flatnonzero(~test & ~unused), np.flatnonzero(test)
 
 
 def _rare(outcome: Outcome, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:
@@ -197,6 +184,6 @@ def _check_targets(table: pl.DataFrame, outcomes: tuple[Outcome, ...], pairs: li
         shown = table[name][int(train[0])] if name in table.columns else alike[0].named(int(values[train[0]]))
         raise DataError(
             f"fold {number} of {len(pairs)} would train only on rows where {name!r} is {shown!r}: "
-            f"{count_rows(others)} of {len(table):,} {'has' if others == 1 else 'have'} another value; give more of these, "
+            f"{count(others, 'row')} of {len(table):,} {'has' if others == 1 else 'have'} another value; give more of these, "
             "or split another way"
         )

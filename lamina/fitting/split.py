@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 
 from lamina.data.rowhash import hash_rows
-from lamina.data.schema import Schema
+from lamina.data.schema import Column, Schema
 from lamina.errors import DataError, OptionError
-from lamina.tasks.target import count_rows
 from lamina.tasks.task import Outcome, Task
+from lamina.wording import count
 
 TRAIN_WORDS = ("train", "training", "fit", "false", "0", "0.0")
 VALIDATION_WORDS = ("valid", "validation", "val", "dev", "true", "1", "1.0")
@@ -70,41 +70,47 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         raise OptionError(f"validation is {validation!r}, expected a share of the rows above 0 and up to 0.9, such as 0.2")
     if len(table) < 2:
         raise DataError(
-            f"{count_rows(len(table))} cannot be split into training and validation; give at least 2, and many more to learn"
+            f"{count(len(table), 'row')} cannot be split into training and validation; give at least 2, and many more to learn"
         )
-    by = [column for column in schema.columns if column.role in ROLES]
-    if len(by) > 1:
-        given = ", ".join(f"{column.name} ({column.role})" for column in by)
-        raise DataError(f"{len(by)} columns say how to split: {given}; keep one of them and give the others the role 'ignored'")
+    by = splitting_column(schema)
     generator = np.random.default_rng(seed)
     notes: list[str] = []
     unused = np.zeros(len(table), dtype=bool)
-    if not by:
+    if by is None:
         strata = task.strata(table)
         validation_rows = _random(np.zeros(len(table), dtype=np.int64) if strata is None else strata, validation, generator)
         how = "at random" if strata is None else "at random, stratified"
     else:
-        column = table[by[0].name]
+        column = table[by.name]
         if column.dtype.is_float():
             column = column.fill_nan(None)
         if column.null_count() == len(column):
-            raise DataError(f"the {by[0].role} column {column.name!r} has no value in any row; name another column or none")
-        if by[0].role == "split":
+            raise DataError(f"the {by.role} column {column.name!r} has no value in any row; name another column or none")
+        if by.role == "split":
             validation_rows, unused = fixed(column, notes)
             how = f"by the column {column.name}"
-        elif by[0].role == "group":
+        elif by.role == "group":
             validation_rows = _groups(column, validation, generator, notes)
             how = f"at random, each {column.name} on one side"
         else:
             validation_rows = _latest(column, validation, notes)
             how = f"by time: the latest rows by {column.name}"
     train = ~validation_rows & ~unused
-    check_outcomes(task.outcomes(task.truth(table)), train, notes)
+    _check_outcomes(task.outcomes(task.truth(table)), train, notes)
     rows = np.flatnonzero(train), np.flatnonzero(validation_rows)
-    if count := count_duplicates(table, schema, *rows):
-        which = f"{count:,} of {len(rows[1]):,} validation rows {'have' if count > 1 else 'has'}"
+    if duplicates := count_duplicates(table, schema, *rows):
+        which = f"{duplicates:,} of {len(rows[1]):,} validation rows {'have' if duplicates > 1 else 'has'}"
         notes.append(f"{which} an exact duplicate among the training rows: scores may be better than on new rows")
     return Split(*rows, how, tuple(notes))
+
+
+def splitting_column(schema: Schema) -> Column | None:
+    """The column that says how to split; DataError for several."""
+    by = [column for column in schema.columns if column.role in ROLES]
+    if len(by) > 1:
+        given = ", ".join(f"{column.name} ({column.role})" for column in by)
+        raise DataError(f"{len(by)} columns say how to split: {given}; keep one of them and give the others the role 'ignored'")
+    return by[0] if by else None
 
 
 def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
@@ -114,10 +120,10 @@ def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
     """
     rows = np.arange(len(table))
     features = table.select([table.get_column(column.name) for column in schema.features])
-    count = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
-    have = "has" if count == 1 else "have"
-    note = f"{count_rows(count)} {have} an exact duplicate: scores may be better than on new rows"
-    return Split(rows, rows, OUT_OF_BAG, (note,) if count else (), out_of_bag=True)
+    duplicates = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
+    have = "has" if duplicates == 1 else "have"
+    note = f"{count(duplicates, 'row')} {have} an exact duplicate: scores may be better than on new rows"
+    return Split(rows, rows, OUT_OF_BAG, (note,) if duplicates else (), out_of_bag=True)
 
 
 def count_duplicates(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:
@@ -185,10 +191,9 @@ def _groups(column: pl.Series, share: float, generator: np.random.Generator, not
 
 def _latest(column: pl.Series, share: float, notes: list[str]) -> np.ndarray:
     """The latest rows as validation rows; rows of the same time stay together, on the side that is nearer to the share."""
-    rank = times(column).rank("dense").fill_null(0).to_numpy().astype(np.int64)  # 0: no time
-    missing = int((rank == 0).sum())
-    if missing:
-        notes.append(f"{count_rows(missing)} without a value in {column.name}: training rows")
+    rank = ranks(times(column))  # 0: no time
+    if missing := int((rank == 0).sum()):
+        notes.append(f"{count(missing, 'row')} without a value in {column.name}: training rows")
     later = np.cumsum(np.bincount(rank)[::-1])[::-1]  # rows at this time or after
     if len(later) < 3:
         raise DataError(
@@ -202,16 +207,17 @@ def _latest(column: pl.Series, share: float, notes: list[str]) -> np.ndarray:
 def group_numbers(column: pl.Series, notes: list[str]) -> np.ndarray:
     """The number of each row's group, from 1 on. Rows without one are kept together, as group 0."""
     if missing := column.null_count():
-        notes.append(f"{count_rows(missing)} without a value in {column.name}: kept together as one group")
+        notes.append(f"{count(missing, 'row')} without a value in {column.name}: kept together as one group")
+    return ranks(column)
+
+
+def ranks(column: pl.Series) -> np.ndarray:
+    """The rank of each value among the distinct ones, from 1 on; 0 for a missing one."""
     return column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
 
 
 def times(column: pl.Series) -> pl.Series:
-    """The values of a time column as dates or numbers.
-
-    Raises:
-        DataError: It holds neither.
-    """
+    """The values of a time column as dates or numbers; DataError if it holds neither."""
     try:
         values = column.str.to_datetime(time_zone="UTC", strict=False) if column.dtype == pl.String else column
     except pl.exceptions.ComputeError:  # polars before 2.0: no format fits
@@ -225,11 +231,10 @@ def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Masks of validation rows and of unused rows, from a split column."""
     words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
     known = pl.Series([*TRAIN_WORDS, *VALIDATION_WORDS, *TEST_WORDS])
-    strange = column.filter(~words.is_in(known.implode()).fill_null(False))
-    if len(strange):
+    if len(strange := column.filter(~words.is_in(known.implode()).fill_null(False))):
         raise DataError(
-            f"the split column {column.name!r} holds {strange[0]!r} in {count_rows(len(strange))}, expected train, validation, "
-            "test, or true and false, or 1 and 0 (1 validates)"
+            f"the split column {column.name!r} holds {strange[0]!r} in {count(len(strange), 'row')}, expected train, "
+            "validation, test, or true and false, or 1 and 0 (1 validates)"
         )
     validation_rows, test = (words.is_in(pl.Series(some).implode()).to_numpy() for some in (VALIDATION_WORDS, TEST_WORDS))
     if not validation_rows.any():
@@ -238,29 +243,24 @@ def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
         if not rows.any():
             raise DataError(f"the split column {column.name!r} leaves no {side} row; mark some, or name no split column")
     if test.any():
-        notes.append(f"{count_rows(int(test.sum()))} marked as test in {column.name}: neither training nor validation rows")
+        notes.append(f"{count(int(test.sum()), 'row')} marked as test in {column.name}: neither training nor validation rows")
     return validation_rows, test
 
 
-def check_outcomes(outcomes: tuple[Outcome, ...], train: np.ndarray, notes: list[str]) -> None:
-    """Rows chosen by group, time or column may leave a class without training rows.
-
-    Raises:
-        DataError: There is nothing to learn: all training rows are of one class.
-    """
-    classes = [outcome for outcome in outcomes if outcome.labels is not None]
+def _check_outcomes(outcomes: tuple[Outcome, ...], train: np.ndarray, notes: list[str]) -> None:
+    """Note classes without training rows; DataError if all training rows are of one class."""
     alone = []
-    for outcome in classes:
-        labels, known = outcome.labels or (), outcome.values[train]
+    for outcome in outcomes:
+        if outcome.labels is None:
+            continue
+        labels, known = outcome.labels, outcome.values[train]
         present = np.bincount(known[known >= 0], minlength=len(labels)) > 0
         if present.sum() < 2:
             alone.append(outcome.named(int(present.argmax())))
-        absent = [repr(label) for label, there in zip(labels, present, strict=True) if not there]
-        if absent:
-            which, it = (
-                (f"class {absent[0]} has", "it") if len(absent) == 1 else (f"classes {', '.join(absent[:5])} have", "they")
-            )
-            notes.append(f"{which} no training row in this split, so {it} cannot be predicted")
+        if absent := [repr(label) for label, there in zip(labels, present, strict=True) if not there]:
+            one = len(absent) == 1
+            which = f"class {absent[0]} has" if one else f"classes {', '.join(absent[:5])} have"
+            notes.append(f"{which} no training row in this split, so {'it' if one else 'they'} cannot be predicted")
     if alone and len(alone) == len(outcomes):
         raise DataError(
             f"all training rows of this split are of one class ({alone[0]}); split another way or with another seed"

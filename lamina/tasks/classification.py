@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,31 +15,29 @@ import polars as pl
 from lamina.errors import OptionError, TargetError
 from lamina.tasks import metrics as m
 from lamina.tasks.losses import BINARY_CROSS_ENTROPY, CROSS_ENTROPY, MAXIMUM_A_POSTERIORI, TARGET, Loss
-from lamina.tasks.metrics import TITLES, Metric, Needs
+from lamina.tasks.metrics import TITLES, Metric
 from lamina.tasks.prediction import Prediction
 from lamina.tasks.target import (
     check_classes,
     check_known,
     check_rows,
-    count_rows,
     first_values,
     looks_like_classes,
+    missing,
     plain,
     target_column,
 )
-from lamina.tasks.task import Learnable, Outcome, Table, Task, register
-from lamina.wording import percent
+from lamina.tasks.task import Learnable, Outcome, Table, Task
+from lamina.wording import count, percent
 
 COMMON = 0.8
 """Frequency of a class above which accuracy is not the main metric, as the baseline would have a high accuracy."""
-MOST_CONFUSED, MOST_PRINTED, MOST_TITLED = 100, 5, 8
-"""Maximum number of classes in a confusion matrix, in a printed one, and in a title."""
+MOST_CONFUSED, MOST_PRINTED = 100, 5
+"""Maximum number of classes in a confusion matrix, and in a printed one."""
 
 _LABEL_TYPES = {"Boolean": "bool", "Date": "datetime64[D]", "Datetime": "datetime64[us]"}
-_ONE_CLASS = "all rows predicted are of one class"
 
 
-@register
 @dataclass(frozen=True)
 class Classification(Task):
     """Classification of a target of strings, yes/no, dates, or few distinct whole numbers.
@@ -67,8 +65,7 @@ class Classification(Task):
         column = plain(table[name])
         if column.dtype.is_nested() and not requested:
             return None
-        column = column.fill_nan(None) if column.dtype.is_float() else column
-        column = column.drop_nulls()
+        column = column.filter(pl.Series(~missing(column)))
         if not requested:
             like_classes, reason = looks_like_classes(name, column)
             if not like_classes:
@@ -118,7 +115,7 @@ class Classification(Task):
             check_known(name, target)
             new = target.filter(codes.is_null())
             raise TargetError(
-                f"target {name!r} has the class {new[0]!r} ({count_rows(len(new))}), which was not in training; "
+                f"target {name!r} has the class {new[0]!r} ({count(len(new), 'row')}), which was not in training; "
                 f"expected {first_values(self.classes)}"
             )
         return codes.to_numpy(writable=True)
@@ -152,12 +149,8 @@ class Classification(Task):
     # -- outputs -----------------------------------------------------------------------------------------------------------
 
     @property
-    def size(self) -> int:
-        return len(self.classes)
-
-    @property
     def output_names(self) -> tuple[str, ...]:
-        return tuple(str(label) for label in self.classes)
+        return tuple(map(str, self.classes))
 
     @property
     def losses(self) -> tuple[Loss, ...]:
@@ -179,11 +172,6 @@ class Classification(Task):
     def baseline(self, rows: int) -> np.ndarray:
         return np.tile(self.frequencies, (rows, 1))
 
-    @property
-    def column_names(self) -> tuple[tuple[str, str], ...]:
-        probabilities = (("probability", f"probability {label}") for label in self.output_names)
-        return (("prediction", self.targets[0]), *probabilities)
-
     def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[np.ndarray]:
         return [prediction.labels, *probabilities.T]
 
@@ -198,22 +186,18 @@ class Classification(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        two = len(self.classes) == 2
+        two, metric = len(self.classes) == 2, partial(Metric, silent="all rows predicted are of one class")
         metrics = [
-            _metric("accuracy", m.accuracy, Needs.LABELS),
-            _metric("log_loss", m.log_loss, Needs.PROBABILITIES, greater=False),
-            _metric("balanced_accuracy", m.balanced_accuracy, Needs.LABELS, shown=not two),
-            _metric("f1_macro", m.f1_macro, Needs.LABELS, shown=False),
+            metric("accuracy", TITLES["accuracy"], m.accuracy),
+            metric("log_loss", TITLES["log_loss"], m.log_loss, greater=False),
+            metric("balanced_accuracy", TITLES["balanced_accuracy"], m.balanced_accuracy, shown=not two),
+            metric("f1_macro", TITLES["f1_macro"], m.f1_macro, shown=False),
         ]
         if two:
-            code = self.positive
-            title = f"{{}} of {self.classes[code]!r}"
-            precision = m.average_precision(code)
-            metrics += [
-                _metric("auc", m.auc, Needs.PROBABILITIES),
-                _metric("f1", m.f1(code), Needs.LABELS, title=title, shown=False),
-                _metric("average_precision", precision, Needs.PROBABILITIES, title=title, shown=False),
-            ]
+            metrics.append(metric("auc", TITLES["auc"], m.of_two("auc")))
+            for name in ("f1", "average_precision"):
+                title = f"{TITLES[name]} of {self.classes[self.positive]!r}"
+                metrics.append(metric(name, title, m.of_two(name, self.positive), shown=False))
         return tuple(metrics)
 
     @property
@@ -263,12 +247,6 @@ class Classification(Task):
 
     # -- words and files ---------------------------------------------------------------------------------------------------
 
-    @property
-    def title(self) -> str:
-        shown = ", ".join(self.output_names[:MOST_TITLED])
-        more = f" and {len(self.classes) - MOST_TITLED:,} more" if len(self.classes) > MOST_TITLED else ""
-        return f"{self.name}: {shown}{more}"
-
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
         frequent = self.classes[int(np.argmax(self.frequencies))]
         accuracy, trivial = scores["accuracy"], baseline["accuracy"]
@@ -287,7 +265,3 @@ class Classification(Task):
     def _read(cls, values: dict[str, Any]) -> dict[str, Any]:
         parse = {"Date": date.fromisoformat, "Datetime": datetime.fromisoformat}.get(values["dtype"].partition("(")[0])
         return values | {"classes": tuple(map(parse, values["classes"]))} if parse else values
-
-
-def _metric(name: str, compute: m.Compute, needs: Needs, *, title: str = "{}", **more: bool) -> Metric:
-    return Metric(name, title.format(TITLES[name]), compute, needs, silent=_ONE_CLASS, **more)

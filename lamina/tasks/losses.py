@@ -1,9 +1,8 @@
 """What training minimises, for plain networks and for ensembles inside one network.
 
-A :class:`Loss` is ``loss(outputs, targets, weight) -> scalar``; ``targets`` are the target blocks of the task by name. It also
-says how many outputs a network has for it, and how outputs become predictions. With outputs of shape ``(N, k, K)`` each of the
-``k`` members is trained on its own: the loss is the mean over members of each member's loss, not the loss of their mean
-(TabM, https://arxiv.org/abs/2410.24210, section 3.2). With weights it is ``sum(w * l) / sum(w)`` over the rows of the batch.
+A loss is ``loss(outputs, target, weight) -> scalar``. With outputs of shape ``(N, k, K)`` each of the ``k`` members is trained
+on its own: the loss is the mean over members of each member's loss, not the loss of their mean (TabM,
+https://arxiv.org/abs/2410.24210, section 3.2). With weights (N,) it is ``sum(w * l) / sum(w)`` over the rows of the batch.
 """
 
 from __future__ import annotations
@@ -22,9 +21,6 @@ TARGET = "target"
 """The block of a task's targets that every task has."""
 KNOWN = "known"
 """The block that says which labels of a row are known, where some may be missing."""
-
-Targets = Mapping[str, "Tensor"]
-
 NO_CLASS = -3.0
 """The logit of no class at all in :func:`maximum_a_posteriori`, ``-j`` of the paper, which gives no number."""
 
@@ -35,7 +31,7 @@ class Loss:
 
     Attributes:
         name: As a recipe and a model file spell it.
-        compute: ``compute(outputs, targets, weight) -> scalar``.
+        compute: ``compute(outputs, target, weight) -> scalar``; ``known`` is its fourth argument where labels may be missing.
         activation: Outputs to probabilities or values, in float64; the last axis may become longer.
         single: Whether one output is the logit of the second of two classes.
         function: The function of one's own that it calls; None for a loss of lamina.
@@ -43,7 +39,7 @@ class Loss:
     """
 
     name: str
-    compute: Callable[[Tensor, Targets, Tensor | None], Tensor]
+    compute: Callable[..., Tensor]
     activation: Callable[[Tensor], Tensor]
     single: bool = False
     function: Callable[..., Any] | None = None
@@ -54,18 +50,16 @@ class Loss:
         """The name that a model file has: that of the loss of lamina whose outputs have the same meaning."""
         return self.like or self.name
 
-    def __call__(self, outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
-        return self.compute(outputs, targets, weight)
-
-    def units(self, size: int) -> int:
-        """How many outputs a network has for so many classes, labels or values."""
-        return 1 if self.single else size
+    def __call__(self, outputs: Tensor, targets: Mapping[str, Tensor], weight: Tensor | None = None) -> Tensor:
+        """The loss for the target blocks of the task, by name."""
+        if KNOWN in targets:
+            return self.compute(outputs, targets[TARGET], weight, targets[KNOWN])
+        return self.compute(outputs, targets[TARGET], weight)
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """Probabilities (N, classes), label probabilities (N, labels) or standardised values (N, K), float64.
 
-        The members of an ensemble inside the network, outputs (N, members, K), are averaged: the mean of their probabilities or
-        values.
+        Members of an ensemble inside the network, outputs (N, members, K), are averaged: their probabilities or values.
         """
         predictions = self.activation(outputs.double())
         return predictions.mean(1) if predictions.ndim == 3 else predictions
@@ -74,13 +68,8 @@ class Loss:
 def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy of the softmax: ``-log p(class)``, the loss of several classes.
 
-    Args:
-        outputs: Logits.
-        target: int64 codes of the classes.
-        weight: Weight of each row.
-
     Shape:
-        outputs (N, K) or (N, k, K); target (N,); weight (N,); result ().
+        outputs: logits (N, K) or (N, k, K); target: int64 codes (N,); weight (N,); result ().
 
     Example:
         >>> import torch
@@ -90,14 +79,12 @@ def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None)
     from torch.nn import functional as F
 
     if outputs.ndim == 2:
-        if weight is None:
-            return F.cross_entropy(outputs, target)
-        return _weighted(F.cross_entropy(outputs, target, reduction="none"), weight)
+        return _mean(F.cross_entropy, outputs, target, weight)
     rows, members, classes = outputs.shape
     outputs, target = outputs.reshape(rows * members, classes), target.unsqueeze(1).expand(rows, members).reshape(-1)
     if weight is None:
         return F.cross_entropy(outputs, target)
-    return _weighted(F.cross_entropy(outputs, target, reduction="none").view(rows, members).mean(1), weight)
+    return _weighted(F.cross_entropy(outputs, target, reduction="none").view(rows, members), weight)
 
 
 def maximum_a_posteriori(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -106,13 +93,8 @@ def maximum_a_posteriori(outputs: Tensor, target: Tensor, weight: Tensor | None 
     For outputs that are minus a distance, as those of a ``RadialBasis``: a row stays pulled towards its class until it is
     nearer than ``j``, where cross-entropy is content once all other classes are further away.
 
-    Args:
-        outputs: Logits.
-        target: int64 codes of the classes.
-        weight: Weight of each row.
-
     Shape:
-        outputs (N, K) or (N, k, K); target (N,); weight (N,); result ().
+        outputs: logits (N, K) or (N, k, K); target: int64 codes (N,); weight (N,); result ().
 
     Example:
         >>> import torch
@@ -128,13 +110,8 @@ def maximum_a_posteriori(outputs: Tensor, target: Tensor, weight: Tensor | None 
 def binary_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy of one logit per row: the loss of two classes, equal to that of two logits ``(0, z)``.
 
-    Args:
-        outputs: The logit of class 1.
-        target: int64 codes, 0 or 1.
-        weight: Weight of each row.
-
     Shape:
-        outputs (N, 1) or (N, k, 1); target (N,); weight (N,); result ().
+        outputs: logits of class 1, (N, 1) or (N, k, 1); target: int64 codes 0 or 1, (N,); weight (N,); result ().
 
     Example:
         >>> import torch
@@ -144,24 +121,14 @@ def binary_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None 
     from torch.nn import functional as F
 
     logits = outputs.squeeze(-1)
-    goal = target.to(logits.dtype)
-    if logits.ndim == 2:
-        goal = goal.unsqueeze(1).expand_as(logits)
-    if weight is None:
-        return F.binary_cross_entropy_with_logits(logits, goal)
-    return _weighted(F.binary_cross_entropy_with_logits(logits, goal, reduction="none"), weight)
+    return _mean(F.binary_cross_entropy_with_logits, logits, _for_members(logits, target.to(logits.dtype)), weight)
 
 
 def mse(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared error: the squared Euclidean distance to the target, per target column.
 
-    Args:
-        outputs: Predictions.
-        target: float32 values, standardised by the task.
-        weight: Weight of each row.
-
     Shape:
-        outputs (N, K) or (N, k, K); target (N, K); weight (N,); result ().
+        outputs (N, K) or (N, k, K); target: float32 values, standardised by the task, (N, K); weight (N,); result ().
 
     Example:
         >>> import torch
@@ -170,10 +137,7 @@ def mse(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor
     """
     from torch.nn import functional as F
 
-    target = _for_members(outputs, target)
-    if weight is None:
-        return F.mse_loss(outputs, target)
-    return _weighted(F.mse_loss(outputs, target, reduction="none"), weight)
+    return _mean(F.mse_loss, outputs, _for_members(outputs, target), weight)
 
 
 def huber(delta: float) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
@@ -185,7 +149,7 @@ def huber(delta: float) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
         delta: Where the square turns into a line, in units of the (standardised) target.
 
     Shape:
-        of the loss returned: outputs (N, K) or (N, k, K); target (N, K); weight (N,); result ().
+        of the loss returned: as :func:`mse`.
 
     Example:
         >>> import torch
@@ -196,10 +160,7 @@ def huber(delta: float) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     def loss(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         from torch.nn import functional as F
 
-        target = _for_members(outputs, target)
-        if weight is None:
-            return F.huber_loss(outputs, target, delta=delta)
-        return _weighted(F.huber_loss(outputs, target, delta=delta, reduction="none"), weight)
+        return _mean(F.huber_loss, outputs, _for_members(outputs, target), weight, delta=delta)
 
     return loss
 
@@ -209,14 +170,9 @@ def label_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None =
 
     ``sum(w m l) / sum(w m)`` with the mask ``m``: a label that is not known has exactly no gradient.
 
-    Args:
-        outputs: Logits, one for each label.
-        target: 1 where a row has the label, else 0.
-        weight: Weight of each row.
-        known: 1 where it is known, else 0; None where all are.
-
     Shape:
-        outputs (N, L) or (N, k, L); target and known (N, L), float32; weight (N,); result ().
+        outputs: logits (N, L) or (N, k, L); target: float32, 1 where a row has the label, else 0, (N, L); weight (N,); known:
+        float32, 1 where it is known, else 0, (N, L), None where all are; result ().
 
     Example:
         >>> import torch
@@ -232,42 +188,19 @@ def label_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None =
     return _masked(losses, torch.ones_like(target) if known is None else known, weight)
 
 
-def _of(function: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> Callable[[Tensor, Targets, Tensor | None], Tensor]:
-    def compute(outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
-        return function(outputs, targets[TARGET], weight)
-
-    return compute
-
-
-def _label_cross_entropy(outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
-    return label_cross_entropy(outputs, targets[TARGET], weight, targets.get(KNOWN))
-
-
-def _softmax(outputs: Tensor) -> Tensor:
-    return outputs.softmax(-1)
-
-
-def _two_classes(outputs: Tensor) -> Tensor:
+def _two_classes(logit: Tensor) -> Tensor:
     import torch
 
-    yes = outputs.sigmoid()
+    yes = logit.sigmoid()
     return torch.cat([1 - yes, yes], dim=-1)
 
 
-def _sigmoid(outputs: Tensor) -> Tensor:
-    return outputs.sigmoid()
-
-
-def _identity(outputs: Tensor) -> Tensor:
-    return outputs
-
-
-CROSS_ENTROPY = Loss("cross_entropy", _of(cross_entropy), _softmax)
-MAXIMUM_A_POSTERIORI = Loss("maximum_a_posteriori", _of(maximum_a_posteriori), _softmax)
-BINARY_CROSS_ENTROPY = Loss("binary_cross_entropy", _of(binary_cross_entropy), _two_classes, single=True)
-LABEL_CROSS_ENTROPY = Loss("label_cross_entropy", _label_cross_entropy, _sigmoid)
-MSE = Loss("mse", _of(mse), _identity)
-HUBER = Loss("huber", _of(huber(1.0)), _identity)
+CROSS_ENTROPY = Loss("cross_entropy", cross_entropy, lambda outputs: outputs.softmax(-1))
+MAXIMUM_A_POSTERIORI = Loss("maximum_a_posteriori", maximum_a_posteriori, lambda outputs: outputs.softmax(-1))
+BINARY_CROSS_ENTROPY = Loss("binary_cross_entropy", binary_cross_entropy, _two_classes, single=True)
+LABEL_CROSS_ENTROPY = Loss("label_cross_entropy", label_cross_entropy, lambda outputs: outputs.sigmoid())
+MSE = Loss("mse", mse, lambda outputs: outputs)
+HUBER = Loss("huber", huber(1.0), lambda outputs: outputs)
 LOSSES = {
     loss.name: loss for loss in (CROSS_ENTROPY, BINARY_CROSS_ENTROPY, MAXIMUM_A_POSTERIORI, LABEL_CROSS_ENTROPY, MSE, HUBER)
 }
@@ -276,8 +209,7 @@ LOSSES = {
 def custom_loss(function: Callable[..., Any], like: Loss) -> Loss:
     """A loss of one's own: ``function(outputs, targets)`` gives a loss for each row, of which training minimises the mean.
 
-    Weights of rows and missing labels are honoured here, as for every loss: the function sees neither. With members it sees a
-    row for each member of each row.
+    The function sees neither weights nor which labels are missing. With members it sees a row for each member of each row.
 
     Args:
         function: A function of torch tensors.
@@ -298,8 +230,7 @@ def custom_loss(function: Callable[..., Any], like: Loss) -> Loss:
     """
     name = getattr(function, "__name__", type(function).__name__)
 
-    def compute(outputs: Tensor, targets: Targets, weight: Tensor | None = None) -> Tensor:
-        target, known = targets[TARGET], targets.get(KNOWN)
+    def compute(outputs: Tensor, target: Tensor, weight: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         rows, members = len(outputs), outputs.shape[1] if outputs.ndim == 3 else 1
         flat = outputs.flatten(0, 1) if outputs.ndim == 3 else outputs
         goal = target.repeat_interleave(members, 0) if members > 1 else target
@@ -322,8 +253,7 @@ def _checked(name: str, losses: Any, outputs: Tensor, target: Tensor, *, by_labe
     if not isinstance(losses, torch.Tensor):
         raise OptionError(f"the loss {name} returned {shortened(losses)}, {expected}; compute it with torch")
     if tuple(losses.shape) not in shapes:
-        hint = "do not average, as with reduction='none'" if losses.ndim == 0 else "outputs have the shape "
-        hint += "" if losses.ndim == 0 else str(tuple(outputs.shape))
+        hint = f"outputs have the shape {tuple(outputs.shape)}" if losses.ndim else "do not average, as with reduction='none'"
         raise OptionError(f"the loss {name} returned a tensor of {tuple(losses.shape)}, {expected}; {hint}")
     if outputs.requires_grad and not losses.requires_grad:
         raise OptionError(f"the loss {name} has no gradient; compute it from the outputs with torch, without detach or NumPy")
@@ -345,12 +275,19 @@ def find_loss(name: str | Loss | Callable[..., Any], *, huber_delta: float = 1.0
     if not isinstance(name, str) or name not in LOSSES:
         raise OptionError(f"loss is {name!r}, expected one of {', '.join(LOSSES)}")
     if name == HUBER.name and huber_delta != 1.0:
-        return replace(HUBER, compute=_of(huber(huber_delta)))
+        return replace(HUBER, compute=huber(huber_delta))
     return LOSSES[name]
 
 
 def _for_members(outputs: Tensor, target: Tensor) -> Tensor:
     return target if outputs.ndim == target.ndim else target.unsqueeze(1).expand_as(outputs)
+
+
+def _mean(loss: Callable[..., Tensor], outputs: Tensor, target: Tensor, weight: Tensor | None, **options: float) -> Tensor:
+    """Mean of a loss of :mod:`torch.nn.functional`, weighted if rows have weights."""
+    if weight is None:
+        return loss(outputs, target, **options)
+    return _weighted(loss(outputs, target, reduction="none", **options), weight)
 
 
 def _masked(losses: Tensor, known: Tensor, weight: Tensor | None) -> Tensor:

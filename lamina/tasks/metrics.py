@@ -5,7 +5,6 @@ Every metric honours row weights. A row of weight 0 does not count; weights that
 
 from __future__ import annotations
 
-import enum
 import inspect
 import math
 from collections.abc import Callable
@@ -21,15 +20,7 @@ from lamina.tasks.prediction import Prediction
 TINY = 1e-15
 """Smaller probabilities count as this one in a log-loss."""
 
-Compute = Callable[[np.ndarray, Prediction, "np.ndarray | None"], float]
-
-
-class Needs(enum.Enum):
-    """What a metric looks at."""
-
-    PROBABILITIES = "probabilities"
-    LABELS = "labels"
-    VALUES = "values"
+Compute = Callable[[np.ndarray, Prediction, "np.ndarray | None"], Any]
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,6 @@ class Metric:
         name: Its key among the scores, as scikit-learn spells it where it has it.
         title: How it is called in a sentence.
         compute: ``compute(truth, prediction, weight)``; NaN where these rows say nothing of it.
-        needs: What it looks at.
         greater: Whether more is better.
         rope: Half the width of the region of practical equivalence: a smaller difference makes no difference in practice.
         relative: The rope is a share of the best score, because the metric is in the target's own units.
@@ -51,15 +41,13 @@ class Metric:
     Example:
         >>> truth, outputs = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
         >>> prediction = Prediction(outputs, outputs.argmax(1), outputs.argmax(1))
-        >>> metric = Metric("accuracy", "accuracy", accuracy, Needs.LABELS)
-        >>> metric(truth, prediction, np.array([1.0, 0.0, 1.0]))
+        >>> Metric("accuracy", "accuracy", accuracy)(truth, prediction, np.array([1.0, 0.0, 1.0]))
         1.0
     """
 
     name: str
     title: str
     compute: Compute
-    needs: Needs
     greater: bool = True
     rope: float = 0.01
     relative: bool = False
@@ -119,7 +107,7 @@ def make_metric(
     title = name or getattr(function, "__name__", type(function).__name__)
     parameters = inspect.signature(function).parameters
 
-    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
         y_pred = prediction.decision if needs == "labels" else prediction.outputs
         if needs == "probabilities" and truth.ndim == 1 and y_pred.ndim == 2 and y_pred.shape[1] == 2:
             y_pred = y_pred[:, 1]
@@ -131,11 +119,10 @@ def make_metric(
         value = function(truth, y_pred) if weight is None else function(truth, y_pred, sample_weight=weight)
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise OptionError(f"the metric {title} returned {shortened(value)}, expected a number; return float(...)")
-        return float(value)
+        return value
 
     greater = not title.endswith(("_loss", "_error")) if greater is None else greater
-    need = Needs.LABELS if needs == "labels" else Needs.PROBABILITIES
-    return Metric(title, title.replace("_", " "), compute, need, greater=greater, lowest=-math.inf)
+    return Metric(title, title.replace("_", " "), compute, greater=greater, lowest=-math.inf)
 
 
 def scores(
@@ -149,63 +136,45 @@ def scores(
 # Classes: truth is codes (N,), outputs are probabilities (N, classes).
 
 
-def accuracy(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+def accuracy(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
     """The share of rows whose class is predicted."""
-    return float(np.average(truth == prediction.decision, weights=weight))
+    return np.average(truth == prediction.decision, weights=weight)
 
 
-def log_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+def log_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
     """The mean of ``-log p`` of the true class."""
     chosen = prediction.outputs[np.arange(len(truth)), truth]
-    return float(np.average(-np.log(np.clip(chosen, TINY, 1.0)), weights=weight))
+    return np.average(-np.log(np.clip(chosen, TINY, 1.0)), weights=weight)
 
 
-def balanced_accuracy(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+def balanced_accuracy(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
     """The mean recall of the classes that are there; scikit-learn's own warns of others that were predicted."""
     from sklearn.metrics import recall_score
 
     decision, labels = prediction.decision, np.unique(truth)
-    return float(recall_score(truth, decision, average="macro", labels=labels, zero_division=0, sample_weight=weight))
+    return recall_score(truth, decision, average="macro", labels=labels, zero_division=0, sample_weight=weight)
 
 
-def f1_macro(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+def f1_macro(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
     """The mean of the F1 of the classes."""
     from sklearn.metrics import f1_score
 
-    return float(f1_score(truth, prediction.decision, average="macro", zero_division=0, sample_weight=weight))
+    return f1_score(truth, prediction.decision, average="macro", zero_division=0, sample_weight=weight)
 
 
-def auc(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
-    """The area under the ROC curve, of two classes."""
-    from sklearn.metrics import roc_auc_score
+def of_two(name: str, positive: int = 1) -> Compute:
+    """The "auc", "f1" or "average_precision" of one class of two; NaN for rows of a single class."""
 
-    if len(np.unique(truth)) < 2:
-        return math.nan
-    return float(roc_auc_score(truth, prediction.outputs[:, 1], sample_weight=weight))
-
-
-def f1(positive: int) -> Compute:
-    """The F1 of one class of two."""
-
-    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
-        from sklearn.metrics import f1_score
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
+        from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
         if len(np.unique(truth)) < 2:
             return math.nan
-        return float(f1_score(truth == positive, prediction.decision == positive, zero_division=0, sample_weight=weight))
-
-    return compute
-
-
-def average_precision(positive: int) -> Compute:
-    """The average precision of one class of two."""
-
-    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
-        from sklearn.metrics import average_precision_score
-
-        if len(np.unique(truth)) < 2:
-            return math.nan
-        return float(average_precision_score(truth == positive, prediction.outputs[:, positive], sample_weight=weight))
+        truth = truth == positive
+        if name == "f1":
+            return f1_score(truth, prediction.decision == positive, zero_division=0, sample_weight=weight)
+        score = roc_auc_score if name == "auc" else average_precision_score
+        return score(truth, prediction.outputs[:, positive], sample_weight=weight)
 
     return compute
 
@@ -213,94 +182,83 @@ def average_precision(positive: int) -> Compute:
 # Values: truth and decision are in their own units, (N,) or (N, K).
 
 
-def rmse(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
-    """The root of the mean squared error, the mean over targets."""
-    from sklearn.metrics import root_mean_squared_error
+def of_values(name: str) -> Compute:
+    """The "rmse", "mae" or "r2", the mean over targets; NaN for the R² of a single row."""
 
-    unit = _unit(truth)
-    return float(root_mean_squared_error(truth / unit, prediction.decision / unit, sample_weight=weight)) * unit
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
+        from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+        largest = float(np.abs(truth).max(initial=0.0))
+        unit = largest if largest > 1e100 else 1.0  # so that squares fit into float64
+        truth, predicted = truth / unit, prediction.decision / unit
+        if name == "r2":
+            return r2_score(truth, predicted, sample_weight=weight) if len(truth) > 1 else math.nan
+        error = root_mean_squared_error if name == "rmse" else mean_absolute_error
+        return error(truth, predicted, sample_weight=weight) * unit
 
-def mae(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
-    """The mean absolute error, the mean over targets."""
-    from sklearn.metrics import mean_absolute_error
-
-    unit = _unit(truth)
-    return float(mean_absolute_error(truth / unit, prediction.decision / unit, sample_weight=weight)) * unit
-
-
-def r2(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
-    """The coefficient of determination, the mean over targets."""
-    from sklearn.metrics import r2_score
-
-    unit = _unit(truth)
-    return float(r2_score(truth / unit, prediction.decision / unit, sample_weight=weight)) if len(truth) > 1 else math.nan
+    return compute
 
 
 def squared_error(scale: tuple[float, ...]) -> Compute:
     """The mean squared error in standard deviations of each target: what early stopping watches."""
 
-    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
         errors = (truth.reshape(len(truth), -1) - prediction.decision.reshape(len(truth), -1)) / np.array(scale)
-        return float(np.average((errors**2).mean(axis=1), weights=weight))
+        return np.average((errors**2).mean(axis=1), weights=weight)
 
     return compute
-
-
-def _unit(truth: np.ndarray) -> float:
-    """What values are divided by so that their squares fit into float64."""
-    largest = float(np.abs(truth).max(initial=0.0))
-    return largest if largest > 1e100 else 1.0
 
 
 # Labels: truth and decision are 0, 1 or NaN where it is not known (N, labels), outputs probabilities (N, labels).
 
 
-def hamming_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+def hamming_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
     """The share of known labels that are predicted wrongly."""
-    known = ~np.isnan(truth)
-    weights = known if weight is None else known * weight[:, None]
-    return float(np.average(truth != prediction.decision, weights=weights)) if weights.any() else math.nan
+    weights = _label_weights(truth, weight)
+    return np.average(truth != prediction.decision, weights=weights) if weights.any() else math.nan
 
 
-def label_log_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+def label_log_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
     """The mean binary log-loss of the known labels."""
-    known = ~np.isnan(truth)
-    weights = known if weight is None else known * weight[:, None]
+    weights = _label_weights(truth, weight)
     right = np.where(truth == 1, prediction.outputs, 1 - prediction.outputs)
-    return float(np.average(-np.log(np.clip(right, TINY, 1.0)), weights=weights)) if weights.any() else math.nan
+    return np.average(-np.log(np.clip(right, TINY, 1.0)), weights=weights) if weights.any() else math.nan
+
+
+def f1_micro(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
+    """The F1 of all known labels counted together."""
+    weights = _label_weights(truth, weight)
+    both = (weights * (truth == 1) * (prediction.decision == 1)).sum()
+    either = (weights * (truth == 1)).sum() + (weights * (prediction.decision == 1)).sum()
+    return 2 * both / either if either else 0.0
 
 
 def macro(metric: Compute) -> Compute:
     """The mean over labels of a metric of two classes; labels of which the known rows say nothing are left out."""
 
-    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
+    def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
         values = [value for value in by_label(metric, truth, prediction, weight) if not math.isnan(value)]
-        return float(np.mean(values)) if values else math.nan
+        return np.mean(values) if values else math.nan
 
     return compute
 
 
-def by_label(metric: Compute, truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> list[float]:
+def by_label(metric: Compute, truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> list[float]:
     """A metric of two classes, for each label on the rows where it is known; NaN where no row is known."""
     values = []
-    for label in range(truth.shape[1]):
-        known = ~np.isnan(truth[:, label])
+    for label, known in enumerate(~np.isnan(truth.T)):
         yes = prediction.outputs[known, label]
         decision = prediction.decision[known, label].astype(np.int64)
         one = Prediction(np.stack([1 - yes, yes], axis=1), decision, decision)
         codes = truth[known, label].astype(np.int64)
-        values.append(metric(codes, one, None if weight is None else weight[known]) if len(codes) else math.nan)
+        values.append(float(metric(codes, one, None if weight is None else weight[known])))
     return values
 
 
-def f1_micro(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None) -> float:
-    """The F1 of all known labels counted together."""
+def _label_weights(truth: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """The weight of each label (N, labels), 0 where it is not known."""
     known = ~np.isnan(truth)
-    weights = known.astype(np.float64) if weight is None else known * weight[:, None]
-    both = (weights * (truth == 1) * (prediction.decision == 1)).sum()
-    either = (weights * (truth == 1)).sum() + (weights * (prediction.decision == 1)).sum()
-    return float(2 * both / either) if either else 0.0
+    return known.astype(np.float64) if weight is None else known * weight[:, None]
 
 
 TITLES = {

@@ -13,10 +13,10 @@ import polars as pl
 from lamina.errors import OptionError, TargetError
 from lamina.tasks import metrics as m
 from lamina.tasks.losses import KNOWN, LABEL_CROSS_ENTROPY, TARGET, Loss
-from lamina.tasks.metrics import TITLES, Metric, Needs
+from lamina.tasks.metrics import TITLES, Metric
 from lamina.tasks.prediction import Prediction
 from lamina.tasks.target import check_rows, first_values, plain, target_column, titled
-from lamina.tasks.task import Learnable, Outcome, Table, Task, register
+from lamina.tasks.task import Learnable, Outcome, Table, Task
 from lamina.wording import percent
 
 YES, NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", "0.0")
@@ -24,10 +24,10 @@ YES, NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", 
 MOST_LABELS = 1_000
 FEWEST = 20
 """Minimum number of rows with and without a label to choose its threshold."""
-MOST_PRINTED, MOST_TITLED = 20, 8
+MOST_PRINTED = 20
+"""Maximum number of labels in a printed table."""
 
 
-@register
 @dataclass(frozen=True)
 class Multilabel(Task):
     """Multilabel classification of several yes/no columns, or of one column with lists of labels.
@@ -80,9 +80,8 @@ class Multilabel(Task):
             labels, reason = tuple(names), f"{len(names)} columns of yes and no, so a row may have several labels"
         if not 0 < len(labels) <= MOST_LABELS:
             raise TargetError(f"the {titled(names)} has {len(labels):,} labels, expected 1 to {MOST_LABELS:,}")
-        task = cls(
-            tuple(names), reason, labels=labels, listed=listed, values=tuple((pair[0], pair[1]) for pair in pairs if pair)
-        )
+        values = tuple(pair for pair in pairs if pair)
+        task = cls(tuple(names), reason, labels=labels, listed=listed, values=values)
         truth = task.truth(table)
         known = ~np.isnan(truth)
         check_rows(int(known.any(axis=1).sum()), names)
@@ -178,10 +177,6 @@ class Multilabel(Task):
     # -- outputs -----------------------------------------------------------------------------------------------------------
 
     @property
-    def size(self) -> int:
-        return len(self.labels)
-
-    @property
     def output_names(self) -> tuple[str, ...]:
         return self.labels
 
@@ -216,11 +211,6 @@ class Multilabel(Task):
         chosen = dict(zip(other.labels, other.thresholds, strict=False)) if isinstance(other, Multilabel) else {}
         return dataclasses.replace(self, thresholds=tuple(chosen.get(label, 0.5) for label in self.labels))
 
-    @property
-    def column_names(self) -> tuple[tuple[str, str], ...]:
-        probabilities = (("probability", f"probability {label}") for label in self.labels)
-        return (*super().column_names, *probabilities)
-
     def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[Any]:
         if self.listed:
             return [pl.Series(prediction.labels.tolist(), dtype=pl.List(pl.String)), *probabilities.T]
@@ -238,22 +228,17 @@ class Multilabel(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        probabilities, labels = Needs.PROBABILITIES, Needs.LABELS
-        silent = "no label has both yes and no"
+        def macro(name: str, *, shown: bool = True) -> Metric:
+            title, compute = TITLES[f"{name}_macro"], m.macro(m.of_two(name))
+            return Metric(f"{name}_macro", title, compute, shown=shown, silent="no label has both yes and no")
+
         return (
-            Metric("auc_macro", TITLES["auc_macro"], m.macro(m.auc), probabilities, silent=silent),
-            Metric("log_loss", TITLES["log_loss"], m.label_log_loss, probabilities, greater=False),
-            Metric("f1_macro", TITLES["f1_macro"], m.macro(m.f1(1)), labels, silent=silent),
-            Metric("f1_micro", TITLES["f1_micro"], m.f1_micro, labels),
-            Metric("hamming_loss", TITLES["hamming_loss"], m.hamming_loss, labels, greater=False),
-            Metric(
-                "average_precision_macro",
-                TITLES["average_precision_macro"],
-                m.macro(m.average_precision(1)),
-                probabilities,
-                shown=False,
-                silent=silent,
-            ),
+            macro("auc"),
+            Metric("log_loss", TITLES["log_loss"], m.label_log_loss, greater=False),
+            macro("f1"),
+            Metric("f1_micro", TITLES["f1_micro"], m.f1_micro),
+            Metric("hamming_loss", TITLES["hamming_loss"], m.hamming_loss, greater=False),
+            macro("average_precision", shown=False),
         )
 
     @property
@@ -267,7 +252,7 @@ class Multilabel(Task):
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         """``labels``: for each label its known rows, rows with it, AUC, F1 and threshold."""
         prediction = self.predict(outputs)
-        aucs, f1s = (m.by_label(metric, truth, prediction, weight) for metric in (m.auc, m.f1(1)))
+        aucs, f1s = (m.by_label(metric, truth, prediction, weight) for metric in (m.of_two("auc"), m.of_two("f1")))
         thresholds = self.thresholds or (0.5,) * len(self.labels)
         rows = zip(self.labels, truth.T, aucs, f1s, thresholds, strict=True)
         return {
@@ -298,12 +283,6 @@ class Multilabel(Task):
         return (Table("Labels", ("label", "rows", "AUC", "F1", "threshold"), rows),)
 
     # -- words and files ---------------------------------------------------------------------------------------------------
-
-    @property
-    def title(self) -> str:
-        shown = ", ".join(self.labels[:MOST_TITLED])
-        more = f" and {len(self.labels) - MOST_TITLED:,} more" if len(self.labels) > MOST_TITLED else ""
-        return f"{self.name}: {shown}{more}"
 
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
         wrong, trivial = percent(scores["hamming_loss"]), percent(baseline["hamming_loss"])

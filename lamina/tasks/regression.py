@@ -13,14 +13,13 @@ import polars as pl
 from lamina.data.scaling import FAR, moments
 from lamina.tasks import metrics as m
 from lamina.tasks.losses import HUBER, MSE, TARGET, Loss
-from lamina.tasks.metrics import TITLES, Metric, Needs
+from lamina.tasks.metrics import TITLES, Metric
 from lamina.tasks.prediction import Prediction
 from lamina.tasks.target import check_rows, check_values, looks_like_classes, plain, target_column
-from lamina.tasks.task import Learnable, Outcome, Task, register
+from lamina.tasks.task import Learnable, Outcome, Task
 from lamina.wording import number
 
 
-@register
 @dataclass(frozen=True)
 class Regression(Task):
     """Regression of one or several numeric targets, standardised for training: (value - mean) / standard deviation.
@@ -53,10 +52,8 @@ class Regression(Task):
 
     def fit(self, table: pl.DataFrame) -> Self:
         known = table.filter(pl.Series(self._known(table)))
-        statistics = [moments(values) for values in self._values(known).T]
-        return dataclasses.replace(
-            self, center=tuple(mean for mean, *_ in statistics), scale=tuple(row[1] for row in statistics)
-        )
+        center, scale = zip(*map(moments, self._values(known).T), strict=True)
+        return dataclasses.replace(self, center=center, scale=scale)
 
     # -- the target --------------------------------------------------------------------------------------------------------
 
@@ -89,8 +86,8 @@ class Regression(Task):
     # -- outputs -----------------------------------------------------------------------------------------------------------
 
     @property
-    def size(self) -> int:
-        return len(self.targets)
+    def output_names(self) -> tuple[str, ...]:
+        return self.targets
 
     @property
     def losses(self) -> tuple[Loss, ...]:
@@ -105,6 +102,10 @@ class Regression(Task):
     def baseline(self, rows: int) -> np.ndarray:
         return np.zeros((rows, len(self.targets)))
 
+    @property
+    def column_names(self) -> tuple[tuple[str, str], ...]:
+        return tuple(("prediction", target) for target in self.targets)
+
     def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[np.ndarray]:
         return list(prediction.labels.reshape(len(prediction), len(self.targets)).T)
 
@@ -112,8 +113,7 @@ class Regression(Task):
         return self.predict(outputs).decision.reshape(len(outputs), len(self.targets))
 
     def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
-        values = other.predict(outputs).decision.reshape(len(outputs), len(self.targets))
-        return (values - np.array(self.center)) / np.array(self.scale)
+        return (other.numbers(outputs) - np.array(self.center)) / np.array(self.scale)
 
     def explained(self) -> tuple[tuple[str, int | None], ...]:
         if len(self.targets) == 1:
@@ -125,9 +125,9 @@ class Regression(Task):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return (
-            Metric("rmse", TITLES["rmse"], m.rmse, Needs.VALUES, greater=False, rope=0.02, relative=True),
-            Metric("mae", TITLES["mae"], m.mae, Needs.VALUES, greater=False, rope=0.02, relative=True),
-            Metric("r2", TITLES["r2"], m.r2, Needs.VALUES, lowest=-np.inf),
+            Metric("rmse", TITLES["rmse"], m.of_values("rmse"), greater=False, rope=0.02, relative=True),
+            Metric("mae", TITLES["mae"], m.of_values("mae"), greater=False, rope=0.02, relative=True),
+            Metric("r2", TITLES["r2"], m.of_values("r2"), lowest=-np.inf),
         )
 
     @property
@@ -136,7 +136,7 @@ class Regression(Task):
 
     @property
     def monitored(self) -> tuple[Metric, ...]:
-        return (Metric("squared_error", "squared error", m.squared_error(self.scale), Needs.VALUES, greater=False),)
+        return (Metric("squared_error", "squared error", m.squared_error(self.scale), greater=False),)
 
     # -- words -------------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from lamina.data.read import nearest
 from lamina.errors import TargetError
+from lamina.wording import count
 
 _TEXT_WORDS = 5
 FEW = 20
@@ -17,11 +18,7 @@ FEW = 20
 
 
 def target_names(table: pl.DataFrame, targets: str | Sequence[str]) -> list[str]:
-    """The names of the target columns.
-
-    Raises:
-        TargetError: No target is named, or the table has no such column.
-    """
+    """The names of the target columns; TargetError if there is none, or the table has no such column."""
     names = [targets] if isinstance(targets, str) else list(targets)
     if not names:
         raise TargetError("no target is named; name the column to predict")
@@ -31,11 +28,7 @@ def target_names(table: pl.DataFrame, targets: str | Sequence[str]) -> list[str]
 
 
 def target_column(table: pl.DataFrame, name: str) -> pl.Series:
-    """A target column of a table.
-
-    Raises:
-        TargetError: The table has no such column.
-    """
+    """A target column of a table; TargetError if there is no such column."""
     if name not in table.columns:
         raise TargetError(f"the table has no column {name!r} to be the target; {nearest(name, table.columns)}")
     return table[name]
@@ -71,11 +64,7 @@ def looks_like_classes(name: str, column: pl.Series) -> tuple[bool, str]:
 
 
 def check_rows(rows: int, names: Sequence[str]) -> None:
-    """Check that there are at least two rows.
-
-    Raises:
-        TargetError: There are fewer.
-    """
+    """Raise TargetError for fewer than two rows."""
     if rows < 2:
         raise TargetError(
             f"one row (n_samples=1) with a value in the {titled(names)}; learning needs at least 2, and many more"
@@ -83,11 +72,7 @@ def check_rows(rows: int, names: Sequence[str]) -> None:
 
 
 def check_values(name: str, column: pl.Series, *, constant: bool = False) -> None:
-    """Check that a target can be used for regression.
-
-    Raises:
-        TargetError: Values are not numeric, infinite, missing or (unless ``constant``) all equal.
-    """
+    """Raise TargetError for values that are not numeric, infinite, missing or (unless ``constant``) all equal."""
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
         example = column.drop_nulls().head(1).to_list()
         value = f" (such as {example[0]!r})" if example else ""
@@ -96,7 +81,7 @@ def check_values(name: str, column: pl.Series, *, constant: bool = False) -> Non
         )
     check_known(name, column)
     if column.dtype.is_float() and (infinite := int(column.is_infinite().sum())):
-        raise TargetError(f"target {name!r} is infinite in {count_rows(infinite)}; drop or correct them")
+        raise TargetError(f"target {name!r} is infinite in {count(infinite, 'row')}; drop or correct them")
     if not constant and column.n_unique() < 2:
         raise TargetError(
             f"target {name!r} is {column[0]!r} in all {len(column):,} rows; there is nothing to learn: give rows that differ"
@@ -104,21 +89,13 @@ def check_values(name: str, column: pl.Series, *, constant: bool = False) -> Non
 
 
 def check_known(name: str, column: pl.Series) -> None:
-    """Check that no value is missing.
-
-    Raises:
-        TargetError: A value is missing.
-    """
+    """Raise TargetError for missing values."""
     if absent := int(missing(column).sum()):
-        raise TargetError(f"target {name!r} has no value in {count_rows(absent)}; drop these rows")
+        raise TargetError(f"target {name!r} has no value in {count(absent, 'row')}; drop these rows")
 
 
 def check_classes(name: str, column: pl.Series, *, min_class_rows: int, requested: bool) -> dict[Any, int]:
-    """The classes in sorted order with their numbers of rows.
-
-    Raises:
-        TargetError: The values are not classes, or there are too many, too few or too rare ones.
-    """
+    """The classes in sorted order with their numbers of rows; TargetError if they are none, too many, too few or too rare."""
     kind = column.dtype
     fits = kind.is_numeric() or kind in (pl.String, pl.Boolean, pl.Date)
     if not fits and not (isinstance(kind, pl.Datetime) and kind.time_zone is None):
@@ -126,8 +103,7 @@ def check_classes(name: str, column: pl.Series, *, min_class_rows: int, requeste
     if kind.is_float():
         if column.is_infinite().any():
             raise TargetError(f"target {name!r} has infinite values, which cannot be a class; drop or correct these rows")
-        fractions = column.filter(column != column.floor())
-        if len(fractions):
+        if len(fractions := column.filter(column != column.floor())):
             raise TargetError(
                 f"Unknown label type: continuous. Target {name!r} has fractions such as {fractions[0]!r}, "
                 "but classes are words or whole numbers; set task='regression'"
@@ -141,8 +117,7 @@ def check_classes(name: str, column: pl.Series, *, min_class_rows: int, requeste
         )
     if min_class_rows > 1 and not requested and len(counts) > max(len(column) / 2, 5):
         raise TargetError(_too_many(name, column, len(counts)))
-    rare = [label for label, rows in counts.items() if rows < min_class_rows]
-    if rare:
+    if rare := [label for label, rows in counts.items() if rows < min_class_rows]:
         first = f"class {rare[0]!r} of target {name!r} has {counts[rare[0]]} row"
         more = f" (and {len(rare) - 1:,} more classes have as few)" if len(rare) > 1 else ""
         raise TargetError(
@@ -165,11 +140,6 @@ def _too_many(name: str, column: pl.Series, classes: int) -> str:
 def titled(names: Sequence[str]) -> str:
     """``target 'y'``, ``targets 'a', 'b'``."""
     return ("target " if len(names) == 1 else "targets ") + ", ".join(map(repr, names))
-
-
-def count_rows(count: int) -> str:
-    """``1 row``, ``1,204 rows``."""
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def first_values(values: Sequence[Any]) -> str:

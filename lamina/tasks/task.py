@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -16,10 +16,13 @@ from lamina.tasks.head import Head
 from lamina.tasks.losses import Loss, find_loss
 from lamina.tasks.metrics import ALIASES, Metric, make_metric, scores
 from lamina.tasks.prediction import Prediction
-from lamina.tasks.target import count_rows, missing, target_names, titled
+from lamina.tasks.target import missing, target_names, titled
+from lamina.wording import count
 
 TASKS: dict[str, type[Task]] = {}
 """The tasks by name, in the order in which :meth:`Task.infer` tries them."""
+MOST_TITLED = 8
+"""Maximum number of classes or labels in a title."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,7 @@ class Learnable:
 
 @dataclass(frozen=True)
 class Table:
-    """A small table for a screen or a report.
-
-    Attributes:
-        title: Title; may be empty.
-        header: Column titles.
-        rows: Cells as text.
-    """
+    """A small table for a screen or a report."""
 
     title: str
     header: tuple[str, ...]
@@ -74,6 +71,8 @@ class Table:
 @dataclass(frozen=True)
 class Task(ABC):
     """What is predicted: encodes targets, decodes outputs, and has the losses and metrics.
+
+    The defaults are those of tasks whose outputs are probabilities.
 
     Args:
         targets: Names of the target columns.
@@ -95,6 +94,9 @@ class Task(ABC):
     #: The uncertainty method of its predictions, see :mod:`lamina.trust`.
     judge: ClassVar[str]
 
+    def __init_subclass__(cls) -> None:
+        TASKS[cls.name] = cls
+
     # -- the target --------------------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -115,8 +117,7 @@ class Task(ABC):
         if kind is not None and kind not in TASKS:
             raise OptionError(f"task is {kind!r}, expected {', '.join(map(repr, TASKS))} or None to infer it from the target")
         names = target_names(table, targets)
-        rows = max(int((~missing(table[name])).sum()) for name in names)
-        if not rows:
+        if all(missing(table[name]).all() for name in names):
             raise TargetError(_no_value(names, len(table)))
         for task in TASKS.values() if kind is None else [TASKS[kind]]:
             guess = task.guess(table, names, requested=kind is not None, min_class_rows=min_class_rows)
@@ -214,13 +215,13 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def size(self) -> int:
-        """The number of classes, labels or values."""
-
-    @property
     def output_names(self) -> tuple[str, ...]:
         """A name for each output: classes, labels or targets."""
-        return self.targets
+
+    @property
+    def size(self) -> int:
+        """The number of classes, labels or values."""
+        return len(self.output_names)
 
     @property
     @abstractmethod
@@ -233,11 +234,10 @@ class Task(ABC):
         Raises:
             OptionError: The loss does not fit the task.
         """
-        name = loss.outputs_of if isinstance(loss, Loss) else loss
-        if name not in [fit.name for fit in self.losses]:
-            expected = " or ".join(repr(fit.name) for fit in self.losses)
-            raise OptionError(f"the loss {name!r} does not fit {self.title}, expected {expected}")
-        return Head(find_loss(loss).units(self.size))
+        name, fitting = loss.outputs_of if isinstance(loss, Loss) else loss, [fitting.name for fitting in self.losses]
+        if name not in fitting:
+            raise OptionError(f"the loss {name!r} does not fit {self.title}, expected {' or '.join(map(repr, fitting))}")
+        return Head(1 if find_loss(loss).single else self.size)
 
     @abstractmethod
     def predict(self, outputs: np.ndarray) -> Prediction:
@@ -250,7 +250,8 @@ class Task(ABC):
     @property
     def column_names(self) -> tuple[tuple[str, str], ...]:
         """The columns of a table of predictions: "prediction" or "probability", and the name."""
-        return tuple(("prediction", target) for target in self.targets)
+        probabilities = (("probability", f"probability {name}") for name in self.output_names)
+        return (*(("prediction", target) for target in self.targets), *probabilities)
 
     @abstractmethod
     def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[np.ndarray]:
@@ -334,9 +335,10 @@ class Task(ABC):
     # -- words and files ---------------------------------------------------------------------------------------------------
 
     @property
-    @abstractmethod
     def title(self) -> str:
         """The task as text: ``classification: <=50K, >50K``."""
+        more = f" and {self.size - MOST_TITLED:,} more" if self.size > MOST_TITLED else ""
+        return f"{self.name}: {', '.join(self.output_names[:MOST_TITLED])}{more}"
 
     @abstractmethod
     def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
@@ -360,14 +362,5 @@ class Task(ABC):
         return values
 
 
-T = TypeVar("T", bound=type[Task])
-
-
-def register(task: T) -> T:
-    """Class decorator: add a task to :data:`TASKS`."""
-    TASKS[task.name] = task
-    return task
-
-
 def _no_value(names: Sequence[str], rows: int) -> str:
-    return f"{titled(names)} has no value in any of the {count_rows(rows)}; name the target column"
+    return f"{titled(names)} has no value in any of the {count(rows, 'row')}; name the target column"
