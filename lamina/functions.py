@@ -6,6 +6,7 @@ resumed and the worker processes of a comparison import functions, by the names 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import sys
@@ -104,11 +105,8 @@ def _find(stored: StoredFunction, custom_objects: Mapping[str, Any], title: str,
     if stored.name in custom_objects:
         return custom_objects[stored.name]
     module = None
-    if stored.module is not None:
-        try:
-            module = importlib.import_module(stored.module)
-        except ImportError:
-            pass
+    with contextlib.suppress(ImportError):
+        module = importlib.import_module(stored.module) if stored.module else None
     function = getattr(module, stored.name, None)
     if function is None:
         raise stored.missing(title, remedy)

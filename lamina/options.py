@@ -13,7 +13,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 from lamina.errors import OptionError
 from lamina.functions import StoredFunction, function_from_json, function_to_json
@@ -28,8 +28,8 @@ def option(
     *,
     low: float | None = None,
     high: float | None = None,
-    choices: tuple[Any, ...] | None = None,
-    kind: type | tuple[type, ...] | None = None,
+    choices: tuple[Any, ...] = (),
+    kind: type | tuple[type, ...] = (),
     items: type | None = None,
     words: tuple[str, ...] = (),
     expected: str = "",
@@ -47,34 +47,34 @@ def option(
         words: Allowed items if they are ``str``; empty for any text.
         expected: Text for the error message, in place of what ``kind`` implies.
     """
-    meta: dict[str, Any] = {"help": help, "low": low, "high": high, "choices": choices, "kind": kind, "items": items}
-    meta |= {"words": words, "expected": expected}
-    return dataclasses.field(default=default, metadata=meta)
+    kinds = set(kind) if isinstance(kind, tuple) else {kind}
+    if default is not None and not (choices and isinstance(default, str)):
+        kinds.add(type(default))
+    meta = {"help": help, "low": low, "high": high, "choices": choices, "kinds": kinds, "items": items}
+    return dataclasses.field(default=default, metadata={**meta, "words": words, "expected": expected})
 
 
 def bounds(field: dataclasses.Field) -> str:
     """The allowed values of a field as text: ``"a number between 0 and 1"``."""
-    meta = field.metadata
-    words = []
-    choices = meta.get("choices") or ()
-    kinds = _kinds(field)
-    if meta.get("items") is not None and meta["words"]:
+    meta, kinds, choices = field.metadata, field.metadata["kinds"], field.metadata["choices"]
+    if meta["words"]:
         return "a list of " + ", ".join(repr(c) for c in meta["words"]) + "".join(f" or {c!r}" for c in choices)
+    parts = []
     if listed := [repr(choice) for choice in choices if choice is not None]:
-        words.append(("one of " if len(listed) > 1 else "") + ", ".join(listed))
-    if meta.get("expected"):
-        words.append(meta["expected"])
-    elif meta.get("items") is not None:
-        words.append("a list of " + ("whole numbers" if meta["items"] is int else "numbers") + _range(meta))
-    elif (isinstance(field.default, str) and not choices) or str in kinds:
-        words.append("a text")
+        parts.append(("one of " if len(listed) > 1 else "") + ", ".join(listed))
+    if meta["expected"]:
+        parts.append(meta["expected"])
+    elif meta["items"] is not None:
+        parts.append("a list of " + ("whole numbers" if meta["items"] is int else "numbers") + _range(meta))
+    elif str in kinds:
+        parts.append("a text")
     elif bool in kinds:
-        words.append("true or false")
+        parts.append("true or false")
     elif int in kinds or float in kinds:
-        words.append(("a number" if float in kinds else "a whole number") + _range(meta))
+        parts.append(("a number" if float in kinds else "a whole number") + _range(meta))
     if field.default is None or None in choices:
-        words.append("None")
-    return " or ".join(words)
+        parts.append("None")
+    return " or ".join(parts)
 
 
 def _range(meta: Mapping[str, Any]) -> str:
@@ -84,14 +84,6 @@ def _range(meta: Mapping[str, Any]) -> str:
     if low and high:
         return f" between {low} and {high}"
     return f" of at least {low}" if low else f" of at most {high}" if high else ""
-
-
-def _kinds(field: dataclasses.Field) -> set[type]:
-    kind = field.metadata.get("kind")
-    kinds = set(kind) if isinstance(kind, tuple) else {kind} if kind else set()
-    if field.default is not None and not isinstance(field.default, str):
-        kinds.add(type(field.default))
-    return kinds
 
 
 class Options:
@@ -104,6 +96,8 @@ class Options:
         ...
         lamina.errors.OptionError: Recipe.learning_rate is -1, expected one of 'auto', 'find' or a number between 1e-08 and 100
     """
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
 
     def __new__(cls, *values: Any, **named: Any) -> Self:
         """Raise OptionError for an unknown name; values are checked by :meth:`check`."""
@@ -118,13 +112,13 @@ class Options:
 
     def check(self) -> Self:
         """Raise OptionError for the first field that is out of bounds; return self."""
-        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+        for field in dataclasses.fields(self):
             _check(type(self), field, getattr(self, field.name))
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The fields by name, as in scikit-learn."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType]
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def set_params(self, **params: Any) -> Self:
         """Set fields by name; raises OptionError for an unknown name."""
@@ -148,7 +142,7 @@ class CallOptions(Options):
         return name
 
 
-def find(cls: type, name: str) -> dataclasses.Field:
+def find(cls: type[Options], name: str) -> dataclasses.Field:
     """The field of an options class by name.
 
     Raises:
@@ -208,7 +202,7 @@ def plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
-def parse(cls: type, name: str, text: str) -> Any:
+def parse(cls: type[Options], name: str, text: str) -> Any:
     """The value of a field from the text of ``--set name=text``.
 
     Example:
@@ -219,7 +213,7 @@ def parse(cls: type, name: str, text: str) -> Any:
     field = find(cls, name)
     if text.lower() in ("none", "null"):
         value: Any = None
-    elif field.metadata.get("items") is not None and text not in (field.metadata["choices"] or ()):
+    elif field.metadata["items"] is not None and text not in field.metadata["choices"]:
         value = tuple(_number(part) for part in text.strip("()[]").split(",") if part.strip())
     elif text.lower() in ("true", "false"):
         value = text.lower() == "true"
@@ -238,28 +232,24 @@ def _number(text: str) -> Any:
     return text.strip()
 
 
-def _check(owner: type, field: dataclasses.Field, value: Any) -> None:
+def _check(owner: type[Options], field: dataclasses.Field, value: Any) -> None:
     meta = field.metadata
     if not meta:
         return
-    choices, low, high = meta["choices"] or (), meta["low"], meta["high"]
+    title, choices, items, words = owner.title(field.name), meta["choices"], meta["items"], meta["words"]
     if isinstance(value, StoredFunction):
-        raise value.missing(f"{owner.__name__}.{field.name}")
+        raise value.missing(title)
     if value is None:
         valid = field.default is None or None in choices
     elif isinstance(value, str):
-        kinds = meta["kind"] if isinstance(meta["kind"], tuple) else (meta["kind"],)
-        valid = value in choices or str in kinds or (not choices and isinstance(field.default, str))
-    elif meta["items"] is not None and isinstance(value, tuple | list):
-        kinds, words = {meta["items"]}, meta["words"]
-        valid = all(
-            isinstance(item, str) and (not words or item in words) if meta["items"] is str else _within(item, kinds, low, high)
-            for item in value
-        )
+        valid = value in choices or str in meta["kinds"]
+    elif items is None:
+        valid = _within(value, meta["kinds"], meta["low"], meta["high"])
+    elif items is str:
+        valid = isinstance(value, tuple | list) and all(isinstance(i, str) and (not words or i in words) for i in value)
     else:
-        valid = meta["items"] is None and _within(value, _kinds(field), low, high)
+        valid = isinstance(value, tuple | list) and all(_within(i, {items}, meta["low"], meta["high"]) for i in value)
     if not valid:
-        title = owner.title(field.name) if issubclass(owner, Options) else field.name
         raise OptionError(f"{title} is {shortened(value)}, expected {bounds(field)}")
 
 
