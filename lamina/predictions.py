@@ -10,7 +10,6 @@ import polars as pl
 from lamina.data.frames import free_name
 from lamina.errors import OptionError
 from lamina.model import Model
-from lamina.trust.conformal import check_coverage
 from lamina.trust.reasons import find_reasons
 from lamina.trust.trust import Trust
 
@@ -52,13 +51,12 @@ def predictions(
         reasons: With trust, add reasons; a few hundred changed rows are predicted for each row.
 
     Raises:
-        OptionError: The coverage is not between 0 and 1, or the model was fitted without trust.
+        OptionError: The model was fitted without trust.
         SchemaError: A column is missing or of another kind.
     """
     if not trust:
         outputs = model.outputs(table)
         return _frame(result_columns(model), model.task.columns(model.task.predict(outputs), outputs))
-    check_coverage(coverage)
     if model.trust is None:
         raise OptionError(
             "this model has no calibration, sets or novelty: it was fitted with trust=False, or by lamina 0.1; "

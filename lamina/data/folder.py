@@ -13,7 +13,6 @@ Public data sets of images and texts have one of these forms::
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import zipfile
 import zlib
@@ -34,7 +33,6 @@ SPLIT = pl.Enum(_PARTS)
 """The dtype of the column ``split``; a column of the same name with another dtype is no split."""
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # files of Windows and macOS
 _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-_PART_OF_NAME = re.compile(rf"(?P<name>.+)_(?P<part>{'|'.join(_PARTS)})|(?P<part_>{'|'.join(_PARTS)})_(?P<name_>.+)", re.I)
 
 
 # Folders
@@ -162,13 +160,12 @@ def read_arrays(path: Path) -> pl.DataFrame:
         ReadError: It is no archive of arrays, holds Python objects, or its arrays do not fit together.
     """
     arrays = _load(path)
-    parts = {name: match for name in arrays if (match := _PART_OF_NAME.fullmatch(name))}
-    if len(parts) < len(arrays) or not any(_part(match)[1] in _TRAIN for match in parts.values()):
+    parts = {name: part for name in arrays if (part := _part(name))}
+    if len(parts) < len(arrays) or not any(part in _TRAIN for _, part in parts.values()):
         _same_lengths(path, arrays)
         return _table(path, arrays)
     split: dict[str, dict[str, np.ndarray]] = {}
-    for name, match in parts.items():
-        column, part = _part(match)
+    for name, (column, part) in parts.items():
         split.setdefault(part, {})[column] = arrays[name]
     first, names = next((part, columns) for part, columns in split.items() if part in _TRAIN)
     for part, columns in split.items():
@@ -179,7 +176,7 @@ def read_arrays(path: Path) -> pl.DataFrame:
         _same_lengths(path, {f"{name} of {part}": array for name, array in columns.items()})
     stacked = {name: _stacked(path, name, {part: columns[name] for part, columns in split.items()}) for name in names}
     part_of_row = np.repeat(list(split), [len(next(iter(columns.values()))) for columns in split.values()])
-    return _table(path, stacked, ("split", pl.Series(part_of_row, dtype=SPLIT)))
+    return _table(path, stacked, pl.Series("split", part_of_row, dtype=SPLIT))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -198,7 +195,7 @@ def _archive(path: Path, file: BinaryIO) -> NpzFile:
         archive = np.load(file, allow_pickle=False)
     except _DAMAGE as error:
         raise ReadError(
-            f"{path} is no archive of arrays ({_brief(error)}); write it with numpy.savez(path, x=..., y=...)"
+            f"{path} is no archive of arrays ({brief(error)}); write it with numpy.savez(path, x=..., y=...)"
         ) from None
     if isinstance(archive, np.ndarray):
         raise ReadError(f"{path} holds one array and no archive of them; give numpy.load(...) itself")
@@ -216,20 +213,24 @@ def _array(path: Path, name: str, archive: NpzFile) -> np.ndarray:
                 f"{path}: the array {name!r} holds Python objects, which may run code when they are read; "
                 "save it as numbers or text"
             ) from None
-        raise ReadError(f"{path}: the array {name!r} is damaged ({_brief(error)}); write or download it again") from None
+        raise ReadError(f"{path}: the array {name!r} is damaged ({brief(error)}); write or download it again") from None
     if not isinstance(array, np.ndarray) or array.ndim not in (1, 2, 3, 4):
         axes = getattr(array, "ndim", "no")
         raise ReadError(f"{path}: {name!r} has {axes} axes, expected 1 to 4, rows first; leave it out")
     return array
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
+    """The first line of the message of another library."""
     return str(error).strip().partition("\n")[0][:120] or type(error).__name__
 
 
-def _part(match: re.Match[str]) -> tuple[str, str]:
-    """The column and the part in the name of an array."""
-    return match["name"] or match["name_"], (match["part"] or match["part_"]).lower()
+def _part(name: str) -> tuple[str, str] | None:
+    """The column and the part in the name of an array, such as x_train or train_images."""
+    column, _, part = name.rpartition("_")
+    if part.lower() not in _PARTS:
+        part, _, column = name.partition("_")
+    return (column, part.lower()) if column and part.lower() in _PARTS else None
 
 
 def _same_lengths(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -252,14 +253,16 @@ def _stacked(path: Path, name: str, parts: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate(list(parts.values()))
 
 
-def _table(path: Path, arrays: dict[str, np.ndarray], *added: tuple[str, pl.Series]) -> pl.DataFrame:
-    columns: list[tuple[str, Any]] = [column for name, array in arrays.items() for column in _columns(name, array)] + [*added]
-    remedy = "rename an array" + "".join(f"; the column {name!r} is the part of a row" for name, _ in added)
+def _table(path: Path, arrays: dict[str, np.ndarray], split: pl.Series | None = None) -> pl.DataFrame:
+    columns: list[tuple[str, Any]] = []
+    for name, array in arrays.items():
+        if array.ndim == 2 and array.shape[1] > 1:
+            columns += [(f"{name}_{index}", array[:, index]) for index in range(array.shape[1])]
+        else:
+            columns.append((name, array))
+    remedy = "rename an array"
+    if split is not None:
+        columns.append(("split", split))
+        remedy += "; the column 'split' is the part of a row"
     names = column_names([name for name, _ in columns], str(path), remedy)
     return from_memory(dict(zip(names, (values for _, values in columns), strict=True)))
-
-
-def _columns(name: str, array: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    if array.ndim == 2 and array.shape[1] > 1:
-        return [(f"{name}_{index}", array[:, index]) for index in range(array.shape[1])]
-    return [(name, array)]

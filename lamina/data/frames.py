@@ -84,7 +84,7 @@ def like(result: pl.DataFrame | pl.Series, source: Any) -> Any:
 
 def _values(column: pl.Series) -> np.ndarray:
     if column.dtype in (pl.String, pl.Categorical, pl.Enum) and not column.null_count():
-        return np.array(column.to_list(), dtype=str) if len(column) else np.array([], dtype=str)
+        return np.array(column.to_list(), dtype=str)
     return column.to_numpy()
 
 
@@ -248,7 +248,8 @@ def _foreign(source: Any) -> pl.DataFrame:
     if hasattr(source, "toarray"):
         raise ReadError(f"sparse data ({type(source).__name__}) is not a table yet; give it dense: X.toarray()")
     if type(source).__module__.partition(".")[0] == "pyarrow":
-        column_names(list(getattr(source, "column_names", [])) or getattr(source, "schema", _Nameless).names, "the Arrow table")
+        if hasattr(source, "schema"):
+            column_names(source.schema.names, "the Arrow table")
         return from_memory(pl.from_arrow(source))
     frame = nw.from_native(source, pass_through=True)
     if isinstance(frame, nw.LazyFrame):
@@ -263,10 +264,6 @@ def _foreign(source: Any) -> pl.DataFrame:
         f"cannot read a table from {type(source).__name__}; give a file, a pandas, polars or pyarrow frame, a NumPy array, "
         "a dict of columns or a list of dicts"
     )
-
-
-class _Nameless:
-    names: tuple[str, ...] = ()
 
 
 def objects(name: str, values: list[Any]) -> pl.Series:

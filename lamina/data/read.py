@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from lamina.data.folder import in_utf8, read_arrays, read_folder
+from lamina.data.folder import brief, in_utf8, read_arrays, read_folder
 from lamina.data.frames import column_names, from_memory, like, literal, objects, without_patterns
 from lamina.data.parse import NULLS, iso_dates
 from lamina.data.pictures import SUFFIXES
@@ -234,21 +234,16 @@ def _format(path: Path, head: bytes) -> str:
 
 
 def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
-    source = path if data is None else io.BytesIO(data)
+    source = path if data is None else data
     try:
         if format == "parquet":
             return pl.read_parquet(source)
         return pl.read_ipc(source) if format == "arrow" else pl.read_ipc_stream(source)
     except pl.exceptions.DuplicateError as error:
-        raise ReadError(f"{path} has two columns of the same name ({_brief(error)}); rename one of them") from None
+        raise ReadError(f"{path} has two columns of the same name ({brief(error)}); rename one of them") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        raise ReadError(
-            f"{path} is a damaged {_NAMES.get(format, 'Arrow')} file ({_brief(error)}); download or write it again"
-        ) from None
-
-
-def _brief(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:120]
+        name = _NAMES.get(format, "Arrow")
+        raise ReadError(f"{path} is a damaged {name} file ({brief(error)}); download or write it again") from None
 
 
 # JSON Lines
@@ -257,14 +252,9 @@ def _brief(error: BaseException) -> str:
 def _read_json(path: Path, data: bytes | None) -> pl.DataFrame:
     data = path.read_bytes() if data is None else data
     try:
-        return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+        return pl.read_ndjson(data, infer_schema_length=None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        rows = list(_json_rows(path, data))  # slower, for mixed types in a column, and for the line number of an error
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pl.DataFrame([objects(name, [row.get(name) for row in rows]) for name in names])
-
-
-def _json_rows(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
+        rows = []  # slower, for mixed types in a column, and for the line number of an error
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
@@ -273,10 +263,11 @@ def _json_rows(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
         except ValueError as error:
             raise ReadError(f"{path}, line {number}: not JSON ({error}); expected one object per line") from None
         if not isinstance(row, dict):
-            raise ReadError(
-                f"{path}, line {number}: a JSON {type(row).__name__}, expected one object of column: value per line"
-            )
-        yield row
+            given = type(row).__name__
+            raise ReadError(f"{path}, line {number}: a JSON {given}, expected one object of column: value per line")
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pl.DataFrame([objects(name, [row.get(name) for row in rows]) for name in names])
 
 
 # CSV and its relatives
@@ -299,7 +290,7 @@ def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.Dat
     try:
         table = _parse(path, data, separator, names)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise ReadError(_text_fault(path, data, separator, len(names)) or f"{path}: {_brief(error)}") from None
+        raise ReadError(_text_fault(path, data, separator, len(names)) or f"{path}: {brief(error)}") from None
     if not table.height:
         raise ReadError(f"{path} has column names but no rows; expected at least one row")
     if table.to_series(-1).null_count():  # short lines are filled by polars and lack their last value
@@ -317,9 +308,15 @@ def _parse(path: Path, data: bytes | None, separator: str, names: list[str]) -> 
     codes: dict[str, Any] = {}
 
     def parse(typed_by: int | None, rows: int | None = None) -> pl.DataFrame:
-        source = path if data is None else io.BytesIO(data)
-        options: dict[str, Any] = {"separator": separator, "null_values": list(NULLS), "new_columns": names}
-        return pl.read_csv(source, infer_schema_length=typed_by, n_rows=rows, schema_overrides=codes, **options)
+        return pl.read_csv(
+            path if data is None else data,
+            separator=separator,
+            null_values=list(NULLS),
+            new_columns=names,
+            infer_schema_length=typed_by,
+            n_rows=rows,
+            schema_overrides=codes,
+        )
 
     try:
         # 08001 is a postcode: as a number it would lose its zero.
@@ -414,10 +411,8 @@ def _bad_bytes(path: Path, number: int, line: bytes, error: UnicodeDecodeError) 
         line = line.removeprefix(b"\xef\xbb\xbf")
     number += line[: error.start].count(b"\n")
     around = line[max(0, error.start - 12) : error.start + 12].decode("latin-1").strip()
-    return (
-        f"{path}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8 (as Latin-1 it would read {around!r}); "
-        f"{in_utf8(path)}"
-    )
+    byte = f"byte 0x{line[error.start]:02x} is not UTF-8 (as Latin-1 it would read {around!r})"
+    return f"{path}, line {number}: {byte}; {in_utf8(path)}"
 
 
 def _ragged(path: Path, data: bytes | None, separator: str, width: int) -> str | int:

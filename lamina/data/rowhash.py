@@ -23,6 +23,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -35,6 +36,7 @@ VERSION = "rowhash1"
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 _NULL = np.uint64(0x6E756C6C6E756C6C)
 _WIDE = tuple(getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name))
+_PADDING = np.array([bytes(count) for count in range(8)], dtype=object)
 _BLOCK = 1 << 16  # values that are mixed at a time: they stay in the cache
 
 
@@ -56,16 +58,10 @@ def hash_rows(table: pl.DataFrame) -> np.ndarray:
 
 
 def hash_column(column: pl.Series, place: int = 0) -> np.ndarray:
-    """The summand of a column in the hash of each row; 0 for a column of Python objects.
-
-    Args:
-        column: Of any dtype.
-        place: Position of the column in its table.
-    """
+    """The summand in the hash of each row of a column at this place in its table; 0 for a column of Python objects."""
     if column.dtype == pl.Object:
         return np.zeros(len(column), dtype=np.uint64)
-    key = _mix(_keys(place, place + 1))
-    return _mix(_values(column) + key)
+    return _mix(_values(column) + _mix(_keys(np.array([place]))))
 
 
 def first_of_duplicates(table: pl.DataFrame) -> pl.Series:
@@ -127,7 +123,7 @@ def _values(column: pl.Series) -> np.ndarray:
             column = column.arr.to_list() if isinstance(dtype, pl.Array) else column
             values = _in_slices(_of_lists, column, column.list.len().sum())
     elif dtype == pl.Binary:
-        values = _in_slices(_of_bytes, column.fill_null(b""), column.bin.size().sum() // 8)
+        values = _of_bytes(column)
     elif dtype.is_float():
         values = column.cast(pl.Float64).fill_null(0.0).to_numpy() + 0.0  # -0.0 + 0.0 is 0.0
         values[np.isnan(values)] = np.nan
@@ -143,25 +139,20 @@ def _values(column: pl.Series) -> np.ndarray:
 
 def _of_texts(column: pl.Series) -> np.ndarray:
     texts = column.unique()
-    if len(texts) > len(column) // 2:
-        return _in_slices(_of_words, column.fill_null(""), column.str.len_bytes().sum() // 8)
-    hashes = pl.Series(_in_slices(_of_words, texts.fill_null(""), texts.str.len_bytes().sum() // 8))
+    if len(texts) >= len(column) // 2:
+        return _of_bytes(column.cast(pl.Binary))
+    hashes = pl.Series(_of_bytes(texts.cast(pl.Binary)))
     return column.replace_strict(texts, hashes, return_dtype=pl.UInt64).to_numpy()
 
 
-def _of_words(texts: pl.Series) -> np.ndarray:
-    sizes = texts.str.len_bytes().cast(pl.Int64)
-    padding = pl.lit("\0" * 7).str.slice(0, pl.col("missing"))
-    padded = pl.DataFrame({"text": texts, "missing": -sizes % 8}).select(pl.concat_str("text", padding)).to_series()
-    words = np.frombuffer("".join(padded.to_list()).encode(), dtype="<u8")
-    return _of_runs(words, sizes.to_numpy(), -(-sizes.to_numpy() // 8))
-
-
 def _of_bytes(column: pl.Series) -> np.ndarray:
-    cells = column.to_list()
-    sizes = np.array([len(cell) for cell in cells], dtype=np.int64)
-    words = np.frombuffer(b"".join(cell + bytes(-len(cell) % 8) for cell in cells), dtype="<u8")
-    return _of_runs(words, sizes, -(-sizes // 8))
+    return _in_slices(_of_words, column.fill_null(b""), column.bin.size().sum() // 8)
+
+
+def _of_words(column: pl.Series) -> np.ndarray:
+    sizes = column.bin.size().cast(pl.Int64).to_numpy()
+    padded = chain.from_iterable(zip(column.to_list(), _PADDING[-sizes % 8], strict=True))
+    return _of_runs(np.frombuffer(b"".join(padded), dtype="<u8"), sizes, -(-sizes // 8))
 
 
 def _of_lists(column: pl.Series) -> np.ndarray:
@@ -179,7 +170,7 @@ def _of_pixels(column: pl.Series) -> np.ndarray | None:
         return None
     pixels = pixels.reshape(len(pixels), -1)
     size, values = pixels.shape[1], np.zeros(len(column), dtype=np.uint64)
-    keys, rows = _keys(0, -(-size // 8)), max(_BLOCK * 8 // max(size, 1), 1)
+    keys, rows = _keys(np.arange(-(-size // 8))), max(_BLOCK * 8 // max(size, 1), 1)
     totals = []
     for start in range(0, len(pixels), rows):
         padded = np.pad(pixels[start : start + rows], ((0, 0), (0, -size % 8)))
@@ -200,13 +191,13 @@ def _of_runs(values: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> np.
     """The hashes of lists from their concatenated values, their lengths and their numbers of values."""
     ends = np.cumsum(counts)
     places = np.arange(len(values)) - np.repeat(ends - counts, counts)
-    mixed = _mix(values + (places.astype(np.uint64) + np.uint64(1)) * _INCREMENT)
+    mixed = _mix(values + _keys(places))
     total = np.append(np.uint64(0), np.cumsum(mixed, dtype=np.uint64))  # wraps around, and so does the difference
     return _mix(total[ends] - total[ends - counts] + lengths.astype(np.uint64))
 
 
-def _keys(start: int, stop: int) -> np.ndarray:
-    return (np.arange(start, stop, dtype=np.uint64) + np.uint64(1)) * _INCREMENT
+def _keys(places: np.ndarray) -> np.ndarray:
+    return (places.astype(np.uint64) + np.uint64(1)) * _INCREMENT
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

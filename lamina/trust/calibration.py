@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError
 
 FOLDS = 5
 FEWEST = 20
@@ -37,14 +37,12 @@ class Calibration:
 
     Attributes:
         method: ``"none"``, ``"temperature"`` or ``"isotonic"``.
-        rows: Number of validation rows.
+        rows: Validation rows.
         temperature: Above 1 the model was overconfident, below 1 underconfident.
         least: Lower bound of the probabilities before their logarithm.
         curve: Corners of the isotonic curve: probabilities after the temperature, and observed frequencies.
-        error_before: Expected calibration error before calibration.
-        error_after: The same after calibration, cross-validated.
-        loss_before: Log-loss before calibration.
-        loss_after: The same after calibration, cross-validated.
+        error_before, error_after: Expected calibration error before and after calibration, the latter cross-validated.
+        loss_before, loss_after: The same of the log-loss.
     """
 
     method: str
@@ -171,7 +169,6 @@ def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, bin
 
     Raises:
         DataError: Invalid probabilities or class codes.
-        OptionError: bins is below 1.
 
     Example:
         >>> probabilities = np.array([[0.1, 0.9]] * 10)
@@ -179,8 +176,6 @@ def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, bin
         0.2
     """
     probabilities, truth = check_probabilities(probabilities, truth)
-    if bins < 1:
-        raise OptionError(f"bins is {bins}, expected a whole number of at least 1, such as 15")
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == truth
     bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # closed above, as in the paper

@@ -3,20 +3,21 @@
 Split conformal prediction (Vovk et al. 2005; introduced in Angelopoulos and Bates 2021, "A gentle introduction to conformal
 prediction"): each validation row gets a nonconformity score of its true value; a set or interval has every value whose score is
 at most their quantile. If new rows are drawn from the same distribution, the share of rows whose truth is inside is the
-requested coverage, on average over rows: not for each kind of row. Out-of-bag predictions of a forest serve as well.
+requested coverage, on average over rows: not for each kind of row. Out-of-bag predictions of a forest serve as well. At least
+``coverage / (1 - coverage)`` validation rows are needed: 9 for 90 %, 99 for 99 %.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError
 from lamina.trust.calibration import check_probabilities
+from lamina.trust.part import Part
 
 MOST_SCORES = 10_000
 """Scores are sampled above this number: coverage then has a standard deviation of 0.3 percentage points at 90 %."""
@@ -25,7 +26,7 @@ _SHARES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, math.inf)
 
 
 @dataclass(frozen=True, eq=False)
-class Sets:
+class Sets(Part):
     """Prediction sets: the classes that include the true one with the requested coverage.
 
     Least ambiguous sets (Sadinle, Lei and Wasserman 2019, "Least ambiguous set-valued classifiers with bounded error levels"):
@@ -72,12 +73,12 @@ class Sets:
         """
         probabilities, truth = check_probabilities(probabilities, truth)
         scores, sample = -probabilities[np.arange(len(truth)), truth], _sample(len(truth))
-        ties = _ties(ties, len(truth))
+        ties = np.zeros(len(truth)) if ties is None else _finite("ties", ties, len(truth))
         order = sample[np.lexsort((ties[sample], scores[sample]))]
         return cls(probabilities.shape[1], scores[order], ties[order])
 
     def sets(self, probabilities: np.ndarray, coverage: float = 0.9, *, ties: np.ndarray | None = None) -> np.ndarray:
-        """Membership of each class in each row's set, bool (N, classes). With too few rows (:func:`rows_needed`) all are in.
+        """Membership of each class in each row's set, bool (N, classes); with too few validation rows all are in.
 
         Args:
             probabilities: As in ``fit`` (N, classes).
@@ -86,7 +87,6 @@ class Sets:
 
         Raises:
             DataError: Invalid probabilities, another number of classes, or ties of another shape.
-            OptionError: The coverage is not between 0 and 1.
         """
         probabilities, _ = check_probabilities(probabilities)
         if probabilities.shape[1] != self.classes:
@@ -98,21 +98,13 @@ class Sets:
             return np.ones(probabilities.shape, dtype=bool)
         score, tie = self.scores[rank - 1], self.ties[rank - 1]
         inside = -probabilities <= score
-        return inside if ties is None else inside & ((-probabilities < score) | (_ties(ties, len(inside)) <= tie)[:, None])
-
-    def to_json(self) -> dict[str, Any]:
-        return {"classes": self.classes}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return {"scores": self.scores, "ties": self.ties}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
-        return cls(values["classes"], arrays["scores"], arrays["ties"])
+        if ties is None:
+            return inside
+        return inside & ((-probabilities < score) | (_finite("ties", ties, len(inside)) <= tie)[:, None])
 
 
 @dataclass(frozen=True, eq=False)
-class Intervals:
+class Intervals(Part):
     """Prediction intervals around predicted values that include the true value with the requested coverage.
 
     Absolute residuals (Lei et al. 2018, "Distribution-free predictive inference for regression", algorithm 2), divided by the
@@ -164,7 +156,7 @@ class Intervals:
     def intervals(
         self, values: np.ndarray, coverage: float = 0.9, *, spread: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper bounds, (N, targets) each. With too few rows (:func:`rows_needed`) they are infinite.
+        """Lower and upper bounds, (N, targets) each; with too few validation rows they are infinite.
 
         Args:
             values: Predictions, (N, targets).
@@ -173,7 +165,6 @@ class Intervals:
 
         Raises:
             DataError: The shapes do not match, or a spread is missing or not expected.
-            OptionError: The coverage is not between 0 and 1.
         """
         values = _finite("values", values, "rows", "targets")
         if values.shape[1] != self.scores.shape[1]:
@@ -187,37 +178,9 @@ class Intervals:
         half = self.scores[rank - 1] * (1.0 if spread is None else _widths(_spread(spread, values.shape), self.added))
         return values - half, values + half
 
-    def to_json(self) -> dict[str, Any]:
-        return {"with_spread": self.with_spread}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return {"scores": self.scores, "added": self.added}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
-        return cls(arrays["scores"], arrays["added"], values["with_spread"])
-
-
-def rows_needed(coverage: float = 0.9) -> int:
-    """Fewest validation rows for a coverage; with fewer, sets have all classes and intervals are infinite.
-
-    Example:
-        >>> rows_needed(0.9), rows_needed(0.95), rows_needed(0.99)
-        (9, 19, 99)
-    """
-    _rank(1, coverage)
-    return max(1, math.ceil(coverage / (1 - coverage) - 1e-9))
-
-
-def check_coverage(coverage: float) -> None:
-    """Raise an OptionError unless the coverage is a number between 0 and 1."""
-    if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
-        raise OptionError(f"coverage is {coverage!r}, expected a share of the rows between 0 and 1, such as 0.9")
-
 
 def _rank(rows: int, coverage: float) -> int:
     """Rank of the score that is the threshold, from 1; above ``rows`` where they are too few."""
-    check_coverage(coverage)
     return max(1, math.ceil((rows + 1) * coverage - 1e-9))  # 10 * 0.9 may be rounded above 9
 
 
@@ -225,10 +188,6 @@ def _sample(rows: int) -> np.ndarray:
     if rows <= MOST_SCORES:
         return np.arange(rows)
     return np.random.default_rng(0).choice(rows, MOST_SCORES, replace=False)
-
-
-def _ties(ties: np.ndarray | None, rows: int) -> np.ndarray:
-    return np.zeros(rows) if ties is None else _finite("ties", ties, rows)
 
 
 def _added(residuals: np.ndarray, spread: np.ndarray) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from lamina.data.schema import Schema
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError
 from lamina.train.events import Monitor, Shuffle
 
 MOST_ROWS, MOST_ROWS_RICH = 5000, 1000
@@ -20,7 +20,6 @@ class Importance:
     """Importance of a column: the decrease of the score when its values are shuffled among the rows.
 
     Args:
-        column: Column name.
         mean: Mean over the shuffles, in units of the score; may be below 0 by chance where the column is not used.
         error: Standard error of the mean over shuffles of these rows; None for a single shuffle.
     """
@@ -62,7 +61,6 @@ def importances(
         monitor: Called after each shuffle with a :class:`~lamina.train.events.Shuffle`.
 
     Raises:
-        OptionError: repeats is below 1.
         DataError: There are fewer than 2 rows.
 
     Example:
@@ -73,11 +71,14 @@ def importances(
         >>> [(importance.column, importance.mean > 0) for importance in importances(score, table)]
         [('a', True), ('b', False)]
     """
-    if repeats < 1:
-        raise OptionError(f"repeats is {repeats}, expected a whole number of at least 1")
     if len(table) < 2:
         raise DataError(f"shuffling needs at least 2 rows with a target, these are {len(table)}; give more rows")
-    shuffles = list(_shuffles(len(table), repeats, seed))
+    random = np.random.RandomState(np.random.RandomState(seed).randint(2**31))
+    order, permutation, shuffles = np.arange(len(table)), np.arange(len(table)), []
+    for _ in range(repeats):  # as scikit-learn: each shuffle is applied to the previous permutation
+        random.shuffle(order)
+        permutation = permutation[order]
+        shuffles.append(permutation)
     before, result = score(table), []
     for position, column in enumerate(table):
         decreases = np.empty(repeats)
@@ -93,13 +94,3 @@ def importances(
 def most_rows(schema: Schema) -> int:
     """Maximum number of shuffled rows: smaller with images, texts or series, which are slower to predict."""
     return MOST_ROWS_RICH if len(schema.plain) < len(schema.features) else MOST_ROWS
-
-
-def _shuffles(rows: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
-    """Permutations of row numbers, equal to those of scikit-learn: each applied to the previous one."""
-    random = np.random.RandomState(np.random.RandomState(seed).randint(2**31))
-    order, permutation = np.arange(rows), np.arange(rows)
-    for _ in range(repeats):
-        random.shuffle(order)
-        permutation = permutation[order]
-        yield permutation

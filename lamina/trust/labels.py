@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from lamina.trust.calibration import FEWEST, Calibration
-from lamina.trust.conformal import check_coverage
+from lamina.trust.part import Part
 
 
 @dataclass(frozen=True, eq=False)
-class LabelSets:
+class LabelSets(Part):
     """Label sets that include the requested share of a row's labels, on average over rows.
 
     Conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814, equation 4). The loss of a row is the share of its
@@ -27,6 +27,8 @@ class LabelSets:
         cumulative_loss: Mean loss where these labels, up to each, are missed.
         calibrations: One for each label; None where it has too few rows.
     """
+
+    stored_as: ClassVar[Mapping[str, str]] = {"true_probabilities": "chances", "cumulative_loss": "shares"}
 
     rows: int
     true_probabilities: np.ndarray
@@ -69,11 +71,7 @@ class LabelSets:
         Args:
             probabilities: As in ``fit``.
             coverage: Share of a row's labels that is in its set, on average.
-
-        Raises:
-            OptionError: The coverage is not between 0 and 1.
         """
-        check_coverage(coverage)
         max_loss = ((1 - coverage) * (self.rows + 1) - 1) / max(self.rows, 1)
         if max_loss < 0:
             return np.ones(probabilities.shape, dtype=bool)
@@ -89,15 +87,12 @@ class LabelSets:
         return calibrated
 
     def to_json(self) -> dict[str, Any]:
-        return {"rows": self.rows, "calibrations": [part and part.to_json() for part in self.calibrations]}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return {"chances": self.true_probabilities, "shares": self.cumulative_loss}  # names in files
+        return {**super().to_json(), "calibrations": [part and part.to_json() for part in self.calibrations]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         calibrations = tuple(part and Calibration.from_json(part) for part in values["calibrations"])
-        return cls(values["rows"], arrays["chances"], arrays["shares"], calibrations)
+        return super().from_json({**values, "calibrations": calibrations}, arrays)
 
 
 def _binary(probability: np.ndarray) -> np.ndarray:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from lamina.errors import DataError
+from lamina.trust.part import Part
 
 MAX_TRAIN_ROWS = 2000
 MAX_VALIDATION_ROWS = 5000
@@ -28,7 +29,7 @@ _LARGEST = 6e4  # below the maximum of float16
 
 
 @dataclass(frozen=True, eq=False)
-class Novelty:
+class Novelty(Part):
     """Novelty of rows: distance from the training rows in a whitened space.
 
     The score is the distance to the second nearest of up to 2,000 training rows, divided by the local distance: the mean, over
@@ -55,6 +56,14 @@ class Novelty:
         local_distances: Typical distance around each of them (R,).
         validation_scores: Scores of validation rows, ascending.
     """
+
+    stored_as: ClassVar[Mapping[str, str]] = {
+        "scale": "size",
+        "components": "directions",
+        "whitening": "stretch",
+        "local_distances": "usual",
+        "validation_scores": "held",
+    }
 
     soft: float
     center: np.ndarray
@@ -130,16 +139,6 @@ class Novelty:
         at_least = count - np.searchsorted(self.validation_scores, self.score(rows), side="left")
         return (1 + at_least) / (count + 1)
 
-    def to_json(self) -> dict[str, Any]:
-        return {"soft": self.soft}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return {name: getattr(self, field) for field, name in _ARRAYS.items()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
-        return cls(values["soft"], **{field: arrays[name] for field, name in _ARRAYS.items()})
-
     def _transform(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Batches of whitened rows in float16, as the reference: equal rows have distance 0."""
         for start in range(0, len(rows), _BATCH):
@@ -148,18 +147,6 @@ class Novelty:
             residual = np.sqrt(np.maximum((scaled**2).sum(1) - (projected**2).sum(1), 0))
             whitened = np.column_stack([projected, residual]) * self.whitening
             yield np.clip(whitened, -_LARGEST, _LARGEST).astype(np.float16)
-
-
-#: Fields and their names in files.
-_ARRAYS = {
-    "center": "center",
-    "scale": "size",
-    "components": "directions",
-    "whitening": "stretch",
-    "reference": "reference",
-    "local_distances": "usual",
-    "validation_scores": "held",
-}
 
 
 def _split(rows: np.ndarray, soft: float) -> np.ndarray:

@@ -16,6 +16,7 @@ from lamina.trust.calibration import Calibration
 from lamina.trust.conformal import Intervals, Sets
 from lamina.trust.labels import LabelSets
 from lamina.trust.novelty import Novelty
+from lamina.trust.part import Part
 from lamina.trust.view import View, row_hash
 
 MOST_ROWS = 10_000
@@ -27,15 +28,8 @@ MOST_COLUMNS = 1_000
 """With more plain columns there are no reasons: they would take too long."""
 
 _CALIBRATIONS = {"temperature": "temperature", "isotonic": "temperature and an isotonic curve"}
-_PARTS: dict[str, Any] = {
-    "calibration": Calibration,
-    "sets": Sets,
-    "intervals": Intervals,
-    "labels": LabelSets,
-    "novelty": Novelty,
-    "view": View,
-}
-_WITH_ARRAYS = ("sets", "intervals", "labels", "novelty")
+_WITH_ARRAYS: dict[str, type[Part]] = {"sets": Sets, "intervals": Intervals, "labels": LabelSets, "novelty": Novelty}
+_PARTS: dict[str, Any] = {"calibration": Calibration, **_WITH_ARRAYS, "view": View}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +37,9 @@ class Trust:
     """Calibration, conformal sets or intervals, novelty and background rows; each is None where it was not fitted.
 
     Attributes:
-        calibration: Calibration of class probabilities.
-        sets: Prediction sets of classes.
-        intervals: Prediction intervals of the standardised target.
-        labels: Label sets of a multilabel task, with their calibration.
-        novelty: Distance from training rows.
+        calibration: Of class probabilities.
+        intervals: Of the standardised target.
+        labels: Of a multilabel task, with their calibration.
         view: Features for novelty; None where it uses a layer of the network.
         background: Training rows, plain columns only.
     """
@@ -78,7 +70,7 @@ class Trust:
             targets: Target blocks.
             features: Feature columns.
             spread: Uncertainty of each value.
-            weight: Sample weights; rows are sampled in proportion to them.
+            weight: Rows are sampled in proportion to it.
         """
         finite = np.isfinite(outputs).all(axis=1)
         if spread is not None:
@@ -89,19 +81,16 @@ class Trust:
         if not len(rows):
             return self
         outputs, truth = outputs[rows], targets["target"][rows]
-        match method:
-            case "classes":
-                ties = self.ties(features)
-                sets = Sets.fit(outputs, truth, ties=None if ties is None else ties[rows])
-                count = min(MOST_ROWS, max(MOST_PROBABILITIES // outputs.shape[1], 1))
-                sample = np.random.default_rng(0).permutation(len(rows))[:count]
-                return dataclasses.replace(self, calibration=Calibration.fit(outputs[sample], truth[sample]), sets=sets)
-            case "values":
-                intervals = Intervals.fit(outputs, truth, spread=None if spread is None else spread[rows])
-                return dataclasses.replace(self, intervals=intervals)
-            case "labels":
-                return dataclasses.replace(self, labels=LabelSets.fit(outputs, truth, targets["known"][rows]))
-        raise ValueError(f"method is {method!r}, expected 'classes', 'values' or 'labels'")
+        if method == "values":
+            intervals = Intervals.fit(outputs, truth, spread=None if spread is None else spread[rows])
+            return dataclasses.replace(self, intervals=intervals)
+        if method == "labels":
+            return dataclasses.replace(self, labels=LabelSets.fit(outputs, truth, targets["known"][rows]))
+        ties = self.ties(features)
+        sets = Sets.fit(outputs, truth, ties=None if ties is None else ties[rows])
+        count = min(MOST_ROWS, max(MOST_PROBABILITIES // outputs.shape[1], 1))
+        sample = np.random.default_rng(0).permutation(len(rows))[:count]
+        return dataclasses.replace(self, calibration=Calibration.fit(outputs[sample], truth[sample]), sets=sets)
 
     def calibrate(self, outputs: np.ndarray) -> np.ndarray:
         """Calibrated probabilities; other outputs are returned unchanged."""
@@ -152,12 +141,8 @@ class Trust:
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         parts: dict[str, Any] = {}
         for name, content in values.items():
-            if name in _WITH_ARRAYS:
-                prefix = f"{name}/"
-                own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-                parts[name] = _PARTS[name].from_json(content, own)
-            else:
-                parts[name] = _PARTS[name].from_json(content)
+            own = {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
+            parts[name] = _PARTS[name].from_json(content, own) if own else _PARTS[name].from_json(content)
         if "background" in arrays:
             parts["background"] = pl.read_ipc(io.BytesIO(arrays["background"].tobytes()))
         return cls(**parts)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 from sklearn.isotonic import IsotonicRegression
 
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError
 from lamina.trust.calibration import Calibration, expected_calibration_error
 
 
@@ -185,8 +185,3 @@ def test_the_error_is_the_sum_over_bins():
 def test_wrong_input(probabilities, truth, message):
     with pytest.raises(DataError, match=message):
         Calibration.fit(np.asarray(probabilities, dtype=float), np.asarray(truth))
-
-
-def test_no_bins():
-    with pytest.raises(OptionError, match="bins is 0, expected a whole number of at least 1"):
-        expected_calibration_error(np.array([[0.5, 0.5]]), np.array([0]), bins=0)

@@ -108,8 +108,6 @@ def test_a_single_shuffle_has_no_error_and_a_monitor_follows():
 
 
 def test_wrong_input():
-    with pytest.raises(OptionError, match="repeats is 0, expected a whole number of at least 1"):
-        importances(lambda table: 0.0, ROWS, repeats=0)
     with pytest.raises(DataError, match="needs at least 2 rows with a target, these are 1; give more rows"):
         importances(lambda table: 0.0, ROWS[:1])
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from lamina.errors import OptionError
 from lamina.trust.labels import LabelSets
 
 
@@ -32,8 +31,6 @@ def test_with_few_rows_all_labels_are_in_the_set_and_missing_ones_are_ignored():
     assert LabelSets.fit(probabilities, truth, np.ones_like(truth)).sets(probabilities, 0.9).all()
     fitted = LabelSets.fit(probabilities, truth, np.zeros_like(truth))
     assert (len(fitted.true_probabilities), fitted.calibrations) == (0, (None,) * 5)
-    with pytest.raises(OptionError, match="coverage is 2, expected a share"):
-        fitted.sets(probabilities, 2)
 
 
 def test_probabilities_are_calibrated_label_by_label():

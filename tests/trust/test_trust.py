@@ -158,7 +158,7 @@ def test_a_model_without_trust_is_refused(tmp_path):
     assert lamina.Classifier("linear", trust=False).fit(rows.select("x"), rows["class"]).model_.trust is None
 
 
-@pytest.mark.parametrize("coverage", [0, 1, 90, True, "much"])
+@pytest.mark.parametrize("coverage", [0, 1, -0.1, 90, True, "0.9", float("nan")])
 def test_a_coverage_that_is_no_share_is_refused(classifier, coverage):
     with pytest.raises(OptionError, match=r"coverage is .*between 0 and 1, such as 0\.9"):
         classifier.predict(table(3), trust=True, coverage=coverage)
