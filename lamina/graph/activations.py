@@ -1,4 +1,4 @@
-"""Activations and propagations by name."""
+"""Activations by name."""
 
 from __future__ import annotations
 
@@ -41,6 +41,3 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "softmax": softmax,
 }
-
-#: (inputs, weight, bias) -> pre-activation.
-PROPAGATIONS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"weighted_sum": F.linear}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina.errors import GraphError
-from lamina.graph.layer import Layer, Shape, nearest
+from lamina.graph.layer import Layer, Shape, is_whole, nearest
 
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -63,7 +63,7 @@ class Graph:
         """Add an input; the shape is without the batch axis (and, in a recurrent net, the time axis)."""
         self._new(name)
         sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-        if not sizes or any(isinstance(size, bool) or not hasattr(size, "__index__") or size < 1 for size in sizes):
+        if not sizes or not all(is_whole(size, 1) for size in sizes):
             raise GraphError(f"input {name!r} has the shape {shape!r}, expected whole numbers of at least 1, as in (8,)")
         self.nodes[name] = tuple(int(size) for size in sizes)
 
@@ -191,25 +191,24 @@ class Graph:
     def insert(self, name: str, layer: Layer, *, after: str, before: str | Sequence[str]) -> Graph:
         """Put a new layer into the edge (or edges) from one node to others, which may be outputs."""
         self._check_node(after, f"layer {name!r} comes after")
+        self._new(name)
         targets = [before] if isinstance(before, str) else list(before)
-        new = self.copy()
-        new._new(name)
+        readers = [edge.target for edge in self.edges if edge.source == after]
+        readers += [output for output, source in self.outputs.items() if source == after]
         for target in targets:
-            if self.outputs.get(target) == after:
-                new.outputs[target] = name
-                continue
-            places = [i for i, edge in enumerate(new.edges) if (edge.source, edge.target) == (after, target)]
-            if not places:
-                readers = [edge.target for edge in self.edges if edge.source == after]
-                readers += [output for output, source in self.outputs.items() if source == after]
+            if target not in readers:
                 raise GraphError(f"{after!r} is not read by {target!r}; {nearest(target, readers)}")
-            new.edges[places[0]] = dataclasses.replace(new.edges[places[0]], source=name)
+        new = Graph()
+        for key, node in self.nodes.items():
+            new.nodes[key] = node
+            if key == after:  # right behind what it reads, so that the rule for delays sees the old edges as it did before
+                new.nodes[name] = layer
+        for edge in self.edges:
+            moved = edge.source == after and edge.target in targets
+            new.edges.append(dataclasses.replace(edge, source=name) if moved else edge)
         new.edges.append(Edge(after, name))
-        # Right behind what it reads, so that the rule for delays sees the old edges as it did before.
-        order = list(new.nodes)
-        order.insert(order.index(after) + 1, name)
-        nodes: dict[str, Shape | Layer] = {**new.nodes, name: layer}
-        new.nodes = {key: nodes[key] for key in order}
+        for output, source in self.outputs.items():
+            new.outputs[output] = name if source == after and output in targets else source
         return new
 
     def remove(self, name: str) -> Graph:
@@ -224,16 +223,13 @@ class Graph:
         new.edges = []
         existing = {(edge.source, edge.target) for edge in self.edges}
         for edge in self.edges:
-            if edge.target == name:
-                continue
-            # A path through the layer that was delayed stays delayed.
-            bridges = [
-                dataclasses.replace(edge, source=into.source, delay=1 if into.delay == 1 else edge.delay)
-                for into in (read if edge.source == name else ())
-            ]
-            bridges = [bridge for bridge in bridges if (bridge.source, bridge.target) not in existing]
-            existing.update((bridge.source, bridge.target) for bridge in bridges)
-            new.edges.extend(bridges if edge.source == name else [edge])
+            if name not in (edge.source, edge.target):
+                new.edges.append(edge)
+            for into in read if edge.source == name != edge.target else ():
+                if (into.source, edge.target) not in existing:
+                    existing.add((into.source, edge.target))
+                    delay = 1 if into.delay == 1 else edge.delay  # a path that was delayed stays delayed
+                    new.edges.append(dataclasses.replace(edge, source=into.source, delay=delay))
         for output, after in self.outputs.items():
             if after == name and len(read) != 1:
                 raise GraphError(
@@ -265,9 +261,7 @@ class Graph:
             for name, node in self.nodes.items()
         ]
         edges = [dataclasses.asdict(edge) for edge in self.edges]
-        for edge in edges:
-            if not edge["mask"]:  # the format from before masks
-                del edge["mask"]
+        edges = [{k: v for k, v in edge.items() if k != "mask" or v} for edge in edges]  # without masks the format before them
         return {"format": FORMAT, "nodes": nodes, "edges": edges, "outputs": dict(self.outputs)}
 
     @classmethod

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 from lamina.errors import GraphError
 
@@ -53,20 +56,84 @@ def joined(join: str, shapes: Sequence[Shape], names: Sequence[str] = ()) -> Sha
     return (*first[:-1], sum(shape[-1] for shape in shapes))
 
 
+def is_whole(value: Any, low: int) -> bool:
+    return not isinstance(value, bool) and hasattr(value, "__index__") and value >= low
+
+
+#: From an option's name, for the message, and its value to the value that is kept.
+Check = Callable[[str, Any], Any]
+
+
+def one_of(*known: str) -> Check:
+    def check(name: str, value: Any) -> Any:
+        if value not in known:
+            raise GraphError(f"{name} is {value!r}, expected one of its names; {nearest(value, known)}")
+        return value
+
+    return check
+
+
+def whole(low: int) -> Check:
+    def check(name: str, value: Any) -> int:
+        if not is_whole(value, low):
+            raise GraphError(f"{name} is {value!r}, expected a whole number of at least {low}")
+        return int(value)  # JSON has no NumPy integers
+
+    return check
+
+
+def wholes(low: int) -> Check:
+    def check(name: str, value: Any) -> tuple[int, ...]:
+        values = tuple(value) if isinstance(value, Iterable) else None
+        if values is None or not all(is_whole(v, low) for v in values):
+            raise GraphError(f"{name} is {value!r}, expected whole numbers of at least {low}, as in (8,)")
+        return tuple(map(int, values))
+
+    return check
+
+
+def share(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise GraphError(f"{name} is {value!r}, expected a number from 0 up to, not including, 1")
+    return value
+
+
+# Types of options that a layer checks when it is made.
+Whole = Annotated[int, whole(1)]
+Wholes = Annotated[tuple[int, ...], wholes(1)]
+Share = Annotated[float, share]
+ActivationName = Annotated[str, one_of(*ACTIVATIONS)]
+JoinName = Annotated[str, one_of(*JOINS)]
+
+
+@cache
+def _checks(kind: type[Layer]) -> list[tuple[str, Check, bool]]:
+    """The checks in the annotations of a layer's options: option, check, and whether it may be None."""
+    return [
+        (name, check, NoneType in get_args(hint))
+        for name, hint in get_type_hints(kind, include_extras=True).items()
+        for part in (hint, *get_args(hint))
+        for check in getattr(part, "__metadata__", ())
+    ]
+
+
 @dataclass(frozen=True)
 class Layer:
-    """Base class of layers: declares how several inputs are joined.
+    """Base class of layers: declares how several inputs are joined, and checks the options by their annotations.
 
     Args:
         join: ``"concat"`` concatenates the inputs along the last axis; ``"add"`` sums inputs of one shape.
     """
 
-    join: str = field(default="concat", kw_only=True)
+    _: KW_ONLY
+    join: JoinName = "concat"
 
     #: The role of the last axes of each tensor; editing a graph maps "in" and "out" unit by unit.
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: Whether unit i of the output is unit i of the joined input.
     unitwise: ClassVar[bool] = False
+    #: Whether each input is flattened to one axis before joining.
+    flattens: ClassVar[bool] = False
     #: Whether it accepts a mask of present steps.
     masked: ClassVar[bool] = False
     #: Whether it reads three axes as an image (channels first) rather than as several sequences.
@@ -76,7 +143,10 @@ class Layer:
         KINDS[cls.__name__] = cls
 
     def __post_init__(self) -> None:
-        check_word(self, "join", JOINS)
+        for name, check, optional in _checks(type(self)):
+            value = getattr(self, name)
+            if value is not None or not optional:
+                object.__setattr__(self, name, check(f"{type(self).__name__}.{name}", value))
 
     def fixed(self) -> Shape | None:
         """The output shape if it does not depend on the input, else None; needed to infer shapes in a cycle."""
@@ -84,11 +154,12 @@ class Layer:
 
     def reads(self, shape: Shape) -> Shape:
         """The shape in which an input is read, before joining."""
-        return shape
+        return (math.prod(shape),) if self.flattens else shape
 
     def result(self, shape: Shape) -> Shape:
         """The output shape for a joined input of this shape."""
-        return shape
+        fixed = self.fixed()
+        return shape if fixed is None else fixed
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
         """Name and shape of each parameter for a joined input of this shape."""
@@ -124,36 +195,6 @@ class Layer:
                 raise GraphError(f"{kind} lacks {name!r}; the stored graph is damaged, store it again")
         options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "type"}
         return cls(**options)
-
-
-def check_word(layer: Layer, name: str, known: Sequence[str]) -> None:
-    value = getattr(layer, name)
-    if value not in known:
-        raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected one of its names; {nearest(value, known)}")
-
-
-def check_whole(layer: Layer, name: str, low: int = 1) -> None:
-    value = getattr(layer, name)
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
-        raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected a whole number of at least {low}")
-    object.__setattr__(layer, name, int(value))  # JSON has no NumPy integers
-
-
-def check_wholes(layer: Layer, name: str, low: int) -> None:
-    value = getattr(layer, name)
-    values = tuple(value) if isinstance(value, Iterable) else ()
-    valid = isinstance(value, Iterable) and all(
-        hasattr(v, "__index__") and not isinstance(v, bool) and v >= low for v in values
-    )
-    if not valid:
-        raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected whole numbers of at least {low}, as in (8,)")
-    object.__setattr__(layer, name, tuple(map(int, values)))
-
-
-def check_share(layer: Layer, name: str) -> None:
-    value = getattr(layer, name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise GraphError(f"{type(layer).__name__}.{name} is {value!r}, expected a number from 0 up to, not including, 1")
 
 
 def notes(layer: Layer) -> list[str]:

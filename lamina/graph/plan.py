@@ -7,6 +7,7 @@ import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import TypeVar
 
 from lamina.errors import GraphError
@@ -124,15 +125,9 @@ class Plan:
         rows += [(name, "Output", after, size_text(self.shapes[after]), "", "") for name, after in self.outputs.items()]
         time = "recurrent: steps over the time axis" if self.recurrent else ""
         rows.append(("total", "", "", "", f"{self.parameter_count:,}", time))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = []
-        for row in rows:
-            cells = [
-                cell.rjust(width) if i in (3, 4) else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        line = "  ".join(f"{{:{side}{width}}}" for side, width in zip("<<<>><", widths, strict=True))
+        return "\n".join(line.format(*row).rstrip() for row in rows)
 
 
 # -- the graph as a whole --------------------------------------------------------------------------------------------------
@@ -171,51 +166,32 @@ def _reach(starts: Iterable[str], neighbours: Mapping[str, list[str]]) -> set[st
     return reached
 
 
-def _components(names: Iterable[str], edges: Iterable[Edge]) -> dict[str, int]:
-    """The number of each node's strongly connected component (Tarjan 1972, without recursion)."""
-    targets: dict[str, list[str]] = {name: [] for name in names}
-    for edge in edges:
-        targets[edge.source].append(edge.target)
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    number: dict[str, int] = {}
-    path: list[str] = []
-    for start in targets:
-        stack = [start] if start not in index else []
-        while stack:
-            name = stack[-1]
-            if name not in index:
-                index[name] = low[name] = len(index)
-                path.append(name)
-            ahead = next((target for target in targets[name] if target not in index), None)
-            if ahead is not None:
-                stack.append(ahead)
-                continue
-            stack.pop()
-            low[name] = min([low[name], *(low[target] for target in targets[name] if target not in number)])
-            if low[name] == index[name]:
-                while name not in number:
-                    number[path.pop()] = index[name]
-    return number
+def _components(names: Iterable[str], edges: Sequence[Edge]) -> dict[str, int]:
+    """The number of each node's strongly connected component."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    place = {name: i for i, name in enumerate(names)}
+    ends = [[place[edge.source] for edge in edges], [place[edge.target] for edge in edges]]
+    adjacency = coo_array(([1] * len(edges), ends), shape=(len(place), len(place)))
+    _, numbers = connected_components(adjacency, connection="strong")
+    return dict(zip(place, numbers.tolist(), strict=True))
 
 
 def _sorted(nodes: Sequence[_Node], edges: Iterable[tuple[_Node, _Node]]) -> list[_Node]:
-    """Topological order; ties are in the order of ``nodes`` (Kahn 1962 with a heap)."""
+    """Topological order; ties are in the order of ``nodes``."""
     place = {node: i for i, node in enumerate(nodes)}
-    targets: dict[_Node, list[_Node]] = {node: [] for node in nodes}
-    waiting_for = dict.fromkeys(nodes, 0)
+    sorter = TopologicalSorter({node: () for node in nodes})
     for source, target in edges:
-        targets[source].append(target)
-        waiting_for[target] += 1
-    ready = [place[node] for node in nodes if not waiting_for[node]]
+        sorter.add(target, source)
+    sorter.prepare()
+    ready: list[int] = []
     order = []
-    while ready:
-        node = nodes[heapq.heappop(ready)]
-        order.append(node)
-        for target in targets[node]:
-            waiting_for[target] -= 1
-            if not waiting_for[target]:
-                heapq.heappush(ready, place[target])
+    while sorter.is_active():
+        for node in sorter.get_ready():
+            heapq.heappush(ready, place[node])
+        order.append(nodes[heapq.heappop(ready)])
+        sorter.done(order[-1])
     return order
 
 
@@ -259,8 +235,10 @@ def _blocks(graph: Graph, edges: Mapping[str, tuple[Edge, ...]]) -> tuple[Block,
 
 def _shapes(graph: Graph, edges: Mapping[str, tuple[Edge, ...]], order: Iterable[str]) -> dict[str, Shape]:
     """The shape of every node. In a cycle the shapes follow from the layers with a fixed shape, as Dense."""
-    shapes = dict(graph.inputs)
-    layers = graph.layers
+    for name in order:
+        if all(edge.projection for edge in edges[name]):
+            raise GraphError(f"every edge into {name!r} is projected, so its width is unknown; leave one without projection")
+    layers, shapes = graph.layers, dict(graph.inputs)
     shapes |= {name: fixed for name in order if (fixed := layers[name].fixed()) is not None}
     waiting = [name for name in order if name not in shapes]
     while waiting:
@@ -271,9 +249,7 @@ def _shapes(graph: Graph, edges: Mapping[str, tuple[Edge, ...]], order: Iterable
             plain = [edge for edge in ready if not edge.projection]
             # The shape of a sum is that of any input; _join checks the others.
             if plain and (len(ready) == len(edges[name]) or layer.join == "add"):
-                shapes[name] = _result(layer, name, plain, shapes)
-            elif len(ready) == len(edges[name]):
-                _plain_needed(name)
+                _, shapes[name] = _result(layer, name, plain, shapes)
             else:
                 pending.append(name)
         if len(pending) == len(waiting):
@@ -283,17 +259,14 @@ def _shapes(graph: Graph, edges: Mapping[str, tuple[Edge, ...]], order: Iterable
     return shapes
 
 
-def _result(layer: Layer, name: str, edges: Iterable[Edge], shapes: Mapping[str, Shape]) -> Shape:
-    """The layer's shape from these edges; errors name the layer."""
-    reads = [(edge.source, layer.reads(shapes[edge.source])) for edge in edges]
+def _result(layer: Layer, name: str, edges: Iterable[Edge], shapes: Mapping[str, Shape]) -> tuple[Shape, Shape]:
+    """The layer's joined input and its output from these edges; errors name the layer."""
+    names = [edge.source for edge in edges]
     try:
-        return layer.result(joined(layer.join, [shape for _, shape in reads], [source for source, _ in reads]))
+        shape = joined(layer.join, [layer.reads(shapes[source]) for source in names], names)
+        return shape, layer.result(shape)
     except GraphError as error:
         raise GraphError(f"layer {name!r}: {error}") from None
-
-
-def _plain_needed(name: str) -> None:
-    raise GraphError(f"every edge into {name!r} is projected, so its width is unknown; leave one without projection")
 
 
 def _check_mask(plan: Plan, name: str, mask: str) -> None:
@@ -315,16 +288,12 @@ def _join(plan: Plan, name: str) -> Shape:
     layer = plan.layers[name]
     plain = [edge for edge in plan.edges[name] if not edge.projection]
     projected = [edge for edge in plan.edges[name] if edge.projection]
-    if not plain:
-        _plain_needed(name)
     if projected and layer.join != "add":
         raise GraphError(
             f"the edge from {projected[0].source!r} to {name!r} is projected, but {name!r} joins by {layer.join!r}; "
             "use join='add', or leave the projection out"
         )
-    _result(layer, name, plain, plan.shapes)
-    reads = [(edge.source, plan._read(edge)) for edge in plain]
-    shape = joined(layer.join, [shape for _, shape in reads], [source for source, _ in reads])
+    shape, _ = _result(layer, name, plain, plan.shapes)
     for edge in projected:
         read = plan._read(edge)
         if read[:-1] != shape[:-1]:

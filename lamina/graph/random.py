@@ -63,8 +63,10 @@ def drawing_from(generator: Generator | None) -> Iterator[None]:
 
 def dropout(x: Tensor, share: float, training: bool) -> Tensor:
     """``F.dropout``, drawn from the generator of this thread."""
+    if not training or not share:
+        return x
     generator = _current.generator
-    if generator is None or not training or not 0 < share < 1:
-        return F.dropout(x, share, training)
+    if generator is None or share == 1:
+        return F.dropout(x, share)
     kept = torch.empty_like(x).bernoulli_(1 - share, generator=generator).div_(1 - share)
     return x * kept

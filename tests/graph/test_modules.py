@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from lamina.graph import Activation, CategoryEmbedding, Dense, MemberDense, Net, NumberEmbedding, Plan
-from lamina.graph.activations import ACTIVATIONS, PROPAGATIONS
+from lamina.graph.activations import ACTIVATIONS
 from lamina.graph.layer import ACTIVATIONS as ACTIVATION_NAMES
 from lamina.graph.layer import KINDS
-from lamina.graph.layer import PROPAGATIONS as PROPAGATION_NAMES
 from lamina.graph.modules import MODULES, bin_edges
 from tests.graph.helpers import chain, rows, same
 
@@ -53,7 +52,6 @@ def test_softmax_runs_over_the_last_axis_and_step_has_no_gradient():
 
 def test_every_name_and_kind_has_its_part():
     assert set(ACTIVATIONS) == set(ACTIVATION_NAMES)
-    assert set(PROPAGATIONS) == set(PROPAGATION_NAMES)
     assert set(MODULES) == set(KINDS.values())
 
 

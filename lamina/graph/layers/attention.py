@@ -6,11 +6,11 @@ A sequence is ``(..., steps, width)``, as in :mod:`lamina.graph.layers.sequence`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
 
 from lamina.errors import GraphError
-from lamina.graph.layer import Layer, Shape, check_share, check_whole, check_word
+from lamina.graph.layer import Layer, Shape, Share, Whole, one_of
 from lamina.graph.layers.sequence import check_steps
 
 
@@ -32,11 +32,7 @@ class Position(Layer):
         (128, 64)
     """
 
-    kind: str = "sinusoidal"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_word(self, "kind", ("sinusoidal", "learnt"))
+    kind: Annotated[str, one_of("sinusoidal", "learnt")] = "sinusoidal"
 
     def result(self, shape: Shape) -> Shape:
         check_steps(self, shape)
@@ -69,15 +65,11 @@ class MultiHeadAttention(Layer):
         (128, 64)
     """
 
-    heads: int
-    dropout: float = field(default=0.0, kw_only=True)
+    heads: Whole
+    _: KW_ONLY
+    dropout: Share = 0.0
 
-    masked: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "heads")
-        check_share(self, "dropout")
+    masked = True
 
     def result(self, shape: Shape) -> Shape:
         check_steps(self, shape)
@@ -89,12 +81,8 @@ class MultiHeadAttention(Layer):
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
         width = shape[-1]
-        return {
-            "in_weight": (3 * width, width),
-            "in_bias": (3 * width,),
-            "out_weight": (width, width),
-            "out_bias": (width,),
-        }
+        inner = {"in_weight": (3 * width, width), "in_bias": (3 * width,)}
+        return inner | {"out_weight": (width, width), "out_bias": (width,)}
 
 
 @dataclass(frozen=True)
@@ -111,11 +99,7 @@ class StepDropout(Layer):
         (128,)
     """
 
-    share: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_share(self, "share")
+    share: Share
 
 
 @dataclass(frozen=True)
@@ -136,11 +120,7 @@ class Patches(Layer):
         (64, 48)
     """
 
-    size: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "size")
+    size: Whole
 
     def result(self, shape: Shape) -> Shape:
         if len(shape) != 3:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass
 
 from lamina.errors import GraphError
-from lamina.graph.layer import Layer, Shape, check_whole
+from lamina.graph.layer import Layer, Shape, Whole
 from lamina.graph.layers.sequence import check_steps
 
 
@@ -32,18 +30,13 @@ class AttentionPool(Layer):
         (30, 64)
     """
 
-    size: int | None = None
-    heads: int = field(default=1, kw_only=True)
+    size: Whole | None = None
+    _: KW_ONLY
+    heads: Whole = 1
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"weight": ("out", "in"), "bias": ("out",), "context": ("head", "out")}
-    unitwise: ClassVar[bool] = True
-    masked: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.size is not None:
-            check_whole(self, "size")
-        check_whole(self, "heads")
+    axes = {"weight": ("out", "in"), "bias": ("out",), "context": ("head", "out")}
+    unitwise = True
+    masked = True
 
     def result(self, shape: Shape) -> Shape:
         check_steps(self, shape)

@@ -5,13 +5,12 @@ An image is ``(channels, height, width)``, a sequence ``(steps, width)``.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, Any
 
 from lamina.errors import GraphError
-from lamina.graph.layer import ACTIVATIONS, Layer, Shape, check_share, check_whole, check_word
+from lamina.graph.layer import ActivationName, Layer, Shape, Share, Whole, one_of, whole
 
 
 def _check_rank(layer: Layer, shape: Shape, *, sequences: bool = True) -> None:
@@ -42,12 +41,7 @@ class Pixels(Layer):
         (1, 28, 28)
     """
 
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.size is not None:
-            check_whole(self, "size")
+    size: Whole | None = None
 
     def result(self, shape: Shape) -> Shape:
         if len(shape) != 3:
@@ -57,6 +51,19 @@ class Pixels(Layer):
                 f"Pixels({self.size}) was given images of {shape[0]} x {shape[1]}; set the family's image_size={self.size}"
             )
         return (shape[2], *((self.size,) * 2 if self.size else shape[:2]))
+
+
+def _padding(name: str, value: Any) -> int | str:
+    if isinstance(value, str) and value != "same":
+        raise GraphError(f"{name} is {value!r}, expected 'same' or a number of zeros")
+    return value if isinstance(value, str) else whole(0)(name, value)
+
+
+def _table(name: str, value: Any) -> tuple[tuple[int, ...], ...]:
+    rows = [list(row) if isinstance(row, Iterable) else [] for row in value]
+    if not all(row and len(set(row)) == len(row) and all(hasattr(i, "__index__") and i >= 0 for i in row) for row in rows):
+        raise GraphError(f"{name} is {value!r}, expected the input channels of each neuron, as in ((0, 1),)")
+    return tuple(tuple(map(int, row)) for row in rows)
 
 
 @dataclass(frozen=True)
@@ -84,41 +91,25 @@ class Convolution(Layer):
         ((32, 28, 28), (50, 64))
     """
 
-    channels: int
-    kernel: int = 3
-    activation: str = "identity"
-    stride: int = field(default=1, kw_only=True)
-    padding: int | str = field(default="same", kw_only=True)
-    dilation: int = field(default=1, kw_only=True)
-    groups: int = field(default=1, kw_only=True)
-    bias: bool = field(default=True, kw_only=True)
-    dropout: float = field(default=0.0, kw_only=True)
-    table: tuple[tuple[int, ...], ...] = field(default=(), kw_only=True)
+    channels: Whole
+    kernel: Whole = 3
+    activation: ActivationName = "identity"
+    _: KW_ONLY
+    stride: Whole = 1
+    padding: Annotated[int | str, _padding] = "same"
+    dilation: Whole = 1
+    groups: Whole = 1
+    bias: bool = True
+    dropout: Share = 0.0
+    table: Annotated[tuple[tuple[int, ...], ...], _table] = ()
 
-    masked: ClassVar[bool] = True
-    images: ClassVar[bool] = True
+    masked = True
+    images = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("channels", "kernel", "stride", "dilation", "groups"):
-            check_whole(self, name)
-        if self.padding != "same":
-            if isinstance(self.padding, str):
-                raise GraphError(f"Convolution.padding is {self.padding!r}, expected 'same' or a number of zeros")
-            check_whole(self, "padding", 0)
-        check_word(self, "activation", ACTIVATIONS)
-        check_share(self, "dropout")
         if self.channels % self.groups:
             raise GraphError(f"Convolution has {self.channels} channels in {self.groups} groups; give a multiple of the groups")
-        self._check_table()
-
-    def _check_table(self) -> None:
-        rows = [list(row) if isinstance(row, Iterable) else [] for row in self.table]
-        if not all(row and len(set(row)) == len(row) and all(hasattr(i, "__index__") and i >= 0 for i in row) for row in rows):
-            raise GraphError(
-                f"Convolution.table is {self.table!r}, expected the input channels of each neuron, as in ((0, 1),)"
-            )
-        object.__setattr__(self, "table", tuple(tuple(int(i) for i in row) for row in rows))
         if self.table and (len(self.table) != self.channels or self.groups > 1):
             raise GraphError(
                 f"Convolution has a table of {len(self.table)} rows for {self.channels} channels in {self.groups} groups; "
@@ -182,17 +173,17 @@ class Pool(Layer):
         ((32, 14, 14), (3, 64))
     """
 
-    kind: str = "max"
-    size: int = 2
-    stride: int | None = field(default=None, kw_only=True)
-    padding: int = field(default=0, kw_only=True)
+    kind: Annotated[str, one_of("max", "average")] = "max"
+    size: Whole = 2
+    _: KW_ONLY
+    stride: Whole | None = None
+    padding: Annotated[int, whole(0)] = 0
 
-    masked: ClassVar[bool] = True
-    images: ClassVar[bool] = True
+    masked = True
+    images = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_word(self, "kind", ("max", "average"))
         _check_windows(self)
 
     @property
@@ -228,9 +219,10 @@ class PoolMask(Layer):
         (3,)
     """
 
-    size: int = 2
-    stride: int | None = field(default=None, kw_only=True)
-    padding: int = field(default=0, kw_only=True)
+    size: Whole = 2
+    _: KW_ONLY
+    stride: Whole | None = None
+    padding: Annotated[int, whole(0)] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -243,10 +235,6 @@ class PoolMask(Layer):
 
 
 def _check_windows(layer: Pool | PoolMask) -> None:
-    check_whole(layer, "size")
-    check_whole(layer, "padding", 0)
-    if layer.stride is not None:
-        check_whole(layer, "stride")
     if 2 * layer.padding > layer.size:
         raise GraphError(f"{type(layer).__name__}.padding is {layer.padding}, expected at most half of the size {layer.size}")
 
@@ -266,11 +254,7 @@ class GlobalPool(Layer):
         (128,)
     """
 
-    kind: str = "average"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_word(self, "kind", ("average", "max"))
+    kind: Annotated[str, one_of("average", "max")] = "average"
 
     def result(self, shape: Shape) -> Shape:
         _check_rank(self, shape, sequences=False)
@@ -295,13 +279,8 @@ class Subsample(Layer):
         (6, 14, 14)
     """
 
-    size: int = 2
-    activation: str = "lecun_tanh"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "size")
-        check_word(self, "activation", ACTIVATIONS)
+    size: Whole = 2
+    activation: ActivationName = "lecun_tanh"
 
     def result(self, shape: Shape) -> Shape:
         _check_rank(self, shape, sequences=False)
@@ -332,16 +311,10 @@ class RadialBasis(Layer):
         (10,)
     """
 
-    size: int
+    size: Whole
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"codes": ("out", "in")}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "size")
-
-    def reads(self, shape: Shape) -> Shape:
-        return (math.prod(shape),)
+    axes = {"codes": ("out", "in")}
+    flattens = True
 
     def result(self, shape: Shape) -> Shape:
         return (self.size,)

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
 
 from lamina.errors import GraphError
-from lamina.graph.layer import (
-    ACTIVATIONS,
-    PROPAGATIONS,
-    Layer,
-    Shape,
-    check_share,
-    check_whole,
-    check_wholes,
-    check_word,
-)
+from lamina.graph.layer import PROPAGATIONS, ActivationName, JoinName, Layer, Shape, Share, Whole, Wholes, one_of
 
 
 @dataclass(frozen=True)
@@ -47,17 +37,18 @@ class Dense(Layer):
         (64,)
     """
 
-    size: int
-    activation: str = "identity"
-    bias: bool = field(default=True, kw_only=True)
-    propagation: str = field(default="weighted_sum", kw_only=True)
-    output: str = field(default="identity", kw_only=True)
-    members: int | None = field(default=None, kw_only=True)
-    adapter: bool = field(default=False, kw_only=True)
-    chunks: tuple[int, ...] = field(default=(), kw_only=True)
-    dropout: float = field(default=0.0, kw_only=True)
+    size: Whole
+    activation: ActivationName = "identity"
+    _: KW_ONLY
+    bias: bool = True
+    propagation: Annotated[str, one_of(*PROPAGATIONS)] = "weighted_sum"
+    output: ActivationName = "identity"
+    members: Whole | None = None
+    adapter: bool = False
+    chunks: Wholes = ()
+    dropout: Share = 0.0
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    axes = {
         "weight": ("out", "in"),
         "bias": ("out",),
         "r": ("member", "in"),
@@ -67,15 +58,7 @@ class Dense(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "size")
-        check_word(self, "activation", ACTIVATIONS)
-        check_word(self, "output", ACTIVATIONS)
-        check_word(self, "propagation", PROPAGATIONS)
-        check_share(self, "dropout")
-        check_wholes(self, "chunks", 1)
-        if self.members is not None:
-            check_whole(self, "members")
-        elif self.adapter:
+        if self.members is None and self.adapter:
             raise GraphError("Dense.adapter is True without members; set members, as in Dense(64, members=8, adapter=True)")
 
     def fixed(self) -> Shape:
@@ -117,27 +100,19 @@ class MemberDense(Layer):
         (8, 3)
     """
 
-    size: int
-    activation: str = "identity"
-    members: int = field(kw_only=True)
-    bias: bool = field(default=True, kw_only=True)
+    size: Whole
+    activation: ActivationName = "identity"
+    _: KW_ONLY
+    members: Whole
+    bias: bool = True
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"weight": ("member", "in", "out"), "bias": ("member", "out")}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "size")
-        check_whole(self, "members")
-        check_word(self, "activation", ACTIVATIONS)
+    axes = {"weight": ("member", "in", "out"), "bias": ("member", "out")}
 
     def fixed(self) -> Shape:
         return (self.members, self.size)
 
     def reads(self, shape: Shape) -> Shape:
         return shape if len(shape) == 2 and shape[0] == self.members else (math.prod(shape),)
-
-    def result(self, shape: Shape) -> Shape:
-        return self.fixed()
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
         weight = {"weight": (self.members, shape[-1], self.size)}
@@ -148,26 +123,18 @@ class MemberDense(Layer):
 class Activation(Layer):
     """An activation function, as after a norm or a join. ``softmax`` is over the last axis."""
 
-    name: str
+    name: ActivationName
 
-    unitwise: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_word(self, "name", ACTIVATIONS)
+    unitwise = True
 
 
 @dataclass(frozen=True)
 class Dropout(Layer):
     """Dropout (Srivastava et al. 2014): zero random inputs while training and scale the others by ``1 / (1 - share)``."""
 
-    share: float
+    share: Share
 
-    unitwise: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_share(self, "share")
+    unitwise = True
 
 
 @dataclass(frozen=True)
@@ -184,16 +151,10 @@ class Norm(Layer):
         ``(..., steps, d)``, too.
     """
 
-    kind: str = "layer"
+    kind: Annotated[str, one_of("layer", "batch")] = "layer"
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        name: ("in",) for name in ("weight", "bias", "running_mean", "running_variance")
-    }
-    unitwise: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_word(self, "kind", ("layer", "batch"))
+    axes = {name: ("in",) for name in ("weight", "bias", "running_mean", "running_variance")}
+    unitwise = True
 
     def result(self, shape: Shape) -> Shape:
         if self.kind == "batch" and len(shape) > 3:
@@ -214,8 +175,7 @@ class Flatten(Layer):
         (192,)
     """
 
-    def reads(self, shape: Shape) -> Shape:
-        return (math.prod(shape),)
+    flattens = True
 
 
 @dataclass(frozen=True)
@@ -227,6 +187,6 @@ class Join(Layer):
         (7,)
     """
 
-    join: str = "add"
+    join: JoinName = "add"
 
-    unitwise: ClassVar[bool] = True
+    unitwise = True

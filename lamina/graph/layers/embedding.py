@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
 
 from lamina.errors import GraphError
-from lamina.graph.layer import ACTIVATIONS, Layer, Shape, check_whole, check_wholes, check_word
+from lamina.graph.layer import ActivationName, Layer, Shape, Whole, Wholes, one_of, wholes
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,11 @@ class CategoryEmbedding(Layer):
         (11,)
     """
 
-    cardinalities: tuple[int, ...]
-    sizes: tuple[int, ...]
+    cardinalities: Wholes
+    sizes: Annotated[tuple[int, ...], wholes(0)]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_wholes(self, "cardinalities", 1)
-        check_wholes(self, "sizes", 0)
         if len(self.cardinalities) != len(self.sizes) or not self.sizes:
             raise GraphError(
                 f"CategoryEmbedding has {len(self.cardinalities)} cardinalities and {len(self.sizes)} sizes; "
@@ -84,22 +83,18 @@ class NumberEmbedding(Layer):
         (40,)
     """
 
-    kind: str = "piecewise_linear"
-    size: int = 12
-    bins: int = field(default=48, kw_only=True)
-    frequencies: int = field(default=16, kw_only=True)
-    sigma: float = field(default=0.1, kw_only=True)
-    activation: str | None = field(default=None, kw_only=True)
+    kind: Annotated[str, one_of("piecewise_linear", "periodic")] = "piecewise_linear"
+    size: Whole = 12
+    _: KW_ONLY
+    bins: Whole = 48
+    frequencies: Whole = 16
+    sigma: float = 0.1
+    activation: ActivationName | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_word(self, "kind", ("piecewise_linear", "periodic"))
-        for name in ("size", "bins", "frequencies"):
-            check_whole(self, name)
         if isinstance(self.sigma, bool) or not isinstance(self.sigma, int | float) or not 0 < self.sigma < math.inf:
             raise GraphError(f"NumberEmbedding.sigma is {self.sigma!r}, expected a number above 0")
-        if self.activation is not None:
-            check_word(self, "activation", ACTIVATIONS)
 
     def result(self, shape: Shape) -> Shape:
         if len(shape) != 1:
@@ -133,14 +128,10 @@ class TokenEmbedding(Layer):
         (128, 64)
     """
 
-    vocabulary: int
-    size: int
-    frozen: bool = field(default=False, kw_only=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "vocabulary")
-        check_whole(self, "size")
+    vocabulary: Whole
+    size: Whole
+    _: KW_ONLY
+    frozen: bool = False
 
     def result(self, shape: Shape) -> Shape:
         return (*shape, self.size)

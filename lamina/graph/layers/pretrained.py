@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lamina.errors import GraphError
-from lamina.graph.layer import Layer, Shape, check_wholes, nearest
+from lamina.graph.layer import Layer, Shape, Wholes, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,13 +126,13 @@ class Pretrained(Layer):
     """
 
     part: str
-    out: tuple[int, ...] = field(kw_only=True)
-    options: dict[str, Any] | None = field(default=None, kw_only=True)
-    frozen: bool = field(default=True, kw_only=True)
+    _: KW_ONLY
+    out: Wholes
+    options: dict[str, Any] | None = None
+    frozen: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_wholes(self, "out", 1)
         if not isinstance(self.part, str) or not self.part:
             raise GraphError(f"Pretrained.part is {self.part!r}, expected the name of a registered part")
         if not isinstance(self.frozen, bool):
@@ -148,9 +148,6 @@ class Pretrained(Layer):
         object.__setattr__(self, "options", copied or None)
 
     def fixed(self) -> Shape:
-        return self.out
-
-    def result(self, shape: Shape) -> Shape:
         return self.out
 
 
@@ -172,10 +169,10 @@ class Module(Pretrained):
         The inputs, flattened and concatenated, to ``out``.
     """
 
-    frozen: bool = field(default=False, kw_only=True)
+    _: KW_ONLY
+    frozen: bool = False
 
-    def reads(self, shape: Shape) -> Shape:
-        return (math.prod(shape),)
+    flattens = True
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 from lamina.errors import GraphError
 from lamina.graph.graph import Graph
-from lamina.graph.layer import Layer, Shape, check_share, check_whole, check_word, projection_name
+from lamina.graph.layer import Layer, Shape, Share, Whole, one_of, projection_name
 from lamina.graph.layers.sequence import check_steps
 from lamina.graph.plan import Plan
 
@@ -42,28 +42,15 @@ class Recurrent(Layer):
         (29, 128)
     """
 
-    size: int
-    cell: str = "lstm"
-    bidirectional: bool = field(default=False, kw_only=True)
-    dropout: float = field(default=0.0, kw_only=True)
+    size: Whole
+    cell: Annotated[str, one_of(*GATES)] = "lstm"
+    _: KW_ONLY
+    bidirectional: bool = False
+    dropout: Share = 0.0
 
-    masked: ClassVar[bool] = True
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        name + way: axes
-        for way in ("", "_back")
-        for name, axes in {
-            "weight": ("out", "in"),
-            "weight_state": ("out", "out"),
-            "bias": ("out",),
-            "bias_state": ("out",),
-        }.items()
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "size")
-        check_word(self, "cell", tuple(GATES))
-        check_share(self, "dropout")
+    masked = True
+    axes = {"weight": ("out", "in"), "weight_state": ("out", "out"), "bias": ("out",), "bias_state": ("out",)}
+    axes |= {name + "_back": roles for name, roles in axes.items()}
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -97,7 +84,7 @@ class Ends(Layer):
         (128,)
     """
 
-    masked: ClassVar[bool] = True
+    masked = True
 
     def result(self, shape: Shape) -> Shape:
         check_steps(self, shape)

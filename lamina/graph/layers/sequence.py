@@ -7,12 +7,11 @@ and connected by ``graph.layer(..., mask="present")``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
 
 from lamina.errors import GraphError
-from lamina.graph.layer import ACTIVATIONS, Layer, Shape, check_share, check_whole, check_wholes, check_word
+from lamina.graph.layer import ActivationName, Layer, Shape, Share, Whole, one_of, wholes
 
 
 def check_steps(layer: Layer, shape: Shape) -> None:
@@ -66,18 +65,13 @@ class StepDense(Layer):
         (128, 64)
     """
 
-    size: int
-    activation: str = "identity"
-    bias: bool = field(default=True, kw_only=True)
-    dropout: float = field(default=0.0, kw_only=True)
+    size: Whole
+    activation: ActivationName = "identity"
+    _: KW_ONLY
+    bias: bool = True
+    dropout: Share = 0.0
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"weight": ("out", "in"), "bias": ("out",)}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "size")
-        check_word(self, "activation", ACTIVATIONS)
-        check_share(self, "dropout")
+    axes = {"weight": ("out", "in"), "bias": ("out",)}
 
     def result(self, shape: Shape) -> Shape:
         check_steps(self, shape)
@@ -104,13 +98,9 @@ class StepPool(Layer):
         (64,)
     """
 
-    kind: str = "mean"
+    kind: Annotated[str, one_of("mean", "max", "sum", "last")] = "mean"
 
-    masked: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_word(self, "kind", ("mean", "max", "sum", "last"))
+    masked = True
 
     def result(self, shape: Shape) -> Shape:
         check_steps(self, shape)
@@ -132,11 +122,7 @@ class Chunk(Layer):
         (20, 25, 64)
     """
 
-    size: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self, "size")
+    size: Whole
 
     def result(self, shape: Shape) -> Shape:
         if shape[0] % self.size:
@@ -156,14 +142,9 @@ class Reshape(Layer):
         (8, 8)
     """
 
-    sizes: tuple[int, ...]
+    sizes: Annotated[tuple[int, ...], wholes(-1)]
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_wholes(self, "sizes", -1)
-
-    def reads(self, shape: Shape) -> Shape:
-        return (math.prod(shape),)
+    flattens = True
 
     def result(self, shape: Shape) -> Shape:
         product = math.prod(size for size in self.sizes if size != -1)

@@ -8,14 +8,11 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from lamina.graph.layers import attention as kinds
-from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.modules.part import Part, uniform
 from lamina.graph.random import current_generator, dropout
 
 
 class Position(Part):
-    position: Tensor
-
     def initialise(self, generator: Generator) -> None:
         if self.layer.kind == "learnt":
             self.position.normal_(0, 0.02, generator=generator)
@@ -27,11 +24,6 @@ class Position(Part):
 
 
 class MultiHeadAttention(Part):
-    in_weight: Tensor
-    in_bias: Tensor
-    out_weight: Tensor
-    out_bias: Tensor
-
     def initialise(self, generator: Generator) -> None:
         uniform(generator, self.shape[-1], self.in_weight, self.out_weight)
         self.in_bias.fill_(0)
@@ -96,11 +88,3 @@ def _attention_mask(mask: Tensor | None) -> Tensor | None:
         return None
     mask = mask.flatten(0, -2)
     return (mask | ~mask.any(-1, keepdim=True))[:, None, None]
-
-
-PARTS: Parts = {
-    kinds.Position: Position,
-    kinds.MultiHeadAttention: MultiHeadAttention,
-    kinds.StepDropout: StepDropout,
-    kinds.Patches: Patches,
-}

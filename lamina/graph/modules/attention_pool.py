@@ -6,15 +6,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from lamina.graph.layers import attention_pool as kinds
-from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.modules.part import Part, uniform
 
 
 class AttentionPool(Part):
-    weight: Tensor
-    bias: Tensor
-    context: Tensor
-
     def initialise(self, generator: Generator) -> None:
         uniform(generator, self.shape[-1], self.weight, self.bias)
         uniform(generator, len(self.bias), self.context)
@@ -31,6 +26,3 @@ class AttentionPool(Part):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         parts = x.unflatten(-1, (self.layer.heads, -1)).transpose(-3, -2)  # (..., heads, steps, d / heads)
         return (self.weights(x, mask).unsqueeze(-2) @ parts).flatten(-3)
-
-
-PARTS: Parts = {kinds.AttentionPool: AttentionPool}

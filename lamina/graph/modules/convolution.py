@@ -12,8 +12,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from lamina.graph.activations import ACTIVATIONS
-from lamina.graph.layers import convolution as kinds
-from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.modules.part import Part, uniform
 from lamina.graph.random import dropout
 
 _ROWS = 4096
@@ -30,9 +29,6 @@ def _as_steps(x: Tensor) -> Tensor:
 
 class Pixels(Part):
     """The result is channels last in memory: a view, and fastest for convolutions on a CPU."""
-
-    mean: Tensor
-    scale: Tensor
 
     def initialise(self, generator: Generator) -> None:
         self.register_buffer("mean", torch.full(self.shape[2:], 127.5))
@@ -60,19 +56,14 @@ class Pixels(Part):
 
 
 class Convolution(Part):
-    weight: Tensor
-    bias: Tensor
-    place: Tensor
-
     def initialise(self, generator: Generator) -> None:
         layer = self.layer
         window = layer.kernel ** (len(self.shape) - 1)
         self.width = self.shape[0] if len(self.shape) == 3 else self.shape[1]
-        parameters = [self.weight, *([self.bias] if layer.bias else [])]
         if not layer.table:
-            uniform(generator, window * self.width // layer.groups, *parameters, activation=layer.activation)
+            uniform(generator, window * self.width // layer.groups, *self.parameters(), activation=layer.activation)
             return
-        uniform(generator, window * max(map(len, layer.table)), *parameters)
+        uniform(generator, window * max(map(len, layer.table)), *self.parameters())
         places = [out * self.width + i for out, inputs in enumerate(layer.table) for i in inputs]
         self.register_buffer("place", torch.tensor(places, dtype=torch.int64), persistent=False)
 
@@ -88,9 +79,9 @@ class Convolution(Part):
         if padding % 2:  # an even kernel: one more zero at the end
             x = F.pad(x, [0, 1, 0, 0 if steps else 1])
         sides = (0, padding // 2) if steps else padding // 2
-        y = F.conv2d(x, weight, self.bias if layer.bias else None, layer.stride, sides, layer.dilation, layer.groups)
+        y = F.conv2d(x, weight, self.bias, layer.stride, sides, layer.dilation, layer.groups)
         y = ACTIVATIONS[layer.activation](_as_steps(y) if steps else y)
-        return dropout(y, layer.dropout, self.training) if layer.dropout else y
+        return dropout(y, layer.dropout, self.training)
 
 
 class Pool(Part):
@@ -126,9 +117,6 @@ class GlobalPool(Part):
 
 
 class Subsample(Part):
-    weight: Tensor
-    bias: Tensor
-
     def initialise(self, generator: Generator) -> None:
         self.weight.fill_(1 / self.layer.size)  # keeps the variance of independent inputs
         self.bias.fill_(0)
@@ -156,8 +144,6 @@ _DIGITS = """
 
 
 class RadialBasis(Part):
-    codes: Tensor
-
     def initialise(self, generator: Generator) -> None:
         size, width = self.layer.size, self.shape[0]
         rows = [line.split() for line in _DIGITS.split("\n") if line]
@@ -171,14 +157,3 @@ class RadialBasis(Part):
         # -|x - c|^2 = 2 x c - |x|^2 - |c|^2, in one product; |c|^2 is the width, as c is -1 or 1.
         width = x.shape[1]
         return (2 * F.linear(x, self.codes) - (x * x).sum(1, keepdim=True) - width) / math.sqrt(width)
-
-
-PARTS: Parts = {
-    kinds.Pixels: Pixels,
-    kinds.Convolution: Convolution,
-    kinds.Pool: Pool,
-    kinds.PoolMask: PoolMask,
-    kinds.GlobalPool: GlobalPool,
-    kinds.Subsample: Subsample,
-    kinds.RadialBasis: RadialBasis,
-}

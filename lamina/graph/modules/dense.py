@@ -6,9 +6,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from lamina.graph import layers as kinds
-from lamina.graph.activations import ACTIVATIONS, PROPAGATIONS
-from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.activations import ACTIVATIONS
+from lamina.graph.modules.part import Part, uniform
 from lamina.graph.random import dropout
 
 
@@ -20,50 +19,40 @@ def _signs(generator: Generator, scale: Tensor, chunks: tuple[int, ...]) -> None
 
 
 class Dense(Part):
-    weight: Tensor
-    bias: Tensor
-    r: Tensor
-    s: Tensor
-    b: Tensor
-
     def initialise(self, generator: Generator) -> None:
         layer, fan_in = self.layer, self.shape[-1]
+        if not layer.adapter:
+            uniform(generator, fan_in, *self.parameters(), activation=layer.activation)
+            return
         uniform(generator, fan_in, self.weight, activation=layer.activation)
-        if layer.adapter:
-            self.s.fill_(1)
-            self.r.fill_(1)
-            if len(self.shape) == 1:  # the first layer with members: here they begin to differ
-                _signs(generator, self.r, layer.chunks)
-            if layer.bias:
-                uniform(generator, fan_in, self.b[0])
-                self.b.copy_(self.b[0].expand_as(self.b))  # the same initial bias for all members, as in TabM
-        elif layer.bias:
-            uniform(generator, fan_in, self.bias, activation=layer.activation)
+        self.s.fill_(1)
+        self.r.fill_(1)
+        if len(self.shape) == 1:  # the first layer with members: here they begin to differ
+            _signs(generator, self.r, layer.chunks)
+        if layer.bias:
+            uniform(generator, fan_in, self.b[0])
+            self.b.copy_(self.b[0].expand_as(self.b))  # the same initial bias for all members, as in TabM
 
     def forward(self, x: Tensor) -> Tensor:
         layer = self.layer
-        propagate = PROPAGATIONS[layer.propagation]
         if layer.adapter and x.dim() == 2:
             # (s * W * r) x instead of s * (W (r * x)): one product for all members, and no copy of x for each.
             weight = (self.weight * self.r[:, None] * self.s[:, :, None]).flatten(0, 1)
-            y = propagate(x, weight, self.b.flatten() if layer.bias else None).unflatten(1, self.s.shape)
+            y = F.linear(x, weight, self.b.flatten() if layer.bias else None).unflatten(1, self.s.shape)
         elif layer.adapter:
-            y = propagate(x * self.r, self.weight, None)
+            y = F.linear(x * self.r, self.weight)
             y = torch.addcmul(self.b, y, self.s) if layer.bias else y * self.s
         else:
-            y = propagate(x, self.weight, self.bias if layer.bias else None)
+            y = F.linear(x, self.weight, self.bias)
             if layer.members is not None and x.dim() == 2:
                 y = y[:, None].expand(-1, layer.members, -1)
         y = ACTIVATIONS[layer.output](ACTIVATIONS[layer.activation](y))
-        return dropout(y, layer.dropout, self.training) if layer.dropout else y
+        return dropout(y, layer.dropout, self.training)
 
 
 class MemberDense(Part):
-    weight: Tensor
-    bias: Tensor
-
     def initialise(self, generator: Generator) -> None:
-        uniform(generator, self.shape[-1], self.weight, *([self.bias] if self.layer.bias else []))
+        uniform(generator, self.shape[-1], *self.parameters())
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(0, 1) if x.dim() == 3 else x.expand(self.layer.members, *x.shape)
@@ -82,11 +71,6 @@ class Dropout(Part):
 
 
 class Norm(Part):
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_variance: Tensor
-
     def initialise(self, generator: Generator) -> None:
         self.weight.fill_(1)
         self.bias.fill_(0)
@@ -105,18 +89,11 @@ class Norm(Part):
 
 
 class Join(Part):
-    """The identity, as the net joins the inputs."""
+    """The identity, as the net flattens and joins the inputs."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
 
 
-PARTS: Parts = {
-    kinds.Dense: Dense,
-    kinds.MemberDense: MemberDense,
-    kinds.Activation: Activation,
-    kinds.Dropout: Dropout,
-    kinds.Norm: Norm,
-    kinds.Flatten: Join,
-    kinds.Join: Join,
-}
+class Flatten(Join):
+    pass

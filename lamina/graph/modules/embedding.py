@@ -9,9 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from lamina.graph import layers as kinds
 from lamina.graph.activations import ACTIVATIONS
-from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.modules.part import Part, uniform
 
 
 class CategoryEmbedding(Part):
@@ -19,15 +18,6 @@ class CategoryEmbedding(Part):
 
     One gather for all columns is 2-3 times faster on a CPU than a lookup for each column or size.
     """
-
-    weight: Tensor
-    column: Tensor
-    size: Tensor
-    base: Tensor
-    hot_column: Tensor
-    hot_level: Tensor
-    order: Tensor
-    one: Tensor
 
     def initialise(self, generator: Generator) -> None:
         cells: list[tuple[int, int, int]] = []
@@ -64,13 +54,6 @@ class CategoryEmbedding(Part):
 
 class NumberEmbedding(Part):
     """Computed as ``(numbers, size, rows)``, so that no product needs a transposed copy."""
-
-    weight: Tensor
-    bias: Tensor
-    linear: Tensor
-    frequency: Tensor
-    offset: Tensor
-    scale: Tensor
 
     def initialise(self, generator: Generator) -> None:
         layer, numbers = self.layer, self.shape[0]
@@ -115,8 +98,6 @@ class NumberEmbedding(Part):
 
 
 class TokenEmbedding(Part):
-    weight: Tensor
-
     def initialise(self, generator: Generator) -> None:
         self.weight.normal_(0, self.layer.size**-0.5, generator=generator)
         self.weight[0] = 0
@@ -165,10 +146,3 @@ def _bins(edges: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
         scale[: len(edges) - 1] = 1 / np.diff(edges)
         offset[: len(edges) - 1] = -edges[:-1] / np.diff(edges)
     return offset, scale
-
-
-PARTS: Parts = {
-    kinds.CategoryEmbedding: CategoryEmbedding,
-    kinds.NumberEmbedding: NumberEmbedding,
-    kinds.TokenEmbedding: TokenEmbedding,
-}

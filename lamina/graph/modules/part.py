@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
 
-from lamina.graph.layer import Layer, Shape, notes, size_text
+from lamina.graph.layer import KINDS, Layer, Shape, notes, size_text
 
 #: The constructor of each kind's module, from (layer, shape of its joined input, generator).
-Parts = dict[type[Layer], Callable[[Any, Shape, Generator], nn.Module]]
+MODULES: dict[type[Layer], Callable[[Any, Shape, Generator], nn.Module]] = {}
 
 
 @runtime_checkable
@@ -23,9 +23,16 @@ class Prepares(Protocol):
 
 
 class Part(nn.Module):
-    """Base class of the modules of layers: creates the parameters that the layer declares."""
+    """Base class of the modules of layers, named as their layer: creates the parameters that the layer declares."""
 
     layer: Any
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Tensor: ...  # a parameter or buffer
+
+    def __init_subclass__(cls) -> None:
+        MODULES[KINDS[cls.__name__]] = cls
 
     def __init__(self, layer: Layer, shape: Shape, generator: Generator) -> None:
         super().__init__()
@@ -33,6 +40,8 @@ class Part(nn.Module):
         self.shape = shape
         for name, size in layer.tensors(shape).items():
             self.register_parameter(name, nn.Parameter(torch.empty(size, dtype=torch.float32)))
+        if not hasattr(self, "bias"):
+            self.register_parameter("bias", None)
         with torch.no_grad():
             self.initialise(generator)
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from lamina.errors import GraphError
 from lamina.graph.layer import Shape
 from lamina.graph.layers import pretrained as kinds
-from lamina.graph.modules.part import Part, Parts
+from lamina.graph.modules.part import Part
 from lamina.graph.random import torch_random
 
 _ROWS = 64  # per forward pass outside training, as the part's activations may be large
@@ -136,10 +136,6 @@ class Module(Pretrained):
 class Normalise(Part):
     """The result is channels last in memory, as for :class:`~lamina.graph.modules.convolution.Pixels`."""
 
-    mean: Tensor
-    scale: Tensor
-    gray: Tensor
-
     def initialise(self, generator: Generator) -> None:
         self.register_buffer("mean", 255 * torch.tensor(self.layer.mean), persistent=False)
         self.register_buffer("scale", 1 / (255 * torch.tensor(self.layer.std)), persistent=False)
@@ -150,6 +146,3 @@ class Normalise(Part):
         if x.shape[-1] == 3 and len(self.mean) == 1:
             x = (x @ self.gray)[..., None]
         return ((x - self.mean) * self.scale).permute(0, 3, 1, 2)
-
-
-PARTS: Parts = {kinds.Pretrained: Pretrained, kinds.Module: Module, kinds.Normalise: Normalise}

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from lamina.graph.layer import Layer, Shape
 from lamina.graph.layers import recurrent as kinds
-from lamina.graph.modules.part import Part, Parts
+from lamina.graph.modules.part import MODULES, Part
 from lamina.graph.modules.sequence import first_step, last_step
 from lamina.graph.random import dropout
 
@@ -41,7 +41,7 @@ class Recurrent(Part):
             back = self._run(_in_order(sides, order), "_back", self.begin(sides))[0]
             outputs.append(_in_order(back, order))
         y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
-        y = dropout(y, self.layer.dropout, self.training) if self.layer.dropout else y
+        y = dropout(y, self.layer.dropout, self.training)
         return y.view(*x.shape[:-1], y.shape[-1])
 
     def begin(self, x: Tensor) -> State:
@@ -130,4 +130,4 @@ class Loop(nn.Module):
         return now[self.output][:, None], tuple(now.values())
 
 
-PARTS: Parts = {kinds.Recurrent: Recurrent, kinds.Ends: Ends, kinds.Loop: Loop}
+MODULES[kinds.Loop] = Loop

@@ -7,8 +7,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from lamina.graph.activations import ACTIVATIONS
-from lamina.graph.layers import sequence as kinds
-from lamina.graph.modules.part import Part, Parts, uniform
+from lamina.graph.modules.part import Part, uniform
 from lamina.graph.random import dropout
 
 
@@ -39,15 +38,12 @@ class AnyPresent(Part):
 
 
 class StepDense(Part):
-    weight: Tensor
-    bias: Tensor
-
     def initialise(self, generator: Generator) -> None:
-        uniform(generator, self.shape[-1], self.weight, *([self.bias] if self.layer.bias else []))
+        uniform(generator, self.shape[-1], *self.parameters())
 
     def forward(self, x: Tensor) -> Tensor:
-        y = ACTIVATIONS[self.layer.activation](F.linear(x, self.weight, self.bias if self.layer.bias else None))
-        return dropout(y, self.layer.dropout, self.training) if self.layer.dropout else y
+        y = ACTIVATIONS[self.layer.activation](F.linear(x, self.weight, self.bias))
+        return dropout(y, self.layer.dropout, self.training)
 
 
 class StepPool(Part):
@@ -74,13 +70,3 @@ class Chunk(Part):
 class Reshape(Part):
     def forward(self, x: Tensor) -> Tensor:
         return x.unflatten(1, self.layer.result(self.shape))
-
-
-PARTS: Parts = {
-    kinds.Present: Present,
-    kinds.AnyPresent: AnyPresent,
-    kinds.StepDense: StepDense,
-    kinds.StepPool: StepPool,
-    kinds.Chunk: Chunk,
-    kinds.Reshape: Reshape,
-}
