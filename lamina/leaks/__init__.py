@@ -82,7 +82,8 @@ def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0
         columns, evidence = result
         leaks.append(Leak("duplicates", columns, evidence, "unique=True"))
         if not columns:  # so that exact duplicates do not count in the searches below
-            rows = Rows.from_table(duplicates.without(rows), schema, task, seed)
+            names = [*(column.name for column in schema.features), *task.targets]
+            rows = Rows.from_table(duplicates.unique(table, names), schema, task, seed)
     copies = targets.find_copies(rows)
     leaks += [Leak("target copy", (name,), evidence, _option("drop", name)) for name, evidence in copies.items()]
     indicators = targets.find_indicators(rows, set(copies))

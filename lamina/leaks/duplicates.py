@@ -27,11 +27,11 @@ _MAX_PAIRED = 6  # columns that are left out two by two
 
 def find(rows: Rows) -> tuple[tuple[str, ...], str] | None:
     """The column that duplicates differ in (none if they are exact) and the evidence; None without duplicates."""
-    features = rows.schema.features
-    names = [column.name for column in features]
-    if len(features) == len(rows.columns) == 1:
+    names = [column.name for column in rows.schema.features]
+    if len(names) == len(rows.columns) == 1:
         return None  # how often values of a single column repeat by chance is unknown
-    table = _unique_in_groups(rows)
+    keys = [column.name for column in rows.schema.columns if column.role in ("group", "split")]
+    table = unique(rows.table, [*names, *keys]) if keys else rows.table  # these keep duplicates in the same fold
     hashes = [hash_column(table[name], index) for index, name in enumerate(names)]
     truth = rows.task.truth(table)
     evidence, free_column = _evidence(hashes, truth, MIN_SHARE)
@@ -78,13 +78,14 @@ def repeats(hashes: np.ndarray) -> tuple[int, int]:
 def _evidence(hashes: list[np.ndarray], truth: np.ndarray, min_share: float) -> tuple[str, int]:
     """The evidence, empty without duplicates, and the column that most pairs of rows differ in alone."""
     total = np.sum(hashes, axis=0)
+    counts = np.unique(total, return_counts=True)[1]
     duplicates, pairs = repeats(total)
     chance, free_column = expected(hashes)
     chance_share = min(chance / max(pairs, 1), 1.0)
     many = duplicates * (1 - chance_share) >= max(MIN_ROWS, min_share * len(total))
     if not many or pairs < MIN_RATIO * chance + 3 * np.sqrt(chance):
         return "", free_column
-    if min_share == MIN_NEAR_SHARE and _mean_repeats(total) > _MAX_REPEATS:
+    if min_share == MIN_NEAR_SHARE and counts[counts > 1].mean() > _MAX_REPEATS:
         return "", free_column
     agreement = _agreement(truth, total)
     shuffled = np.random.default_rng(0).permutation(len(total))  # rows may be sorted by the target
@@ -94,11 +95,6 @@ def _evidence(hashes: list[np.ndarray], truth: np.ndarray, min_share: float) -> 
         f"{duplicates:,} of {len(total):,} rows ({duplicates / len(total):.1%}) equal an earlier row{{}}, {agreement:.0%} of "
         f"them with the same target; about {round(duplicates * chance_share):,} expected by chance"
     ), free_column
-
-
-def _mean_repeats(hashes: np.ndarray) -> float:
-    counts = np.unique(hashes, return_counts=True)[1]
-    return float(counts[counts > 1].mean())
 
 
 def _agreement(truth: np.ndarray, hashes: np.ndarray) -> float:
@@ -111,19 +107,7 @@ def _agreement(truth: np.ndarray, hashes: np.ndarray) -> float:
     return float(same[repeated].mean())
 
 
-def _unique_in_groups(rows: Rows) -> pl.DataFrame:
-    """The rows without duplicates that a group or a split column keeps in the same fold."""
-    keys = [column.name for column in rows.schema.columns if column.role in ("group", "split")]
-    features = [column.name for column in rows.schema.features]
-    return _unique(rows.table, [*features, *keys]) if keys else rows.table
-
-
-def without(rows: Rows) -> pl.DataFrame:
-    """The rows without those that equal an earlier one, target included."""
-    return _unique(rows.table, [column.name for column in rows.schema.features] + list(rows.task.targets))
-
-
-def _unique(table: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+def unique(table: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """The rows without those that equal an earlier one in these columns."""
     keys = table[names]
     keys.columns = [str(index) for index in range(keys.width)]  # polars reads names such as "*" as patterns
