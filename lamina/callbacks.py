@@ -101,9 +101,13 @@ class MLflow(Callback):
     def on_start(self, event: Start) -> None:
         mlflow = _extra("mlflow", "mlflow")
         self._client = mlflow.MlflowClient(self.tracking_uri)
-        active = mlflow.active_run()
-        self._owned = active is None
-        self._run = self._create() if active is None else active.info.run_id
+        run = mlflow.active_run()
+        self._owned = run is None
+        if run is None:
+            experiment = self._client.get_experiment_by_name(self.experiment)
+            number = experiment.experiment_id if experiment else self._client.create_experiment(self.experiment)
+            run = self._client.create_run(number, run_name=self.run_name)
+        self._run = run.info.run_id
         about = {"family": event.family, "rows": event.rows, "validation_rows": event.validation_rows}
         recipe = {f"recipe.{name}": value for name, value in event.recipe.to_json().items()}
         for name, value in {**about, **recipe}.items():
@@ -125,12 +129,6 @@ class MLflow(Callback):
             ended = {StopReason.FAILED: "FAILED", StopReason.INTERRUPTED: "KILLED"}.get(event.reason, "FINISHED")
             self._client.set_terminated(self._run, ended)
         self._client, self._run = None, ""
-
-    def _create(self) -> str:
-        experiment = self._client.get_experiment_by_name(self.experiment)
-        new = experiment is None
-        identifier = self._client.create_experiment(self.experiment) if new else experiment.experiment_id
-        return self._client.create_run(identifier, run_name=self.run_name).info.run_id
 
 
 def _scalars(event: Epoch) -> dict[str, float]:

@@ -36,9 +36,6 @@ class Augment:
 
     Args:
         ways: Names from :data:`WAYS`; empty for no augmentation.
-        shift: Maximum translation, as a fraction of the side.
-        area: Minimum area of a crop, as a fraction.
-        degrees: Maximum angle of a rotation.
 
     Shape:
         uint8 (N, height, width, channels), changed in place and returned.
@@ -53,10 +50,10 @@ class Augment:
         [[0, 1, 2, 3], [7, 6, 5, 4]]
     """
 
-    def __init__(self, ways: tuple[str, ...] = WAYS, *, shift: float = 1 / 8, area: float = 0.7, degrees: float = 10) -> None:
+    def __init__(self, ways: tuple[str, ...] = WAYS) -> None:
         if unknown := [way for way in ways if way not in WAYS]:
             raise OptionError(f"augment has {unknown[0]!r}, expected some of {', '.join(WAYS)}; leave it out")
-        self.ways, self.shift, self.area, self.degrees = ways, shift, area, degrees
+        self.ways = ways
 
     def __call__(self, images: Tensor) -> Tensor:
         if "crop" in self.ways or "rotate" in self.ways:
@@ -73,10 +70,10 @@ class Augment:
         tall = wide = images.new_ones(rows, dtype=torch.float32)
         angle = y = x = torch.zeros_like(tall)
         if "crop" in self.ways:
-            tall, wide = _sides(images, self.area, 1.0, 4 / 3)
+            tall, wide = _sides(images, 0.7, 1.0, 4 / 3)
             y, x = ((2 * _rand(tall) - 1) * (1 - side) for side in (tall, wide))
         if "rotate" in self.ways:
-            angle = (2 * _rand(tall) - 1) * math.radians(self.degrees)
+            angle = (2 * _rand(tall) - 1) * math.radians(10)
         cos, sin = angle.cos(), angle.sin()
         across = (wide * cos, -sin * tall * (height / width), x)  # the grid is -1 to 1 on both sides
         down = (sin * wide * (width / height), tall * cos, y)
@@ -88,8 +85,7 @@ class Augment:
     def _moved(self, images: Tensor) -> Tensor:
         """Shift and flip as one gather of pixels from zero-padded images."""
         rows, height, width, channels = images.shape
-        down, right = (max(1, round(side * self.shift)) if self.shift else 0 for side in (height, width))
-        down, right = (down, right) if "shift" in self.ways else (0, 0)
+        down, right = (max(1, round(side / 8)) if "shift" in self.ways else 0 for side in (height, width))
         tall, wide = height + 2 * down, width + 2 * right
         padded = images.new_zeros(rows, tall, wide, channels)
         padded[:, down : down + height, right : right + width] = images

@@ -62,8 +62,9 @@ class Validation:
         """``loss``, which decides the best epoch, and the other monitored metrics of the task by name."""
         outputs = self.loss.predictions(forward(net, self.feed.inputs, len(self.feed))).cpu().numpy()  # sync
         prediction = self.task.predict(outputs)
-        first, *rest = (metric(self.truth, prediction, self.weight) for metric in self.task.monitored)
-        found = {"loss": first} | {m.name: value for m, value in zip(self.task.monitored[1:], rest, strict=True)}
+        names = ["loss", *(metric.name for metric in self.task.monitored[1:])]
+        values = (metric(self.truth, prediction, self.weight) for metric in self.task.monitored)
+        found = dict(zip(names, values, strict=True))
         if self.metric is not None and self.metric.name not in found:
             found[self.metric.name] = self._metric(self.metric, prediction)
         return found

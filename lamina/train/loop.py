@@ -29,7 +29,7 @@ from lamina.train.forward import Validation
 from lamina.train.randomness import randomness
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
-from lamina.train.schedules import find_learning_rate, make_schedule
+from lamina.train.schedules import Schedule, find_learning_rate, make_schedule
 from lamina.train.step import TICK_SECONDS, Trainer
 from lamina.train.threads import thread_count, threads
 
@@ -98,7 +98,7 @@ def train(
         schedule = make_schedule(recipe, trainer.steps_per_epoch)
         best = _copy(net)
         if run and checkpoint:
-            net, trainer, best, start = _restore(checkpoint, net, feed, recipe, history, schedule)
+            net, trainer, best, start = _restore(checkpoint, net, feed, history, schedule)
             run.rewind(lambda event: not isinstance(event, Epoch) or event.epoch < start)
         before, started, saved = history.seconds, time.monotonic(), time.monotonic()
 
@@ -119,7 +119,6 @@ def train(
             start_random(_epoch_seed(seed, epoch))
             generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch) + 1)
             clock = time.perf_counter()
-            net.train()
             rates = schedule.rates(epoch)
             step_event = _step_events(trainer, epoch, rates)
             every = 0.0 if hooks.every_step else TICK_SECONDS
@@ -146,13 +145,13 @@ def train(
             )
             history.epochs.append(record.values())
             start = epoch + 1
-            history.stopped = _why_stop(history, recipe, epoch, interrupted.is_set(), hooks.stopped_by)
+            history.stopped = _why_stop(history, interrupted=interrupted.is_set(), stopped_by=hooks.stopped_by)
             if loss is None:  # ended early: its scores count, but it is no checkpoint
                 break
             if run:
                 run.write(record)
                 if history.stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    _save(run, net, trainer, best=best, history=history, schedule=schedule, recipe=recipe)
+                    _save(run, net, trainer, best=best, history=history, schedule=schedule)
                     saved = time.monotonic()
             if hooks:
                 net.eval()
@@ -163,10 +162,9 @@ def train(
     if history.stopped is StopReason.CALLBACK:
         history.stopped_by = hooks.stopped_by
     if history.best_epoch < 0:
-        rate = history.epochs[0]["learning_rate"]
-        own = isinstance(recipe.loss, Loss)
-        which = f" {recipe.loss.name}" if own else ""  # pyright: ignore[reportAttributeAccessIssue]
-        remedy = "guard its logarithms and divisions, or " if own else ""
+        rate, which, remedy = history.epochs[0]["learning_rate"], "", ""
+        if isinstance(recipe.loss, Loss):
+            which, remedy = f" {recipe.loss.name}", "guard its logarithms and divisions, or "
         raise TrainingError(
             f"the loss{which} was never finite (learning rate {rate:g}); {remedy}lower recipe.learning_rate or set "
             "recipe.clip_norm=1"
@@ -200,10 +198,8 @@ def _step_events(trainer: Trainer, epoch: int, rates: Sequence[float]) -> Callab
     return event
 
 
-def _why_stop(
-    history: History, recipe: Recipe, epoch: int, interrupted: bool = False, stopped_by: str = ""
-) -> StopReason | None:
-    last = history.epochs[-1]
+def _why_stop(history: History, *, interrupted: bool = False, stopped_by: str = "") -> StopReason | None:
+    recipe, last = history.recipe, history.epochs[-1]
     if interrupted:
         return StopReason.INTERRUPTED
     if stopped_by:
@@ -212,11 +208,11 @@ def _why_stop(
         return StopReason.TIME_LIMIT
     if not math.isfinite(last["train_loss"]) or not math.isfinite(last["validation_loss"]):
         return StopReason.DIVERGED
-    if isinstance(recipe.patience, int) and epoch - history.best_epoch >= recipe.patience:
+    if isinstance(recipe.patience, int) and last["epoch"] - history.best_epoch >= recipe.patience:
         return StopReason.PATIENCE
     if recipe.time_limit is not None and history.seconds > recipe.time_limit:
         return StopReason.TIME_LIMIT
-    return StopReason.EPOCHS if epoch + 1 >= int(recipe.epochs) else None
+    return StopReason.EPOCHS if last["epoch"] + 1 >= int(recipe.epochs) else None
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
@@ -227,16 +223,14 @@ def _copy(net: Net) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
 
-def _save(
-    run: Run, net: Net, trainer: Any, *, best: dict[str, torch.Tensor], history: History, schedule: Any, recipe: Recipe
-) -> None:
+def _save(run: Run, net: Net, trainer: Trainer, *, best: dict[str, torch.Tensor], history: History, schedule: Schedule) -> None:
     tensors = {
         **{f"net/{name}": tensor for name, tensor in _copy(net).items()},
         **{f"best/{name}": tensor for name, tensor in best.items()},
         **{f"optimizer/{name}": tensor.clone() for name, tensor in trainer.optimizer.state_dict().items()},
     }
     state = {
-        "decided": {"learning_rate": recipe.learning_rate, "threads": recipe.threads},
+        "decided": {"learning_rate": history.recipe.learning_rate, "threads": history.recipe.threads},
         "graph": net.plan.graph.to_json(),
         "schedule": schedule.state_dict(),
         "history": {name: value for name, value in vars(history).items() if name not in ("stopped", "stopped_by", "recipe")},
@@ -248,10 +242,9 @@ def _restore(
     checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]],
     net: Net,
     feed: Feed,
-    recipe: Recipe,
     history: History,
-    schedule: Any,
-) -> tuple[Net, Any, dict[str, torch.Tensor], int]:
+    schedule: Schedule,
+) -> tuple[Net, Trainer, dict[str, torch.Tensor], int]:
     tensors, state = checkpoint
     graph = Graph.from_json(state["graph"])
     if graph != net.plan.graph:
@@ -261,14 +254,13 @@ def _restore(
         return {key.partition("/")[2]: value for key, value in tensors.items() if key.startswith(name + "/")}
 
     net.load_state_dict(part("net"))
-    trainer = Trainer(net, feed, recipe)
+    trainer = Trainer(net, feed, history.recipe)
     trainer.optimizer.load_state_dict(part("optimizer"))
     schedule.load_state_dict(state["schedule"])
     vars(history).update(state["history"])
-    last = history.epochs[-1]["epoch"]
-    history.stopped = _why_stop(history, recipe, last)
-    device = next(net.parameters()).device
-    return net, trainer, {name: tensor.to(device) for name, tensor in part("best").items()}, last + 1
+    history.stopped = _why_stop(history)
+    best = {name: tensor.to(feed.device) for name, tensor in part("best").items()}
+    return net, trainer, best, history.epochs[-1]["epoch"] + 1
 
 
 @contextmanager

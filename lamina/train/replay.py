@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lamina.train.trace import Call, Memory, Recording, Untraceable, memory_of, view_of
+from lamina.train.trace import NEW, Call, Memory, Recording, Untraceable, memory_of, view_of
 
 _ALIGN = 64  # bytes, as torch aligns tensors of their own: some kernels round differently on other addresses
 
@@ -36,7 +36,6 @@ _WRITING = _DIRECT | frozenset(
     "tanh_backward threshold_backward".split()
 )
 _METHODS = frozenset("add_ sub_ mul_ div_ copy_ zero_ fill_ bernoulli_".split())
-_NEW = frozenset("empty empty_like empty_strided empty_permuted new_empty new_empty_strided".split())
 _FILLS: dict[str, int | str] = {  # the value, or the argument that holds it
     **dict.fromkeys("zeros zeros_like new_zeros".split(), "0"),
     **dict.fromkeys("ones ones_like new_ones".split(), "1"),
@@ -86,6 +85,7 @@ class _Writer:
         self.scope: dict[str, Any] = {"torch": torch, "device": torch.device, "inf": float("inf"), "nan": float("nan")}
         self.inputs = {(memory_of(tensor), tensor.storage_offset()): name for name, tensor in names.items()}
         self.variables: dict[tuple, str] = {}  # names of views
+        self.functions: dict[Callable | torch.Generator, str] = {}
         self.same: dict[tuple, tuple] = {}  # a view at the address of another
         self.taken = {"replay", *self.scope}
         self.work = torch.empty(0, dtype=torch.uint8)
@@ -108,8 +108,8 @@ class _Writer:
         touched, kept = {key for call in self.calls for key in call.touched}, []
         for call in self.calls:
             if call.name == "mul" and call.made and not isinstance(call.args[1], Tensor) and call.args[1] == 1:
-                x, result = self.memories[memory_of(call.args[0])], self.memories[memory_of(call.made[0][1])]
-                same = view_of(call.args[0]) == view_of(call.made[0][1]) and x.size == result.size
+                x, result = self._memory(call.args[0]), self._memory(call.made[0])
+                same = view_of(call.args[0]) == view_of(call.made[0]) and x.size == result.size
                 if same and touched.isdisjoint((memory_of(x.tensor), memory_of(result.tensor))):
                     self.memories[memory_of(result.tensor)] = x
                     continue
@@ -123,13 +123,13 @@ class _Writer:
                 self.memories[key].written = True
         kept = []
         for call in self.calls:
-            results = [self.memories[memory_of(tensor)] for _, tensor in call.made]
+            results = [self._memory(tensor) for tensor in call.made]
             constant = (
                 not call.touched
                 and not call.random
-                and call.name not in _NEW
+                and call.name not in NEW
                 and not any(memory.written for memory in results)
-                and all(self.memories[memory_of(tensor)].constant for tensor in call.read())
+                and all(self._memory(tensor).constant for tensor in call.read())
             )
             for memory in results:
                 memory.constant = constant
@@ -139,20 +139,20 @@ class _Writer:
 
     def _drop_dead(self) -> None:
         """Drop calls unless they contribute to the loss or a gradient, draw random numbers, or write to input memory."""
-        used = {self.memories[memory_of(tensor)] for tensor in (self.loss, *(gradient for _, gradient in self.gradients))}
+        used = {self._memory(tensor) for tensor in (self.loss, *(gradient for _, gradient in self.gradients))}
         kept = []
         for call in reversed(self.calls):
-            results = [self.memories[key] for key in (*call.touched, *(memory_of(tensor) for _, tensor in call.made))]
+            results = [self.memories[key] for key in (*call.touched, *(memory_of(tensor) for tensor in call.made))]
             if call.random or any(memory.first < 0 for memory in results) or not used.isdisjoint(results):
                 kept.append(call)
-                used.update(self.memories[memory_of(tensor)] for tensor in call.read())
+                used.update(self._memory(tensor) for tensor in call.read())
         self.calls = kept[::-1]
         for index, call in enumerate(self.calls):
-            for _, tensor in call.made:
-                self.memories[memory_of(tensor)].first = index
-            for tensor in (*call.read(), *(tensor for _, tensor in call.made)):
-                self.memories[memory_of(tensor)].last = index
-                self.memories[memory_of(tensor)].shapes.add(view_of(tensor))
+            for tensor in call.made:
+                self._memory(tensor).first = index
+            for tensor in (*call.read(), *(tensor for tensor in call.made)):
+                self._memory(tensor).last = index
+                self._memory(tensor).shapes.add(view_of(tensor))
 
     # Memory
 
@@ -160,7 +160,7 @@ class _Writer:
         """Compute gradients at their destination; returns the pairs that have to be copied instead."""
         copies = []
         for target, gradient in self.gradients:
-            memory = self.memories[memory_of(gradient)]
+            memory = self._memory(gradient)
             fits = memory.size == target.numel() * target.element_size() and gradient.dtype == target.dtype
             if fits and gradient.is_contiguous() and memory.first >= 0 and not memory.constant and memory.target is None:
                 memory.target = target
@@ -171,24 +171,24 @@ class _Writer:
     def _place_rest(self, kept: list[Tensor]) -> int:
         """Assign an address to every other result; returns the bytes needed."""
         for tensor in kept:
-            self.memories[memory_of(tensor)].last = len(self.calls)
-            self.memories[memory_of(tensor)].shapes.add(view_of(tensor))
+            self._memory(tensor).last = len(self.calls)
+            self._memory(tensor).shapes.add(view_of(tensor))
         ends: dict[int, list[Memory]] = defaultdict(list)
         free: dict[int, list[int]] = defaultdict(list)
         top = 0
         for index, call in enumerate(self.calls):
             replaced = self._operand_to_replace(call, index)
-            for _, tensor in call.made:
-                memory = self.memories[memory_of(tensor)]
+            for tensor in call.made:
+                memory = self._memory(tensor)
                 memory.number = index
                 if memory.target is not None:
                     continue
-                if _is_fresh(call) and len(memory.shapes) == 1 and memory is not self.memories[memory_of(self.loss)]:
+                if _is_fresh(call) and len(memory.shapes) == 1 and memory is not self._memory(self.loss):
                     memory.local = True
                     continue
                 size = -(-memory.size // _ALIGN) * _ALIGN
                 if replaced is not None:
-                    operand = self.memories[memory_of(replaced)]
+                    operand = self._memory(replaced)
                     memory.place, memory.number = operand.place, operand.number
                     ends[index].remove(operand)
                     self.same[self._view_key(tensor)] = self._view_key(replaced)
@@ -206,18 +206,18 @@ class _Writer:
         """The operand of an elementwise kernel that is last used here and has the memory layout of the result, or None."""
         if torch.Tag.pointwise not in call.op.tags or len(call.made) != 1 or _is_fresh(call):
             return None
-        result = call.made[0][1]
+        result = call.made[0]
         for operand in call.read():
-            memory = self.memories[memory_of(operand)]
-            views = {view_of(tensor) for tensor in call.read() if self.memories[memory_of(tensor)] is memory}
-            whole = memory.size == self.memories[memory_of(result)].size
+            memory = self._memory(operand)
+            views = {view_of(tensor) for tensor in call.read() if self._memory(tensor) is memory}
+            whole = memory.size == self._memory(result).size
             if memory.place is not None and memory.last == index and whole and views == {view_of(result)}:
                 return operand
         return None
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """The tensor at its new address."""
-        memory = self.memories[memory_of(tensor)]
+        memory = self._memory(tensor)
         if memory.target is not None:
             block, start = memory.target.untyped_storage(), memory.target.storage_offset()
         elif memory.place is not None:
@@ -238,7 +238,7 @@ class _Writer:
                 backward = True
                 yield "# backward"
             for line in self._lines_of(call):
-                shapes = ", ".join(str(tuple(tensor.shape)) for _, tensor in call.made)
+                shapes = ", ".join(str(tuple(tensor.shape)) for tensor in call.made)
                 yield f"{line}  # {shapes}" if shapes else line
         for target, gradient in copies:
             yield f"{self._name_of_target(target)}.copy_({self._variable(gradient)})"
@@ -247,13 +247,15 @@ class _Writer:
         yield f"return {self._variable(self.loss)}"
 
     def _lines_of(self, call: Call) -> Iterator[str]:
-        if call.name in _NEW:
+        if call.name in NEW:
             return
         args = [self._text(item) for item in call.args]
         kwargs = {name: self._text(value) for name, value in call.kwargs.items() if value is not None or name == "generator"}
-        result = self._variable(call.made[0][1]) if call.made else ""
-        if not call.made:
-            yield from self._in_place(call, args, kwargs)
+        result = self._variable(call.made[0]) if call.made else ""
+        if not call.made and call.name in _METHODS:
+            yield f"{args[0]}.{call.name}({_arguments(args[1:], kwargs)})"
+        elif not call.made:
+            yield f"{self._function(call.name, call.op._op)}({_arguments(args, kwargs)})"
         elif call.name in _COPIES:
             yield f"{result}.copy_({args[0]})"
         elif call.name in _FILLS:
@@ -266,39 +268,27 @@ class _Writer:
         elif call.name == "relu":
             yield f"{self._function('clamp_min', torch.clamp_min)}({args[0]}, 0, out={result})"
         elif _is_fresh(call):
-            yield from self._fresh(call, args, kwargs)
-        else:
-            function, outs = self._writing(call)
-            yield f"{function}({_arguments(args, {**kwargs, **outs})})"
+            yield from self._fresh(call, _arguments(args, kwargs))
+        elif _is_direct(call):
+            yield f"{self._function(call.name, getattr(torch, call.name))}({_arguments(args, {**kwargs, 'out': result})})"
+        elif found := _out_variant(call.op):
+            variant, outs = found
+            results = [self._variable(tensor) for tensor in call.made]
+            kwargs |= dict(zip(outs, results, strict=True))
+            yield f"{self._function(call.name, variant._op)}({_arguments(args, kwargs)})"
 
-    def _writing(self, call: Call) -> tuple[str, dict[str, str]]:
-        """The function with ``out`` arguments, and these arguments."""
-        results = [self._variable(tensor) for _, tensor in call.made]
-        if _is_direct(call):
-            return self._function(call.name, getattr(torch, call.name)), {"out": results[0]}
-        variant, names = _out_variant(call.op) or (call.op, ())
-        return self._function(call.name, variant._op), dict(zip(names, results, strict=True))
-
-    def _in_place(self, call: Call, args: list[str], kwargs: dict[str, str]) -> Iterator[str]:
-        if call.name in _METHODS:
-            yield f"{args[0]}.{call.name}({_arguments(args[1:], kwargs)})"
-        else:
-            yield f"{self._function(call.name, call.op._op)}({_arguments(args, kwargs)})"
-
-    def _fresh(self, call: Call, args: list[str], kwargs: dict[str, str]) -> Iterator[str]:
+    def _fresh(self, call: Call, arguments: str) -> Iterator[str]:
         """A kernel that allocates its result: bound to a variable, or copied to its address."""
         names, copies = [], []
-        for position in range(max(call.results, 1)):
-            tensor = next((tensor for place, tensor in call.made if place == position), None)
+        for tensor in call.results:
             if tensor is None:
                 names.append("_")
-            elif self.memories[memory_of(tensor)].local:
+            elif self._memory(tensor).local:
                 names.append(self._variable(tensor))
             else:
                 names.append(self._unique("made"))
                 copies.append(f"{self._variable(tensor)}.copy_({names[-1]})")
-        function = self._function(call.name, call.op._op)
-        yield f"{', '.join(names)} = {function}({_arguments(args, kwargs)})"
+        yield f"{', '.join(names)} = {self._function(call.name, call.op._op)}({arguments})"
         yield from copies
 
     def _text(self, item: Any) -> str:
@@ -318,7 +308,7 @@ class _Writer:
         while key in self.same:
             key = self.same[key]
         if key not in self.variables:
-            memory = self.memories[memory_of(tensor)]
+            memory = self._memory(tensor)
             if memory.target is not None:
                 base = self.inputs[(memory_of(memory.target), memory.target.storage_offset())]
             else:
@@ -330,8 +320,11 @@ class _Writer:
                 self.scope[self.variables[key]] = self._placed(tensor)
         return self.variables[key]
 
+    def _memory(self, tensor: Tensor) -> Memory:
+        return self.memories[memory_of(tensor)]
+
     def _view_key(self, tensor: Tensor) -> tuple:
-        return id(self.memories[memory_of(tensor)]), *view_of(tensor)
+        return id(self._memory(tensor)), *view_of(tensor)
 
     def _name_of_target(self, target: Tensor) -> str:
         name = self._unique(self.inputs[(memory_of(target), target.storage_offset())])
@@ -339,18 +332,17 @@ class _Writer:
         return name
 
     def _function(self, name: str, function: Callable | torch.Generator) -> str:
-        number, tried = 2, name
-        while self.scope.get(tried, function) is not function or (tried in self.taken and tried not in self.scope):
-            tried, number = f"{name}_{number}", number + 1
-        self.taken.add(tried)
-        self.scope[tried] = function
-        return tried
+        if function not in self.functions:
+            self.functions[function] = self._unique(name, of_torch=True)
+            self.scope[self.functions[function]] = function
+        return self.functions[function]
 
-    def _unique(self, name: str) -> str:
+    def _unique(self, name: str, *, of_torch: bool = False) -> str:
+        """A new name in the source; only a function may be named as one of torch."""
         name = re.sub(r"\W", "_", name)
         name = f"layer{name}" if name[0].isdigit() else name
         number, tried = 2, name
-        while tried in self.taken or keyword.iskeyword(tried) or hasattr(torch, tried):
+        while tried in self.taken or keyword.iskeyword(tried) or (hasattr(torch, tried) and not of_torch):
             tried, number = f"{name}_{number}", number + 1
         self.taken.add(tried)
         return tried
@@ -369,7 +361,7 @@ def _is_direct(call: Call) -> bool:
 
 def _is_fresh(call: Call) -> bool:
     """Whether the kernel can only allocate its result."""
-    if call.name in _NEW | _COPIES | _FILLS.keys() | {"relu"} or (call.name == "index_add" and not call.kwargs):
+    if call.name in NEW | _COPIES | _FILLS.keys() | {"relu"} or (call.name == "index_add" and not call.kwargs):
         return False
     if call.touched or _is_direct(call):
         return bool(call.touched)

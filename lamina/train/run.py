@@ -13,8 +13,7 @@
 All files of a run are in its folder under these names, so a folder can be moved, and a run from others cannot write elsewhere.
 Only the data may be outside, and they are only read.
 
-Every file but ``events.jsonl`` is replaced atomically, see :func:`replacing`. Events are appended; an incomplete last line is
-dropped on resuming.
+Every file but ``events.jsonl`` is replaced atomically, see :func:`replacing`. Events are appended.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def sharing_cores() -> Iterator[None]:
 
 
 def cores() -> set[int]:
-    """The numbers of the cores that this process may run on."""
-    return os.sched_getaffinity(0) if sys.platform == "linux" else set(range(os.cpu_count() or 1))
+    """The numbers of the cores that this process may run on; Linux only, as all of this."""
+    return os.sched_getaffinity(0)
 
 
 class Load:
@@ -88,9 +88,6 @@ class Sleepers:
         self._end.set()
         for thread in self._threads.values():
             thread.join()
-
-    def __len__(self) -> int:
-        return len(self._threads)
 
     def _keep_team(self, path: str) -> None:
         library = ctypes.CDLL(path)

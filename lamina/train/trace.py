@@ -27,10 +27,9 @@ from lamina.train.dispatch import TorchDispatchMode
 
 MOST_BYTES = 2**30  # maximum size of the intermediate results
 MOST_CALLS = 20_000
-SHAPES_ONLY = frozenset(  # kernels that read the shape of an argument, not its values
-    "empty empty_like empty_strided empty_permuted new_empty new_empty_strided "
-    "zeros_like ones_like full_like new_zeros new_ones new_full".split()
-)
+NEW = frozenset("empty empty_like empty_strided empty_permuted new_empty new_empty_strided".split())
+# Kernels that read the shape of an argument, not its values.
+SHAPES_ONLY = NEW | frozenset("zeros_like ones_like full_like new_zeros new_ones new_full".split())
 
 
 def describe(error: Exception) -> str:
@@ -49,8 +48,7 @@ class Call:
         op: The operator.
         args: Arguments; tensors are those of the recorded step.
         kwargs: Keyword arguments.
-        made: Results in new memory, with their position among the results.
-        results: Number of results; 0 for a single one.
+        results: The results in new memory, None for others.
         touched: Memory that is written in place.
         backward: Whether it is part of the backward pass.
     """
@@ -58,10 +56,13 @@ class Call:
     op: Any
     args: Sequence[Any]
     kwargs: dict[str, Any]
-    made: list[tuple[int, Tensor]]
-    results: int
+    results: list[Tensor | None]
     touched: tuple[int, ...]
     backward: bool
+
+    @property
+    def made(self) -> list[Tensor]:
+        return [tensor for tensor in self.results if tensor is not None]
 
     @property
     def name(self) -> str:
@@ -148,17 +149,17 @@ class Recorder(TorchDispatchMode):
         for tensor in operands:
             if memory_of(tensor) not in self.memories:
                 self.memories[memory_of(tensor)] = Memory(tensor, tensor.untyped_storage().nbytes())
-        made = []
-        for position, item in enumerate(results):
-            if isinstance(item, Tensor) and memory_of(item) not in self.memories:
+        made: list[Tensor | None] = []
+        for item in results:
+            new = isinstance(item, Tensor) and memory_of(item) not in self.memories
+            made.append(item if new else None)
+            if new:
                 memory = Memory(item, item.untyped_storage().nbytes(), first=len(self.calls))
                 self.memories[memory_of(item)] = memory
                 self._bytes += memory.size
-                made.append((position, item))
-        touched = tuple(_written(op, args, kwargs))
-        if made or touched:  # other calls are views
-            count = len(results) if isinstance(result, list | tuple) else 0
-            self.calls.append(Call(op, args, kwargs, made, count, touched, self.backward))
+        call = Call(op, args, kwargs, made, tuple(_written(op, args, kwargs)), self.backward)
+        if call.made or call.touched:  # other calls are views
+            self.calls.append(call)
         if self._bytes > MOST_BYTES:
             return f"the step makes more than {MOST_BYTES / 2**30:g} GiB of intermediate results"
         return f"the step calls more than {MOST_CALLS} kernels" if len(self.calls) > MOST_CALLS else ""

@@ -14,8 +14,8 @@ def noise(rows=64, height=16, width=24, channels=3):
     return torch.randint(1, 256, (rows, height, width, channels), dtype=torch.uint8)
 
 
-def changed(images, *ways, **options):
-    return Augment(ways, **options)(images.clone())
+def changed(images, *ways):
+    return Augment(ways)(images.clone())
 
 
 @pytest.mark.parametrize("ways", [(way,) for way in WAYS] + [WAYS])
@@ -40,8 +40,6 @@ def test_no_augmentation_changes_nothing():
     torch.manual_seed(0)
     images = noise()
     assert torch.equal(changed(images), images)
-    assert torch.equal(changed(images, "shift", shift=0), images)
-    assert torch.equal(changed(images, "rotate", degrees=0), images)
 
 
 def test_shift():
@@ -100,7 +98,7 @@ def test_crop_fills_the_image():
     assert share.std() > 0.05
     assert (cropped[:, 1:-1] > 0).all()
     plain = torch.full((10, 9, 7, 3), 77, dtype=torch.uint8)
-    inside = changed(plain, "crop", area=1.0)[:, 1:-1, 1:-1]
+    inside = changed(plain, "crop")[:, 1:-1, 1:-1]
     assert (inside == 77).all()
 
 

@@ -46,7 +46,7 @@ def test_sleepers_are_there_until_they_end() -> None:
     sleepers = Sleepers()
     sleepers.add()
     sleepers.add()
-    assert len(sleepers) == libraries
+    assert len(sleepers._threads) == libraries
     deadline = time.monotonic() + 5
     while openmp_threads() < before + libraries * (len(sharing.cores()) + 1) and time.monotonic() < deadline:
         time.sleep(0.005)
