@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from torch import nn
 
 from lamina.graph.layer import projection_name
 from lamina.graph.layers import Flatten
@@ -34,12 +34,8 @@ def carry(old: nn.Module, new: nn.Module, plans: tuple[Plan, Plan]) -> None:
             new.get_submodule(name).load_state_dict(old.get_submodule(name).state_dict())
     for source, target in sorted(set(plan.projections) & set(before_plan.projections)):
         name = projection_name(source, target)
-        _copy(
-            old.get_submodule(name),
-            new.get_submodule(name),
-            {"weight": ("out", "in")},
-            (outputs[0][source], outputs[1][source]),
-        )
+        read = (outputs[0][source], outputs[1][source])
+        _copy(old.get_submodule(name), new.get_submodule(name), {"weight": ("out", "in")}, read)
 
 
 def _copy(old: nn.Module, new: nn.Module, axes: Mapping[str, tuple[str, ...]], read: tuple[list[Unit], list[Unit]]) -> None:
@@ -58,14 +54,8 @@ def _copy(old: nn.Module, new: nn.Module, axes: Mapping[str, tuple[str, ...]], r
             else [(i, i) for i in range(min(source.shape[axis], target.shape[axis]))]
             for axis, role in enumerate(roles)
         ]
-        target[_grid([[new for _, new in place] for place in places])] = source[
-            _grid([[old for old, _ in place] for place in places])
-        ]
-
-
-def _grid(places: Sequence[Sequence[int]]) -> tuple[Tensor, ...]:
-    """Index of the sub-block at these positions of each axis."""
-    return torch.meshgrid(*(torch.tensor(place, dtype=torch.int64) for place in places), indexing="ij")
+        olds, news = (np.ix_(*([pair[side] for pair in place] for place in places)) for side in (0, 1))
+        target[news] = source[olds]
 
 
 def _units(plan: Plan) -> tuple[dict[str, list[Unit]], dict[str, list[Unit]]]:
@@ -73,7 +63,9 @@ def _units(plan: Plan) -> tuple[dict[str, list[Unit]], dict[str, list[Unit]]]:
 
     Unitwise layers keep the units of their input. In a cycle a delayed input belongs to the layer that it comes from.
     """
-    outputs = {name: _own(plan, name) for name in plan.shapes}
+    # A node's own units are those of the last axis if it has members, else of all axes.
+    sizes = {name: shape[-1] if len(shape) == 2 else math.prod(shape) for name, shape in plan.shapes.items()}
+    outputs = {name: [(name, i) for i in range(size)] for name, size in sizes.items()}
     inputs: dict[str, list[Unit]] = {}
     for name, layer in plan.layers.items():
         edges = [edge for edge in plan.edges[name] if not edge.projection]
@@ -85,9 +77,3 @@ def _units(plan: Plan) -> tuple[dict[str, list[Unit]], dict[str, list[Unit]]]:
         if layer.unitwise or (isinstance(layer, Flatten) and len(inputs[name]) == len(outputs[name])):
             outputs[name] = inputs[name]
     return outputs, inputs
-
-
-def _own(plan: Plan, name: str) -> list[Unit]:
-    """The node's own units: of the last axis if it has members, else of all axes."""
-    shape = plan.shapes[name]
-    return [(name, i) for i in range(shape[-1] if len(shape) == 2 else math.prod(shape))]

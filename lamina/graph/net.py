@@ -14,7 +14,7 @@ from lamina.errors import GraphError
 from lamina.graph.edit import carry
 from lamina.graph.graph import Graph
 from lamina.graph.layer import Shape, nearest, projection_name
-from lamina.graph.modules import MODULES, Prepares
+from lamina.graph.modules import MODULES
 from lamina.graph.modules.recurrent import Loop
 from lamina.graph.plan import Block, Plan
 
@@ -101,7 +101,7 @@ class Net(nn.Module):
         weights: dict[str, Tensor] = {}
         for name in self.plan.order:
             module: Any = self._child(name)
-            if callable(getattr(module, "weights", None)):
+            if hasattr(module, "weights"):
                 weights[name] = module.weights(*self._arguments(name, values))
         self.train(training)
         return weights
@@ -115,8 +115,8 @@ class Net(nn.Module):
         training = self.training
         self.eval()
         for name in self.plan.order:
-            module = self._child(name)
-            if isinstance(module, Prepares):
+            module: Any = self._child(name)
+            if hasattr(module, "prepare"):
                 module.prepare(self._read(name, self._run(batch, sources(self.plan, name))))
         self.train(training)
 
@@ -256,10 +256,7 @@ def _reads(plan: Plan, name: str) -> tuple[bool, list[tuple[bool, str]]]:
     """Whether a layer adds, and for each edge into it whether to flatten and the name of its projection or ""."""
     layer, shapes = plan.layers[name], plan.shapes
     return layer.join == "add", [
-        (
-            layer.reads(shapes[edge.source]) != shapes[edge.source],
-            projection_name(edge.source, name) if edge.projection else "",
-        )
+        (layer.reads(shapes[edge.source]) != shapes[edge.source], projection_name(edge.source, name) if edge.projection else "")
         for edge in plan.edges[name]
     ]
 

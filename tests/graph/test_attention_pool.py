@@ -6,7 +6,7 @@ import torch
 
 from lamina.errors import GraphError
 from lamina.graph import Graph, Net, Plan
-from lamina.graph.layers.attention_pool import AttentionPool
+from lamina.graph.layers.attention import AttentionPool
 from lamina.graph.layers.sequence import StepDense
 from tests.graph.helpers import rows, same
 

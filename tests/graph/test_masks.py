@@ -10,8 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from lamina.errors import GraphError
 from lamina.graph import Dense, Flatten, Graph, Join, Net, Plan
 from lamina.graph.graph import Edge
-from lamina.graph.layers.attention import MultiHeadAttention, StepDropout
-from lamina.graph.layers.attention_pool import AttentionPool
+from lamina.graph.layers.attention import AttentionPool, MultiHeadAttention, StepDropout
 from lamina.graph.layers.convolution import Convolution, Pool, PoolMask
 from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
 from lamina.graph.layers.sequence import Chunk, Present, StepDense, StepPool

@@ -7,8 +7,7 @@ Shapes leave out the batch axis: ``(64,)`` is 64 neurons, ``(32, 64)`` is 64 neu
 ``(3, 32, 32)`` is 3 channels of an image.
 """
 
-from lamina.graph.layers.attention import MultiHeadAttention, Patches, Position, StepDropout
-from lamina.graph.layers.attention_pool import AttentionPool
+from lamina.graph.layers.attention import AttentionPool, MultiHeadAttention, Patches, Position, StepDropout
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, PoolMask, RadialBasis, Subsample
 from lamina.graph.layers.dense import Activation, Dense, Dropout, Flatten, Join, MemberDense, Norm
 from lamina.graph.layers.embedding import CategoryEmbedding, NumberEmbedding, TokenEmbedding

@@ -48,13 +48,7 @@ class Dense(Layer):
     chunks: Wholes = ()
     dropout: Share = 0.0
 
-    axes = {
-        "weight": ("out", "in"),
-        "bias": ("out",),
-        "r": ("member", "in"),
-        "s": ("member", "out"),
-        "b": ("member", "out"),
-    }
+    axes = {"weight": ("out", "in"), "bias": ("out",), "r": ("member", "in"), "s": ("member", "out"), "b": ("member", "out")}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +59,7 @@ class Dense(Layer):
         return (self.size,) if self.members is None else (self.members, self.size)
 
     def reads(self, shape: Shape) -> Shape:
-        return shape if self.members is not None and len(shape) == 2 and shape[0] == self.members else (math.prod(shape),)
+        return shape if len(shape) == 2 and shape[0] == self.members else (math.prod(shape),)
 
     def result(self, shape: Shape) -> Shape:
         if self.chunks and sum(self.chunks) != shape[-1]:

@@ -4,8 +4,8 @@ A module is constructed from the layer and the shape of its joined input, with t
 with a mask is called as ``module(x, mask)``. Forward passes have no Python loops over features or members.
 """
 
-from lamina.graph.modules import attention, attention_pool, convolution, dense, embedding, pretrained, recurrent, sequence  # noqa: F401
+from lamina.graph.modules import attention, convolution, dense, embedding, pretrained, recurrent, sequence  # noqa: F401
 from lamina.graph.modules.embedding import bin_edges
-from lamina.graph.modules.part import MODULES, Part, Prepares
+from lamina.graph.modules.part import MODULES, Part
 
-__all__ = ["MODULES", "Part", "Prepares", "bin_edges"]
+__all__ = ["MODULES", "Part", "bin_edges"]

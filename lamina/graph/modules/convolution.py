@@ -15,17 +15,6 @@ from lamina.graph.activations import ACTIVATIONS
 from lamina.graph.modules.part import Part, uniform
 from lamina.graph.random import dropout
 
-_ROWS = 4096
-
-
-def _as_image(x: Tensor) -> Tensor:
-    """``(N, steps, d)`` to ``(N, d, 1, steps)``."""
-    return x.transpose(1, 2).unsqueeze(2)
-
-
-def _as_steps(x: Tensor) -> Tensor:
-    return x.squeeze(2).transpose(1, 2)
-
 
 class Pixels(Part):
     """The result is channels last in memory: a view, and fastest for convolutions on a CPU."""
@@ -41,7 +30,7 @@ class Pixels(Part):
         """Mean and standard deviation of each channel over all pixels, padding included, in float64."""
         total, square = torch.zeros(2, self.shape[2], dtype=torch.float64, device=x.device)
         _, height, width = self.layer.result(self.shape)
-        for part in x.split(_ROWS):
+        for part in x.split(4096):
             values = part.flatten(0, -2).double()
             total, square = total + values.sum(0), square + (values * values).sum(0)
         count = len(x) * height * width
@@ -74,13 +63,14 @@ class Convolution(Part):
             weight = weight.unflatten(0, (layer.channels, self.width))
         if mask is not None:
             x = x * mask[..., None].to(x.dtype)
-        x, weight = (_as_image(x), weight.unsqueeze(2)) if steps else (x, weight)
+        if steps:  # (N, steps, d) to (N, d, 1, steps)
+            x, weight = x.transpose(1, 2).unsqueeze(2), weight.unsqueeze(2)
         padding = layer.reach - 1 if layer.padding == "same" else 2 * layer.padding
         if padding % 2:  # an even kernel: one more zero at the end
             x = F.pad(x, [0, 1, 0, 0 if steps else 1])
         sides = (0, padding // 2) if steps else padding // 2
         y = F.conv2d(x, weight, self.bias, layer.stride, sides, layer.dilation, layer.groups)
-        y = ACTIVATIONS[layer.activation](_as_steps(y) if steps else y)
+        y = ACTIVATIONS[layer.activation](y.squeeze(2).transpose(1, 2) if steps else y)
         return dropout(y, layer.dropout, self.training)
 
 

@@ -11,13 +11,6 @@ from lamina.graph.modules.part import Part, uniform
 from lamina.graph.random import dropout
 
 
-def _signs(generator: Generator, scale: Tensor, chunks: tuple[int, ...]) -> None:
-    """Fill (members, d) with -1 and 1 at random, the same throughout each chunk of d."""
-    widths = torch.tensor(chunks or (1,) * scale.shape[1])
-    signs = torch.empty(scale.shape[0], len(widths)).bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
-    scale.copy_(signs.repeat_interleave(widths, 1))
-
-
 class Dense(Part):
     def initialise(self, generator: Generator) -> None:
         layer, fan_in = self.layer, self.shape[-1]
@@ -28,7 +21,9 @@ class Dense(Part):
         self.s.fill_(1)
         self.r.fill_(1)
         if len(self.shape) == 1:  # the first layer with members: here they begin to differ
-            _signs(generator, self.r, layer.chunks)
+            widths = torch.tensor(layer.chunks or (1,) * fan_in)
+            signs = torch.empty(layer.members, len(widths)).bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
+            self.r.copy_(signs.repeat_interleave(widths, 1))
         if layer.bias:
             uniform(generator, fan_in, self.b[0])
             self.b.copy_(self.b[0].expand_as(self.b))  # the same initial bias for all members, as in TabM

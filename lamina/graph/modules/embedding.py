@@ -22,19 +22,18 @@ class CategoryEmbedding(Part):
     def initialise(self, generator: Generator) -> None:
         cells: list[tuple[int, int, int]] = []
         hot: list[tuple[int, int]] = []
-        places: list[list[int]] = [[], []]
-        first = place = 0
+        first = 0
         for column, (cardinality, size) in enumerate(zip(self.layer.cardinalities, self.layer.sizes, strict=True)):
             cells += [(column, size, first + j) for j in range(size)]
-            hot += [(column, level) for level in range(cardinality)] if size == 0 else []
-            width = size or cardinality
-            places[size == 0] += range(place, place + width)
             if size:
                 uniform(generator, size, self.weight[first : first + cardinality * size])
                 self.weight[first : first + size] = 0  # missing or unseen: may not occur in training
-            first, place = first + cardinality * size, place + width
-        order = sorted(range(place), key=(places[0] + places[1]).__getitem__)
-        self.mixed = order != list(range(place))
+            else:
+                hot += [(column, level) for level in range(cardinality)]
+            first += cardinality * size
+        # Each neuron's place among the embedded ones and, after them, the one-hot ones.
+        order = np.repeat(np.equal(self.layer.sizes, 0), self.layer.widths).argsort(stable=True).argsort().tolist()
+        self.mixed = order != list(range(len(order)))
         index = {"column": [c[0] for c in cells], "size": [c[1] for c in cells], "base": [c[2] for c in cells]}
         index |= {"hot_column": [h[0] for h in hot], "hot_level": [h[1] for h in hot], "order": order}
         for name, values in index.items():
@@ -68,10 +67,8 @@ class NumberEmbedding(Part):
             uniform(generator, layer.bins, self.weight)
         uniform(generator, 1, self.linear, self.bias)
         # Until prepared: as for numbers uniform within three standard deviations.
-        edges = np.linspace(-3, 3, layer.bins + 1)
-        offset, scale = _bins(edges, layer.bins)
-        self.register_buffer("offset", torch.from_numpy(offset).repeat(numbers, 1)[:, :, None])
-        self.register_buffer("scale", torch.from_numpy(scale).repeat(numbers, 1)[:, :, None])
+        for name, values in zip(("offset", "scale"), _bins(np.linspace(-3, 3, layer.bins + 1), layer.bins), strict=True):
+            self.register_buffer(name, torch.from_numpy(values).repeat(numbers, 1)[:, :, None])
 
     def prepare(self, x: Tensor) -> None:
         """Set the bins of each number from the values in x."""
@@ -79,8 +76,7 @@ class NumberEmbedding(Part):
             return
         for i in range(x.shape[1]):
             column = np.sort(x[:, i].detach().cpu().numpy())  # sync; NumPy's sort of floats is 5 times faster than torch's
-            edges = bin_edges(column, self.layer.bins)
-            offset, scale = _bins(edges, self.layer.bins)
+            offset, scale = _bins(bin_edges(column, self.layer.bins), self.layer.bins)
             self.offset[i, :, 0] = torch.from_numpy(offset)
             self.scale[i, :, 0] = torch.from_numpy(scale)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,15 +15,11 @@ from lamina.graph.layer import KINDS, Layer, Shape, notes, size_text
 MODULES: dict[type[Layer], Callable[[Any, Shape, Generator], nn.Module]] = {}
 
 
-@runtime_checkable
-class Prepares(Protocol):
-    """A module that is initialised from the training inputs, see ``Net.prepare``."""
-
-    def prepare(self, x: Tensor) -> None: ...
-
-
 class Part(nn.Module):
-    """Base class of the modules of layers, named as their layer: creates the parameters that the layer declares."""
+    """Base class of the modules of layers, named as their layer: creates the parameters that the layer declares.
+
+    A module may have ``prepare(x)``, for ``Net.prepare``, and ``weights(x, mask)``, for ``Net.attention``.
+    """
 
     layer: Any
 

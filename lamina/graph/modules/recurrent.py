@@ -13,8 +13,6 @@ from lamina.graph.modules.part import MODULES, Part
 from lamina.graph.modules.sequence import first_step, last_step
 from lamina.graph.random import dropout
 
-_FORGET = 1  # index of the LSTM's forget gate
-
 #: The state of a recurrent layer.
 State = tuple[Tensor, ...]
 
@@ -31,7 +29,7 @@ class Recurrent(Part):
             bias.fill_(0)
             bias_state.fill_(0)
             if self.layer.cell == "lstm":
-                bias[_FORGET] = 1
+                bias[1] = 1  # the forget gate
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         sides = x.flatten(0, -3)
