@@ -36,28 +36,24 @@ def make_card(
     """The card of a model that was just trained.
 
     Args:
-        model: The model; its size is taken.
-        table: The rows it was fitted to, training and validation rows together.
+        model: The model.
+        table: Its training and validation rows together.
         parts: The split.
         settings: The settings as they were given.
         family: The family with every "auto" option decided.
         why: Why it is this family.
-        history: What training left.
+        history: The history of its training.
         notes: Sentences that a person should read.
-        scores: What :meth:`lamina.model.Model.figures` gives for the validation rows.
+        scores: The result of :meth:`lamina.model.Model.evaluate_outputs` for the validation rows.
     """
+    split = {"how": parts.how, "out_of_bag": parts.out_of_bag, "train": len(parts.train), "validation": len(parts.validation)}
     details = {name: value for name, value in scores.items() if name not in ("rows", "scores", "baseline")}
     return {
         "lamina": __version__,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "data": {"rows": len(table), "columns": table.width, "fingerprint": fingerprint(table)},
-        "split": {
-            "how": parts.how,
-            "out_of_bag": parts.out_of_bag,
-            "train": len(parts.train),
-            "validation": len(parts.validation),
-        },
+        "split": split,
         "notes": list(notes),
         "family": family.to_json(),
         "recipe": history.recipe.to_json(),

@@ -19,7 +19,7 @@ from lamina.tasks.task import Task
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Input blocks, target blocks, weights and groups of some rows."""
+    """Input blocks, target blocks, weights (N,) and groups (N,) of some rows."""
 
     blocks: dict[str, Any]
     inputs: dict[str, Input]
@@ -37,10 +37,7 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class EncodedSplit:
-    """An encoder, fitted to training rows, and what it makes of training and validation rows.
-
-    Out of bag, where all rows train and validate, both are the same object.
-    """
+    """An encoder, fitted to the training rows, and the rows that it encoded; out of bag both are the same object."""
 
     encoder: Encoder
     train: Encoded
@@ -67,9 +64,9 @@ def encode(prepared: Prepared, parts: Split, task: Task, encoding: Encoding) -> 
             weight, together = (None if part is None else part[rows] for part in (prepared.weight, group))
             return Encoded(encoder.transform(columns), encoder.inputs, task.encode(table[rows]), weight, together)
 
-        encoded = side(parts.train, train)
-        validation = encoded if parts.out_of_bag else side(parts.validation, features[parts.validation])
-    return EncodedSplit(encoder, encoded, validation)
+        training = side(parts.train, train)
+        validation = training if parts.out_of_bag else side(parts.validation, features[parts.validation])
+    return EncodedSplit(encoder, training, validation)
 
 
 def _check_weights(prepared: Prepared, parts: Split) -> None:

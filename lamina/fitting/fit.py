@@ -1,4 +1,4 @@
-"""From a table and settings to a model: the whole way of the data, in order."""
+"""From a table and settings to a model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import polars as pl
 from lamina.data.weights import row_weights
 from lamina.errors import OptionError, RunError
 from lamina.families import choose_family
-from lamina.families.family import Family
+from lamina.families.classical.family import ClassicalFamily
+from lamina.families.family import Family, NetworkFamily
 from lamina.fitting.card import make_card
 from lamina.fitting.encoded import encode
 from lamina.fitting.prepare import Prepared, prepare
 from lamina.fitting.settings import Settings
-from lamina.fitting.split import ROLES, Split, out_of_bag, split
-from lamina.fitting.training import Trained, choose_device, make_training
+from lamina.fitting.split import Split, out_of_bag, split, splitting_column
+from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained, choose_device
 from lamina.model import Model
 from lamina.train.callbacks import Callback, Hooks
 from lamina.train.events import End, Monitor, Start
@@ -55,11 +56,11 @@ def fit_model(
         run: The folder for events and checkpoints; a checkpoint that is there is resumed.
         monitor: Called with each event.
         callbacks: Called with some of the events; may stop training.
-        edit: Called before each epoch with its number and the net; may return another graph (see ``train.loop``).
+        edit: Called before each epoch with its number and the net; may return another graph.
         save: Called with the finished model before the end is reported; returns where it was saved.
 
     Raises:
-        DataError: The data cannot be learnt from; the message names the column and the remedy.
+        DataError: The data cannot be learnt from.
         OptionError: An option is out of bounds.
         TrainingError: No epoch gave a finite validation loss.
         RunError: The run was begun with ``edit`` and is resumed without.
@@ -91,7 +92,11 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
     parts = _split(prepared, family, settings)
     task = prepared.task.fit(prepared.table[parts.train])
     data = encode(prepared, parts, task, family.encoding())
-    training = make_training(family, data, task, settings, device=device, hooks=hooks)
+    if isinstance(family, NetworkFamily):
+        training = NetworkTraining(family, data, task, settings, device)
+    else:
+        assert isinstance(family, ClassicalFamily)
+        training = ClassicalTraining(family, data, task, settings, hooks)
     unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=None if family.in_epochs else family.name)
     notes = [note for note in (*prepared.notes, *parts.notes, *data.encoder.notes, *training.notes, *unused) if note]
     start = Start(
@@ -112,10 +117,11 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
     encoder = data.encoder
     del data  # its rows are on the device by now
     trained = training.run(run=run, hooks=hooks, edit=edit)
-    metric = settings.recipe.metric
     model = Model(prepared.schema, task, encoder, trained.predictor, family.name)
-    model.metric = None if isinstance(metric, str) else task.metric(metric)
-    outputs = _validation_outputs(trained, parts)
+    model.metric = None if isinstance(settings.recipe.metric, str) else task.metric(settings.recipe.metric)
+    outputs = trained.predictor.out_of_bag if parts.out_of_bag else None  # NaN for rows in the bag of every tree
+    if outputs is None:
+        outputs = trained.predictor.outputs(trained.validation, len(parts.validation))
     scores = _decide_and_score(model, prepared, parts, outputs)
     if settings.trust:
         model.trust = _trust(model, prepared, parts, trained, outputs)
@@ -134,16 +140,12 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
 
 
 def _check_edit(edit: Edit | None, family: Family, run: Run | None) -> None:
-    if edit is None:
-        if run and any(isinstance(event, Start) and event.edited for event in run.events()):
-            raise RunError(
-                f"the run {run.folder} was begun with edit=, a function that no file keeps; "
-                f"give it again: lamina.resume({str(run.folder)!r}, edit=...)"
-            )
-        return
-    if not callable(edit):
-        raise OptionError(f"edit is {edit!r}, expected a function of the number of the epoch and the net")
-    if not family.in_epochs:
+    if edit is None and run and any(isinstance(event, Start) and event.edited for event in run.events()):
+        raise RunError(
+            f"the run {run.folder} was begun with edit=, a function that no file keeps; "
+            f"give it again: lamina.resume({str(run.folder)!r}, edit=...)"
+        )
+    if edit is not None and not family.in_epochs:
         raise OptionError(
             f"edit changes a network between epochs, and the family {family.name!r} is no network; leave edit out, "
             "or take a network such as family='feedforward'"
@@ -153,16 +155,9 @@ def _check_edit(edit: Edit | None, family: Family, run: Run | None) -> None:
 def _split(prepared: Prepared, family: Family, settings: Settings) -> Split:
     """Validation rows; or all rows, out of bag, where the family can and no column says which rows validate."""
     table, schema = prepared.table, prepared.schema
-    if family.out_of_bag and not any(column.role in ROLES for column in schema.columns):
+    if family.out_of_bag and splitting_column(schema) is None:
         return out_of_bag(table, schema)
     return split(table, schema, prepared.task, validation=settings.validation, seed=settings.seed)
-
-
-def _validation_outputs(trained: Trained, parts: Split) -> np.ndarray:
-    """Outputs for the validation rows; NaN for rows that are in the bag of every tree."""
-    if parts.out_of_bag and trained.predictor.out_of_bag is not None:
-        return trained.predictor.out_of_bag
-    return trained.predictor.outputs(trained.validation, len(parts.validation))
 
 
 def _decide_and_score(model: Model, prepared: Prepared, parts: Split, outputs: np.ndarray) -> dict[str, Any]:
@@ -189,15 +184,14 @@ def _trust(model: Model, prepared: Prepared, parts: Split, trained: Trained, out
 
     reference = checked(parts.train[train])
     trust = Trust(background=background(reference, schema))
-    features = None
+    near = new = None
     if len(schema.plain) < len(schema.features):
         sides = ((trained.train, train), (trained.validation, validation))
-        blocks = ({name: block[rows] for name, block in side.items()} for side, rows in sides)
-        features = [predictor.layer(some, len(rows)) for some, rows in zip(blocks, (train, validation), strict=True)]
-    if features is None or features[0] is None:
+        near, new = (predictor.layer({name: block[rows] for name, block in side.items()}, len(rows)) for side, rows in sides)
+    if near is None:
         trust = dataclasses.replace(trust, view=View.fit(reference, schema))
-        features = [model.novelty_features(rows, trust.view) for rows in (reference, checked(parts.validation[validation]))]
-    near, new = features
+        compared = (reference, checked(parts.validation[validation]))
+        near, new = (model.novelty_features(rows, trust.view) for rows in compared)
     if near is not None and new is not None and len(near) > 1 and len(new):
         trust = dataclasses.replace(trust, novelty=Novelty.fit(near, new, layer=trust.view is None))
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.schema import Schema
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError
 from lamina.fitting.split import fixed, group_numbers, ranks, splitting_column, times
 from lamina.tasks.task import Outcome, Task
 from lamina.wording import count
@@ -16,14 +16,7 @@ from lamina.wording import count
 
 @dataclass(frozen=True)
 class Folds:
-    """Train and test rows of each fold, how they were drawn, and notes for a person.
-
-    Attributes:
-        train: For each fold the positions of its training rows, ascending.
-        test: For each fold the positions of its test rows, ascending.
-        how: In words.
-        notes: Sentences for a person to read.
-    """
+    """Positions of training and test rows of each fold (ascending), how they were drawn, and notes for a person."""
 
     train: tuple[np.ndarray, ...]
     test: tuple[np.ndarray, ...]
@@ -35,7 +28,7 @@ class Folds:
 
     @property
     def test_share(self) -> float:
-        """Rows of a test part by the rows of its fold, the mean over folds: how much training sets overlap follows from it."""
+        """The share of test rows in a fold, the mean over folds; the overlap of training sets follows from it."""
         return float(np.mean([len(test) / (len(test) + len(train)) for train, test in zip(self.train, self.test, strict=True)]))
 
 
@@ -46,7 +39,6 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
     first part is training rows only, and repeats would be the same, so there is one); with a split column its one fold.
 
     Raises:
-        OptionError: A number is out of bounds.
         DataError: There are fewer groups, times or rows than folds, or the training rows of a fold have a single class.
 
     Example:
@@ -56,9 +48,6 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
         >>> len(drawn), drawn.how, len(drawn.test[0])
         (10, '5 folds at random, stratified, 2 times', 2)
     """
-    for name, value, low, high in (("folds", folds, 2, 100), ("repeats", repeats, 1, 100)):
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise OptionError(f"{name} is {value!r}, expected a whole number between {low} and {high}")
     by = splitting_column(schema)
     codes, outcomes = task.strata(table), task.outcomes(task.truth(table))
     notes: list[str] = []
@@ -92,13 +81,9 @@ def _drawn(
 
     if rows < folds:
         raise DataError(f"{count(rows, 'row')} cannot make {folds} folds; give more rows, or fewer folds")
-    nothing = np.zeros((rows, 1))
-    if member is not None:
-        if codes is None:
-            return list(GroupKFold(folds, shuffle=True, random_state=seed).split(nothing, groups=member))
-        return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(nothing, codes, member))
-    if codes is None:
-        return list(KFold(folds, shuffle=True, random_state=seed).split(nothing))
+    if codes is None or member is not None:
+        splitter = KFold if member is None else GroupKFold if codes is None else StratifiedGroupKFold
+        return list(splitter(folds, shuffle=True, random_state=seed).split(np.zeros((rows, 1)), codes, member))
     # scikit-learn's StratifiedKFold refuses classes with fewer rows than folds; dealt out like cards, each fold gets its share.
     generator = np.random.default_rng(seed)
     order = generator.permutation(rows)
@@ -126,14 +111,11 @@ def _groups(column: pl.Series, folds: int, notes: list[str]) -> np.ndarray:
             f"the group column {name!r} has {known} groups, which cannot make {folds} folds; take at most {known} folds"
         )
     if 2 * sizes.max() > len(column):
-        largest = int(sizes.argmax())
-        which = (
-            f"{name} {column.gather(np.flatnonzero(member == largest)[:1])[0]!r} has" if largest else f"rows without {name} are"
-        )
-        left = len(column) - int(sizes.max())
+        largest, most = int(sizes.argmax()), int(sizes.max())
+        which = f"{name} {column[int((member == largest).argmax())]!r} has" if largest else f"rows without {name} are"
         notes.append(
-            f"{which} {sizes.max():,} of {len(column):,} rows: the fold with them as test rows trains on "
-            f"{count(left, 'row')} only, so scores differ much from fold to fold"
+            f"{which} {most:,} of {len(column):,} rows: the fold with them as test rows trains on "
+            f"{count(len(column) - most, 'row')} only, so scores differ much from fold to fold"
         )
     return member
 
@@ -159,17 +141,15 @@ def _by_time(column: pl.Series, folds: int, notes: list[str]) -> list[tuple[np.n
 
 def _rare(outcome: Outcome, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:
     """Notes about classes without training or test rows in some folds."""
-    notes, classes, codes = [], outcome.labels or (), outcome.values
-    if not classes:
-        return notes
+    if outcome.labels is None:
+        return []
+    notes, classes, codes = [], outcome.labels, outcome.values
     for name, parts in (("training", [train for train, _ in pairs]), ("test", [test for _, test in pairs])):
         absent = np.sum([np.bincount(codes[part][codes[part] >= 0], minlength=len(classes)) == 0 for part in parts], axis=0)
-        short = np.flatnonzero(absent)
-        if len(short):
+        if len(short := np.flatnonzero(absent)):
             shown = ", ".join(repr(classes[code]) for code in short[:3]) + (", ..." if len(short) > 3 else "")
             which = f"class {shown} has" if len(short) == 1 else f"{len(short)} classes ({shown}) have"
-            most = int(absent[short].max())
-            notes.append(f"{which} no {name} row in up to {most} of {len(pairs)} folds: too few rows for so many folds")
+            notes.append(f"{which} no {name} row in up to {absent.max()} of {len(pairs)} folds: too few rows for so many folds")
     return notes
 
 

@@ -1,7 +1,6 @@
 """Preparation: from a table and settings to the schema, the task and the rows that can be used.
 
-The one place where these are decided. A fit, a comparison, each of its workers and a resumed run all call :func:`prepare`, so
-they agree on every row.
+A fit, a comparison, each of its workers and a resumed run all call :func:`prepare`, so they agree on every row.
 """
 
 from __future__ import annotations
@@ -18,8 +17,6 @@ from lamina.fitting.settings import Settings
 from lamina.fitting.split import times
 from lamina.tasks.task import Task
 
-_TIMES = 10  # groups of consecutive rows that a time column is cut into
-
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -30,8 +27,8 @@ class Prepared:
         table: The rows whose target is known, without duplicates where ``unique`` was set, in the order of a hash of their
             content: the same rows in another order are the same table.
         schema: The columns.
-        task: What is predicted; :meth:`~lamina.tasks.Task.fit` it to training rows before it encodes targets.
-        weight: The weight of each row in the loss (N,); None where all are equal.
+        task: The task; :meth:`~lamina.tasks.Task.fit` it to training rows before it encodes targets.
+        weight: The weight of each row in the loss (N,), that of the row times that of its class; None where all are equal.
         group: The group of each row (N,), int64; None where no column says which rows belong together.
         notes: Sentences about rows that are left out and about the target.
     """
@@ -47,10 +44,6 @@ class Prepared:
 
 def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
     """The schema, the task, and the usable rows with their weights and groups.
-
-    Args:
-        table: Features, target, and the columns that the roles name.
-        settings: The settings of a fit or comparison.
 
     Raises:
         SchemaError: A column that is named is missing, or its kind does not fit.
@@ -69,24 +62,18 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     usable, missing = task.usable_rows(rows)
     rows = in_order(rows if usable.all() else rows.filter(pl.Series(usable)))
-    weight = training_weights(rows, schema, task, settings.class_weight)
+    weight = row_weights(rows, schema)
+    if settings.class_weight is not None:
+        by_class = task.class_weights(rows, settings.class_weight)  # pyright: ignore[reportArgumentType]
+        weight = by_class if weight is None else weight * by_class
     return Prepared(table, rows, schema, task, weight, row_groups(rows, schema), tuple(filter(None, (missing, task.warning))))
-
-
-def training_weights(table: pl.DataFrame, schema: Schema, task: Task, class_weight: object) -> np.ndarray | None:
-    """The weight of each row in the loss: the weight column times the weight of its class; None where all are equal."""
-    weights = row_weights(table, schema)
-    if class_weight is None:
-        return weights
-    by_class = task.class_weights(table, class_weight)  # pyright: ignore[reportArgumentType]  (Settings.check has seen it)
-    return by_class if weights is None else weights * by_class
 
 
 def row_groups(table: pl.DataFrame, schema: Schema) -> np.ndarray | None:
     """The group of each row (N,): that of the group column, or one of ten stretches of time; None without such a column."""
-    for column in schema.columns:
-        if column.role in ("group", "time"):
-            values = times(table[column.name]) if column.role == "time" else table[column.name]
-            group = values.rank("min").fill_null(0).to_numpy().astype(np.int64)
-            return group * _TIMES // (len(table) + 1) if column.role == "time" else group
-    return None
+    column = next((column for column in schema.columns if column.role in ("group", "time")), None)
+    if column is None:
+        return None
+    values = times(table[column.name]) if column.role == "time" else table[column.name]
+    group = values.rank("min").fill_null(0).to_numpy().astype(np.int64)
+    return group * 10 // (len(table) + 1) if column.role == "time" else group

@@ -1,7 +1,4 @@
-"""Settings: the keywords of ``lamina.fit``, the estimators and the command line, declared once.
-
-Default, type, bounds, error, help and JSON of each come from here. A test compares the signatures of the public calls with it.
-"""
+"""Settings: the keywords of ``lamina.fit``, the estimators and the command line: default, bounds, error, help and JSON."""
 
 from __future__ import annotations
 
@@ -31,16 +28,14 @@ COLUMNS = "a list of column names, such as ['age', 'town']"
 SEEDS = 2**32
 """Seeds are smaller than this, as scikit-learn and NumPy ask."""
 SPLITTERS = ("group", "time", "split")
-"""The options that decide which rows validate; at most one of them can be given."""
+"""The roles of a column that decides which rows validate; at most one of them can be given."""
 ROLES = (*SPLITTERS, "weight")
-_NUMPY_DATE = "datetime64[us]"
+FUNCTION: Any = Callable
 
 
 @dataclass(frozen=True)
 class Settings(CallOptions):
-    """What a fit is asked for besides the data; JSON both ways, so that a run can be resumed.
-
-    ``recipe`` and ``seed`` are never None: the default recipe and a random seed take its place.
+    """What a fit is asked for besides the data; for a None the default recipe and a random seed are taken.
 
     Example:
         >>> Settings("income", group="patient", drop=("id",)).check().roles
@@ -109,15 +104,14 @@ class Settings(CallOptions):
     @property
     def roles(self) -> dict[str, str]:
         """The role of each column that is given one, as the schema calls it."""
-        roles = {getattr(self, role): role for role in ROLES if getattr(self, role) is not None}
-        return roles | dict.fromkeys(self.drop or (), "ignored")
+        return {name: role for role, name in self._named_roles.items()} | dict.fromkeys(self.drop or (), "ignored")
+
+    @property
+    def _named_roles(self) -> dict[str, str]:
+        return {role: getattr(self, role) for role in ROLES if getattr(self, role) is not None}
 
     def check(self) -> Self:
-        """The same settings, every one of them checked, alone and with the others.
-
-        Raises:
-            OptionError: An option is of the wrong type, out of bounds, or contradicts another one.
-        """
+        """The same settings; OptionError if one is of the wrong type, out of bounds, or contradicts another."""
         self._check_target()
         super().check()
         self.recipe.check()
@@ -179,16 +173,15 @@ class Settings(CallOptions):
 
     def _check_columns(self) -> None:
         roles = [(name, "target") for name in self.targets]
-        roles += [(getattr(self, role), role) for role in ROLES if getattr(self, role) is not None]
-        roles += [(name, "drop") for name in dict.fromkeys(self.drop or ())]
+        roles += [(name, role) for role, name in self._named_roles.items()]
+        roles += [(name, "drop") for name in self.drop or ()]
         first: dict[str, str] = {}
         for name, role in roles:
             if (other := first.setdefault(name, role)) != role:
                 both = f"as {other} and {'in drop' if role == 'drop' else f'as {role}'}"
                 raise OptionError(f"column {name!r} is given both {both}; give it one of the two")
-        if len(by := [role for role in SPLITTERS if getattr(self, role) is not None]) > 1:
-            given = " and ".join(f"{role}={getattr(self, role)!r}" for role in by)
-            raise OptionError(f"{given} each decide which rows validate; give one of them")
+        if len(by := [f"{role}={name!r}" for role, name in self._named_roles.items() if role in SPLITTERS]) > 1:
+            raise OptionError(f"{' and '.join(by)} each decide which rows validate; give one of them")
         for name, kind in (self.kinds or {}).items():
             if not isinstance(name, str) or not isinstance(kind, str):
                 raise OptionError(
@@ -226,7 +219,7 @@ class Recording(CallOptions):
         "auto",
         "Called with each event; auto shows a progress bar where a person is looking.",
         choices=("auto", None),
-        kind=Callable,  # pyright: ignore[reportArgumentType]
+        kind=FUNCTION,
         expected="a function of an event",
     )
 
@@ -246,7 +239,7 @@ class Interventions(CallOptions):
         None,
         "Called before each epoch with its number and the net; may return another graph.",
         choices=(None,),
-        kind=Callable,  # pyright: ignore[reportArgumentType]
+        kind=FUNCTION,
         expected="a function of the number of the epoch and the net",
     )
 
@@ -285,10 +278,7 @@ class ImportanceOptions(CallOptions):
     repeats: int = option(5, "Number of shuffles of each column.", low=1, high=10_000)
     seed: int = option(0, "Seed of the shuffles.", low=0, high=SEEDS - 1)
     monitor: Monitor | None = option(
-        None,
-        "Called with an event after each shuffle.",
-        kind=Callable,  # pyright: ignore[reportArgumentType]
-        expected="a function of an event",
+        None, "Called with an event after each shuffle.", kind=FUNCTION, expected="a function of an event"
     )
 
 
@@ -312,7 +302,7 @@ def _label(key: Any) -> Any:
     if hasattr(key, "to_pydatetime"):  # pandas
         return key.to_pydatetime()
     if getattr(getattr(key, "dtype", None), "kind", "") == "M":
-        return key.item() if isinstance(key.item(), date) else key.astype(_NUMPY_DATE).item()
+        return key.item() if isinstance(key.item(), date) else key.astype("datetime64[us]").item()
     return plain(key)
 
 

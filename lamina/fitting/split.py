@@ -1,8 +1,4 @@
-"""The split into training rows and validation rows.
-
-The roles of the schema decide: a ``split`` column names the side of each row, a ``group`` stays on one side, ``time`` makes the
-latest rows validation rows. Without such a column rows are drawn at random, stratified by class.
-"""
+"""The split into training rows and validation rows."""
 
 from __future__ import annotations
 
@@ -13,7 +9,8 @@ import polars as pl
 
 from lamina.data.rowhash import hash_rows
 from lamina.data.schema import Column, Schema
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError
+from lamina.fitting.settings import SPLITTERS
 from lamina.tasks.task import Outcome, Task
 from lamina.wording import count
 
@@ -22,8 +19,6 @@ VALIDATION_WORDS = ("valid", "validation", "val", "dev", "true", "1", "1.0")
 TEST_WORDS = ("test", "testing", "holdout", "eval", "evaluation")
 """Words of a split column, in any case; true and 1 are validation rows, and test rows are where no other rows are."""
 
-ROLES = ("split", "group", "time")
-"""The roles of a column that says how to split."""
 OUT_OF_BAG = "out of bag: by the trees that were not fitted to it"
 """How rows are validated where there are no validation rows, for a person to read."""
 
@@ -43,19 +38,20 @@ class Split:
 
 
 def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float = 0.2, seed: int = 0) -> Split:
-    """Training and validation rows; the same seed chooses the same rows.
+    """Training and validation rows by the roles of the columns; the same seed chooses the same rows.
 
-    Validation rows with an exact duplicate among the training rows make the scores too good: the notes count them.
+    A ``split`` column names the side of each row, a ``group`` stays on one side, with ``time`` the latest rows are validation
+    rows. Without such a column rows are drawn at random, stratified by class. Validation rows with an exact duplicate among the
+    training rows make the scores too good: the notes count them.
 
     Args:
-        table: Rows whose target is known (see :meth:`lamina.tasks.Task.usable_rows`), with the columns of all roles.
-        schema: Its roles decide. At most one column may have the role split, group or time.
+        table: At least two rows, whose target is known.
+        schema: The columns, at most one of them with the role split, group or time.
         task: A classification is stratified, with at least one training row of each class.
         validation: Share of the rows; a split column overrules it.
         seed: Everything random follows from it.
 
     Raises:
-        OptionError: The share is out of bounds.
         DataError: The rows cannot be split this way.
 
     Example:
@@ -66,12 +62,6 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         >>> parts.how, len(parts.train), table["y"].gather(parts.validation).sort().to_list()
         ('at random, stratified', 8, ['a', 'b'])
     """
-    if isinstance(validation, bool) or not isinstance(validation, int | float) or not 0 < validation <= 0.9:
-        raise OptionError(f"validation is {validation!r}, expected a share of the rows above 0 and up to 0.9, such as 0.2")
-    if len(table) < 2:
-        raise DataError(
-            f"{count(len(table), 'row')} cannot be split into training and validation; give at least 2, and many more to learn"
-        )
     by = splitting_column(schema)
     generator = np.random.default_rng(seed)
     notes: list[str] = []
@@ -106,7 +96,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
 
 def splitting_column(schema: Schema) -> Column | None:
     """The column that says how to split; DataError for several."""
-    by = [column for column in schema.columns if column.role in ROLES]
+    by = [column for column in schema.columns if column.role in SPLITTERS]
     if len(by) > 1:
         given = ", ".join(f"{column.name} ({column.role})" for column in by)
         raise DataError(f"{len(by)} columns say how to split: {given}; keep one of them and give the others the role 'ignored'")
@@ -127,10 +117,9 @@ def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
 
 
 def count_duplicates(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:
-    """How many validation rows equal a training row in every feature (the target is not looked at).
+    """How many validation rows equal a training row in every feature.
 
-    Rows are compared by a hash of 64 bits, then the few that agree value by value (images and series in memory by the hash
-    alone).
+    Rows are compared by hash, then the few that agree value by value (images and series in memory by the hash alone).
     """
     features = table.select([table.get_column(column.name) for column in schema.features])
     if not features.width:

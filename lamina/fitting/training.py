@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import singledispatch
 from typing import Any
 
 import torch
@@ -15,7 +13,7 @@ from lamina.data.feed import Feed, as_tensor
 from lamina.errors import OptionError
 from lamina.families.classical.family import ClassicalFamily, Fitting
 from lamina.families.classical.multi_output import fit_classical
-from lamina.families.family import Family, NetworkFamily
+from lamina.families.family import NetworkFamily
 from lamina.families.predictor import Predictor
 from lamina.fitting.encoded import EncodedSplit
 from lamina.fitting.settings import Settings
@@ -47,48 +45,17 @@ class Trained:
     validation: Mapping[str, Any]
 
 
-class Training(ABC):
-    """A family with encoded rows, ready to be trained.
+class NetworkTraining:
+    """A network with encoded rows, ready to be trained: mini-batches, epochs and early stopping.
 
     Attributes:
         family: The family with every "auto" option decided.
         recipe: The recipe with every "auto" decided.
         notes: Sentences that a person should read.
-        net: The network before training; None where there is none.
+        net: The network before training.
     """
 
-    family: Family
-    recipe: Recipe
-    notes: tuple[str, ...]
-    net: Net | None = None
-
-    @abstractmethod
-    def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
-        """Train until the recipe, early stopping or a callback ends it."""
-
-
-@singledispatch
-def make_training(
-    family: Family, data: EncodedSplit, task: Task, settings: Settings, *, device: torch.device, hooks: Hooks
-) -> Training:
-    """The training of a family; another base class of families registers its own."""
-    raise TypeError(f"there is no training for {type(family).__name__}; register one with make_training.register")
-
-
-@make_training.register(NetworkFamily)
-class NetworkTraining(Training):
-    """Mini-batches, epochs and early stopping."""
-
-    def __init__(
-        self,
-        family: NetworkFamily,
-        data: EncodedSplit,
-        task: Task,
-        settings: Settings,
-        *,
-        device: torch.device,
-        hooks: Hooks,
-    ) -> None:
+    def __init__(self, family: NetworkFamily, data: EncodedSplit, task: Task, settings: Settings, device: torch.device) -> None:
         inputs, rows = data.encoder.inputs, len(data.train)
         family, device_note = family.suited(inputs, device.type)
         self.recipe = family.complete(settings.recipe, rows=rows, inputs=inputs, task=task, device=device.type)
@@ -100,7 +67,7 @@ class NetworkTraining(Training):
         self._task, self._seed = task, settings.seed
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
-        assert self.net is not None
+        """Train until the recipe, early stopping or a callback ends it."""
         feed, validation = self._feeds
         if not self.recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
             feed, validation = compute_frozen(self.net, feed), compute_frozen(self.net, validation)
@@ -111,21 +78,13 @@ class NetworkTraining(Training):
         return Trained(Network(net, loss.outputs_of), history, feed.inputs, validation.inputs)
 
 
-@make_training.register(ClassicalFamily)
-class ClassicalTraining(Training):
-    """One fit, without epochs."""
+class ClassicalTraining:
+    """A classical family with encoded rows, ready to be fitted without epochs; attributes as :class:`NetworkTraining`."""
 
-    def __init__(
-        self,
-        family: ClassicalFamily,
-        data: EncodedSplit,
-        task: Task,
-        settings: Settings,
-        *,
-        device: torch.device,
-        hooks: Hooks,
-    ) -> None:
-        self.family, self._family, self.recipe = family, family, settings.recipe
+    net = None
+
+    def __init__(self, family: ClassicalFamily, data: EncodedSplit, task: Task, settings: Settings, hooks: Hooks) -> None:
+        self.family, self.recipe = family, settings.recipe
         plain, effective = Recipe().get_params(), ("threads",) if isinstance(self.recipe.metric, str) else ("threads", "metric")
         unused = [name for name, value in self.recipe.get_params().items() if value != plain[name] and name not in effective]
         note = f"{family.name} is no network: {', '.join(unused)} of the recipe has no effect" if unused else ""
@@ -133,10 +92,11 @@ class ClassicalTraining(Training):
         self._data, self._task, self._seed = data, task, settings.seed
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
+        """Fit; there is nothing to resume, to stop or to edit."""
         began, data, task = time.monotonic(), self._data, self._task
         rows = data.train.plain()
         predictor = fit_classical(
-            self._family,
+            self.family,
             rows,
             rows if data.validation is data.train else data.validation.plain(),
             list(zip(task.learnables(data.train.targets), task.learnables(data.validation.targets), strict=True)),
@@ -147,11 +107,7 @@ class ClassicalTraining(Training):
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one.
-
-    Raises:
-        OptionError: There is no such device here.
-    """
+    """The device of that name, "auto" a GPU where there is one; OptionError if there is no such device here."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

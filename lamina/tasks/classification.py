@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property, partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -132,14 +132,12 @@ class Classification(Task):
     def strata(self, table: pl.DataFrame) -> np.ndarray:
         return self.truth(table)
 
-    def class_weights(self, table: pl.DataFrame, class_weight: str | Mapping[Any, float]) -> np.ndarray:
+    def class_weights(self, table: pl.DataFrame, class_weight: Literal["balanced"] | Mapping[Any, float]) -> np.ndarray:
         """The weight of each row by its class; "balanced" is N / (classes x rows of the class), as in scikit-learn."""
         codes = self.truth(table)
         if class_weight == "balanced":
             counts = np.bincount(codes, minlength=len(self.classes))
             return (len(codes) / (len(counts) * np.maximum(counts, 1)))[codes]
-        if not isinstance(class_weight, Mapping):
-            raise OptionError(f"class_weight is {class_weight!r}, expected 'balanced', a dict of weights by class, or None")
         if unknown := [label for label in class_weight if label not in self.classes]:
             raise OptionError(
                 f"class_weight names {unknown[0]!r}, which is no class of {self.targets[0]!r}: {list(self.classes)}"
@@ -242,7 +240,7 @@ class Classification(Task):
         if not confusion or len(confusion) > MOST_PRINTED:
             return ()
         labels = self.output_names
-        rows = tuple((label, *(f"{count:,}" for count in counts)) for label, counts in zip(labels, confusion, strict=True))
+        rows = tuple((label, *(f"{cell:,}" for cell in cells)) for label, cells in zip(labels, confusion, strict=True))
         return (Table("Confusion matrix", ("actual \\ predicted", *labels), rows),)
 
     # -- words and files ---------------------------------------------------------------------------------------------------

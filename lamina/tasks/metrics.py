@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,6 @@ class Metric:
             weight = None if (weight == weight[0]).all() else weight
         return float(self.compute(truth, prediction, weight))
 
-    def better(self, one: float, other: float) -> bool:
-        """Whether the first score is the better one."""
-        return one > other if self.greater else one < other
-
 
 def make_metric(
     function: Callable[..., Any], *, greater: bool | None = None, needs: str = "labels", name: str | None = None
@@ -126,7 +122,7 @@ def make_metric(
 
 
 def scores(
-    metrics: tuple[Metric, ...], truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None
+    metrics: Iterable[Metric], truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None = None
 ) -> dict[str, float]:
     """The figures by the name of the metric; without those of which these rows say nothing."""
     values = {metric.name: metric(truth, prediction, weight) for metric in metrics}

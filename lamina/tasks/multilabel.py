@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -295,7 +295,7 @@ class Multilabel(Task):
     def _read(cls, values: dict[str, Any]) -> dict[str, Any]:
         return values | {"values": tuple(tuple(pair) for pair in values["values"])}
 
-    def class_weights(self, table: pl.DataFrame, class_weight: str | Mapping[Any, float]) -> np.ndarray:
+    def class_weights(self, table: pl.DataFrame, class_weight: Literal["balanced"] | Mapping[Any, float]) -> np.ndarray:
         raise OptionError("class_weight is for classification, but the task is multilabel; give a weight for each row")
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -120,8 +120,7 @@ class Task(ABC):
         if all(missing(table[name]).all() for name in names):
             raise TargetError(_no_value(names, len(table)))
         for task in TASKS.values() if kind is None else [TASKS[kind]]:
-            guess = task.guess(table, names, requested=kind is not None, min_class_rows=min_class_rows)
-            if guess is not None:
+            if guess := task.guess(table, names, requested=kind is not None, min_class_rows=min_class_rows):
                 return guess
         raise TargetError(f"the {titled(names)} cannot be predicted; name a column of classes or numbers")
 
@@ -203,7 +202,7 @@ class Task(ABC):
         """A warning about the target, or ""."""
         return ""
 
-    def class_weights(self, table: pl.DataFrame, class_weight: str | Mapping[Any, float]) -> np.ndarray:
+    def class_weights(self, table: pl.DataFrame, class_weight: Literal["balanced"] | Mapping[Any, float]) -> np.ndarray:
         """The weight of each row (N,) by its class.
 
         Raises:
@@ -255,24 +254,14 @@ class Task(ABC):
 
     @abstractmethod
     def columns(self, prediction: Prediction, probabilities: np.ndarray) -> list[np.ndarray]:
-        """The columns of a table of predictions, in the order of :attr:`column_names`.
-
-        Args:
-            prediction: The prediction of the rows.
-            probabilities: Its outputs, possibly calibrated.
-        """
+        """The columns of a table of predictions, in the order of :attr:`column_names`; probabilities may be calibrated."""
 
     def numbers(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs as probabilities (N, size), or as values in the units of the target (N, K)."""
         return outputs
 
     def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
-        """Outputs of a model fitted to other rows, converted to outputs of this task.
-
-        Args:
-            outputs: Outputs of ``other``, with its classes, or its mean and standard deviation.
-            other: The same task, fitted to other rows.
-        """
+        """Outputs of ``other``, the same task fitted to other rows, with the classes, or mean and scale, of this one."""
         return outputs
 
     def adopting(self, other: Task) -> Self:
@@ -310,15 +299,14 @@ class Task(ABC):
             return name if isinstance(name, Metric) else make_metric(name)
         if name == "auto":
             return self.main_metric
-        fit = {metric.name: metric for metric in self.metrics}
-        name = ALIASES.get(name, name)
+        fit, name = {metric.name: metric for metric in self.metrics}, ALIASES.get(name, name)
         if name not in fit:
             raise OptionError(f"the metric {name!r} is unknown or does not fit {self.title}; choose auto, {', '.join(fit)}")
         return fit[name]
 
     def scores(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
         """The scores of a model card by metric."""
-        return scores(tuple(metric for metric in self.metrics if metric.shown), truth, self.predict(outputs), weight)
+        return scores([metric for metric in self.metrics if metric.shown], truth, self.predict(outputs), weight)
 
     def baseline_scores(self, truth: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
         """The scores of the baseline by metric."""

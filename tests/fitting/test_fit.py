@@ -14,11 +14,10 @@ from lamina.errors import DataError, OptionError, SchemaError
 from lamina.families import FeedForward
 from lamina.fitting.card import trained_on
 from lamina.fitting.encoded import encode
-from lamina.fitting.prepare import prepare, row_groups, training_weights
+from lamina.fitting.prepare import prepare, row_groups
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split
 from lamina.fitting.training import choose_device
-from lamina.tasks import Task
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
 
@@ -54,11 +53,14 @@ def test_the_fingerprint_is_of_the_content_not_the_order():
 
 def test_weights_of_classes_and_rows_multiply():
     frame = pl.DataFrame({"x": [1.0, 2, 3, 4], "y": ["a", "b", "b", "b"], "w": [1.0, 2, 3, 4]})
-    schema, task = Schema.infer(frame, target="y", roles={"w": "weight"}), Task.infer(frame, "y", min_class_rows=1)
-    none = Schema.infer(frame.drop("w"), target="y")
-    assert training_weights(frame, none, task, None) is None
-    np.testing.assert_allclose(training_weights(frame, none, task, "balanced"), [2, 2 / 3, 2 / 3, 2 / 3])
-    np.testing.assert_allclose(training_weights(frame, schema, task, {"a": 10}), [10, 2, 3, 4])
+
+    def weights(**options):
+        prepared = prepare(frame, Settings("y", fewest=1, **options))
+        return None if prepared.weight is None else prepared.weight[np.argsort(prepared.table["x"])]
+
+    assert weights(drop=["w"]) is None
+    np.testing.assert_allclose(weights(drop=["w"], class_weight="balanced"), [2, 2 / 3, 2 / 3, 2 / 3])
+    np.testing.assert_allclose(weights(weight="w", class_weight={"a": 10}), [10, 2, 3, 4])
 
 
 @pytest.mark.parametrize("bad", [-1.0, None, float("inf")])

@@ -5,15 +5,15 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from lamina.data.schema import Column, Schema
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError
 from lamina.fitting import split as module
 from lamina.fitting.split import count_duplicates, split
-from lamina.tasks import Regression, Task
+from lamina.tasks import Task
 
 
 def schema_of(table, **roles):
@@ -57,6 +57,7 @@ def test_rows_are_drawn_evenly():
     assert abs(drawn - 80).max() < 40  # 5 standard deviations of a binomial of 400 draws at 1 in 5
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=6), st.floats(0.01, 0.9))
 def test_every_class_trains_and_the_share_is_kept_where_it_can_be(sizes, share):
     if max(sizes) == 1:
@@ -199,18 +200,6 @@ def test_a_class_whose_rows_all_validate_is_told():
 def test_rows_that_cannot_be_split_are_refused(columns, roles, message):
     with pytest.raises(DataError, match=message):
         cut(columns, min_class_rows=1, **roles)
-
-
-def test_one_row_is_refused():
-    table = pl.DataFrame({"x": [1], "y": [1.0]})
-    with pytest.raises(DataError, match="1 row cannot be split"):
-        split(table, schema_of(table, y="target"), Regression(("y",), center=(0.0,), scale=(1.0,)))
-
-
-@pytest.mark.parametrize("share", [0, 1, -0.2, True, "half", float("nan")])
-def test_a_share_out_of_bounds_is_refused(share):
-    with pytest.raises(OptionError, match="expected a share of the rows above 0 and up to 0.9"):
-        cut({"x": [1, 2], "y": [0.5, 1.5]}, validation=share)
 
 
 def test_words_of_a_split_column_do_not_overlap():
