@@ -145,25 +145,18 @@ def _sets(
 
 def _reasons(model: Model, trust: Trust, background: pl.DataFrame, raw: pl.DataFrame, table: pl.DataFrame) -> list[pl.Series]:
     """The reasons for each row as texts, one column for each output that the task explains."""
-    names = background.columns
-    changed_rows = CHANGED_ROWS if table.width == len(names) else CHANGED_ROWS_RICH
-    draws = min(MOST_DRAWS, max(1, changed_rows // len(names)))
+    changed_rows = CHANGED_ROWS if table.width == background.width else CHANGED_ROWS_RICH
+    draws = min(MOST_DRAWS, max(1, changed_rows // background.width))
 
-    def predict(row: np.ndarray, column: np.ndarray, donor: np.ndarray) -> np.ndarray:
-        changed, donors = table[row], background[donor]
-        replaced = [
-            pl.select(pl.when(pl.Series(column == j)).then(donors[name]).otherwise(changed[name]).alias(name)).to_series()
-            for j, name in enumerate(names)
-        ]
-        outputs = model.outputs(changed.with_columns(replaced), checked=True)
-        return model.task.numbers(trust.calibrate(outputs))
+    def predict(rows: pl.DataFrame) -> np.ndarray:
+        return model.task.numbers(trust.calibrate(model.outputs(rows, checked=True)))
 
     columns = []
     for _, output in model.task.explained():
-        reasons = find_reasons(predict, names, rows=len(table), background=len(background), output=output, draws=draws)
+        reasons = find_reasons(predict, table, background, output=output, draws=draws)
         texts = [
             ", ".join(f"{reason.column} {_value(row[reason.column])} ({_effect(reason.effect)})" for reason in top)
-            for row, top in zip(raw[names].iter_rows(named=True), reasons, strict=True)
+            for row, top in zip(raw[background.columns].iter_rows(named=True), reasons, strict=True)
         ]
         columns.append(pl.Series(texts, dtype=pl.String))
     return columns

@@ -22,13 +22,10 @@ from typing import Any
 import polars as pl
 
 from lamina.data.folder import brief, in_utf8, read_arrays, read_folder
-from lamina.data.frames import column_names, from_memory, like, literal, objects, without_patterns
+from lamina.data.frames import column_names, from_memory, objects, without_patterns
 from lamina.data.parse import NULLS, iso_dates
 from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
-
-__all__ = ["NULLS", "like", "read_table"]
-
 
 _TYPED_BY = 10_000
 """Rows of a CSV file by which dtypes are inferred, unless later rows contradict."""
@@ -69,7 +66,7 @@ _SIGNATURES = {
 }
 
 
-def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def read_table(source: Any) -> pl.DataFrame:
     """Read a table from a file or from memory.
 
     The result has null, never NaN, for missing values, and unique column names.
@@ -79,7 +76,6 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
             .gz; a folder that holds a folder of images or of .txt files for each class; an .npz archive of arrays; a frame of
             pandas, polars, pyarrow or any library that narwhals or Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of
             3 or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays, images or paths.
-        columns: Keep only these, in this order.
 
     Two kinds of names are changed: a blank one becomes ``column_3``, by its position, and one that polars would read as a
     pattern, such as ``^a$``, becomes ``^a$_``. Options accept either.
@@ -100,13 +96,7 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pl.DataF
         # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
         holes = [column.fill_nan(None) for column, dtype in columns_of if dtype.is_float() and (total := column.sum()) != total]
         table = table.with_columns(*holes, *paths) if holes or paths else table
-    if columns is None:
-        return table
-    names = [literal(name) for name in columns]
-    for name in names:
-        if name not in table.columns:
-            raise ReadError(f"no column {name!r} in the table; {nearest(name, table.columns)}")
-    return table.select([table.get_column(name) for name in names])
+    return table
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 BATCH = 8192
 """Changed rows that are predicted at once."""
@@ -26,11 +27,10 @@ class Reason:
 
 
 def find_reasons(
-    predict: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-    columns: Sequence[str],
+    predict: Callable[[pl.DataFrame], np.ndarray],
+    table: pl.DataFrame,
+    background: pl.DataFrame,
     *,
-    rows: int,
-    background: int,
     output: int | None = None,
     draws: int = 16,
 ) -> list[tuple[Reason, ...]]:
@@ -41,52 +41,38 @@ def find_reasons(
     up to the prediction, each of two redundant columns may have a small effect, and changed rows may be unrealistic.
 
     Args:
-        predict: ``predict(row, column, donor)`` predicts row ``row[i]`` with column ``column[i]`` (a position in ``columns``)
-            replaced by its value in background row ``donor[i]``; a column of -1 replaces none. With a polars table::
-
-                changed, donors = table[row], background[donor]
-                for j, name in enumerate(columns):
-                    replaced = pl.when(pl.lit(pl.Series(column == j))).then(donors[name]).otherwise(changed[name])
-                    changed = changed.with_columns(replaced.alias(name))
-                return model.predict(changed)
-
-        columns: Column names.
-        rows: Number of rows to explain.
-        background: Number of background rows: a few hundred training rows.
+        predict: Predictions for rows like those of the table, (B, classes) or (B, targets).
+        table: Rows to explain.
+        background: Training rows, a few hundred, with the columns that may be reasons.
         output: The class or target to explain, a position; None explains each row's most probable class.
         draws: Number of background rows used. The error of an effect falls with their square root.
 
-    Shape:
-        row, column and donor int64 (B,), predictions (B, classes) or (B, targets).
-
     Example:
-        >>> x, background = np.array([[3.0, 1.0, 5.0]]), np.zeros((10, 3))
-        >>> def predict(row, column, donor):
-        ...     changed = x[row].copy()
-        ...     i = np.flatnonzero(column >= 0)
-        ...     changed[i, column[i]] = background[donor[i], column[i]]
-        ...     return changed @ np.array([[1.0], [-2.0], [0.0]])
-        >>> find_reasons(predict, ["a", "b", "c"], rows=1, background=10, output=0)
+        >>> def predict(rows):
+        ...     return rows.select(pl.col("a") - 2 * pl.col("b")).to_numpy()
+        >>> background = pl.DataFrame({"a": [0.0] * 10, "b": [0.0] * 10, "c": [0.0] * 10})
+        >>> find_reasons(predict, pl.DataFrame({"a": [3.0], "b": [1.0], "c": [5.0]}), background, output=0)
         [(Reason(column='a', effect=3.0), Reason(column='b', effect=-2.0))]
     """
-    position, donors = np.arange(rows), np.sort(np.random.default_rng(0).permutation(background)[:draws])
-    batches = (predict(batch, np.full_like(batch, -1), np.zeros_like(batch)) for batch in _batches(position))
-    before = np.concatenate(list(batches), dtype=np.float64)
+    names, rows = background.columns, len(table)
+    donors = background[np.sort(np.random.default_rng(0).permutation(len(background))[:draws])]
+    before = predict(table).astype(np.float64)
     outputs = before.argmax(1) if output is None else np.full(rows, output)
-    before = before[position, outputs]
-    shape = rows, len(columns), len(donors)
-    effects = np.zeros(shape[:2])
-    for batch in _batches(np.arange(rows * len(columns) * len(donors))):
-        row, column, donor = np.unravel_index(batch, shape)
-        after = predict(row, column, donors[donor])[np.arange(len(row)), outputs[row]]
+    before = before[np.arange(rows), outputs]
+    shape = rows, len(names), len(donors)
+    count, effects = rows * len(names) * len(donors), np.zeros(shape[:2])
+    for start in range(0, count, BATCH):
+        row, column, donor = np.unravel_index(np.arange(start, min(start + BATCH, count)), shape)
+        changed, given = table[row], donors[donor]
+        replaced = [
+            pl.select(pl.when(pl.Series(column == j)).then(given[name]).otherwise(changed[name]).alias(name)).to_series()
+            for j, name in enumerate(names)
+        ]
+        after = predict(changed.with_columns(replaced))[np.arange(len(row)), outputs[row]]
         np.add.at(effects, (row, column), before[row] - after.astype(np.float64))
     effects /= len(donors)
     strongest = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :MOST_REASONS]
     return [
-        tuple(Reason(columns[int(j)], float(effects[i, j])) for j in best if abs(effects[i, j]) > NOISE)
+        tuple(Reason(names[int(j)], float(effects[i, j])) for j in best if abs(effects[i, j]) > NOISE)
         for i, best in enumerate(strongest)
     ]
-
-
-def _batches(positions: np.ndarray) -> list[np.ndarray]:
-    return [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lamina.data.read import like, read_table
+from lamina.data.frames import like
+from lamina.data.read import read_table
 from lamina.errors import ReadError
 
 RNG = np.random.default_rng(0)
