@@ -21,15 +21,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class StoredFunction:
-    """The name of a function that a file has in place of the function.
-
-    Attributes:
-        name: The name of the function.
-        module: The module that it can be imported from; None for a notebook, a script, a lambda or a function in a function.
-    """
+    """The name of a function that a file has in place of the function."""
 
     name: str
-    module: str | None = None
+    module: str | None = None  # to import it from; None for a notebook, a script, a lambda or a function in a function
 
     def missing(self, option: str, remedy: str = "") -> OptionError:
         """The error where the function is needed."""

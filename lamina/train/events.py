@@ -96,48 +96,28 @@ class Event:
 
 @dataclass(frozen=True)
 class Start(Event):
-    """Before training, when the data are prepared.
+    """Before training, when the data are prepared."""
 
-    Attributes:
-        rows: Training rows.
-        validation_rows: Validation rows.
-        family: Name of the family.
-        recipe: How a network will be trained.
-        notes: Notes about the data.
-        edited: Whether ``edit=`` may change the network between epochs.
-        schema: The columns.
-        task: What is predicted.
-        split: Training and validation rows.
-        net: The network; None for a classical family.
-    """
-
-    rows: int
+    rows: int  # training rows
     validation_rows: int
     family: str
-    recipe: Recipe = _read(Recipe.from_json)
-    notes: tuple[str, ...] = _read(tuple, default=())
-    edited: bool = False
+    recipe: Recipe = _read(Recipe.from_json)  # how a network will be trained
+    notes: tuple[str, ...] = _read(tuple, default=())  # about the data
+    edited: bool = False  # whether edit= may change the network between epochs
     schema: Schema | None = _transient()
     task: Task | None = _transient()
-    split: Any = _transient()
-    net: Net | None = _transient()
+    split: Any = _transient()  # training and validation rows
+    net: Net | None = _transient()  # None for a classical family
 
 
 @dataclass(frozen=True)
 class Step(Event):
-    """After a training step: after each one where a callback has ``on_step``, else every 0.05 seconds.
+    """After a training step: after each one where a callback has ``on_step``, else every 0.05 seconds."""
 
-    Attributes:
-        epoch: Number of the epoch, from 0.
-        step: Number of the step in its epoch, from 1.
-        steps: Steps in an epoch.
-        learning_rate: Learning rate of this step.
-    """
-
-    epoch: int
-    step: int
-    steps: int
-    learning_rate: float = 0.0
+    epoch: int  # from 0
+    step: int  # in its epoch, from 1
+    steps: int  # in an epoch
+    learning_rate: float = 0.0  # of this step
     mean: Tensor | None = _transient()
 
     @property
@@ -148,29 +128,17 @@ class Step(Event):
 
 @dataclass(frozen=True)
 class Epoch(Event):
-    """After an epoch and its validation.
+    """After an epoch and its validation."""
 
-    Attributes:
-        epoch: Number of the epoch, from 0.
-        train_loss: Mean loss over the training rows; None if the epoch ended early.
-        learning_rate: Learning rate of the last step.
-        steps: Steps in the epoch.
-        train_seconds: Time of its steps.
-        seconds: Training time so far, including the time before a resume.
-        best: Whether its validation loss is the lowest so far.
-        scores: Scores on the validation rows: ``loss`` and, for classes, ``accuracy``; with the prefix ``validation_`` in JSON.
-        net: The network with the validated weights; do not change it.
-    """
-
-    epoch: int
-    train_loss: float | None
-    learning_rate: float
-    steps: int
-    train_seconds: float
-    seconds: float
-    best: bool
-    scores: Mapping[str, float] = _spread("validation_")
-    net: Net | None = _transient()
+    epoch: int  # from 0
+    train_loss: float | None  # mean over the training rows; None if the epoch ended early
+    learning_rate: float  # of the last step
+    steps: int  # in the epoch
+    train_seconds: float  # of its steps
+    seconds: float  # training time so far, including the time before a resume
+    best: bool  # whether its validation loss (or metric) is the best so far
+    scores: Mapping[str, float] = _spread("validation_")  # on the validation rows: loss and, for classes, accuracy
+    net: Net | None = _transient()  # with the validated weights; do not change it
 
 
 @dataclass(frozen=True)
@@ -182,86 +150,50 @@ class Fit(Event):
 
 @dataclass(frozen=True)
 class End(Event):
-    """The model is finished, or an error ended the fit.
+    """The model is finished, or an error ended the fit."""
 
-    Attributes:
-        reason: Why training stopped.
-        stopped_by: Class name of the callback that stopped it, or empty.
-        epochs: Number of epochs.
-        best_epoch: The epoch whose weights are kept; -1 for a classical family.
-        seconds: Training time.
-        model: Path of the saved model; None without a run. Not in JSON, as a run can be moved.
-        scores: Scores on the validation rows, with the prefix ``validation_`` in JSON.
-        error: The message of the error that ended the fit.
-    """
-
-    reason: StopReason = _read(StopReason)
-    stopped_by: str = ""
+    reason: StopReason = _read(StopReason)  # why training stopped
+    stopped_by: str = ""  # class name of the callback that stopped it
     epochs: int = 0
-    best_epoch: int = -1
-    seconds: float = 0.0
-    model: str | None = _transient()
-    scores: Mapping[str, float] = _spread("validation_")
-    error: str = ""
+    best_epoch: int = -1  # whose weights are kept; -1 for a classical family
+    seconds: float = 0.0  # training time
+    model: str | None = _transient()  # path of the saved model; None without a run; not in JSON, as a run can be moved
+    scores: Mapping[str, float] = _spread("validation_")  # on the validation rows
+    error: str = ""  # message of the error that ended the fit
 
 
 @dataclass(frozen=True)
 class Compare(Event):
-    """Before the candidates of a comparison are fitted.
+    """Before the candidates of a comparison are fitted."""
 
-    Attributes:
-        candidates: The families as JSON, by their names on the board.
-        folds: Number of folds.
-        split: How rows are split into folds.
-        rows: Rows with a target.
-        leaks: Detected leaks, a sentence each.
-        notes: Notes about the data.
-    """
-
-    candidates: Mapping[str, Any]
+    candidates: Mapping[str, Any]  # the families as JSON, by their names on the board
     folds: int
-    split: str
-    rows: int
-    leaks: tuple[str, ...] = _read(tuple, default=())
+    split: str  # how rows are split into folds
+    rows: int  # with a target
+    leaks: tuple[str, ...] = _read(tuple, default=())  # a sentence each
     notes: tuple[str, ...] = _read(tuple, default=())
 
 
 @dataclass(frozen=True)
 class Result(Event):
-    """The result of a candidate on a fold.
+    """The result of a candidate on a fold."""
 
-    Attributes:
-        name: The candidate's name on the board.
-        fold: Number of the fold, from 0.
-        failed: The error, or None if there are scores.
-        limits: The time and memory limits of a failed candidate.
-        measured: Scores and costs; top-level keys in JSON.
-    """
-
-    name: str
-    fold: int
-    failed: str | None = None
-    limits: Mapping[str, Any] | None = None
-    measured: Mapping[str, Any] = _spread("")
+    name: str  # on the board
+    fold: int  # from 0
+    failed: str | None = None  # the error, or None if there are scores
+    limits: Mapping[str, Any] | None = None  # of time and memory, of a failed candidate
+    measured: Mapping[str, Any] = _spread("")  # scores and costs; top-level keys in JSON
 
 
 @dataclass(frozen=True)
 class Job(Event):
-    """A candidate has been fitted and scored on a fold, or was skipped.
+    """A candidate has been fitted and scored on a fold, or was skipped: the progress of a comparison."""
 
-    Attributes:
-        done: Number of finished jobs.
-        jobs: Number of all jobs.
-        name: The candidate's name on the board.
-        fold: Number of the fold, from 0.
-        failed: The error, or None if there are scores.
-    """
-
-    done: int
-    jobs: int
-    name: str
-    fold: int
-    failed: str | None = None
+    done: int  # finished jobs
+    jobs: int  # all jobs
+    name: str  # of the candidate on the board
+    fold: int  # from 0
+    failed: str | None = None  # the error, or None if there are scores
 
 
 @dataclass(frozen=True)

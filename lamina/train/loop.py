@@ -39,18 +39,15 @@ Edit = Callable[[int, Net], Graph | None]
 
 @dataclass
 class History:
-    """The history of a fit: a dict for each epoch, the best epoch, why training stopped, and the resolved recipe.
+    """The history of a fit."""
 
-    ``stopped_by`` is the class name of the callback that stopped it, or empty.
-    """
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)
+    epochs: list[dict[str, Any]] = field(default_factory=list)  # the values of each epoch's event
     best_epoch: int = -1
-    best_loss: float = math.inf
+    best_loss: float = math.inf  # or the negative metric
     stopped: StopReason | None = None
-    stopped_by: str = ""
+    stopped_by: str = ""  # class name of the callback that stopped training
     seconds: float = 0.0
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = field(default_factory=Recipe)  # the resolved one
 
 
 def train(
@@ -180,7 +177,7 @@ def _resolved(recipe: Recipe, net: Net, feed: Feed, seed: int) -> Recipe:
     recipe = dataclasses.replace(recipe, threads=recipe.threads or thread_count(net, feed, int(recipe.batch_size)))
     if recipe.learning_rate == "find":
         with threads(int(recipe.threads or 1)):
-            recipe = dataclasses.replace(recipe, learning_rate=find_learning_rate(net, feed, recipe, seed=seed).learning_rate)
+            recipe = dataclasses.replace(recipe, learning_rate=find_learning_rate(net, feed, recipe, seed=seed))
     return recipe
 
 

@@ -46,17 +46,11 @@ _COPIES = frozenset("_to_copy clone".split())
 
 @dataclass(frozen=True)
 class Replay:
-    """A compiled step.
+    """A compiled step."""
 
-    Attributes:
-        run: Computes the gradients for the current batch tensors and returns the loss.
-        source: The Python code of ``run``.
-        bytes: Size of the working memory.
-    """
-
-    run: Callable[[], Tensor]
-    source: str
-    bytes: int
+    run: Callable[[], Tensor]  # computes the gradients for the current batch tensors and returns the loss
+    source: str  # the Python code of run
+    bytes: int  # size of the working memory
 
 
 def write_replay(recording: Recording, names: dict[str, Tensor], targets: Sequence[Tensor]) -> Replay:

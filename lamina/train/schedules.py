@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.data.feed import Feed
 
 WARMUP = 0.05  # fraction of the steps in which cosine rises to its maximum
+SWEEP_STEPS = 100  # of the learning rate finder
 PLATEAU_FACTOR = 0.3
 PLATEAU_PATIENCE = 5  # epochs; less than the default of early stopping
 
@@ -142,22 +142,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
     return schedules[recipe.schedule](float(recipe.learning_rate), steps_per_epoch, int(recipe.epochs))
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """The result of the learning rate finder.
-
-    Attributes:
-        learning_rate: The suggested learning rate.
-        rates: The tested learning rates, increasing.
-        losses: The smoothed loss at each.
-    """
-
-    learning_rate: float
-    rates: tuple[float, ...]
-    losses: tuple[float, ...]
-
-
-def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int = 0, steps: int = 100) -> Sweep:
+def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int = 0) -> float:
     """A learning rate from the range test of Smith (https://arxiv.org/abs/1506.01186, section 3.3).
 
     A copy of the network is trained with a learning rate that increases at each step; the result is a quarter of the rate with
@@ -168,32 +153,30 @@ def find_learning_rate(net: nn.Module, feed: Feed, recipe: Recipe, *, seed: int 
         feed: Training rows.
         recipe: The recipe, for optimizer, loss and batch size.
         seed: Seed of the order of rows.
-        steps: Number of learning rates.
 
     Raises:
         TrainingError: The loss is not finite at the first step.
     """
     low, high = (1e-5, 30.0) if recipe.optimizer == "sgd" else (1e-6, 3.0)
-    rates, losses, mean = [], [], 0.0
+    rates = [low * (high / low) ** (step / (SWEEP_STEPS - 1)) for step in range(SWEEP_STEPS)]
+    losses, mean = [], 0.0
     with randomness(net) as start_random:
         start_random(seed)
         trainer = Trainer(copy.deepcopy(net), feed, recipe)
         order = feed.permutation(torch.Generator().manual_seed(seed))
         batches = [rows for rows in order.split(trainer.batch_size) if len(rows) == trainer.batch_size]
-        for step in range(steps):
-            rate = low * (high / low) ** (step / (steps - 1))
+        for step, rate in enumerate(rates):
             loss = trainer.run_epoch(batches[step % len(batches)], [rate])
             if loss is None or not math.isfinite(loss):
                 break
-            rates.append(rate)
             losses.append(loss)
             mean = 0.8 * mean + 0.2 * loss
             if step > 20 and mean > 3 * losses[0]:
                 break
-    if not rates:
+    if not losses:
         raise TrainingError(
             "the loss is not finite at the smallest learning rate; look for infinite or huge values in the data"
         )
     # A centred mean: a mean over the past would be at too high a rate.
     smooth = [sum(part) / len(part) for part in (losses[max(i - 4, 0) : i + 5] for i in range(len(losses)))]
-    return Sweep(rates[smooth.index(min(smooth))] / 4, tuple(rates), tuple(smooth))
+    return rates[smooth.index(min(smooth))] / 4

@@ -42,23 +42,14 @@ class Untraceable(Exception):
 
 @dataclass
 class Call:
-    """One kernel call.
-
-    Attributes:
-        op: The operator.
-        args: Arguments; tensors are those of the recorded step.
-        kwargs: Keyword arguments.
-        results: The results in new memory, None for others.
-        touched: Memory that is written in place.
-        backward: Whether it is part of the backward pass.
-    """
+    """One kernel call."""
 
     op: Any
-    args: Sequence[Any]
+    args: Sequence[Any]  # tensors are those of the recorded step
     kwargs: dict[str, Any]
-    results: list[Tensor | None]
-    touched: tuple[int, ...]
-    backward: bool
+    results: list[Tensor | None]  # those in new memory, None for others
+    touched: tuple[int, ...]  # memory that is written in place
+    backward: bool  # whether it is part of the backward pass
 
     @property
     def made(self) -> list[Tensor]:
@@ -79,7 +70,7 @@ class Call:
 
 @dataclass(eq=False)
 class Memory:
-    """A block of memory: the calls that allocate it and use it last, and its address in the replay."""
+    """A block of memory and its place in the replay."""
 
     tensor: Tensor  # keeps the block alive, so that its key stays unique
     size: int

@@ -109,13 +109,11 @@ def test_the_finder_takes_a_rate_that_learns(optimizer, low, high):
     net, feed = _task()
     before, random = [p.clone() for p in net.parameters()], torch.get_rng_state()
     recipe = Recipe(optimizer=optimizer, momentum=0.0, loss="mse", batch_size=32, learning_rate="find")
-    sweep = find_learning_rate(net, feed, recipe)
-    assert low < sweep.learning_rate < high
-    assert sweep.losses[-1] > 2 * min(sweep.losses)  # it went on until the loss exploded
-    assert sweep.rates == tuple(sorted(sweep.rates))
+    rate = find_learning_rate(net, feed, recipe)
+    assert low < rate < high
     assert all(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
     assert torch.equal(torch.get_rng_state(), random)
-    assert find_learning_rate(net, feed, recipe) == sweep
+    assert find_learning_rate(net, feed, recipe) == rate
 
 
 def test_the_finder_refuses_infinite_data():
