@@ -24,7 +24,6 @@ from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SPLITTERS, Interventions, Recording, Resumption, Settings
 from lamina.fitting.training import choose_device
 from lamina.functions import recall
-from lamina.model import Model
 from lamina.options import known_options, shortened
 from lamina.train.callbacks import Callback
 from lamina.train.events import End, Monitor, StopReason
@@ -184,34 +183,31 @@ def compare(
         >>> board.verdict.call, board.model.predict({"x": [0.1]}).tolist()
         ('wins', ['low'])
     """
+    options = locals()
+    from lamina.comparison import compare as comparison
     from lamina.comparison.terms import Terms
 
-    options = locals()
     recording = Recording(run=run, monitor=monitor).check()
     terms = Terms(**_options_of(Terms, options)).check()
     settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
-        return _compare(data, settings, terms, folder, stack.enter_context(_monitoring(recording.monitor)))
-
-
-def _compare(data: Any, settings: Settings, terms: Terms, folder: str | Path, monitor: Monitor | None) -> Board:
-    from lamina.comparison import compare as comparison
-
-    table = read_table(data)
-    settings = with_parts(settings, data, table)
-    question = comparison.fixed_options(table, settings, terms)
-    if (Path(folder) / "run.json").exists():
-        run = Run.open(folder)
-        comparison.check_same(run, {**question, "asked": settings.to_json()}, fingerprint(_storable(table)))
-        return finish_comparison(table, settings, terms=terms, run=run, monitor=monitor)
-    run = start_run(folder, data, table, settings, verb="compare", **{**terms.to_json(), **question}, threads=terms.threads)
-    try:
-        return finish_comparison(table, settings, terms=terms, run=run, monitor=monitor)
-    except LaminaError:
-        if not run.events():  # nothing was fitted
-            shutil.rmtree(run.folder)
-        raise
+        monitor = stack.enter_context(_monitoring(recording.monitor))
+        table = read_table(data)
+        settings = with_parts(settings, data, table)
+        question = comparison.fixed_options(table, settings, terms)
+        if (Path(folder) / "run.json").exists():
+            opened = Run.open(folder)
+            comparison.check_same(opened, {**question, "asked": settings.to_json()}, fingerprint(_storable(table)))
+            return finish_comparison(table, settings, terms=terms, run=opened, monitor=monitor)
+        more = {**terms.to_json(), **question, "threads": terms.threads}
+        created = start_run(folder, data, table, settings, verb="compare", **more)
+        try:
+            return finish_comparison(table, settings, terms=terms, run=created, monitor=monitor)
+        except LaminaError:
+            if not created.events():  # nothing was fitted
+                shutil.rmtree(created.folder)
+            raise
 
 
 def _options_of(declared: type, options: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
@@ -330,14 +326,11 @@ def resume(
 
 def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Settings, *, verb: str = "fit", **more: Any) -> Run:
     """Create a run with the settings and the path or a copy of the data, so that it can be resumed."""
-    table = _storable(table)
-    source: dict[str, Any] = {"fingerprint": fingerprint(table)}
-    if path := _path(data):
-        source["path"] = os.fspath(path)
-    else:
-        source["copy"] = DATA
-    run = Run.create(folder, {"verb": verb, "data": source, "asked": settings.to_json(), **more})
-    if "copy" in source:
+    table, source = _storable(table), _path(data)
+    where = {"path": str(source)} if source else {"copy": DATA}
+    content = {"verb": verb, "data": {"fingerprint": fingerprint(table), **where}, "asked": settings.to_json(), **more}
+    run = Run.create(folder, content)
+    if source is None:
         try:
             with replacing(run.data_path) as path:
                 table.write_ipc(path, compression="zstd")
@@ -358,13 +351,9 @@ def finish(
     edit: Edit | None = None,
 ) -> Classifier | Regressor:
     """Fit a model and save it in the run folder; returns the estimator."""
-
-    def save(model: Model) -> Path:
-        assert run is not None
-        return store.save(model, run.model_path)
-
+    save = None if run is None else lambda model: store.save(model, run.model_path)
     with _monitoring(monitor) as monitor:
-        model = fit_model(table, settings, run=run, monitor=monitor, callbacks=callbacks, edit=edit, save=save if run else None)
+        model = fit_model(table, settings, run=run, monitor=monitor, callbacks=callbacks, edit=edit, save=save)
     return estimator(model, settings)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,24 +10,17 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
-    check_array,
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from lamina.data.arrays import has_axes, is_missing, is_nested
-from lamina.data.columns.image import guess as guess_image
-from lamina.data.frames import column_names, free_name, literal
-from lamina.data.read import like, read_table
+from lamina.data.columns.column import Values
+from lamina.data.columns.image import Image
+from lamina.data.frames import free_name, like
+from lamina.data.read import read_table
 from lamina.data.schema import rows_numbered_as
 from lamina.data.weights import row_weights
+from lamina.data.xy import is_rich, read_labels, read_rows, read_values, weigh
 from lamina.errors import DataError, OptionError
 from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family_from_json
 from lamina.fitting.fit import fit_model
@@ -42,19 +34,10 @@ from lamina.train.events import Monitor
 from lamina.train.recipe import Recipe
 from lamina.trust.importance import importances, most_rows
 
-WEIGHT = "sample_weight"
-#: Settings of a fit that an estimator may have as a parameter of the same name.
-_SETTINGS = tuple(
-    field.name for field in dataclasses.fields(Settings) if field.name not in ("target", "task", "seed", "fewest")
-)
-MOST_REPEATS = 10
-"""Integer sample weights repeat rows, exactly, if the result has at most this many times the rows."""
-
 
 class _Estimator(BaseEstimator, ABC):
     """Base class of the estimators."""
 
-    _kind: str
     family: Family | Auto | str
     recipe: Recipe | None
     kinds: Mapping[str, str] | None
@@ -93,35 +76,27 @@ class _Estimator(BaseEstimator, ABC):
         """
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        table = self._table(X, reset=True)
-        targets = self._targets(y)
+        table = read_rows(self, X, reset=True)
+        task, targets = self._targets(y)
         check_consistent_length(table, y)
-        names = _free_names(list(targets), table.columns)
-        if not isinstance(self.kinds, Mapping | None):
-            Settings(kinds=self.kinds).check()
-        kinds = dict(Settings(kinds=self.kinds).kinds or {})
-        if is_rich(X) and table.dtypes == [pl.String] and guess_image(table.to_series()) is None:
+        kinds = dict(Settings(kinds=self.kinds).check().kinds or {})
+        if is_rich(X) and table.dtypes == [pl.String] and Image().guess(Values(table.to_series())) is None:
             kinds.setdefault(table.columns[0], "text")  # short texts would be a category
-        table = table.with_columns(pl.Series(names[name], values) for name, values in targets.items())
-        weight = self.weight
+        features = table.width
+        for name, values in targets.items():
+            table = table.with_columns(pl.Series(free_name(name, table.columns), values))
+        names, weight = tuple(table.columns[features:]), self.weight
         if sample_weight is not None:
             if self.weight is not None:
                 raise OptionError(f"both sample_weight and weight={self.weight!r} are given; give one of them")
-            weights = _check_sample_weight(sample_weight, np.empty((len(table), 1)), ensure_non_negative=True)
-            name = _free_names([WEIGHT], table.columns)[WEIGHT]
-            table = _weigh(table, weights, name, repeat=not self.unique)
-            weight = name if name in table.columns else None
-        options = {name: getattr(self, name) for name in _SETTINGS if hasattr(self, name)}
-        settings = Settings(
-            tuple(names.values()),
-            task=self._task(len(names)),
-            **{**options, "kinds": kinds, "weight": weight},
-            seed=_seed(self.random_state),
-            fewest=1,
-        ).check()
-        model = fit_model(table, settings, callbacks=self.callbacks)
-        model.card["settings"]["weight"] = self.weight  # sample_weight is no column of X
-        return self._adopt(model)
+            table, weight = weigh(table, sample_weight, repeat=not self.unique)
+        settings = [field.name for field in dataclasses.fields(Settings) if hasattr(self, field.name)]
+        options: dict[str, Any] = {name: getattr(self, name) for name in settings}
+        options |= {"target": names, "task": task, "kinds": kinds, "weight": weight}
+        options |= {"seed": _seed(self.random_state), "fewest": 1}
+        self.model_ = fit_model(table, Settings(**options).check(), callbacks=self.callbacks)
+        self.model_.card["settings"]["weight"] = self.weight  # sample_weight is no column of X
+        return self
 
     @known_options
     def predict(self, X: Any, *, trust: bool = False, coverage: float = 0.9, reasons: bool = True) -> Any:
@@ -145,7 +120,7 @@ class _Estimator(BaseEstimator, ABC):
         PredictOptions(trust, coverage, reasons).check()
         if trust:
             return self.predict_table(X, trust=True, coverage=coverage, reasons=reasons)
-        table = self._table(X)
+        table = read_rows(self, X)
         task = self.model_.task
         prediction = task.predict(self.model_.outputs(table))
         if isinstance(X, np.ndarray | list | tuple):
@@ -163,7 +138,7 @@ class _Estimator(BaseEstimator, ABC):
         The options are those of :meth:`predict`.
         """
         PredictOptions(trust, coverage, reasons).check()
-        table = predictions(self.model_, self._table(X), trust=trust, coverage=coverage, reasons=reasons)
+        table = predictions(self.model_, read_rows(self, X), trust=trust, coverage=coverage, reasons=reasons)
         converted = like(table, X)
         return table if isinstance(converted, np.ndarray) else converted
 
@@ -251,48 +226,9 @@ class _Estimator(BaseEstimator, ABC):
         """Number of epochs trained."""
         return len(self.history_)
 
-    def _adopt(self, model: Model) -> Self:
-        self.model_ = model
-        return self
-
-    def _table(self, X: Any, reset: bool = False) -> pl.DataFrame:
-        if not reset:
-            check_is_fitted(self)
-        # After fit(X, y) scikit-learn requires the same columns in the same order; models of lamina.fit or from a file select
-        # columns by name.
-        strict = reset or hasattr(self, "n_features_in_")
-        first = X[0] if isinstance(X, list | tuple) and X else X
-        # one of scipy's sparse arrays is a dict
-        if isinstance(X, str | Path) or (isinstance(first, Mapping) and not issparse(X)):
-            return read_table(X)
-        if is_rich(X):
-            if reset:
-                self.n_features_in_ = 1
-            return read_table(X)
-        if hasattr(X, "columns") or hasattr(X, "column_names"):
-            if strict and hasattr(X, "shape") and (reset or not self._has_names_of(X)):
-                validate_data(self, X, reset=reset, skip_check_array=True)
-            table = read_table(X)
-            return _check_not_empty(table) if strict else table
-        if isinstance(X, list) or getattr(getattr(X, "dtype", None), "kind", "") == "O":
-            X = _numbers(X)
-        X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
-        if strict:
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        return read_table(X)
-
-    def _has_names_of(self, X: Any) -> bool:
-        """Whether a frame has exactly the columns of the training frame; else scikit-learn's check raises."""
-        names = X.columns.tolist() if hasattr(X.columns, "tolist") else list(X.columns)  # tolist is faster with pandas
-        return names == getattr(self, "feature_names_in_", np.empty(0)).tolist()
-
-    def _task(self, targets: int) -> str:
-        """The task for this number of target columns."""
-        return self._kind
-
     @abstractmethod
-    def _targets(self, y: Any) -> dict[str, Any]:
-        """The target columns by name."""
+    def _targets(self, y: Any) -> tuple[str, dict[str, Any]]:
+        """The task, and the target columns by name."""
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -328,8 +264,6 @@ class Classifier(ClassifierMixin, _Estimator):
         >>> Classifier(recipe=Recipe(epochs=60), random_state=0).fit(X, y).score(X, y) > 0.9
         True
     """
-
-    _kind = "classification"
 
     @known_options
     def __init__(
@@ -369,7 +303,7 @@ class Classifier(ClassifierMixin, _Estimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities, an array (N, classes) in the order of ``classes_``."""
-        table = self._table(X)  # checks first that the estimator is fitted
+        table = read_rows(self, X)  # checks first that the estimator is fitted
         return self.model_.outputs(table)
 
     @property
@@ -378,19 +312,9 @@ class Classifier(ClassifierMixin, _Estimator):
         check_is_fitted(self)
         return np.array(self.model_.task.classes)
 
-    def _task(self, targets: int) -> str:
-        return self._kind if targets == 1 else "multilabel"
-
-    def _targets(self, y: Any) -> dict[str, Any]:
-        if len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1:  # an indicator matrix; labels may be missing
-            if hasattr(y, "columns"):
-                table = read_table(y)
-                return dict(zip(table.columns, table, strict=True))
-            return {f"label{i}": column for i, column in enumerate(np.asarray(y).T)}
-        name = _name_of(y)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        return {name: y}
+    def _targets(self, y: Any) -> tuple[str, dict[str, Any]]:
+        labels = read_labels(y)
+        return "classification" if len(labels) == 1 else "multilabel", labels
 
 
 class Regressor(RegressorMixin, _Estimator):
@@ -403,8 +327,6 @@ class Regressor(RegressorMixin, _Estimator):
         >>> Regressor(recipe=Recipe(epochs=60), random_state=0).fit(X, y).score(X, y) > 0.4
         True
     """
-
-    _kind = "regression"
 
     @known_options
     def __init__(
@@ -440,51 +362,13 @@ class Regressor(RegressorMixin, _Estimator):
         self.trust = trust
         self.callbacks = callbacks
 
-    def _targets(self, y: Any) -> dict[str, Any]:
-        names = column_names(list(y.columns), "y") if hasattr(y, "columns") else [_name_of(y)]
-        values = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=self)
-        values = np.asarray(values, dtype=np.float64)
-        if values.ndim == 1:
-            return {names[0]: values}
-        if len(names) != values.shape[1]:
-            names = [f"target{i}" for i in range(values.shape[1])] if values.shape[1] > 1 else ["target"]
-        return {name: values[:, i] for i, name in enumerate(names)}
+    def _targets(self, y: Any) -> tuple[str, dict[str, Any]]:
+        return "regression", read_values(self, y)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-ESTIMATORS: dict[str, type[_Estimator]] = {
-    "classification": Classifier,
-    "multilabel": Classifier,
-    "regression": Regressor,
-}
-"""Estimator class of each task."""
-
-
-def is_rich(X: Any) -> bool:
-    """Whether X has one image, text or series per row, and is no table."""
-    if isinstance(X, pl.Series) or (hasattr(X, "to_pylist") and not hasattr(X, "columns")):  # pyarrow array
-        dtype = read_table(X).dtypes[0]
-        return dtype.is_nested() or dtype in (pl.String, pl.Binary, pl.Null)
-    axes = 1 if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
-    if axes != 1 or getattr(getattr(X, "dtype", None), "kind", "O") not in "OUS":
-        return axes > 2
-    rows = [row for row in X if not is_missing(row)]
-    if all(isinstance(row, str | bytes | os.PathLike) or hasattr(row, "getbands") for row in rows):  # Pillow image
-        return len(X) > 0  # also if all rows are missing
-    if not all(map(has_axes, rows)):
-        return False
-    ragged = len({len(row) for row in rows}) > 1 and not any(isinstance(cell, str) for row in rows for cell in row)
-    return ragged or any(map(is_nested, rows))
-
-
-def _name_of(y: Any) -> str:
-    """Name of y, by default "target"; pandas also has the name 0."""
-    name = getattr(y, "name", None)
-    return "target" if name is None or name == "" else literal(str(name))
 
 
 def _seed(random_state: Any) -> int:
@@ -505,48 +389,18 @@ def estimator(model: Model, requested: Settings | None = None) -> Any:
         model: The model; its card has the options, but only names of functions.
         requested: The settings that it was just fitted with, functions among them.
     """
-    kind = ESTIMATORS[model.task.name]
-    if "settings" not in model.card:  # a file of lamina 0.1.0
+    kind = Regressor if model.task.name == "regression" else Classifier
+    if "settings" in model.card:
+        content, custom = model.card["settings"], model.family not in {*FAMILIES, Custom.name}  # may not be importable
+        settings = Settings.from_json({**content, "family": {"name": "auto"}} if custom else content)
+        options = {name: getattr(settings, name) for name in kind._get_param_names() if hasattr(settings, name)}
+        options |= {"family": model.family} if custom else {}
+        if requested is not None:
+            options |= {"recipe": requested.recipe}
+            options |= {"family": requested.family} if isinstance(requested.family, Custom) else {}
+        fitted = kind(**options, random_state=settings.seed)
+    else:  # a file of lamina 0.1.0
         family = family_from_json({"name": model.family, **model.card["family"]})
-        return kind(family, Recipe.from_json(model.card["recipe"]))._adopt(model)
-    content, custom = model.card["settings"], model.family not in {*FAMILIES, Custom.name}  # may not be importable
-    settings = Settings.from_json({**content, "family": {"name": "auto"}} if custom else content)
-    options = {name: getattr(settings, name) for name in kind._get_param_names() if hasattr(settings, name)}
-    options |= {"family": model.family} if custom else {}
-    if requested is not None:
-        options |= {"recipe": requested.recipe}
-        options |= {"family": requested.family} if isinstance(requested.family, Custom) else {}
-    return kind(**options, random_state=settings.seed)._adopt(model)
-
-
-def _check_not_empty(table: pl.DataFrame) -> pl.DataFrame:
-    if table.width == 0:
-        raise ValueError(f"0 feature(s) (shape={table.shape}) while a minimum of 1 is required.")
-    if table.height == 0:
-        raise ValueError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
-    return table
-
-
-def _numbers(X: Any) -> Any:
-    """Objects as float64 if all are numbers; else X unchanged."""
-    values = np.asarray(X, dtype=object) if not isinstance(X, np.ndarray) else X
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except ValueError:
-        return X
-
-
-def _free_names(names: list[str], taken: list[str]) -> dict[str, str]:
-    free: dict[str, str] = {}
-    for name in names:
-        free[name] = free_name(name, {*taken, *free.values()})
-    return free
-
-
-def _weigh(table: pl.DataFrame, weights: np.ndarray, name: str, *, repeat: bool) -> pl.DataFrame:
-    """The table with repeated rows for integer weights, else with a column of weights; rows of weight 0 are removed."""
-    if not weights.any():
-        raise OptionError("sample_weight is zero for all rows; at least one weight must be above 0")
-    if repeat and np.array_equal(weights, np.round(weights)) and weights.sum() <= MOST_REPEATS * len(weights):
-        return table[np.repeat(np.arange(len(table)), weights.astype(np.int64))]
-    return table.with_columns(pl.Series(name, weights)).filter(pl.Series(weights > 0))
+        fitted = kind(family, Recipe.from_json(model.card["recipe"]))
+    fitted.model_ = model
+    return fitted

@@ -1,0 +1,137 @@
+"""``X``, ``y`` and ``sample_weight`` of an estimator as columns of a table, with the checks that scikit-learn requires."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.sparse import issparse
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
+    check_array,
+    check_is_fitted,
+    validate_data,
+)
+
+from lamina.data.arrays import has_axes, is_missing, is_nested
+from lamina.data.frames import column_names, free_name, literal
+from lamina.data.read import read_table
+from lamina.errors import OptionError
+
+WEIGHT = "sample_weight"
+MOST_REPEATS = 10
+"""Integer sample weights repeat rows, exactly, if the result has at most this many times the rows."""
+
+
+def read_rows(estimator: Any, X: Any, *, reset: bool = False) -> pl.DataFrame:
+    """X as a table; with ``reset`` its columns are those of the training rows, else they are compared with these."""
+    if not reset:
+        check_is_fitted(estimator)
+    # After fit(X, y) scikit-learn requires the same columns in the same order; models of lamina.fit or from a file select
+    # columns by name.
+    strict = reset or hasattr(estimator, "n_features_in_")
+    first = X[0] if isinstance(X, list | tuple) and X else X
+    # one of scipy's sparse arrays is a dict
+    if isinstance(X, str | Path) or (isinstance(first, Mapping) and not issparse(X)):
+        return read_table(X)
+    if is_rich(X):
+        if reset:
+            estimator.n_features_in_ = 1
+        return read_table(X)
+    if hasattr(X, "columns") or hasattr(X, "column_names"):
+        if strict and hasattr(X, "shape") and (reset or not _has_names_of(estimator, X)):
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+        table = read_table(X)
+        if strict and 0 in table.shape:
+            what = "0 feature(s)" if table.width == 0 else "Found array with 0 sample(s)"
+            raise ValueError(f"{what} (shape={table.shape}) while a minimum of 1 is required.")
+        return table
+    if isinstance(X, list) or getattr(getattr(X, "dtype", None), "kind", "") == "O":
+        X = _numbers(X)
+    X = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
+    if strict:
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return read_table(X)
+
+
+def read_labels(y: Any) -> dict[str, Any]:
+    """Labels (N,), or (N, labels) of 0 and 1, as columns by name."""
+    if len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1:  # labels may be missing
+        if hasattr(y, "columns"):
+            table = read_table(y)
+            return dict(zip(table.columns, table, strict=True))
+        return {f"label{i}": column for i, column in enumerate(np.asarray(y).T)}
+    name = _name_of(y)
+    y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    return {name: y}
+
+
+def read_values(estimator: Any, y: Any) -> dict[str, Any]:
+    """Values (N,) or (N, targets) as columns by name, float64."""
+    names = column_names(list(y.columns), "y") if hasattr(y, "columns") else [_name_of(y)]
+    values = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=estimator)
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim == 1:
+        return {names[0]: values}
+    if len(names) != values.shape[1]:
+        names = [f"target{i}" for i in range(values.shape[1])] if values.shape[1] > 1 else ["target"]
+    return {name: values[:, i] for i, name in enumerate(names)}
+
+
+def weigh(table: pl.DataFrame, sample_weight: Any, *, repeat: bool) -> tuple[pl.DataFrame, str | None]:
+    """The table without rows of weight 0, and the name of its new column of weights.
+
+    With ``repeat`` integer weights repeat rows instead, and the name is None.
+    """
+    weights = _check_sample_weight(sample_weight, np.empty((len(table), 1)), ensure_non_negative=True)
+    if not weights.any():
+        raise OptionError("sample_weight is zero for all rows; at least one weight must be above 0")
+    if repeat and np.array_equal(weights, np.round(weights)) and weights.sum() <= MOST_REPEATS * len(weights):
+        return table[np.repeat(np.arange(len(table)), weights.astype(np.int64))], None
+    name = free_name(WEIGHT, table.columns)
+    return table.with_columns(pl.Series(name, weights)).filter(pl.Series(weights > 0)), name
+
+
+def is_rich(X: Any) -> bool:
+    """Whether X has one image, text or series per row, and is no table."""
+    if isinstance(X, pl.Series) or (hasattr(X, "to_pylist") and not hasattr(X, "columns")):  # pyarrow array
+        dtype = read_table(X).dtypes[0]
+        return dtype.is_nested() or dtype in (pl.String, pl.Binary, pl.Null)
+    axes = 1 if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
+    if axes != 1 or getattr(getattr(X, "dtype", None), "kind", "O") not in "OUS":
+        return axes > 2
+    rows = [row for row in X if not is_missing(row)]
+    if all(isinstance(row, str | bytes | os.PathLike) or hasattr(row, "getbands") for row in rows):  # Pillow image
+        return len(X) > 0  # also if all rows are missing
+    if not all(map(has_axes, rows)):
+        return False
+    ragged = len({len(row) for row in rows}) > 1 and not any(isinstance(cell, str) for row in rows for cell in row)
+    return ragged or any(map(is_nested, rows))
+
+
+def _has_names_of(estimator: Any, X: Any) -> bool:
+    """Whether a frame has exactly the columns of the training frame; else scikit-learn's check raises."""
+    names = X.columns.tolist() if hasattr(X.columns, "tolist") else list(X.columns)  # tolist is faster with pandas
+    return names == getattr(estimator, "feature_names_in_", np.empty(0)).tolist()
+
+
+def _name_of(y: Any) -> str:
+    """Name of y, by default "target"; pandas also has the name 0."""
+    name = getattr(y, "name", None)
+    return "target" if name is None or name == "" else literal(str(name))
+
+
+def _numbers(X: Any) -> Any:
+    """Objects as float64 if all are numbers; else X unchanged."""
+    values = np.asarray(X, dtype=object) if not isinstance(X, np.ndarray) else X
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except ValueError:
+        return X
