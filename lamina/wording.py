@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def percent(share: float) -> str:
@@ -12,7 +13,8 @@ def percent(share: float) -> str:
         >>> percent(0.871), percent(0.99964)
         ('87.1 %', '99.96 %')
     """
-    return f"{share:.2%}".replace("%", " %") if 0 < min(share, 1 - share) < 0.005 else f"{share:.1%}".replace("%", " %")
+    text = f"{share:.2%}" if 0 < min(share, 1 - share) < 0.005 else f"{share:.1%}"
+    return text.replace("%", " %")
 
 
 def number(value: float) -> str:
@@ -47,6 +49,16 @@ def count(amount: int, noun: str) -> str:
         ('1 row', '1,200 rows')
     """
     return f"{amount:,} {noun}{'s' * (amount != 1)}"
+
+
+def listed(items: Sequence[str], most: int) -> str:
+    """Items with commas, and how many more there are.
+
+    Example:
+        >>> listed(["'a'", "'b'", "'c'"], 2)
+        "'a', 'b' and 1 more"
+    """
+    return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")
 
 
 def duration(seconds: float) -> str:

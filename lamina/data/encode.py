@@ -29,7 +29,7 @@ import polars as pl
 
 from lamina.data.columns import BLOCKS, FEATURE_KINDS, KINDS
 from lamina.data.columns.category import Levels
-from lamina.data.columns.column import Block
+from lamina.data.columns.column import Block, Measure, PlainKind
 from lamina.data.columns.scaled import Scaled, floats
 from lamina.data.encoding import Encoding, Input
 from lamina.data.frames import FEW_ROWS
@@ -37,7 +37,7 @@ from lamina.data.scaling import moments, robust, scale
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError
 
-SCALINGS = ("robust", "standard", "none")
+_MEASURES: dict[str, Measure] = {"robust": robust, "standard": moments, "none": lambda values: (0.0, 1.0)}
 _SHARED = ("numbers", "flags", "categories")
 
 _WAVES = ("sine", "cosine")
@@ -90,32 +90,26 @@ class Encoder:
         """
         encoding = encoding or Encoding()
         scaling = encoding.scaling
-        if scaling not in SCALINGS:
-            raise OptionError(f"scaling is {scaling!r}, expected {', '.join(map(repr, SCALINGS))}")
-        measure = {"robust": robust, "standard": moments, "none": _unscaled}[scaling]
+        if scaling not in _MEASURES:
+            raise OptionError(f"scaling is {scaling!r}, expected {', '.join(map(repr, _MEASURES))}")
         entries: dict[str, list[Any]] = {name: [] for name in _SHARED}
         blocks: list[Block] = []
         notes: list[str] = []
         for name, kind in KINDS.items():
             for i, column in enumerate(schema.by_kind(name), 1):
                 values = table[column.name]
-                if kind.shared:
-                    entry, note = kind.fit_entry(values, measure)
-                    entries[kind.shared].append(entry)
-                    notes += [note] if note else []
+                if isinstance(kind, PlainKind):
+                    entries[kind.shared].append(kind.fit_entry(values, _MEASURES[scaling], notes))
                 elif block := kind.vector if encoding.plain else kind.block:
                     blocks.append(block.fit(values, encoding, name if i == 1 else f"{name}{i}"))
         if scaling == "none":
             entries["numbers"] = [dataclasses.replace(number, has_missing=False) for number in entries["numbers"]]
         if not (blocks or any(entries.values())):
-            ignored = "; ".join(f"{column.name}: {column.reason}" for column in schema.ignored[:3])
+            remedy = "give a table with more columns than the target"
+            if ignored := "; ".join(f"{column.name}: {column.reason}" for column in schema.ignored[:3]):
+                remedy = f"set kinds={{...}} to use an ignored one ({ignored})"
             raise DataError(
-                f"no column is left to learn from, expected a {', '.join(FEATURE_KINDS[:-1])} or {FEATURE_KINDS[-1]}; "
-                + (
-                    f"set kinds={{...}} to use an ignored one ({ignored})"
-                    if ignored
-                    else "give a table with more columns than the target"
-                )
+                f"no column is left to learn from, expected a {', '.join(FEATURE_KINDS[:-1])} or {FEATURE_KINDS[-1]}; {remedy}"
             )
         notes += [note for block in blocks for note in block.notes]
         shared: dict[str, Any] = {name: tuple(columns) for name, columns in entries.items()}
@@ -233,10 +227,6 @@ class Encoder:
                 out[:, group] = scale(values, missing, centers[group], scales[group], clip=self.scaling == "robust").T
             yield from (missing[j] for j, number in enumerate(numbers) if number.has_missing)
         yield from cycles
-
-
-def _unscaled(values: np.ndarray) -> tuple[float, float]:
-    return 0.0, 1.0
 
 
 def _signs(column: pl.Series) -> np.ndarray:

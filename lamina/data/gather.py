@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from lamina.data.frames import literal
 from lamina.data.parse import dates, numbers
@@ -50,19 +51,23 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
     if values is not None and (not values or set(values) & set(keys)):
         raise SchemaError(f"values is {list(values)!r}; expected at least one column besides {' and '.join(map(repr, keys))}")
     for name in keys:
-        _refuse(table[name].is_null(), name, "is empty", "fill it in or leave the row out")
+        empty = table[name].is_null().arg_true()
+        if len(empty):
+            more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+            raise SchemaError(f"column {name!r} is empty in row {empty[0] + 1:,}{more}; fill it in or leave the row out")
     if time is not None:
         table = table.with_columns(_times(table[time]))
-        _refuse_twice(table, id, time)
+        twice = table[[id, time]].is_duplicated().arg_true()
+        if len(twice):
+            who, moment = table[id][twice[0]], table[time][twice[0]]
+            rows = int(((table[id] == who) & (table[time] == moment)).sum())
+            raise SchemaError(f"{id} {who!r} has {rows:,} rows at {time} {moment}; average them, or give a finer time")
     columns = [name for name in table.columns if name not in keys]
     nested = [name for name in columns if table[name].dtype.is_nested() or table[name].dtype == pl.Object]
     if nested:
         raise SchemaError(f"column {nested[0]!r} holds {table[nested[0]].dtype}, expected one value per step; leave it out")
-    bare = table.clone()
-    bare.columns = [str(index) for index in range(table.width)]  # polars reads names such as "*" as patterns
-    bare_name = dict(zip(table.columns, bare.columns, strict=True))
-    counts = bare.group_by(bare_name[id]).agg(pl.col([bare_name[name] for name in columns]).n_unique())
-    varying = [name for name in columns if counts[bare_name[name]].max() != 1]
+    counts = table.group_by(cs.by_name(id)).agg(cs.by_name(columns).n_unique())  # polars reads plain "*" as a pattern
+    varying = [name for name in columns if counts[name].max() != 1]
     channels = list(values or varying)
     if not channels:
         raise SchemaError(f"no column varies within {id!r}; name the channels with values=[...], or use the table as it is")
@@ -73,13 +78,10 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
                 "name the channels with values=[...], or turn it into numbers"
             )
     kept = [name for name in columns if name not in channels and name not in varying]
-    series = pl.concat_arr(pl.col([bare_name[name] for name in channels]).cast(pl.Float64)).alias("series")
-    rows = bare if time is None else bare.sort(bare_name[time])
-    key, first = bare_name[id], pl.col([bare_name[name] for name in kept]).first()
-    gathered = rows.group_by(key, maintain_order=True).agg(first, series)
-    result = bare.select(pl.col(key).unique(maintain_order=True)).join(gathered, on=key, how="left", maintain_order="left")
-    result.columns = [id, *kept, "series"]
-    return result
+    series = pl.concat_arr(cs.by_name(channels).cast(pl.Float64)).alias("series")
+    rows, key = table if time is None else table.sort(cs.by_name(time)), cs.by_name(id)
+    gathered = rows.group_by(key, maintain_order=True).agg(cs.by_name(kept).first(), series)
+    return table.select(key.unique(maintain_order=True)).join(gathered, on=key, how="left", maintain_order="left")
 
 
 def _times(column: pl.Series) -> pl.Series:
@@ -93,19 +95,3 @@ def _times(column: pl.Series) -> pl.Series:
         f"column {column.name!r} cannot be the time: it holds {column.dtype}, such as {column[0]!r:.40}; expected numbers "
         "or dates"
     )
-
-
-def _refuse(bad: pl.Series, name: str, fault: str, remedy: str) -> None:
-    if bad.any():
-        rows = bad.arg_true()
-        more = f" and {len(rows) - 1:,} more" if len(rows) > 1 else ""
-        raise SchemaError(f"column {name!r} {fault} in row {rows[0] + 1:,}{more}; {remedy}")
-
-
-def _refuse_twice(table: pl.DataFrame, id: str, time: str) -> None:
-    twice = table[[id, time]].is_duplicated()
-    if twice.any():
-        row = int(twice.arg_true()[0])
-        series, moment = table[id][row], table[time][row]
-        count = int(((table[id] == series) & (table[time] == moment)).sum())
-        raise SchemaError(f"{id} {series!r} has {count:,} rows at {time} {moment}; average them, or give a finer time")

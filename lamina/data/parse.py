@@ -7,6 +7,8 @@ import re
 
 import polars as pl
 
+TEXTS = (pl.String, pl.Categorical, pl.Enum)
+"""The dtypes of text."""
 NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Texts of a missing value (``?`` in the UCI repository)."""
 ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d+)?)?([ ]?(Z|[+-]\d{2}:?\d{2}))?)?$"
@@ -28,7 +30,7 @@ def numbers(column: pl.Series) -> pl.Series | None:
             column = _seconds(column.dt.total_microseconds())
         elif dtype == pl.Time:
             column = _seconds(column.cast(pl.Int64) // 1000)
-        elif dtype in (pl.String, pl.Categorical, pl.Enum):
+        elif dtype in TEXTS:
             column = parsed_numbers(column.cast(pl.String))
         else:
             return None
@@ -60,7 +62,7 @@ def unit_of(column: pl.Series) -> str:
         >>> unit_of(pl.Series(["$5", "1,200", "for € 9"])), unit_of(pl.Series(["$5", "7 €"]))
         ('$', '')
     """
-    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
+    if column.dtype not in TEXTS:
         return ""
     text = column.cast(pl.String).str.strip_chars()
     units = text.filter(text.str.contains(_WITH_UNIT)).str.extract(f"({_UNIT})").drop_nulls().unique()
@@ -86,7 +88,7 @@ def texts(column: pl.Series) -> pl.Series | None:
 def dates(column: pl.Series) -> pl.Series | None:
     """The values as Datetime in microseconds, UTC without a zone; None for a dtype without dates."""
     dtype = column.dtype
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
+    if dtype in TEXTS:
         column = parsed_dates(column.cast(pl.String))
     elif dtype == pl.Null:
         return column.cast(pl.Datetime("us"))
@@ -130,7 +132,7 @@ def parsed_dates(column: pl.Series) -> pl.Series:
 
 def unparsed(before: pl.Series, after: pl.Series) -> pl.Series | None:
     """Which texts could not be parsed; None if all could. Infinite numbers are missing, not unparsed."""
-    if after.null_count() == before.null_count() or before.dtype not in (pl.String, pl.Categorical, pl.Enum):
+    if after.null_count() == before.null_count() or before.dtype not in TEXTS:
         return None
     text = before.cast(pl.String).str.strip_chars()
     failed = before.is_not_null() & after.is_null() & ~text.is_in(NULLS) & ~text.str.contains(r"(?i)^[+-]?inf(inity)?$")

@@ -20,9 +20,10 @@ import numpy as np
 import polars as pl
 
 from lamina.errors import ReadError
+from lamina.wording import count
 
 if TYPE_CHECKING:
-    from PIL.Image import Image, Transpose
+    from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 SIGNATURE = re.compile(rb"\x89PNG|\xff\xd8\xff|BM|GIF8|II\*\0|MM\0\*|RIFF....WEBP|P[1-6]\s", re.DOTALL)
@@ -31,6 +32,10 @@ PIECE = 1024
 """Images of a chunk."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_TURNS = dict(
+    enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"), 2)
+)
+"""How Pillow undoes each orientation in EXIF data."""
 _GRAY = ("1", "L", "LA", "La", "I", "F")
 
 Source = str | bytes
@@ -53,7 +58,7 @@ class Header(NamedTuple):
 
 def readable_headers(values: pl.Series) -> list[Header]:
     """The headers of the images that can be read."""
-    return [header for header in _each(values, _header)[0] if header is not None]
+    return _each(values, _header)[0]
 
 
 def read_headers(values: pl.Series) -> list[Header]:
@@ -65,7 +70,7 @@ def read_headers(values: pl.Series) -> list[Header]:
     headers, faults = _each(values, _header)
     if faults:
         verify(values)
-    return [header for header in headers if header is not None]
+    return headers
 
 
 def verify(values: pl.Series) -> None:
@@ -74,9 +79,7 @@ def verify(values: pl.Series) -> None:
     Raises:
         ReadError: As for :func:`read_headers`.
     """
-    _, faults = _each(values, _decoded)
-    if faults:
-        raise ReadError(_fault_message(values, faults))
+    _refuse(values, _each(values, lambda row, image: _pixels(image, 8, 8, 1))[1])
 
 
 def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np.ndarray:
@@ -87,54 +90,55 @@ def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np
     """
     pixels = np.zeros((len(values), height, width, channels), dtype=np.uint8)
 
-    def place(row: int, source: Source) -> None:
-        with _opened(source) as image:
-            pixels[row] = _pixels(image, height, width, channels)
+    def place(row: int, image: Image) -> None:
+        pixels[row] = _pixels(image, height, width, channels)
 
-    _, faults = _each(values, place)
-    if faults:
-        raise ReadError(_fault_message(values, faults))
+    _refuse(values, _each(values, place)[1])
     return pixels
 
 
-def is_file(path: str) -> bool:
-    """Whether the file exists."""
-    return os.path.isfile(os.path.expanduser(path))
-
-
-def _each(values: pl.Series, work: Callable[[int, Source], Result]) -> tuple[list[Result | None], dict[int, str]]:
-    """The results of a function of each image that is not missing, and by row the reason why an image cannot be read."""
-    faults: dict[int, str] = {}
-
-    def attempt(row: int, source: Source | None) -> Result | None:
-        try:
-            return None if source is None else work(row, source)
-        except ReadError as error:
-            faults[row] = str(error)
-
+def _each(values: pl.Series, work: Callable[[int, Image], Result]) -> tuple[list[Result], dict[int, str]]:
+    """The results of a function of each row and its open image, and by row the reason why an image cannot be read."""
     from PIL.Image import DecompressionBombWarning
 
-    results: list[Result | None] = []
+    faults: dict[int, str] = {}
+
+    def attempt(row: int, source: Source | None) -> list[Result]:
+        if source is None:
+            return []
+        try:
+            with _opened(source) as image:
+                return [work(row, image)]
+        except ReadError as error:
+            faults[row] = str(error)
+            return []
+
+    results: list[Result] = []
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")  # on odd metadata
         warnings.simplefilter("error", DecompressionBombWarning)
         for start in range(0, len(values), PIECE):
             sources = values.slice(start, PIECE).to_list()
             run = pool.map if len(sources) > 8 else map  # for few images threads would be slower
-            results += run(attempt, itertools.count(start), sources)
+            results += itertools.chain.from_iterable(run(attempt, itertools.count(start), sources))
     return results, dict(sorted(faults.items()))
 
 
-def _fault_message(values: pl.Series, faults: dict[int, str]) -> str:
+def _refuse(values: pl.Series, faults: dict[int, str]) -> None:
+    """Raise an error if there are faults."""
+    if not faults:
+        return
     shown = []
     for row, fault in itertools.islice(faults.items(), 5):
         source = values[row]
         shown.append(f"row {row + 1:,}{f' ({source})' if isinstance(source, str) else ''} {fault}")
     more = f"; and {len(faults) - 5:,} more" if len(faults) > 5 else ""
-    present = len(values) - values.null_count()
-    counted = f"{len(faults):,} of {present:,} image{'s' if present > 1 else ''}"
+    images = count(len(values) - values.null_count(), "image")
     them = "it" if len(faults) == 1 else "them"
-    return f"column {values.name!r}: {counted} cannot be read: {'; '.join(shown)}{more}; replace {them}, or leave {them} empty"
+    raise ReadError(
+        f"column {values.name!r}: {len(faults):,} of {images} cannot be read: {'; '.join(shown)}{more}; "
+        f"replace {them}, or leave {them} empty"
+    )
 
 
 @contextmanager
@@ -172,41 +176,24 @@ def _unidentified(source: Source) -> str:
     return f"is no image of a supported format (it begins with {source[:16]!r}); supported are {', '.join(_FORMATS)}"
 
 
-def _header(row: int, source: Source) -> Header:
-    with _opened(source) as image:
-        width, height = image.size
-        turned = None if image.format == "TIFF" else _turn(image)  # Pillow rotates TIFF files itself
-        if turned is not None and turned.name in ("ROTATE_90", "ROTATE_270", "TRANSPOSE", "TRANSVERSE"):
-            width, height = height, width
-        gray = image.mode in _GRAY or image.mode.startswith("I;16")
-        several = getattr(image, "is_animated", False) and image.format != "MPO"
-        return Header(height, width, gray, several, image.has_transparency_data, image.mode[0] in "IF")
+def _header(row: int, image: Image) -> Header:
+    width, height = image.size
+    if image.format != "TIFF" and _orientation(image) >= 5:  # Pillow rotates TIFF files itself
+        width, height = height, width
+    gray = image.mode in _GRAY or image.mode.startswith("I;16")
+    several = getattr(image, "is_animated", False) and image.format != "MPO"
+    return Header(height, width, gray, several, image.has_transparency_data, image.mode[0] in "IF")
 
 
-def _decoded(row: int, source: Source) -> None:
-    with _opened(source) as image:
-        _pixels(image, 8, 8, 1)
-
-
-def _turn(image: Image) -> Transpose | None:
-    """The rotation or reflection of the EXIF orientation."""
+def _orientation(image: Image) -> int:
+    """The orientation in the EXIF data, 1 to 8; from 5 on, width and height are swapped."""
     from PIL.Image import Image as Base
-    from PIL.Image import Transpose
 
-    turns = (
-        Transpose.FLIP_LEFT_RIGHT,
-        Transpose.ROTATE_180,
-        Transpose.FLIP_TOP_BOTTOM,
-        Transpose.TRANSPOSE,
-        Transpose.ROTATE_270,
-        Transpose.TRANSVERSE,
-        Transpose.ROTATE_90,
-    )
     try:
         orientation = Base.getexif(image).get(0x0112)  # PNG's own would decode the whole image for it
     except Exception:  # damaged EXIF data are ignored
-        return None
-    return dict(enumerate(turns, 2)).get(orientation or 1)
+        return 1
+    return orientation if orientation in _TURNS else 1
 
 
 def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
@@ -216,14 +203,15 @@ def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
     side = 2 * max(height, width)
     image.draft(None, (side, side))  # decodes a large JPEG file at 1/2, 1/4 or 1/8
     image.load()
-    turn = _turn(image)
+    orientation = _orientation(image)
     if image.mode[0] in "IF":
         image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = PIL.alpha_composite(PIL.new("RGBA", image.size, "white"), image)
     image = image.convert("L" if channels == 1 else "RGB")
-    image = image if turn is None else image.transpose(turn)
+    if orientation > 1:
+        image = image.transpose(PIL.Transpose[_TURNS[orientation]])
     if image.size != (width, height):
         image = image.resize((width, height), PIL.Resampling.BILINEAR)
     return np.asarray(image).reshape(height, width, channels)

@@ -1,21 +1,9 @@
 """The schema: kind, role and reason of each column.
 
 :meth:`Schema.infer` guesses them from the values (the rules are in :mod:`lamina.data.columns`), the options ``kinds`` and
-``roles`` override the guess, and :meth:`Schema.check` converts later tables to the form of the training table:
-
-=========  =================================  =====================================================================
-kind       dtype that ``check`` returns       details besides ``dtype`` (in training), ``missing`` (share of rows)
-=========  =================================  =====================================================================
-number     Float64, NaN and infinite as null  ``low``, ``high`` (finite), ``whole`` (only whole numbers)
-flag       Boolean, unseen values as null     ``levels``: [text of false, text of true]
-category   String                             ``levels``: the (at most 20) most frequent texts; ``distinct``: cardinality
-date       Datetime("us"), UTC without zone   ``low``, ``high`` (ISO text), ``time``: whether the time of day varies
-image      paths, bytes or arrays             ``source``, ``channels``, ``sizes``
-text       String                             ``words``: on average
-series     List of Array(Float64, channels)   ``channels``, ``shortest``, ``longest``
-=========  =================================  =====================================================================
-
-``check`` is idempotent.
+``roles`` override the guess, and :meth:`Schema.check` converts later tables to the form of the training table. The docs of
+each :class:`~lamina.data.columns.column.ColumnKind` name this form, and the details of its columns besides ``dtype`` (in
+training) and ``missing`` (share of rows).
 """
 
 from __future__ import annotations
@@ -35,6 +23,7 @@ from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import nearest, read_table
 from lamina.errors import DataError, SchemaError
+from lamina.wording import listed
 
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
 IGNORED_BY_ROLE = "ignored as requested"
@@ -259,21 +248,21 @@ def _coerced(values: pl.Series, kind: str) -> Guess:
 
 
 def _as_only_feature(column: Column, values: pl.Series) -> Column:
-    result = KINDS[column.kind].as_only_feature(column, values) if column.role == "ignored" else None
+    if column.role != "ignored":
+        return column
+    result = KINDS[column.kind].as_only_feature(column, values, guess(values, plain=True))
     return column if result is None else Column(column.name, result.kind, "feature", result.reason, result.details)
 
 
 def _no_feature(columns: Sequence[Column]) -> str:
     reasons = [f"{column.name!r} ({column.reason})" for column in columns if column.role == "ignored"]
-    shown = ", ".join(reasons[:5]) + (f" and {len(reasons) - 5:,} more" if len(reasons) > 5 else "")
     if not reasons:
         return "no column is left to learn from besides the target; add features"
-    return f"no column is left to learn from: {shown}; keep one with kinds={{name: 'category'}} or add columns"
+    return f"no column is left to learn from: {listed(reasons, 5)}; keep one with kinds={{name: 'category'}} or add columns"
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
-    return ("column " if len(names) == 1 else "columns ") + shown
+    return ("column " if len(names) == 1 else "columns ") + listed(list(map(repr, names)), 10)
 
 
 # Errors of reading
@@ -291,14 +280,10 @@ def rows_numbered_as(table: pl.DataFrame, schema: Schema) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise _error_of(table, schema) or error from None
-
-
-def _error_of(table: pl.DataFrame, schema: Schema) -> DataError | None:
-    try:
-        checked, _ = schema.check(table, notes=False)
-        for column in schema.features:
-            KINDS[column.kind].verify(checked[column.name])
-    except DataError as error:
-        return error
-    return None
+        try:
+            checked, _ = schema.check(table, notes=False)
+            for column in schema.features:
+                KINDS[column.kind].verify(checked[column.name])
+        except DataError as numbered:
+            raise numbered from None
+        raise error from None

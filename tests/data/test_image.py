@@ -9,13 +9,28 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from lamina.data.columns.image import ImageBlock, check, coerce, guess
+from lamina.data.columns.column import Values
+from lamina.data.columns.image import Image as ImageKind
+from lamina.data.columns.image import ImageBlock
 from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column
 from lamina.errors import ReadError, SchemaError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
 NOISE[0, 0, 0] = 255
+KIND = ImageKind()
+
+
+def guess(column):
+    return KIND.guess(Values(column))
+
+
+def coerce(column):
+    return KIND.coerce(column)
+
+
+def check(column, values):
+    return KIND.check(column, values, [])
 
 
 def arrays(values, name="photo"):

@@ -10,13 +10,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal, assert_series_equal
 
-from lamina.data.columns.series import MOST_STEPS, SeriesBlock, check, coerce, guess
+from lamina.data.columns.column import Values
+from lamina.data.columns.series import MOST_STEPS, Series, SeriesBlock
 from lamina.data.encoding import Encoding, Input
 from lamina.data.gather import gather_series
 from lamina.data.schema import Column
 from lamina.errors import SchemaError
 
 F64 = pl.Float64
+KIND = Series()
+
+
+def guess(column):
+    return KIND.guess(Values(column))
+
+
+def coerce(column):
+    return KIND.coerce(column)
+
+
+def check(column, values):
+    return KIND.check(column, values, [])
 
 
 def ragged(rows, channels):

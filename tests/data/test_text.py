@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.data.columns.text import check, coerce, guess
+from lamina.data.columns.column import Values
+from lamina.data.columns.text import Text
 from lamina.data.columns.tokens import TextBlock, words_of
 from lamina.data.encoding import Encoding, Input
 from lamina.data.schema import Column
@@ -28,6 +29,19 @@ REVIEWS = [
     "Don't go. It's long,\nand the ending is at 3.14 hours",
     "good",
 ]
+KIND = Text()
+
+
+def guess(column):
+    return KIND.guess(Values(column))
+
+
+def coerce(column):
+    return KIND.coerce(column)
+
+
+def check(column, values):
+    return KIND.check(column, values, [])
 
 
 def fit(texts, **options):

@@ -43,7 +43,7 @@ from lamina.data.parse import texts
 #: The kinds in the order of the rules.
 _ORDER: tuple[ColumnKind, ...] = (
     *(Image(), Series(), Other(), Constant(), Date(), Flag(), Text()),
-    *(Id(lambda column: guess(column, plain=True), Text().coerce), Category(), Number()),
+    *(Id(), Category(), Number()),
 )
 _BY_NAME = {kind.name: kind for kind in _ORDER}
 #: The kinds by name, in the order in which they are shown and encoded.

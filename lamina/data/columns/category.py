@@ -8,23 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from lamina.data.columns.column import (
-    Column,
-    ColumnKind,
-    Guess,
-    Indicator,
-    Values,
-    coerced,
-    converted,
-    guess_constant,
-    level_counts,
-    level_details,
-    mask,
-)
+from lamina.data.columns.column import Column, Guess, Indicator, Measure, PlainKind, Values, guess_constant, level_counts, mask
 from lamina.data.parse import texts
 
 MOST_LEVELS = 20_000
 """Most levels of a category that get a code of their own."""
+CODE_WORDS = frozenset("zip zipcode postcode postal code codes id ids uid type subtype category sku subclass cluster".split())
+_SHOWN = 20  # levels that a schema keeps; the encoder keeps its own table
 _INDICATORS = 30  # levels that the search for target leakage looks at
 _MISSING = ("", "-", "na", "n/a", "nan", "none", "null", "unknown", "missing", "not applicable")
 
@@ -37,45 +27,40 @@ class Levels:
     levels: tuple[str, ...]
 
 
-class Category(ColumnKind):
+class Category(PlainKind):
     """String; ``levels``: the (at most 20) most frequent texts; ``distinct``: the number of distinct ones."""
 
     name = "category"
     shared = "categories"
     max_group_size = 100
+    parse = staticmethod(texts)
 
     def guess(self, values: Values) -> Guess | None:
         if constant := guess_constant(self.name, values):
             return constant
-        if values.codes is not None:
-            reason = f"{values.distinct:,} distinct whole numbers in {len(values.column):,} rows, named like a code"
-            return Guess(self.name, reason, values.measured | level_details(level_counts(values.codes), values.distinct))
+        rows = f"{len(values.column):,} rows"
+        if values.whole is not None and values.words & CODE_WORDS:
+            details = values.measured | _level_details(level_counts(values.whole))
+            reason = f"{details['distinct']:,} distinct whole numbers in {rows}, named like a code"
+            return Guess(self.name, reason, details)
         if not values.is_text:
             return None
-        distinct = values.text_counts.height
-        reason = f"{distinct:,} distinct {'levels' if values.declared else 'texts'} in {len(values.column):,} rows"
-        return Guess(self.name, reason, values.details | level_details(values.text_counts, distinct))
+        details = values.details | _level_details(values.text_counts)
+        noun = "texts" if values.column.dtype == pl.String else "levels"
+        return Guess(self.name, f"{details['distinct']:,} distinct {noun} in {rows}", details)
 
-    def coerce(self, column: pl.Series) -> Guess | None:
-        if (parsed := coerced(column, texts(column))) is None:
-            return None
-        counts = level_counts(parsed[0])
-        details = parsed[1] | level_details(counts, counts.height)
-        return Guess(self.name, f"given; {counts.height:,} distinct values", details)
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess:
+        counts = level_counts(parsed)
+        return Guess(self.name, f"given; {counts.height:,} distinct values", details | _level_details(counts))
 
-    def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        return converted(column, values, texts(values), remarks)
-
-    def fit_entry(self, values: pl.Series, measure: Any) -> tuple[Levels, str]:
+    def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> Levels:
         counts = values.drop_nulls().alias("level").value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
-        if len(counts) <= MOST_LEVELS:
-            return Levels(values.name, tuple(counts["level"].to_list())), ""
-        kept, rest = counts[:MOST_LEVELS], counts[MOST_LEVELS:]
-        note = (
-            f"{values.name} has {len(counts):,} levels; the {MOST_LEVELS:,} most frequent are kept, the others "
-            f"({rest['rows'].sum():,} rows) are treated as missing"
-        )
-        return Levels(values.name, tuple(kept["level"].to_list())), note
+        if len(counts) > MOST_LEVELS:
+            notes.append(
+                f"{values.name} has {len(counts):,} levels; the {MOST_LEVELS:,} most frequent are kept, the others "
+                f"({counts['rows'][MOST_LEVELS:].sum():,} rows) are treated as missing"
+            )
+        return Levels(values.name, tuple(counts["level"][:MOST_LEVELS].to_list()))
 
     def missing(self, values: pl.Series) -> pl.Series:
         return values.is_null() | values.str.strip_chars().str.to_lowercase().is_in(_MISSING).fill_null(True)
@@ -86,3 +71,7 @@ class Category(ColumnKind):
             yield Indicator(rows, f"is {level!r}", 0.8)
             yield Indicator(~rows, f"is not {level!r}", 0.8)
         yield from super().indicators(column, values)
+
+
+def _level_details(counts: pl.DataFrame) -> dict[str, Any]:
+    return {"levels": counts.to_series(0).head(_SHOWN).cast(pl.String).to_list(), "distinct": counts.height}

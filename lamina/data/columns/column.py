@@ -12,27 +12,25 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import polars as pl
 
-from lamina.data.parse import ISO, NULLS, as_iso, dates, numbers, parsed_dates, parsed_numbers, texts, unit_of, unparsed
+from lamina.data.parse import ISO, NULLS, TEXTS, as_iso, dates, numbers, parsed_dates, parsed_numbers, texts, unit_of, unparsed
 from lamina.errors import SchemaError
+from lamina.wording import count
 
 if TYPE_CHECKING:
     from lamina.data.encoding import Encoding, Input
 
-SHOWN_LEVELS = 20
-"""Levels of a category that a schema keeps; the encoder keeps its own table."""
-ID_WORDS = frozenset("id uuid guid uid key index idx rownames rowname rownum rownumber rowid pk hash serial unnamed".split())
-CODE_WORDS = frozenset("zip zipcode postcode postal code codes id ids uid type subtype category sku subclass cluster".split())
 FREQUENT = 0.05
 """Least share of the rows of a number that may be a code, such as 0 for no costs."""
 
-_TIME_WORDS = frozenset("t time date day week month quarter year hour minute second timestamp step epoch".split())
+Measure = Callable[[np.ndarray], tuple[float, float]]
+"""A function that returns the center and the scale of values."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Guess:
 
     kind: str
     reason: str
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class ColumnKind:
         name: Its name in files, options and docs.
         expects: The values it needs, for errors.
         can_be_feature: Whether models can train on it.
-        shared: The block that all of its columns share with other plain columns; "" where each has a block of its own.
+        plain: Whether a value is a word or a number, which can be shown and permuted.
         block: The input of networks for a column with a block of its own.
         vector: The same as a row of numbers, for classical families.
         numeric: Whether its values can be weights.
@@ -142,7 +140,7 @@ class ColumnKind:
     name: ClassVar[str]
     expects: ClassVar[str] = "plain values"
     can_be_feature: ClassVar[bool] = True
-    shared: ClassVar[str] = ""
+    plain: ClassVar[bool] = False
     block: ClassVar[type[Block] | None] = None
     vector: ClassVar[type[Block] | None] = None
     numeric: ClassVar[bool] = False
@@ -151,18 +149,13 @@ class ColumnKind:
     streams: ClassVar[bool] = False
     max_group_size: ClassVar[int] = 0
 
-    @property
-    def plain(self) -> bool:
-        """Whether a value is a word or a number, which can be shown and permuted."""
-        return bool(self.shared)
-
     def guess(self, values: Values) -> Guess | None:
         """The guess, if the values are of this kind, and of none that comes before it in the order; else None."""
-        raise TypeError(f"columns of the kind {self.name!r} have no guess")
+        raise NotImplementedError
 
     def coerce(self, column: pl.Series) -> Guess | None:
         """The guess for a column that the option ``kinds`` declares to be of this kind; None if its values cannot be."""
-        raise TypeError(f"columns of the kind {self.name!r} have no coerce")
+        raise NotImplementedError
 
     def reason(self, guess: Guess) -> str:
         """The reason of a guess, with how many values are missing."""
@@ -170,17 +163,17 @@ class ColumnKind:
         share = f"{missing:.1%}" if missing >= 0.001 else "under 0.1%"
         return guess.reason + (f"; {share} missing" if 0 < missing < 1 else "")
 
-    def as_only_feature(self, column: Column, values: pl.Series) -> Guess | None:
-        """The guess for a column of this kind in a table without any feature; None to ignore it still."""
+    def as_only_feature(self, column: Column, values: pl.Series, plain: Guess) -> Guess | None:
+        """The guess for a column in a table without any feature, given the plain guess; None to ignore it still."""
         return None
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        """Convert values to predict to the form of the training values, appending to the remarks.
+        """Convert values to predict to the form of the training values, appending to the remarks; idempotent.
 
         Raises:
             SchemaError: They cannot be of this kind; names column, value and row.
         """
-        raise TypeError(f"columns of the kind {self.name!r} have no check")
+        raise NotImplementedError
 
     def outside(self, column: Column, values: pl.Series) -> list[str]:
         """A sentence if checked values are outside the range of the training values."""
@@ -188,10 +181,6 @@ class ColumnKind:
 
     def verify(self, values: pl.Series) -> None:
         """Read all values of a column whose reading failed, so that the error names every unreadable row."""
-
-    def fit_entry(self, values: pl.Series, measure: Callable[[np.ndarray], tuple[float, float]]) -> tuple[Any, str]:
-        """The entry of a column in the block that it shares, fitted on training rows, and a note."""
-        raise TypeError(f"columns of the kind {self.name!r} share no block")
 
     def missing(self, values: pl.Series) -> pl.Series:
         """Which values are missing, or say that they are."""
@@ -214,6 +203,53 @@ class ColumnKind:
         return array.reshape(len(array), math.prod(array.shape[1:])).astype(np.float32) * size
 
 
+class PlainKind(ColumnKind):
+    """Base of the kinds whose values are words or numbers; their columns share a block of the encoder.
+
+    Attributes:
+        shared: The name of that block.
+        parse: Returns values in the form of this kind, null where they cannot be; None for a dtype without any.
+    """
+
+    plain = True
+    shared: ClassVar[str]
+    parse: ClassVar[staticmethod[[pl.Series], pl.Series | None]]
+
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess | None:
+        """The guess for a declared column with parsed values, and a remark on those that could not be parsed."""
+        raise NotImplementedError
+
+    def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> Any:
+        """The entry of a column in the shared block, fitted on training rows, appending to the notes."""
+        raise NotImplementedError
+
+    def coerce(self, column: pl.Series) -> Guess | None:
+        parsed = self.parse(column)
+        if parsed is None or parsed.null_count() == len(parsed):
+            return None
+        failed = unparsed(column, parsed)
+        failures = 0 if failed is None else int(failed.sum())
+        remark = f"; {failures:,} invalid, treated as missing" if failures else ""
+        return self.given(column, parsed, parsed_details(describe(column), parsed, failures), remark)
+
+    def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
+        parsed = self.parse(values)
+        if parsed is None:
+            raise SchemaError(f"column {column.name!r} holds {values.dtype}, expected a {self.name} as in training; convert it")
+        failed = unparsed(values, parsed)
+        if failed is None:
+            return parsed
+        row = int(failed.arg_true()[0])
+        if "unparsed" not in column.details:  # where training rows had invalid values, they were missing there, too
+            raise SchemaError(
+                f"column {column.name!r} holds {values[row]!r:.60} in row {row + 1:,}, expected a {self.name} as in training; "
+                "correct it, or leave it empty where unknown"
+            )
+        failures = count(int(failed.sum()), "value")
+        remarks.append(f"{column.name}: {failures} treated as missing, such as {values[row]!r:.60}: no {self.name}")
+        return parsed
+
+
 class Values:
     """A column whose kind is to be guessed, with the statistics that several kinds need, each computed once.
 
@@ -229,8 +265,7 @@ class Values:
     ) -> None:
         self.column, self.plain, self.prefix = column, plain, prefix
         self.details = describe(column) if details is None else details
-        self.is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
-        self.declared = column.dtype in (pl.Categorical, pl.Enum)
+        self.is_text = column.dtype in TEXTS
         self.words = {*name_words(column.name), column.name.lower()}
 
     @cached_property
@@ -251,8 +286,7 @@ class Values:
     def span(self) -> tuple[float, float]:
         """The lowest and highest number; whole ones as int."""
         assert self.numbers is not None
-        low, high = float(self.numbers.min()), float(self.numbers.max())  # pyright: ignore[reportArgumentType]
-        return (int(low), int(high)) if self._is_whole(low, high) else (low, high)
+        return span(self.numbers, self.column.dtype.is_integer())
 
     @cached_property
     def whole(self) -> pl.Series | None:
@@ -260,24 +294,6 @@ class Values:
         if self.numbers is None or self.constant is not None or not isinstance(self.span[0], int):
             return None
         return self.column if self.column.dtype.is_integer() else self.numbers
-
-    @cached_property
-    def codes(self) -> pl.Series | None:
-        """Whole numbers in a column named like a code."""
-        return self.whole if self.words & CODE_WORDS else None
-
-    @cached_property
-    def is_row_number(self) -> bool:
-        """Whether they are integers without large gaps, like row numbers."""
-        integers, (low, high) = self.column, self.span
-        rows = len(integers) - integers.null_count()
-        return integers.dtype.is_integer() and rows >= 20 and high - low < 2 * rows and not self.words & _TIME_WORDS
-
-    @cached_property
-    def distinct(self) -> int:
-        """The number of distinct whole numbers."""
-        assert self.whole is not None
-        return self.whole.n_unique() - (self.whole.null_count() > 0)
 
     @cached_property
     def text_counts(self) -> pl.DataFrame:
@@ -291,7 +307,7 @@ class Values:
             low, high = self.span
             return (self.column if self.column.dtype.is_integer() else self.numbers) if low == high else None
         if self.column.dtype == pl.Boolean:
-            return self.column if self.column.n_unique() - (self.column.null_count() > 0) == 1 else None
+            return self.column if self.column.drop_nulls().n_unique() == 1 else None
         return self.column.cast(pl.String) if self.is_text and self.text_counts.height == 1 else None
 
     @cached_property
@@ -299,56 +315,51 @@ class Values:
         """The numbers in a text column, if at least 99 % of its values are numbers."""
         if not self._has_digits:
             return None
-        levels, counts, present_levels = self._levels
-        present = int(counts.filter(present_levels).sum())
-        good = parsed_numbers(levels).is_not_null() & present_levels
-        count = int(counts.filter(good).sum())
-        if count < 0.99 * present or levels.filter(good).str.contains(r"^0\d").any():
+        levels = self.text_counts.to_series(0)
+        good = parsed_numbers(levels).is_not_null() & self._present
+        failures = self._failures(good)
+        if failures is None or levels.filter(good).str.contains(r"^0\d").any():
             return None
         number = parsed_numbers(self.column).fill_nan(None)  # the word NaN is a number to polars
-        if (number.floor() == number).all() and number.abs().max() < 2**53:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+        if isinstance(span(number)[0], int):
             number = number.cast(pl.Int64)
         unit = {"unit": unit} if (unit := unit_of(levels)) else {}
-        details = parsed_details(self.details, number, present - count) | unit
+        details = parsed_details(self.details, number, failures) | unit
         return Values(number, self.plain, details=details, prefix="text that holds ")
 
     @cached_property
     def dates(self) -> tuple[pl.Series, dict[str, Any]] | None:
         """Dates, and their details, if the column is of dates, or at least 99 % of a text column are."""
-        if isinstance(self.column.dtype, pl.Date | pl.Datetime):
-            moments = dates(self.column)
-            return None if moments is None else (moments, self.details)
         if not self._has_digits:
+            moments = dates(self.column) if isinstance(self.column.dtype, pl.Date | pl.Datetime) else None
+            return None if moments is None else (moments, self.details)
+        iso = as_iso(self.text_counts.to_series(0))
+        failures = self._failures(parsed_dates(iso).is_not_null() & iso.str.contains(ISO))
+        if failures is None or (moments := dates(self.column)) is None:
             return None
-        levels, counts, present_levels = self._levels
-        iso = as_iso(levels)
-        count = int(counts.filter(parsed_dates(iso).is_not_null() & iso.str.contains(ISO)).sum())
-        present = int(counts.filter(present_levels).sum())
-        moments = dates(self.column) if count >= 0.99 * present else None
-        return None if moments is None else (moments, parsed_details(self.details, moments, present - count))
+        return moments, parsed_details(self.details, moments, failures)
 
     @cached_property
     def blank(self) -> bool:
         """Whether a text column holds nothing but words for a missing value."""
-        return self.is_text and not self.declared and not self._levels[2].any()
+        return self.column.dtype == pl.String and not self._present.any()
 
     @cached_property
-    def _levels(self) -> tuple[pl.Series, pl.Series, pl.Series]:
-        """Distinct texts, their counts, and whether they are not words for a missing value."""
-        levels = self.text_counts.to_series(0)
-        return levels, self.text_counts.to_series(1), ~levels.str.strip_chars().is_in(NULLS)
+    def _present(self) -> pl.Series:
+        """Which distinct texts are not words for a missing value."""
+        return ~self.text_counts.to_series(0).str.strip_chars().is_in(NULLS)
 
     @cached_property
     def _has_digits(self) -> bool:
-        if not self.is_text or self.declared:
+        if self.column.dtype != pl.String:
             return False
-        levels, _, present_levels = self._levels
-        return bool(levels.filter(present_levels).head(50).str.contains(r"\d").any())
+        return bool(self.text_counts.to_series(0).filter(self._present).head(50).str.contains(r"\d").any())
 
-    def _is_whole(self, low: float, high: float) -> bool:
-        if self.column.dtype.is_integer():
-            return True
-        return max(abs(low), abs(high)) < 2**53 and bool((self.numbers.floor() == self.numbers).all())  # pyright: ignore
+    def _failures(self, good: pl.Series) -> int | None:
+        """The number of values of which the distinct text is not good; None if these are more than 1 %."""
+        counts = self.text_counts.to_series(1)
+        present, parsed = int(counts.filter(self._present).sum()), int(counts.filter(good).sum())
+        return present - parsed if parsed >= 0.99 * present else None
 
 
 # Functions of several kinds
@@ -359,19 +370,17 @@ def describe(column: pl.Series) -> dict[str, Any]:
     return {"dtype": str(column.dtype), "missing": round(column.null_count() / max(len(column), 1), 6)}
 
 
-def parsed_details(details: dict[str, Any], values: pl.Series, count: int) -> dict[str, Any]:
-    """The details of parsed values, ``count`` of which could not be parsed."""
+def parsed_details(details: dict[str, Any], values: pl.Series, failures: int) -> dict[str, Any]:
+    """The details of parsed values, and how many could not be parsed."""
     missing = round(values.null_count() / len(values), 6)
-    return details | {"missing": missing} | ({"unparsed": int(count)} if count else {})
+    return details | {"missing": missing} | ({"unparsed": failures} if failures else {})
 
 
-def coerced(column: pl.Series, values: pl.Series | None) -> tuple[pl.Series, dict[str, Any], str] | None:
-    """Values of a declared kind, their details, and a remark on those that could not be parsed; None if none could."""
-    if values is None or values.null_count() == len(values):
-        return None
-    failed = unparsed(column, values)
-    count = 0 if failed is None else int(failed.sum())
-    return values, parsed_details(describe(column), values, count), f"; {count:,} invalid, treated as missing" if count else ""
+def span(values: pl.Series, integers: bool = False) -> tuple[float, float]:
+    """The lowest and highest number, as int if all are whole, which ``integers`` are."""
+    low, high = float(values.min()), float(values.max())  # pyright: ignore[reportArgumentType]
+    whole = integers or (max(abs(low), abs(high)) < 2**53 and bool((values.floor() == values).all()))
+    return (int(low), int(high)) if whole else (low, high)
 
 
 def guess_constant(kind: str, values: Values) -> Guess | None:
@@ -379,8 +388,7 @@ def guess_constant(kind: str, values: Values) -> Guess | None:
     column = values.constant
     if column is None:
         return None
-    value = texts(column.drop_nulls().head(1))
-    level = value[0] if value is not None else ""
+    level = cast(pl.Series, texts(column.drop_nulls().head(1)))[0]
     shown = repr(level) if len(level) <= 30 else repr(level[:30]) + "..."
     details = (values.details if values.numbers is None else values.measured) | {"levels": [level], "distinct": 1}
     if column.null_count() and details["missing"] > 0:
@@ -396,11 +404,6 @@ def level_counts(column: pl.Series) -> pl.DataFrame:
     return column.value_counts().sort("count", "level", descending=[True, False])
 
 
-def level_details(counts: pl.DataFrame, distinct: int) -> dict[str, Any]:
-    """The most frequent levels, and the number of distinct ones."""
-    return {"levels": counts.to_series(0).head(SHOWN_LEVELS).cast(pl.String).to_list(), "distinct": distinct}
-
-
 def mask(values: pl.Series) -> np.ndarray:
     """Booleans as an array; null is False."""
     return values.fill_null(False).to_numpy().astype(bool)
@@ -411,37 +414,8 @@ def name_words(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
-def format_number(value: float) -> str:
-    """A number as it is shown in a reason."""
-    return f"{value:,}" if isinstance(value, int) and abs(value) < 1e15 else f"{value:.6g}"
-
-
-def count_values(count: int) -> str:
-    """ "1 value", "2 values"."""
-    return f"{count:,} value{'' if count == 1 else 's'}"
-
-
-def converted(column: Column, before: pl.Series, after: pl.Series | None, remarks: list[str]) -> pl.Series:
-    """Values in the form of their kind, or the error that names the first invalid one."""
-    if after is None:
-        raise SchemaError(f"column {column.name!r} holds {before.dtype}, expected a {column.kind} as in training; convert it")
-    failed = unparsed(before, after)
-    if failed is None:
-        return after
-    row, count = int(failed.arg_true()[0]), int(failed.sum())
-    if "unparsed" not in column.details:  # where training rows had invalid values, they were missing there, too
-        raise SchemaError(
-            f"column {column.name!r} holds {before[row]!r:.60} in row {row + 1:,}, expected a {column.kind} as in training; "
-            "correct it, or leave it empty where unknown"
-        )
-    remarks.append(f"{column.name}: {count_values(count)} treated as missing, such as {before[row]!r:.60}: no {column.kind}")
-    return after
-
-
-def outside(column: Column, values: pl.Series, low: Any, high: Any, span: str) -> list[str]:
-    """A sentence if values are below ``low`` or above ``high``."""
-    lowest = values.min()
-    if lowest is None or not (lowest < low or values.max() > high):  # pyright: ignore[reportOperatorIssue]
-        return []
-    count = int(((values < low) | (values > high)).sum())
-    return [f"{column.name}: {count_values(count)} outside the training range {span}"]
+def inner_dtype(dtype: Any) -> pl.DataType:
+    """The dtype of the values of arrays."""
+    while isinstance(dtype, pl.Array):
+        dtype = dtype.inner
+    return dtype

@@ -7,36 +7,27 @@ from typing import Any
 
 import polars as pl
 
-from lamina.data.columns.column import Column, ColumnKind, Guess, Values, coerced, converted, outside
-from lamina.data.columns.scaled import Scaled
+from lamina.data.columns.column import Guess, Values
+from lamina.data.columns.scaled import ScaledKind
 from lamina.data.parse import dates
 
 
-class Date(ColumnKind):
+class Date(ScaledKind):
     """Datetime("us"), UTC without zone; ``low``, ``high`` (ISO text), ``time``: whether the time of day varies."""
 
     name = "date"
     expects = "dates (2024-05-31)"
-    shared = "numbers"
+    parse = staticmethod(dates)
 
     def guess(self, values: Values) -> Guess | None:
         return None if values.dates is None else self._described(*values.dates, "text that holds " * values.is_text)
 
-    def coerce(self, column: pl.Series) -> Guess | None:
-        if (parsed := coerced(column, dates(column))) is None:
-            return None
-        moments, details, remark = parsed
-        return self._described(moments, details, "given; ", remark)
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess:
+        return self._described(parsed, details, "given; ", remark)
 
-    def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        return converted(column, values, dates(values), remarks)
-
-    def outside(self, column: Column, values: pl.Series) -> list[str]:
-        low, high = (dt.datetime.fromisoformat(column.details[end]) for end in ("low", "high"))
-        return outside(column, values, low, high, f"{str(low)[:10]}..{str(high)[:10]}")
-
-    def fit_entry(self, values: pl.Series, measure: Any) -> tuple[Scaled, str]:
-        return Scaled.fit(values, measure), ""
+    def trained_range(self, details: dict[str, Any]) -> tuple[dt.datetime, dt.datetime, str]:
+        low, high = (dt.datetime.fromisoformat(details[end]) for end in ("low", "high"))
+        return low, high, f"{str(low)[:10]}..{str(high)[:10]}"
 
     def _described(self, moments: pl.Series, details: dict[str, Any], prefix: str, remark: str = "") -> Guess:
         low: Any = moments.min()

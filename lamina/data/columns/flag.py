@@ -9,28 +9,19 @@ from typing import Any
 
 import polars as pl
 
-from lamina.data.columns.column import (
-    Column,
-    ColumnKind,
-    Guess,
-    Indicator,
-    Values,
-    coerced,
-    converted,
-    count_values,
-    level_counts,
-    mask,
-)
+from lamina.data.columns.column import Column, Guess, Indicator, Measure, PlainKind, Values, level_counts, mask
 from lamina.data.parse import texts
+from lamina.wording import count
 
 
-class Flag(ColumnKind):
+class Flag(PlainKind):
     """Boolean, unseen values as null; ``levels``: [text of false, text of true]."""
 
     name = "flag"
     expects = "exactly two different values"
     shared = "flags"
     numeric = True
+    parse = staticmethod(texts)
 
     def guess(self, values: Values) -> Guess | None:
         if values.column.dtype == pl.Boolean:
@@ -43,11 +34,9 @@ class Flag(ColumnKind):
             return None
         return self._of(values.text_counts.to_series(0).to_list(), values.details)
 
-    def coerce(self, column: pl.Series) -> Guess | None:
-        parsed = coerced(column, texts(column))
-        if parsed is None or (counts := level_counts(parsed[0])).height != 2:
-            return None
-        return replace(self._of(counts.to_series(0).to_list(), parsed[1]), reason="given")
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess | None:
+        counts = level_counts(parsed)
+        return replace(self._of(counts.to_series(0).to_list(), details), reason="given") if counts.height == 2 else None
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         if values.dtype == pl.Boolean:
@@ -61,7 +50,7 @@ class Flag(ColumnKind):
             except ValueError:
                 low, high = {"false": 0.0}.get(low), {"true": 1.0}.get(high)
         else:
-            values = converted(column, values, texts(values), remarks)
+            values = super().check(column, values, remarks)
         if low is None or high is None:
             result, other = pl.Series(column.name, [False] * len(values)), pl.Series([False] * len(values))
         else:
@@ -69,15 +58,15 @@ class Flag(ColumnKind):
         if int(result.sum()) + int(other.sum()) + values.null_count() < len(values):
             unseen = ~(result | other) & values.is_not_null()
             result = result.set(unseen, None)
-            example = values.filter(unseen)[0]
+            few, example = count(int(unseen.sum()), "value"), values.filter(unseen)[0]
             remarks.append(
-                f"{column.name}: {count_values(int(unseen.sum()))} not in the training rows, such as {example!r:.40}, treated "
-                f"as missing (training: {column.details['levels'][0]!r} and {column.details['levels'][1]!r})"
+                f"{column.name}: {few} not in the training rows, such as {example!r:.40}, treated as missing "
+                f"(training: {column.details['levels'][0]!r} and {column.details['levels'][1]!r})"
             )
         return result
 
-    def fit_entry(self, values: pl.Series, measure: Any) -> tuple[str, str]:
-        return values.name, ""
+    def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> str:
+        return values.name
 
     def indicators(self, column: Column, values: pl.Series) -> Iterator[Indicator]:
         for rows, level in zip((mask(~values), mask(values)), column.details["levels"], strict=True):

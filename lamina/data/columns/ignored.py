@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import polars as pl
 
-from lamina.data.columns.column import ID_WORDS, Column, ColumnKind, Guess, Values, describe, guess_constant
+from lamina.data.columns.column import Column, ColumnKind, Guess, Values, describe, guess_constant
+from lamina.data.columns.text import Text
 from lamina.data.parse import is_unplain
+
+ID_WORDS = frozenset("id uuid guid uid key index idx rownames rowname rownum rownumber rowid pk hash serial unnamed".split())
+_TIME_WORDS = frozenset("t time date day week month quarter year hour minute second timestamp step epoch".split())
 
 
 class Ignored(ColumnKind):
@@ -20,48 +22,43 @@ class Ignored(ColumnKind):
 
 
 class Id(Ignored):
-    """A name or number for each row.
-
-    Args:
-        guess_plain: Guesses the plain kind of a column.
-        coerce_text: The guess for a column declared to be text.
-    """
+    """A name or number for each row."""
 
     name = "id"
     all_different = True
     max_group_size = 100
 
-    def __init__(self, guess_plain: Callable[[pl.Series], Guess], coerce_text: Callable[[pl.Series], Guess | None]) -> None:
-        self.guess_plain, self.coerce_text = guess_plain, coerce_text
-
     def guess(self, values: Values) -> Guess | None:
         if values.plain:
             return None
         named = values.words & ID_WORDS
-        if (whole := values.whole) is not None:
-            rows = len(whole) - whole.null_count()
-            if not (values.is_row_number or named):
-                return None
-            if named and values.distinct >= (rows if rows < 20 else 0.95 * rows):
-                reason = f"{values.distinct:,} distinct whole numbers in {rows:,} rows, named like an identifier"
-                return Guess(self.name, reason, values.measured)
-            if values.is_row_number and values.distinct == rows:
-                (low, high), details = values.span, values.measured | {"running": True}
-                return Guess(self.name, f"row numbers from {low:,} to {high:,}", details)
-            return None
-        if not values.is_text or values.declared:
+        if values.whole is not None:
+            return self._of_numbers(values, values.whole, bool(named))
+        if values.column.dtype != pl.String:
             return None
         distinct, present = values.text_counts.height, int(values.text_counts.to_series(1).sum())
         if distinct / present < 0.95 or not (present >= 20 or (present >= 5 and named)):
             return None
         return Guess(self.name, f"{distinct:,} distinct texts in {present:,} rows", values.details | {"distinct": distinct})
 
-    def as_only_feature(self, column: Column, values: pl.Series) -> Guess | None:
+    def _of_numbers(self, values: Values, whole: pl.Series, named: bool) -> Guess | None:
+        (low, high), rows = values.span, len(whole) - whole.null_count()
+        is_row_number = whole.dtype.is_integer() and rows >= 20 and high - low < 2 * rows and not values.words & _TIME_WORDS
+        if not (is_row_number or named):
+            return None
+        distinct = whole.drop_nulls().n_unique()
+        if named and distinct >= (rows if rows < 20 else 0.95 * rows):
+            reason = f"{distinct:,} distinct whole numbers in {rows:,} rows, named like an identifier"
+            return Guess(self.name, reason, values.measured)
+        if is_row_number and distinct == rows:
+            return Guess(self.name, f"row numbers from {low:,} to {high:,}", values.measured | {"running": True})
+        return None
+
+    def as_only_feature(self, column: Column, values: pl.Series, plain: Guess) -> Guess | None:
         """Plain values for x = 1, 2, 3, ..., text for texts of several words."""
         if column.details.get("running"):
-            plain = self.guess_plain(values)
             return Guess(plain.kind, plain.reason + "; kept as the only feature", plain.details)
-        text = self.coerce_text(values) if values.dtype == pl.String else None
+        text = Text().coerce(values) if values.dtype == pl.String else None
         if text is None or text.details["words"] < 2:
             return None
         return Guess(text.kind, "texts, mostly distinct; kept as the only feature", text.details)

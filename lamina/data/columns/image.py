@@ -7,6 +7,7 @@ channels. All images are resized to one size, whatever their aspect ratio; they 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,21 +16,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe
+from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
 from lamina.data.encoding import Encoding, Input
-from lamina.data.pictures import (
-    PIECE,
-    SIGNATURE,
-    SUFFIXES,
-    Header,
-    is_file,
-    read_headers,
-    read_pixels,
-    readable_headers,
-    scaled,
-    verify,
-)
+from lamina.data.pictures import PIECE, SIGNATURE, SUFFIXES, Header, read_headers, read_pixels, readable_headers, scaled, verify
 from lamina.errors import SchemaError
+from lamina.wording import count
 
 LONGEST = 224
 """Longest side in pixels where no size is set, as customary for ImageNet."""
@@ -43,121 +34,6 @@ _HANDLED = {
 }
 
 
-# The kind
-
-
-def guess(column: pl.Series) -> Guess | None:
-    """The guess, if the column is of images: arrays of pixels, paths of existing image files, bytes of them; else None.
-
-    Example:
-        >>> guess(pl.Series("digit", np.zeros((10, 8, 8), dtype=np.uint8))).reason
-        '10 images of 8 x 8, gray'
-    """
-    if column.null_count() == len(column):
-        return None
-    if isinstance(column.dtype, pl.Array):
-        shape = column.dtype.shape
-        if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
-            reason = f"arrays of {_times(shape)}; expected channels last for images: numpy.moveaxis(images, 1, -1)"
-            return Guess("other", reason, describe(column))
-        plain = len(shape) == 3 or _pixel(column.dtype) == pl.UInt8
-        return _described(column, "arrays") if plain and _holds_images(column.dtype) else None
-    if column.dtype not in (pl.String, pl.Binary):
-        return None
-    sample = _sample(column)
-    if column.dtype == pl.Binary:
-        images = sum(SIGNATURE.match(value) is not None for value in sample)
-        return _described(column, "bytes") if images > len(sample) / 2 else None
-    if sum(path.lower().endswith(SUFFIXES) for path in sample) < 0.9 * len(sample):
-        return None
-    if any(is_file(path) for path in sample):
-        return _described(column, "paths")
-    if len(set(sample)) < 0.95 * len(sample):
-        return None
-    reason = f"names of image files that do not exist, such as {sample[0]!r:.60}; give paths relative to the current folder"
-    return Guess("other", reason, describe(column))
-
-
-def coerce(column: pl.Series) -> Guess | None:
-    """The guess for a column declared to be of images; None if its values cannot be."""
-    source = {pl.String: "paths", pl.Binary: "bytes"}.get(column.dtype.base_type(), "arrays")
-    if column.null_count() == len(column) or (source == "arrays" and not _holds_images(column.dtype)):
-        return None
-    result = _described(column, source)
-    return dataclasses.replace(result, reason=f"given; {result.reason}")
-
-
-def check(column: Column, values: pl.Series) -> pl.Series:
-    """Images to predict as paths or bytes of files, or arrays; none is decoded yet.
-
-    Raises:
-        SchemaError: The values are no images, or arrays of another range of values than in training.
-    """
-    dtype = values.dtype
-    if dtype in (pl.Null, pl.Categorical, pl.Enum):
-        return values.cast(pl.String)
-    if dtype not in (pl.String, pl.Binary) and not _holds_images(dtype):
-        raise SchemaError(
-            f"column {column.name!r} holds {dtype}, expected images as in training; give paths or bytes of image files, "
-            "or arrays (height, width) or (height, width, channels), channels last"
-        )
-    trained = column.details["dtype"]
-    if ("Float" in trained) != ("Float" in str(dtype)):  # 0.5 is gray in one of them and nearly black in the other
-        form = "arrays of floats" if "Float" in trained else "image files, or arrays of uint8 from 0 to 255"
-        raise SchemaError(f"column {column.name!r} holds images as {dtype}, expected {trained} as in training; give {form}")
-    return values
-
-
-def _holds_images(dtype: pl.DataType) -> bool:
-    if not isinstance(dtype, pl.Array) or not (_pixel(dtype).is_numeric() or _pixel(dtype) == pl.Boolean):
-        return False
-    return 0 not in dtype.shape and (len(dtype.shape) == 2 or (len(dtype.shape) == 3 and dtype.shape[2] in (1, 3, 4)))
-
-
-def _pixel(dtype: Any) -> pl.DataType:
-    while isinstance(dtype, pl.Array):
-        dtype = dtype.inner
-    return dtype
-
-
-def _shape(dtype: Any) -> tuple[int, int, int]:
-    """Height, width and channels."""
-    height, width, *channels = dtype.shape
-    return height, width, channels[0] if channels else 1
-
-
-def _sample(column: pl.Series) -> list[Any]:
-    present = column.drop_nulls()
-    return present.gather_every(max(1, len(present) // _SAMPLE)).head(_SAMPLE).to_list()
-
-
-def _described(column: pl.Series, source: str) -> Guess:
-    if source == "arrays":
-        height, width, channels = _shape(column.dtype)
-        sizes, gray = [[height, width]], channels == 1
-    else:
-        # An unreadable image is an error only when it is read for training.
-        headers = readable_headers(pl.Series(column.name, _sample(column), dtype=column.dtype))
-        sizes = sorted({(header.height, header.width) for header in headers}, key=lambda size: (size[0] * size[1], size))
-        sizes, gray = [list(size) for size in sizes], all(header.gray for header in headers)
-    count = len(column) - column.null_count()
-    description = "that cannot be read"
-    if sizes:
-        span = f"of {_times(sizes[0])}" if len(sizes) == 1 else f"from {_times(sizes[0])} to {_times(sizes[-1])}"
-        description = f"{span}, {'gray' if gray else 'colour'}"
-    reason = f"{_count(count)} {description}"
-    extra = {"source": source, "channels": 1 if gray else 3, "sizes": [sizes[0], sizes[-1]] if sizes else []}
-    return Guess("image", reason, describe(column) | extra)
-
-
-def _times(size: tuple[int, ...] | list[int]) -> str:
-    return " x ".join(map(str, size))
-
-
-def _count(count: int) -> str:
-    return f"{count:,} {'image' if count == 1 else 'images'}"
-
-
 # The block
 
 
@@ -169,15 +45,12 @@ class ImageBlock(Block):
     longest side of 224.
 
     Args:
-        name: The column.
-        block: The name of the block.
         height: Of every image in the block.
         width: Of every image in the block.
         channels: 1 for gray, 3 for red, green and blue.
         resized: Whether training images were resized.
         low: Value of black in arrays: 0 for values in 0..1 or 0..255, else the lowest.
         high: Value of white in arrays: 1, 255 or the highest.
-        notes: Remarks on the training images.
 
     Example:
         >>> images = pl.Series("digit", np.arange(8, dtype=np.uint8).reshape(2, 2, 2))
@@ -200,7 +73,7 @@ class ImageBlock(Block):
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Fit size, colours and range of values to training rows, as :func:`check` returns them.
+        """Fit size, colours and range of values to training rows.
 
         Raises:
             ReadError: Images cannot be read; all of them are counted.
@@ -225,26 +98,22 @@ class ImageBlock(Block):
         height, width = (encoding.image_size or max(1, round(side * scale)) for side in (height, width))
         others = sum(size != (height, width) for size in zip(heights, widths, strict=True))
         if others:
-            count = len(values) - values.null_count()
-            which = "all images are" if others == len(heights) else f"{others:,} of {_count(count)} are"
+            which = "all images are" if others == len(heights) else f"{others:,} of {count(len(heights), 'image')} are"
             notes.append(f"{name}: {which} resized to {height} x {width} (height x width)")
         return cls(name, block, height, width, 1 if gray else 3, others > 0, low, high, tuple(notes))
 
     @property
     def extent(self) -> str:
-        """The size of every encoded image, in words."""
         return f"{self.height} x {self.width} pixels, {'gray' if self.channels == 1 else 'colour'}"
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The block that :meth:`transform` returns."""
         return {self.block: Input((self.height, self.width, self.channels), (self.name,), kind="image")}
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Encode images as pixels; a missing one is all 0. Arrays of the right shape and dtype are shared and read-only.
+        """Pixels, uint8 (N, height, width, channels); a missing image is all 0.
 
-        Shape:
-            uint8 (N, height, width, channels).
+        Arrays of the right shape and dtype are shared and read-only.
 
         Raises:
             ReadError: Images cannot be read: their number, and the rows and files of the first five.
@@ -276,15 +145,16 @@ class ImageBlock(Block):
             coloured = sum(not header.gray for header in headers)
             remarks += _handled(values, headers, {"several": _HANDLED["several"]})
         if others and not self.resized:
-            remarks.append(f"{self.name}: {_count(others)} resized to {self.height} x {self.width}, the size of training")
+            size = f"{self.height} x {self.width}, the size of training"
+            remarks.append(f"{self.name}: {count(others, 'image')} resized to {size}")
         if coloured and self.channels == 1:
-            remarks.append(f"{self.name}: {_count(coloured)} in colour converted to gray, as in training")
+            remarks.append(f"{self.name}: {count(coloured, 'image')} in colour converted to gray, as in training")
         return remarks
 
     def _arrays(self, values: pl.Series) -> np.ndarray:
         height, width, channels = _shape(values.dtype)
         same = (height, width, channels) == (self.height, self.width, self.channels) and (self.low, self.high) == (0, 255)
-        if same and _pixel(values.dtype) == pl.UInt8 and not values.null_count():
+        if same and inner_dtype(values.dtype) == pl.UInt8 and not values.null_count():
             pixels = values.to_numpy()
             if pixels.dtype == np.uint8:  # else single pixels are missing
                 return pixels.reshape(-1, height, width, channels)
@@ -308,7 +178,7 @@ def _handled(values: pl.Series, headers: list[Header], handled: Mapping[str, str
         if rows:
             first = values.drop_nulls()[rows[0]]
             example = f" (such as {first})" if isinstance(first, str) else ""
-            remarks.append(f"{values.name}: {_count(len(rows))}{example} {conversion}")
+            remarks.append(f"{values.name}: {count(len(rows), 'image')}{example} {conversion}")
     return remarks
 
 
@@ -348,22 +218,108 @@ def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack(resized).reshape(-1, height, width, pixels.shape[3])
 
 
+# The kind
+
+
 class Image(ColumnKind):
-    """Paths or bytes of image files, or arrays; ``source``, ``channels``, ``sizes``."""
+    """Paths or bytes of image files, or arrays, none of them decoded; ``source``, ``channels``, ``sizes``.
+
+    Example:
+        >>> Image().guess(Values(pl.Series("digit", np.zeros((10, 8, 8), dtype=np.uint8)))).reason
+        '10 images of 8 x 8, gray'
+    """
 
     name = "image"
     expects = "paths or bytes of image files, or arrays"
     block = vector = ImageBlock
 
     def guess(self, values: Values) -> Guess | None:
-        return guess(values.column)
+        column, dtype = values.column, values.column.dtype
+        if column.null_count() == len(column):
+            return None
+        if isinstance(dtype, pl.Array):
+            shape = dtype.shape
+            if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
+                reason = f"arrays of {_times(shape)}; expected channels last for images: numpy.moveaxis(images, 1, -1)"
+                return Guess("other", reason, values.details)
+            plain = len(shape) == 3 or inner_dtype(dtype) == pl.UInt8
+            return _described(column, "arrays") if plain and _holds_images(dtype) else None
+        if dtype not in (pl.String, pl.Binary):
+            return None
+        sample = _sample(column)
+        if dtype == pl.Binary:
+            images = sum(SIGNATURE.match(value) is not None for value in sample)
+            return _described(column, "bytes") if images > len(sample) / 2 else None
+        if sum(path.lower().endswith(SUFFIXES) for path in sample) < 0.9 * len(sample):
+            return None
+        if any(os.path.isfile(os.path.expanduser(path)) for path in sample):
+            return _described(column, "paths")
+        if len(set(sample)) < 0.95 * len(sample):
+            return None
+        reason = f"names of image files that do not exist, such as {sample[0]!r:.60}; give paths relative to the current folder"
+        return Guess("other", reason, values.details)
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        return coerce(column)
+        source = {pl.String: "paths", pl.Binary: "bytes"}.get(column.dtype.base_type(), "arrays")
+        if column.null_count() == len(column) or (source == "arrays" and not _holds_images(column.dtype)):
+            return None
+        result = _described(column, source)
+        return dataclasses.replace(result, reason=f"given; {result.reason}")
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        return check(column, values)
+        dtype = values.dtype
+        if dtype in (pl.Null, pl.Categorical, pl.Enum):
+            return values.cast(pl.String)
+        if dtype not in (pl.String, pl.Binary) and not _holds_images(dtype):
+            raise SchemaError(
+                f"column {column.name!r} holds {dtype}, expected images as in training; give paths or bytes of image files, "
+                "or arrays (height, width) or (height, width, channels), channels last"
+            )
+        trained = column.details["dtype"]
+        if ("Float" in trained) != ("Float" in str(dtype)):  # 0.5 is gray in one of them and nearly black in the other
+            form = "arrays of floats" if "Float" in trained else "image files, or arrays of uint8 from 0 to 255"
+            raise SchemaError(f"column {column.name!r} holds images as {dtype}, expected {trained} as in training; give {form}")
+        return values
 
     def verify(self, values: pl.Series) -> None:
         if not isinstance(values.dtype, pl.Array):
             verify(values)
+
+
+def _holds_images(dtype: pl.DataType) -> bool:
+    if not isinstance(dtype, pl.Array) or not ((pixel := inner_dtype(dtype)).is_numeric() or pixel == pl.Boolean):
+        return False
+    return 0 not in dtype.shape and (len(dtype.shape) == 2 or (len(dtype.shape) == 3 and dtype.shape[2] in (1, 3, 4)))
+
+
+def _shape(dtype: Any) -> tuple[int, int, int]:
+    """Height, width and channels."""
+    height, width, *channels = dtype.shape
+    return height, width, channels[0] if channels else 1
+
+
+def _sample(column: pl.Series) -> list[Any]:
+    present = column.drop_nulls()
+    return present.gather_every(max(1, len(present) // _SAMPLE)).head(_SAMPLE).to_list()
+
+
+def _described(column: pl.Series, source: str) -> Guess:
+    if source == "arrays":
+        height, width, channels = _shape(column.dtype)
+        sizes, gray = [[height, width]], channels == 1
+    else:
+        # An unreadable image is an error only when it is read for training.
+        headers = readable_headers(pl.Series(column.name, _sample(column), dtype=column.dtype))
+        sizes = sorted({(header.height, header.width) for header in headers}, key=lambda size: (size[0] * size[1], size))
+        sizes, gray = [list(size) for size in sizes], all(header.gray for header in headers)
+    description = "that cannot be read"
+    if sizes:
+        span = f"of {_times(sizes[0])}" if len(sizes) == 1 else f"from {_times(sizes[0])} to {_times(sizes[-1])}"
+        description = f"{span}, {'gray' if gray else 'colour'}"
+    reason = f"{count(len(column) - column.null_count(), 'image')} {description}"
+    extra = {"source": source, "channels": 1 if gray else 3, "sizes": [sizes[0], sizes[-1]] if sizes else []}
+    return Guess("image", reason, describe(column) | extra)
+
+
+def _times(size: tuple[int, ...] | list[int]) -> str:
+    return " x ".join(map(str, size))

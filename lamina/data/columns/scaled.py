@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
+
+from lamina.data.columns.column import Column, Measure, PlainKind
+from lamina.wording import count
 
 _DAY = 86_400e6  # microseconds
 CYCLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -29,7 +33,7 @@ class Scaled:
     cycles: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, values: pl.Series, measure: Callable[[np.ndarray], tuple[float, float]]) -> Scaled:
+    def fit(cls, values: pl.Series, measure: Measure) -> Scaled:
         """Fit to training rows of a number or a date."""
         is_date = values.dtype.is_temporal()
         numbers = floats(values)
@@ -45,6 +49,27 @@ class Scaled:
             angle = 2 * np.pi * np.where(np.isfinite(days), CYCLES[cycle](days), np.nan)
             waves += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
         return waves
+
+
+class ScaledKind(PlainKind):
+    """Base of numbers and dates."""
+
+    shared = "numbers"
+
+    def trained_range(self, details: dict[str, Any]) -> tuple[Any, Any, str]:
+        """The lowest and the highest training value, and both in words."""
+        raise NotImplementedError
+
+    def outside(self, column: Column, values: pl.Series) -> list[str]:
+        low, high, words = self.trained_range(column.details)
+        lowest = values.min()
+        if lowest is None or not (lowest < low or values.max() > high):  # pyright: ignore[reportOperatorIssue]
+            return []
+        beyond = count(int(((values < low) | (values > high)).sum()), "value")
+        return [f"{column.name}: {beyond} outside the training range {words}"]
+
+    def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> Scaled:
+        return Scaled.fit(values, measure)
 
 
 def floats(column: pl.Series) -> np.ndarray:

@@ -13,11 +13,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe
+from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
 from lamina.data.columns.summary import SummaryBlock, empty_series
 from lamina.data.encoding import Encoding, Input
 from lamina.data.scaling import moments
 from lamina.errors import SchemaError
+from lamina.wording import count
 
 MOST_STEPS = 2_048
 """Largest length in steps where no other is set."""
@@ -25,126 +26,6 @@ CLIP = 10.0
 """Standard deviations from the mean at which values are clipped."""
 
 _PIECE = 1 << 21  # numbers in a chunk, which stays in the cache
-
-
-# The kind
-
-
-def guess(column: pl.Series) -> Guess | None:
-    """The guess, if the column is of series; else None. Arrays of uint8 of two axes, and any of three, are images.
-
-    Example:
-        >>> guess(pl.Series("wave", [[0.5, 1.0], [0.25], None])).reason
-        '2 series of 1 to 2 steps, 1 channel'
-    """
-    dtype = column.dtype
-    if isinstance(dtype, pl.Array) and len(dtype.shape) == 2 and _number(dtype) == pl.UInt8:
-        return None
-    return _guess(column)
-
-
-def coerce(column: pl.Series) -> Guess | None:
-    """The guess for a column declared to be of series; None if it cannot be.
-
-    Raises:
-        SchemaError: It holds lists of numbers, but steps differ in their channels; names the rows.
-    """
-    result = _guess(column)
-    if result is not None and result.kind == "other":
-        raise SchemaError(f"column {column.name!r} cannot be a series: {result.reason}; fill missing values with NaN")
-    return result if result is not None and result.kind == "series" else None
-
-
-def check(column: Column, values: pl.Series) -> pl.Series:
-    """Series to predict as List of Array(Float64, channels); idempotent.
-
-    Raises:
-        SchemaError: The values are no series, or have other channels; names the row.
-    """
-    channels: int = column.details["channels"]
-    form = pl.List(pl.Array(pl.Float64, channels))
-    if values.dtype in (form, pl.Null):
-        return values.cast(form)
-    lists = _lists(values)
-    if lists is None:
-        raise SchemaError(
-            f"column {column.name!r} holds {values.dtype}, expected series of {_count(channels, 'channel')} as in training; "
-            "give each row an array of (steps, channels)"
-        )
-    low, high = _channels(lists)
-    wrong = ((low != channels) | (high != channels)).fill_null(False)
-    if wrong.any():
-        row = int(wrong.arg_true()[0])
-        actual = int(high[row] if low[row] == channels else low[row])
-        transposed = low[row] == high[row] and lists.list.len()[row] == channels
-        raise SchemaError(
-            f"column {column.name!r} has {_count(actual, 'channel')} in row {row + 1:,}, expected {channels:,} as in training; "
-            + ("give (steps, channels): transpose it with .T" if transposed else "give every step as many")
-        )
-    return _formed(lists, channels, form)
-
-
-def _guess(column: pl.Series) -> Guess | None:
-    lists = _lists(column)
-    if lists is None:
-        return None
-    details = describe(column)
-    if column.null_count() == len(column):
-        return Guess("constant", "missing in every row", details)
-    low, high = _channels(lists)
-    channels: Any = high.max()
-    if channels is None:
-        return Guess("constant", "series without any steps", details)
-    if low.min() != channels:
-        fewest, most = (low.arg_min() or 0) + 1, (high.arg_max() or 0) + 1
-        reason = (
-            f"lists whose steps have {low.min()} (row {fewest:,}) to {channels} (row {most:,}) values; "
-            "every step of a series needs the same number"
-        )
-        return Guess("other", reason, details)
-    lengths = lists.list.len()
-    shortest, longest = int(lengths.min()), int(lengths.max())  # pyright: ignore[reportArgumentType]
-    span = _count(longest, "step") if shortest == longest else f"{shortest:,} to {longest:,} steps"
-    reason = f"{len(lists) - lists.null_count():,} series of {span}, {_count(channels, 'channel')}"
-    return Guess("series", reason, details | {"channels": channels, "shortest": shortest, "longest": longest})
-
-
-def _number(dtype: pl.DataType) -> Any:
-    while isinstance(dtype, pl.List | pl.Array):
-        dtype = dtype.inner  # pyright: ignore[reportAssignmentType]
-    return dtype
-
-
-def _lists(column: pl.Series) -> pl.Series | None:
-    """Lists of steps, which are numbers, lists or arrays; None for values that are no series."""
-    if isinstance(column.dtype, pl.Array):
-        column = column.arr.to_list()
-    step = column.dtype.inner if isinstance(column.dtype, pl.List) else None
-    value = step.inner if isinstance(step, pl.List | pl.Array) else step
-    return column if value is not None and (value.is_numeric() or value == pl.Null) else None  # pyright: ignore
-
-
-def _channels(lists: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """The fewest and the most channels of the steps of each row; null for a row without steps."""
-    step = lists.dtype.inner  # pyright: ignore[reportAttributeAccessIssue]
-    if isinstance(step, pl.List):
-        counts = lists.list.eval(pl.element().list.len())
-        return counts.list.min(), counts.list.max()
-    width = step.size if isinstance(step, pl.Array) else 1
-    counts = lists.list.len().clip(0, 1).replace(0, None) * width
-    return counts, counts
-
-
-def _formed(lists: pl.Series, channels: int, form: pl.List) -> pl.Series:
-    if not lists.list.len().sum():  # without a step the dtype may have other channels
-        return pl.Series(lists.name, [None if empty else [] for empty in lists.is_null()], dtype=form)
-    if isinstance(lists.dtype.inner, pl.List | pl.Array):  # pyright: ignore[reportAttributeAccessIssue]
-        return lists.cast(form)
-    return lists.list.eval(pl.concat_arr(pl.element().cast(pl.Float64)))
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 # The encoding
@@ -182,36 +63,28 @@ class SeriesBlock(Block):
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Fit to training rows, as :func:`check` returns them."""
-        name, lengths = values.name, values.list.len()
         multiple = math.lcm(encoding.sentence or 1, encoding.chunk)
         most = max((encoding.length or MOST_STEPS) // multiple, 1) * multiple
-        longest = int(lengths.max() or 1)  # pyright: ignore[reportArgumentType]
+        longest = int(values.list.len().max() or 1)  # pyright: ignore[reportArgumentType]
         length = most if encoding.length else min(-(-longest // multiple) * multiple, most)
-        notes = empty_series(values)
-        if cut := int((lengths > length).sum()):
-            notes.append(
-                f"{name}: {cut:,} of {len(values):,} series are longer than {length:,} steps and truncated to the last steps"
-            )
+        notes = empty_series(values) + _truncated(values, length)
         steps, _ = _last(values, length)
         finite = np.isfinite(steps)
         measured = [_measure(channel[valid]) for channel, valid in zip(steps.T, finite.T, strict=True)]
         empty = [channel for channel, (_, scale) in enumerate(measured) if not scale]
         if empty:
             which = ", ".join(str(channel + 1) for channel in empty[:10]) + (", ..." if len(empty) > 10 else "")
-            notes.append(f"{name}: channel{'s' if empty[1:] else ''} {which} without any training value; set to zero")
+            notes.append(f"{values.name}: channel{'s' if empty[1:] else ''} {which} without any training value; set to zero")
         marked = tuple(int(channel) for channel in np.flatnonzero(~finite.all(axis=0)) if channel not in empty)
         centers, scales = tuple(center for center, _ in measured), tuple(scale for _, scale in measured)
-        return cls(name, block, length, centers, scales, marked, tuple(notes))
+        return cls(values.name, block, length, centers, scales, marked, tuple(notes))
 
     @property
     def extent(self) -> str:
-        """The size of every encoded series, in words."""
-        return f"at most {self.length:,} steps of {_count(len(self.centers), 'channel')}"
+        return f"at most {self.length:,} steps of {count(len(self.centers), 'channel')}"
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The two blocks that :meth:`transform` returns."""
         channels = [f"channel {channel}" for channel in range(1, len(self.centers) + 1)]
         channels += [f"channel {channel + 1} is missing" for channel in self.marked]
         return {
@@ -220,11 +93,7 @@ class SeriesBlock(Block):
         }
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Encode series, as :func:`check` returns them, as blocks.
-
-        Shape:
-            The series float32 (N, steps, channels), and the mask of their steps, 0 for padding: uint8 (N, steps).
-        """
+        """The series, float32 (N, steps, channels), and the mask of their steps, 0 for padding: uint8 (N, steps)."""
         (series, shape), (steps, _) = ((name, block.shape) for name, block in self.inputs.items())
         out = np.zeros((len(values), *shape), dtype=np.float32)
         mask = np.zeros((len(values), self.length), dtype=np.uint8)
@@ -243,12 +112,15 @@ class SeriesBlock(Block):
         return {series: out, steps: mask}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        """Sentences on series that are longer than the length, or without steps."""
-        remarks = empty_series(values)
-        if cut := int((values.list.len() > self.length).sum()):
-            text = f"{self.name}: {cut:,} of {len(values):,} series are longer than {self.length:,} steps and truncated"
-            remarks.insert(0, f"{text} to the last steps")
-        return remarks
+        return _truncated(values, self.length) + empty_series(values)
+
+
+def _truncated(values: pl.Series, length: int) -> list[str]:
+    """A sentence if series are longer than the length."""
+    cut, rows = int((values.list.len() > length).sum()), len(values)
+    if not cut:
+        return []
+    return [f"{values.name}: {cut:,} of {rows:,} series are longer than {length:,} steps and truncated to the last steps"]
 
 
 def _last(values: pl.Series, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -271,8 +143,16 @@ def _measure(values: np.ndarray) -> tuple[float, float]:
         values = near
 
 
+# The kind
+
+
 class Series(ColumnKind):
-    """List of Array(Float64, channels); ``channels``, ``shortest``, ``longest``."""
+    """List of Array(Float64, channels); ``channels``, ``shortest``, ``longest``.
+
+    Example:
+        >>> Series().guess(Values(pl.Series("wave", [[0.5, 1.0], [0.25], None]))).reason
+        '2 series of 1 to 2 steps, 1 channel'
+    """
 
     name = "series"
     expects = "lists or arrays of numbers"
@@ -281,10 +161,84 @@ class Series(ColumnKind):
     streams = True
 
     def guess(self, values: Values) -> Guess | None:
-        return guess(values.column)
+        dtype = values.column.dtype
+        is_image = isinstance(dtype, pl.Array) and len(dtype.shape) == 2 and inner_dtype(dtype) == pl.UInt8
+        return None if is_image else _guess(values.column)
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        return coerce(column)
+        result = _guess(column)
+        if result is not None and result.kind == "other":
+            raise SchemaError(f"column {column.name!r} cannot be a series: {result.reason}; fill missing values with NaN")
+        return result if result is not None and result.kind == "series" else None
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        return check(column, values)
+        channels: int = column.details["channels"]
+        form = pl.List(pl.Array(pl.Float64, channels))
+        if values.dtype in (form, pl.Null):
+            return values.cast(form)
+        lists = _lists(values)
+        if lists is None:
+            raise SchemaError(
+                f"column {column.name!r} holds {values.dtype}, expected series of {count(channels, 'channel')} as in training; "
+                "give each row an array of (steps, channels)"
+            )
+        low, high = _channels(lists)
+        wrong = ((low != channels) | (high != channels)).fill_null(False)
+        if wrong.any():
+            row = int(wrong.arg_true()[0])
+            actual = count(int(high[row] if low[row] == channels else low[row]), "channel")
+            transposed = low[row] == high[row] and lists.list.len()[row] == channels
+            remedy = "give (steps, channels): transpose it with .T" if transposed else "give every step as many"
+            raise SchemaError(
+                f"column {column.name!r} has {actual} in row {row + 1:,}, expected {channels:,} as in training; {remedy}"
+            )
+        if not lists.list.len().sum():  # without a step the dtype may have other channels
+            return pl.Series(lists.name, [None if empty else [] for empty in lists.is_null()], dtype=form)
+        if isinstance(lists.dtype.inner, pl.List | pl.Array):  # pyright: ignore[reportAttributeAccessIssue]
+            return lists.cast(form)
+        return lists.list.eval(pl.concat_arr(pl.element().cast(pl.Float64)))
+
+
+def _guess(column: pl.Series) -> Guess | None:
+    lists = _lists(column)
+    if lists is None:
+        return None
+    details = describe(column)
+    if column.null_count() == len(column):
+        return Guess("constant", "missing in every row", details)
+    low, high = _channels(lists)
+    channels: Any = high.max()
+    if channels is None:
+        return Guess("constant", "series without any steps", details)
+    if low.min() != channels:
+        fewest, most = (low.arg_min() or 0) + 1, (high.arg_max() or 0) + 1
+        reason = (
+            f"lists whose steps have {low.min()} (row {fewest:,}) to {channels} (row {most:,}) values; "
+            "every step of a series needs the same number"
+        )
+        return Guess("other", reason, details)
+    lengths = lists.list.len()
+    shortest, longest = int(lengths.min()), int(lengths.max())  # pyright: ignore[reportArgumentType]
+    span = count(longest, "step") if shortest == longest else f"{shortest:,} to {longest:,} steps"
+    reason = f"{len(lists) - lists.null_count():,} series of {span}, {count(channels, 'channel')}"
+    return Guess("series", reason, details | {"channels": channels, "shortest": shortest, "longest": longest})
+
+
+def _lists(column: pl.Series) -> pl.Series | None:
+    """Lists of steps, which are numbers, lists or arrays; None for values that are no series."""
+    if isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
+    step = column.dtype.inner if isinstance(column.dtype, pl.List) else None
+    value = step.inner if isinstance(step, pl.List | pl.Array) else step
+    return column if value is not None and (value.is_numeric() or value == pl.Null) else None  # pyright: ignore
+
+
+def _channels(lists: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The fewest and the most channels of the steps of each row; null for a row without steps."""
+    step = lists.dtype.inner  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(step, pl.List):
+        counts = lists.list.eval(pl.element().list.len())
+        return counts.list.min(), counts.list.max()
+    width = step.size if isinstance(step, pl.Array) else 1
+    counts = lists.list.len().clip(0, 1).replace(0, None) * width
+    return counts, counts

@@ -55,13 +55,10 @@ class SummaryBlock(Block):
     is 0, and the others are scaled by median and quartiles with the smooth clip of :class:`~lamina.data.encode.Encoder`.
 
     Args:
-        name: The column.
-        block: The name of the block.
         channels: Channels of a step.
         steps: Number of steps of raw values; 0 for none.
         centers: Median of each number over training rows; empty without scaling.
         scales: Width of each.
-        notes: Remarks on the training rows.
 
     Example:
         >>> wave = pl.Series("wave", [[[1.0], [3.0], [5.0]], [[7.0]]], dtype=pl.List(pl.Array(pl.Float64, 1)))
@@ -83,7 +80,6 @@ class SummaryBlock(Block):
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Fit to training rows, as :func:`lamina.data.columns.series.check` returns them."""
         channels: int = values.dtype.inner.size  # pyright: ignore[reportAttributeAccessIssue]
         lengths = values.list.len().drop_nulls()
         lengths = lengths.filter(lengths > 0).unique().to_list()
@@ -98,27 +94,20 @@ class SummaryBlock(Block):
 
     @property
     def extent(self) -> str:
-        """The size of every encoded series, in words."""
         return f"{len(self._names):,} summary statistics" + f", with the {self.steps:,} steps" * bool(self.steps)
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The block that :meth:`transform` returns."""
         return {self.block: Input((len(self._names),), (self.name, *self._names), kind="summary")}
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Encode series, as :func:`lamina.data.columns.series.check` returns them, as statistics.
-
-        Shape:
-            float32 (N, 1 + 16 channels + steps channels).
-        """
+        """The statistics, float32 (N, 1 + 16 channels + steps channels)."""
         numbers = self._numbers(values)
         if self.centers:
             scale(numbers, np.isnan(numbers), np.array(self.centers), np.array(self.scales), clip=True)
         return {self.block: np.clip(numbers, -_LARGEST, _LARGEST).astype(np.float32)}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        """Sentences on series of another length than in training, or without steps."""
         lengths = values.list.len()
         odd = int(((lengths > 0) & (lengths != self.steps)).sum()) if self.steps else 0
         have = f"{odd:,} of {len(values):,} series {'has' if odd == 1 else 'have'}"

@@ -17,9 +17,10 @@ import numpy as np
 import polars as pl
 
 from lamina.data.columns.column import Block
-from lamina.data.columns.tokens import UNKNOWN, TextBlock
+from lamina.data.columns.tokens import UNKNOWN, TextBlock, empty_texts, unknown_texts
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import ModelFileError
+from lamina.wording import count
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -40,12 +41,9 @@ class TermsBlock(Block):
     Terms are sorted by document frequency, then alphabetically. With 200 training texts or more, a term has to be in two.
 
     Args:
-        name: The column.
-        block: The name of the block.
         terms: The term of each column of the block.
         idf: The inverse document frequency ``1 + ln((1 + n) / (1 + df))`` of each term.
         tokenizer: The tokenizer, as JSON of Hugging Face's ``tokenizers``.
-        notes: Remarks on the training rows.
 
     Example:
         >>> block = TermsBlock.fit(pl.Series("review", ["Good!", "Not good."]), Encoding(), "text")
@@ -66,13 +64,7 @@ class TermsBlock(Block):
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
-        """Fit the terms and their inverse document frequencies to training rows.
-
-        Args:
-            values: Texts of training rows, as :func:`lamina.data.columns.text.check` returns them.
-            encoding: ``encoding.vocabulary`` is the most terms.
-            block: The name of the block.
-        """
+        """Fit at most ``encoding.vocabulary`` terms and their inverse document frequencies to training rows."""
         from tokenizers import Tokenizer
 
         stored = TextBlock.fit(values.head(0), Encoding(), block).tokenizer  # a word tokenizer needs no training
@@ -85,9 +77,7 @@ class TermsBlock(Block):
         least = 1 if present < _FEW_TEXTS else 2
         kept = sorted((term for term in counts if counts[term] >= least), key=lambda term: (-counts[term], term))
         kept = kept[: encoding.vocabulary]
-        notes = []
-        if empty := len(values) - present:
-            notes.append(f"{values.name}: {empty:,} of {len(values):,} texts {'is' if empty == 1 else 'are'} empty")
+        notes = empty_texts(values, len(values) - present)
         if not kept:
             notes.append(f"{values.name}: no text has a word")
             kept = [UNKNOWN]  # no text has it: a column of zeros
@@ -96,20 +86,14 @@ class TermsBlock(Block):
 
     @property
     def extent(self) -> str:
-        """The size of every encoded text, in words."""
-        return f"TF-IDF weights of {len(self.terms):,} term{'' if len(self.terms) == 1 else 's'}"
+        return f"TF-IDF weights of {count(len(self.terms), 'term')}"
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The block that :meth:`transform` returns."""
         return {self.block: Input((len(self.terms),), (self.name, *self.terms), kind="terms")}
 
     def transform(self, values: pl.Series) -> dict[str, Any]:
-        """Encode texts, as :func:`lamina.data.columns.text.check` returns them, as weights; a missing text is all zeros.
-
-        Shape:
-            float32 (N, terms), a ``scipy.sparse.csr_matrix``.
-        """
+        """The weights, a float32 ``scipy.sparse.csr_matrix`` (N, terms); a missing text is all zeros."""
         from scipy import sparse
 
         if not len(values):  # which scikit-learn refuses
@@ -118,13 +102,10 @@ class TermsBlock(Block):
         return {self.block: sparse.csr_matrix(self._vectorizer.transform(texts))}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        """A sentence if texts have no word of the vocabulary."""
         is_word = np.array([_has_word(term) for term in self.terms], dtype=np.float32)
         weights = self.transform(values)[self.block] @ is_word
         unseen = sum(not weight and _has_word(text or "") for weight, text in zip(weights, values.to_list(), strict=True))
-        if not unseen:
-            return []
-        return [f"{self.name}: {'1 text has' if unseen == 1 else f'{unseen:,} texts have'} no word of the vocabulary"]
+        return unknown_texts(self.name, unseen)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,49 +18,14 @@ FEWEST_WORDS = 6
 """Fewest words on average of a column of text; names and titles have fewer."""
 
 
-def guess(column: pl.Series) -> Guess | None:
-    """The guess, if the column is free text: mostly distinct, with at least 6 words on average; else None.
+class Text(ColumnKind):
+    """String; ``words``: their average number.
 
     Example:
         >>> plots = pl.Series([f"Plot {i}: a stranger comes to town" for i in range(9)])
-        >>> guess(plots).reason
+        >>> Text().guess(Values(plots)).reason
         'free text of 7 words on average'
-        >>> guess(pl.Series(["New York, New York"] * 9)) is None
-        True
     """
-    present = len(column) - column.null_count()
-    if column.dtype != pl.String or present < 5:
-        return None
-    values = column.drop_nulls().unique()
-    words = _words_on_average(values)
-    if words < FEWEST_WORDS or len(values) <= 0.5 * present:
-        return None
-    return Guess("text", f"free text of {words:.0f} words on average", _details(column, words))
-
-
-def coerce(column: pl.Series) -> Guess | None:
-    """The guess for a column declared to be text; None if its values have no plain text or all are missing."""
-    values = texts(column)
-    if values is None or values.null_count() == len(values):
-        return None
-    words = _words_on_average(values.drop_nulls().unique())
-    return Guess("text", f"given; {words:.0f} word{'s' if round(words) != 1 else ''} on average", _details(column, words))
-
-
-def check(column: Column, values: pl.Series) -> pl.Series:
-    """Texts to predict as String.
-
-    Raises:
-        SchemaError: The column holds lists, bytes or Python objects.
-    """
-    result = texts(values)
-    if result is None:
-        raise SchemaError(f"column {column.name!r} holds {values.dtype}, expected text as in training; convert it")
-    return result
-
-
-class Text(ColumnKind):
-    """String; ``words``: their average number."""
 
     name = "text"
     block = TextBlock
@@ -70,13 +34,30 @@ class Text(ColumnKind):
     max_group_size = 100
 
     def guess(self, values: Values) -> Guess | None:
-        return None if values.plain else guess(values.column)
+        column = values.column
+        present = len(column) - column.null_count()
+        if values.plain or column.dtype != pl.String or present < 5:
+            return None
+        distinct = column.drop_nulls().unique()
+        words = _words_on_average(distinct)
+        if words < FEWEST_WORDS or len(distinct) <= 0.5 * present:
+            return None
+        details = values.details | {"words": round(words, 1)}
+        return Guess(self.name, f"free text of {words:.0f} words on average", details)
 
     def coerce(self, column: pl.Series) -> Guess | None:
-        return coerce(column)
+        values = texts(column)
+        if values is None or values.null_count() == len(values):
+            return None
+        words = _words_on_average(values.drop_nulls().unique())
+        details = describe(column) | {"words": round(words, 1)}
+        return Guess(self.name, f"given; {words:.0f} word{'s' if round(words) != 1 else ''} on average", details)
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        return check(column, values)
+        result = texts(values)
+        if result is None:
+            raise SchemaError(f"column {column.name!r} holds {values.dtype}, expected text as in training; convert it")
+        return result
 
     def novelty_block(self, values: pl.Series, encoding: Encoding, block: str) -> TextBlock:
         fitted = TextBlock.fit(values, encoding, block)
@@ -97,7 +78,3 @@ def _words_on_average(values: pl.Series) -> float:
     spaced = sample.str.count_matches(r"\S+")
     unspaced = sample.str.count_matches(rf"[{UNSPACED}]")
     return float((spaced + unspaced / 2).mean() or 0)  # pyright: ignore[reportArgumentType]
-
-
-def _details(column: pl.Series, words: float) -> dict[str, Any]:
-    return describe(column) | {"words": round(words, 1)}

@@ -30,6 +30,7 @@ import polars as pl
 from lamina.data.columns.column import Block
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import ModelFileError, OptionError
+from lamina.wording import count
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -74,12 +75,9 @@ class TextBlock(Block):
     Of a huge text only the first 32 characters per token of the length are tokenised.
 
     Args:
-        name: The column.
-        block: The name of the block.
         length: Tokens of a row: a multiple of ``encoding.sentence`` and ``encoding.chunk``.
         sentence: Tokens from the start of a sentence to the next, 0 for running text.
         tokenizer: Tokenizer and vocabulary, as JSON of Hugging Face's ``tokenizers``.
-        notes: Remarks on the training rows.
 
     Example:
         >>> block = TextBlock.fit(pl.Series("review", ["Good!", "Not good."]), Encoding(), "text")
@@ -107,11 +105,6 @@ class TextBlock(Block):
         The length is the 99 % quantile of the training texts, at most 512 tokens (16,384 with ``sentence``); with
         ``encoding.length`` it is the longest training text, at most that length.
 
-        Args:
-            values: Texts of training rows, as :func:`lamina.data.columns.text.check` returns them.
-            encoding: Options of the family.
-            block: The name of the block.
-
         Raises:
             OptionError: ``encoding.tokens`` is unknown.
         """
@@ -125,9 +118,7 @@ class TextBlock(Block):
         quantile = min(int(np.quantile(lengths, share, method="higher")), most) if len(lengths) else 1
         multiple = math.lcm(encoding.sentence or 1, encoding.chunk)
         length = multiple * max(1, math.ceil(quantile / multiple))
-        notes = []
-        if empty := int((lengths == 0).sum()):
-            notes.append(f"{values.name}: {empty:,} of {len(lengths):,} texts {'is' if empty == 1 else 'are'} empty")
+        notes = empty_texts(values, int((lengths == 0).sum()))
         if cut := int((lengths > length).sum()):
             notes.append(f"{values.name}: {cut:,} of {len(lengths):,} texts are {_truncated(length, encoding.sentence)}")
         if tokenizer.get_vocab_size() == 2:
@@ -136,20 +127,14 @@ class TextBlock(Block):
 
     @property
     def extent(self) -> str:
-        """The size of every encoded text, in words."""
         return f"at most {self.length:,} tokens, vocabulary of {self.inputs[self.block].cardinalities[0] - 2:,}"
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The block that :meth:`transform` returns."""
         return {self.block: Input((self.length,), (self.name,), (self._tokenizer.get_vocab_size(),), "text")}
 
     def transform(self, values: pl.Series) -> dict[str, np.ndarray]:
-        """Encode texts, as :func:`lamina.data.columns.text.check` returns them, as codes; a missing text is all zeros.
-
-        Shape:
-            int32 (N, ``length``).
-        """
+        """The codes, int32 (N, ``length``); a missing text is all zeros."""
         codes = np.zeros((len(values), self.length), dtype=np.int32)
         for part in _tokenised(self._tokenizer, values, self.length, self.sentence):
             read = part.places < self.length
@@ -157,21 +142,16 @@ class TextBlock(Block):
         return {self.block: codes}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        """Sentences on texts without a word of the vocabulary, or longer than the length."""
         unseen = longer = 0
         for part in _tokenised(self._tokenizer, values, self.length, self.sentence):
             seen = np.bincount(part.rows - part.start, self._is_word[part.codes], len(part.lengths)) > 0
             unknown = np.bincount(part.rows - part.start, part.codes == 1, len(part.lengths)) > 0
             unseen += int((unknown & ~seen).sum())
             longer += int((part.lengths > self.length).sum())
-        remarks = []
-        if unseen:
-            remarks.append(
-                f"{self.name}: {'1 text has' if unseen == 1 else f'{unseen:,} texts have'} no word of the vocabulary"
-            )
+        remarks = unknown_texts(self.name, unseen)
         if longer:
-            are = "1 text is" if longer == 1 else f"{longer:,} texts are"
-            remarks.append(f"{self.name}: {are} {_truncated(self.length, self.sentence)}")
+            are = "is" if longer == 1 else "are"
+            remarks.append(f"{self.name}: {count(longer, 'text')} {are} {_truncated(self.length, self.sentence)}")
         return remarks
 
     def tokens(self, text: str) -> list[str]:
@@ -223,6 +203,17 @@ def words_of(block: TextBlock) -> tuple[str, ...]:
     Code 0 is "", code 1 is "[unknown]". A piece that begins a word begins with a space; a piece of a character is "�".
     """
     return block._words
+
+
+def empty_texts(values: pl.Series, empty: int) -> list[str]:
+    """A sentence if training texts are empty."""
+    return [f"{values.name}: {empty:,} of {len(values):,} texts {'is' if empty == 1 else 'are'} empty"] if empty else []
+
+
+def unknown_texts(name: str, unknown: int) -> list[str]:
+    """A sentence if texts have no word of the vocabulary."""
+    have = "has" if unknown == 1 else "have"
+    return [f"{name}: {count(unknown, 'text')} {have} no word of the vocabulary"] if unknown else []
 
 
 def _truncated(length: int, sentence: int) -> str:
