@@ -64,7 +64,14 @@ class Net(nn.Module):
             self._add(projection_name(source, target), _Projection(width_in, width_out, self._generator(f"{source} {target}")))
         for name, layer in plan.layers.items():
             self._add(name, MODULES[type(layer)](layer, plan.joined[name], self._generator(name)))
-        self._reads = {name: _reads(plan, name) for name in plan.order}
+        #: For each edge into a layer whether to flatten, and the name of its projection or "".
+        self._reads = {
+            name: [
+                (plan.read(edge) != plan.shapes[edge.source], projection_name(edge.source, name) if edge.projection else "")
+                for edge in edges
+            ]
+            for name, edges in plan.edges.items()
+        }
         self._alone = {block.names[0] for block in plan.blocks if not block.cyclic}
 
     def _add(self, name: str, module: nn.Module) -> None:
@@ -203,14 +210,13 @@ class Net(nn.Module):
 
     def _join(self, name: str, values: list[Tensor]) -> Tensor:
         """Flatten, project and join the inputs of a layer."""
-        adds, reads = self._reads[name]
         inputs = []
-        for x, (flat, projection) in zip(values, reads, strict=True):
+        for x, (flat, projection) in zip(values, self._reads[name], strict=True):
             x = x.flatten(1) if flat else x
             inputs.append(self._child(projection)(x) if projection else x)
         if len(inputs) == 1:
             return inputs[0]
-        return sum(inputs[1:], inputs[0]) if adds else torch.cat(inputs, -1)
+        return sum(inputs[1:], inputs[0]) if self.plan.layers[name].join == "add" else torch.cat(inputs, -1)
 
     def _child(self, name: str) -> nn.Module:
         return self._modules[name]  # pyright: ignore[reportReturnType]
@@ -250,15 +256,6 @@ def needed_nodes(plan: Plan, names: Iterable[str], available: Container[str] = (
             needed.add(name)
             queue += sources(plan, name)
     return needed
-
-
-def _reads(plan: Plan, name: str) -> tuple[bool, list[tuple[bool, str]]]:
-    """Whether a layer adds, and for each edge into it whether to flatten and the name of its projection or ""."""
-    layer, shapes = plan.layers[name], plan.shapes
-    return layer.join == "add", [
-        (layer.reads(shapes[edge.source]) != shapes[edge.source], projection_name(edge.source, name) if edge.projection else "")
-        for edge in plan.edges[name]
-    ]
 
 
 def _shift(x: Tensor) -> Tensor:

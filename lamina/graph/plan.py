@@ -66,9 +66,9 @@ class Plan:
         self.blocks: tuple[Block, ...] = _blocks(self.graph, edges)
         #: The names of the layers in their order of execution.
         self.order: tuple[str, ...] = tuple(name for block in self.blocks for name in block.names)
-        position = {name: i for i, name in enumerate(self.order)}
+        layers = self.graph.layers
         #: The layers, in their order of execution.
-        self.layers: dict[str, Layer] = dict(sorted(self.graph.layers.items(), key=lambda item: position[item[0]]))
+        self.layers: dict[str, Layer] = {name: layers[name] for name in self.order}
         #: Whether an edge is delayed; then batches have a time axis.
         self.recurrent: bool = any(edge.delay for edges in self.edges.values() for edge in edges)
         #: The shape of every input and layer, without batch and time.
@@ -79,7 +79,7 @@ class Plan:
             _check_mask(self, name, mask)
         #: (width in, width out) of each projected edge.
         self.projections: dict[tuple[str, str], tuple[int, int]] = {
-            (edge.source, name): (self._read(edge)[-1], self.joined[name][-1])
+            (edge.source, name): (self.read(edge)[-1], self.joined[name][-1])
             for name in self.order
             for edge in self.edges[name]
             if edge.projection
@@ -102,7 +102,8 @@ class Plan:
     def outputs(self) -> dict[str, str]:
         return self.graph.outputs
 
-    def _read(self, edge: Edge) -> Shape:
+    def read(self, edge: Edge) -> Shape:
+        """The shape in which an edge's source is read, before joining."""
         return self.layers[edge.target].reads(self.shapes[edge.source])
 
     def _parameters(self, name: str) -> int:
@@ -295,7 +296,7 @@ def _join(plan: Plan, name: str) -> Shape:
         )
     shape, _ = _result(layer, name, plain, plan.shapes)
     for edge in projected:
-        read = plan._read(edge)
+        read = plan.read(edge)
         if read[:-1] != shape[:-1]:
             raise GraphError(
                 f"{edge.source} {read} cannot be projected to {shape}, as {name!r} needs; only the last axis may differ"

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from lamina.graph import Graph
+from lamina.graph import Dense, Graph
 from lamina.graph.modules import MODULES
 
 
@@ -17,6 +17,25 @@ def chain(*layers, shape=3):
         g.layer(f"layer{i}", layer, after=before)
         before = f"layer{i}"
     g.output("y", after=before)
+    return g
+
+
+def design():
+    g = Graph()
+    g.input("pixels", shape=(1, 32, 32))
+    g.layer("hidden", Dense(64, activation="relu"), after="pixels")
+    g.layer("deeper", Dense(64), after="hidden")
+    g.connect("pixels", "deeper")
+    g.connect("deeper", "hidden")
+    g.output("label", after="deeper")
+    return g
+
+
+def one(layer, *, shape=3):
+    g = Graph()
+    g.input("x", shape=shape)
+    g.layer("layer", layer, after="x")
+    g.output("y", after="layer")
     return g
 
 

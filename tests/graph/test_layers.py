@@ -8,7 +8,6 @@ from lamina.graph import (
     CategoryEmbedding,
     Dense,
     Dropout,
-    Graph,
     Join,
     Layer,
     MemberDense,
@@ -16,14 +15,7 @@ from lamina.graph import (
     NumberEmbedding,
     Plan,
 )
-
-
-def one(layer, *, shape=3):
-    g = Graph()
-    g.input("x", shape=shape)
-    g.layer("layer", layer, after="x")
-    g.output("y", after="layer")
-    return g
+from tests.graph.helpers import one
 
 
 @pytest.mark.parametrize(

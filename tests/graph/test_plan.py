@@ -12,25 +12,7 @@ from lamina.graph import (
     Norm,
     Plan,
 )
-
-
-def design():
-    g = Graph()
-    g.input("pixels", shape=(1, 32, 32))
-    g.layer("hidden", Dense(64, activation="relu"), after="pixels")
-    g.layer("deeper", Dense(64), after="hidden")
-    g.connect("pixels", "deeper")
-    g.connect("deeper", "hidden")
-    g.output("label", after="deeper")
-    return g
-
-
-def one(layer, *, shape=3):
-    g = Graph()
-    g.input("x", shape=shape)
-    g.layer("layer", layer, after="x")
-    g.output("y", after="layer")
-    return g
+from tests.graph.helpers import design, one
 
 
 @pytest.mark.tiny

@@ -123,7 +123,7 @@ class Convolution(Layer):
 
     def result(self, shape: Shape) -> Shape:
         _check_rank(self, shape)
-        width = shape[0] if len(shape) == 3 else shape[1]
+        width, lengths = (shape[0], shape[1:]) if len(shape) == 3 else (shape[1], shape[:1])
         if width % self.groups:
             raise GraphError(
                 f"Convolution has {self.groups} groups, but was given {width} channels; give a multiple of the groups"
@@ -132,7 +132,6 @@ class Convolution(Layer):
             raise GraphError(
                 f"Convolution.table names channel {max(map(max, self.table))}, but was given {width} of them from 0"
             )
-        lengths = shape[1:] if len(shape) == 3 else shape[:1]
         if self.padding == "same":
             sizes = tuple(-(-size // self.stride) for size in lengths)
         else:
