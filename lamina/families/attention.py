@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 from lamina.data.encoding import Input
 from lamina.errors import OptionError
 from lamina.families.branches import BranchFamily, default_augmentation
+from lamina.families.chain import Chain
 from lamina.families.family import EVERY
+from lamina.families.readers import auto_option
 from lamina.graph.graph import Graph
-from lamina.graph.layers import CategoryEmbedding, Dropout, Join, Norm, NumberEmbedding
+from lamina.graph.layers import AttentionPool, CategoryEmbedding, Dropout, Join, Norm, NumberEmbedding
 from lamina.graph.layers.attention import MultiHeadAttention, Patches, Position, StepDropout
-from lamina.graph.layers.attention_pool import AttentionPool
 from lamina.graph.layers.convolution import Pixels
 from lamina.graph.layers.sequence import Reshape, StepDense, StepPool
 from lamina.options import option
@@ -43,21 +44,11 @@ class Attention(BranchFamily):
     name: ClassVar[str] = "attention"
     reads: ClassVar[tuple[str, ...]] = EVERY
 
-    num_layers: int | str = option(
-        "auto",
-        "number of encoder layers; auto is 1 for texts, 2 for series and plain columns, 4 for images",
-        low=1,
-        high=1000,
-        choices=("auto",),
-        kind=int,
+    num_layers: int | str = auto_option(
+        "number of encoder layers; auto is 1 for texts, 2 for series and plain columns, 4 for images", low=1, high=1000
     )
-    hidden_size: int | str = option(
-        "auto",
-        "size of the hidden states, a multiple of num_heads; auto is 64, for images 96",
-        low=1,
-        high=65_536,
-        choices=("auto",),
-        kind=int,
+    hidden_size: int | str = auto_option(
+        "size of the hidden states, a multiple of num_heads; auto is 64, for images 96", low=1, high=65_536
     )
     num_heads: int = option(4, "number of attention heads", low=1, high=1024)
     mlp_ratio: int = option(2, "size of the hidden layer of the MLP blocks, as a multiple of hidden_size", low=1, high=64)
@@ -66,14 +57,7 @@ class Attention(BranchFamily):
         "position encoding; auto is sinusoidal for texts and series, learnt for images; columns have none",
         choices=("auto", "sinusoidal", "learnt", None),
     )
-    patch_size: int | str = option(
-        "auto",
-        "height and width of a patch in pixels; auto gives about 64 patches",
-        low=1,
-        high=4096,
-        choices=("auto",),
-        kind=int,
-    )
+    patch_size: int | str = auto_option("height and width of a patch in pixels; auto gives about 64 patches", low=1, high=4096)
     word_dropout: float = option(
         0.3, "word dropout rate: fraction of the words of a text that are dropped in training", low=0, high=0.95
     )
@@ -87,31 +71,27 @@ class Attention(BranchFamily):
         return self
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
-        kind, positions, mask = block.kind, self.positions, None
-        width = self._width(kind)
+        kind, positions, width = block.kind, self.positions, self._width(block.kind)
+        chain, pooled = Chain(graph, name), []
         if kind == "image":
-            last = self._patches(graph, name, block)
+            size = max(1, round(max(block.shape[:2]) / 8)) if self.patch_size == "auto" else int(self.patch_size)
+            chain.add("pixels", Pixels())
+            chain.add("patches", Patches(size))
         else:
-            last, mask = self.steps(graph, name, block)
-        pooled: list[str] = []
+            chain.last, chain.mask = self.steps(graph, name, block)
         if kind == "text":
             if self.word_dropout:
-                graph.layer(f"{name}_kept", StepDropout(self.word_dropout), after=mask or ())
-                mask = f"{name}_kept"
-            graph.layer(f"{name}_mean", StepPool("mean"), after=last, mask=mask)
-            graph.layer(f"{name}_mean_norm", Norm(), after=f"{name}_mean")
-            pooled.append(f"{name}_mean_norm")
+                chain.mask = chain.aside("kept", StepDropout(self.word_dropout), after=chain.mask)
+            mean = chain.aside("mean", StepPool("mean"))
+            pooled.append(chain.aside("mean_norm", Norm(), after=mean))
         if kind != "text" or self.embedding_dim != width:
-            graph.layer(f"{name}_stem", StepDense(width), after=last)
-            last = f"{name}_stem"
-        graph.layer(f"{name}_stem_norm", Norm(), after=last)  # the same scale as the position encoding
-        last = f"{name}_stem_norm"
+            chain.add("stem", StepDense(width))
+        chain.add("stem_norm", Norm())  # the same scale as the position encoding
         if positions == "auto":
             positions = "learnt" if kind == "image" else "sinusoidal"
         if positions:
-            graph.layer(f"{name}_position", Position(positions), after=last)
-            last = f"{name}_position"
-        return self._encoder(graph, name, kind, last, mask, beside=pooled)
+            chain.add("position", Position(positions))
+        return self._encoder(chain, kind, pooled)
 
     def table(self, graph: Graph, inputs: Mapping[str, Input]) -> str:
         width, nodes = self._width("table"), []
@@ -123,40 +103,30 @@ class Attention(BranchFamily):
                 layer = NumberEmbedding(size=width, bins=16 if block.kind == "numbers" else 1)
             graph.layer(f"{name}_embedding", layer, after=name)
             nodes.append(f"{name}_embedding")
-        graph.layer("table_columns", Reshape((-1, width)), after=nodes)
-        return self._encoder(graph, "table", "table", "table_columns", None)
+        chain = Chain(graph, "table")
+        chain.add("columns", Reshape((-1, width)), after=nodes)
+        return self._encoder(chain, "table", [])
 
     def _width(self, kind: str) -> int:
         """The hidden size for a kind of column; auto is rounded up to a multiple of the heads."""
         return -(-WIDTHS[kind] // self.num_heads) * self.num_heads if self.hidden_size == "auto" else int(self.hidden_size)
 
-    def _patches(self, graph: Graph, name: str, block: Input) -> str:
-        size = max(1, round(max(block.shape[:2]) / 8)) if self.patch_size == "auto" else int(self.patch_size)
-        graph.layer(f"{name}_pixels", Pixels(), after=name)
-        graph.layer(f"{name}_patches", Patches(size), after=f"{name}_pixels")
-        return f"{name}_patches"
-
-    def _encoder(
-        self, graph: Graph, name: str, kind: str, last: str, mask: str | None, *, beside: list[str] | None = None
-    ) -> str:
-        """Add the blocks and the pooling over the steps; ``beside`` are nodes to concatenate with the pooled vector."""
+    def _encoder(self, chain: Chain, kind: str, pooled: list[str]) -> str:
+        """Add the blocks and the pooling over the steps; ``pooled`` are nodes to concatenate with the pooled vector."""
         width = self._width(kind)
         for i in range(1, (BLOCKS[kind] if self.num_layers == "auto" else int(self.num_layers)) + 1):
-            attended, block = f"{name}_attended{i}", f"{name}_block{i}"
-            graph.layer(f"{name}_norm{i}", Norm(), after=last)
-            graph.layer(f"{name}_attention{i}", MultiHeadAttention(self.num_heads), after=f"{name}_norm{i}", mask=mask)
-            graph.layer(f"{name}_dropout{i}", Dropout(self.dropout), after=f"{name}_attention{i}")
-            graph.layer(attended, Join("add"), after=[last, f"{name}_dropout{i}"])
-            graph.layer(f"{name}_inner_norm{i}", Norm(), after=attended)
-            expand = StepDense(self.mlp_ratio * width, "gelu", dropout=self.dropout)
-            graph.layer(f"{name}_expand{i}", expand, after=f"{name}_inner_norm{i}")
-            graph.layer(f"{name}_project{i}", StepDense(width, dropout=self.dropout), after=f"{name}_expand{i}")
-            graph.layer(block, Join("add"), after=[attended, f"{name}_project{i}"])
-            last = block
-        graph.layer(f"{name}_norm", Norm(), after=last)
-        graph.layer(f"{name}_pool", AttentionPool(heads=self.num_heads), after=f"{name}_norm", mask=mask)
-        graph.layer(f"{name}_end", Dropout(self.dropout), after=[*(beside or []), f"{name}_pool"])
-        return f"{name}_end"
+            start = chain.last
+            chain.add(f"norm{i}", Norm())
+            chain.add(f"attention{i}", MultiHeadAttention(self.num_heads))
+            chain.add(f"dropout{i}", Dropout(self.dropout))
+            attended = chain.add(f"attended{i}", Join("add"), beside=start)
+            chain.add(f"inner_norm{i}", Norm())
+            chain.add(f"expand{i}", StepDense(self.mlp_ratio * width, "gelu", dropout=self.dropout))
+            chain.add(f"project{i}", StepDense(width, dropout=self.dropout))
+            chain.add(f"block{i}", Join("add"), beside=attended)
+        chain.add("norm", Norm())
+        pool = chain.add("pool", AttentionPool(heads=self.num_heads))
+        return chain.add("end", Dropout(self.dropout), after=[*pooled, pool])
 
     def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
         kinds = {block.kind for block in inputs.values()}

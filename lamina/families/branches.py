@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from lamina.data.columns.tokens import TextBlock, words_of
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import DataError, OptionError
+from lamina.families.chain import Chain
 from lamina.families.family import LEARNING_RATES, NetworkFamily
-from lamina.families.readers import READERS, plain, read_flat
-from lamina.families.readers.table import TableOptions
-from lamina.families.readers.text import TextOptions
+from lamina.families.readers import READERS, TableOptions, TextOptions, plain, read_flat
 from lamina.families.vectors import WordVectors
 from lamina.graph.graph import Graph
 from lamina.graph.layers import Dense
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
 
 #: For each kind of column the default family, whose branch is used in families that have none for that kind.
 BRANCHES: dict[str, type[BranchFamily]] = {}
-
-#: The recipe with a pretrained backbone: frozen, or fine-tuned with a tenth of the optimizer's learning rate.
-FROZEN = {"augment": None, "epochs": 30}
-FINE_TUNED = {"epochs": 15}
 
 
 @dataclass
@@ -68,13 +63,13 @@ class BranchFamily(TextOptions, NetworkFamily):
         return dataclasses.replace(encoding, image_size=part_maker(self.backbone).size)
 
     def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> Recipe:
-        """The completed recipe; a pretrained backbone needs few epochs and a small learning rate."""
-        decided: dict[str, Any] = {}
+        """The completed recipe; a backbone is trained for few epochs, with a tenth of the learning rate."""
         if self.backbone and any(block.kind == "image" for block in inputs.values()):
             rate = round(LEARNING_RATES[recipe.optimizer] / 10, 6)
-            decided = FROZEN if self.freeze_backbone else {**FINE_TUNED, "learning_rate": rate}
-        decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
-        return super().complete(dataclasses.replace(recipe, **decided), rows=rows, inputs=inputs, task=task, device=device)
+            decided = {"augment": None, "epochs": 30} if self.freeze_backbone else {"epochs": 15, "learning_rate": rate}
+            decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
+            recipe = dataclasses.replace(recipe, **decided)
+        return super().complete(recipe, rows=rows, inputs=inputs, task=task, device=device)
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
         """Add the branch of a column, whose input exists already; return its last node, of one axis."""
@@ -95,12 +90,11 @@ class BranchFamily(TextOptions, NetworkFamily):
         """Add the backbone as the branch of an image."""
         from lamina.graph.modules.pretrained import part_shape
 
-        maker = part_maker(self.backbone)
+        maker, chain = part_maker(self.backbone), Chain(graph, name)
         normalise = Normalise(maker.mean, maker.std)
-        graph.layer(f"{name}_normalise", normalise, after=name)
+        chain.add("normalise", normalise)
         out = part_shape(self.backbone, normalise.result(block.shape))
-        graph.layer(f"{name}_part", Pretrained(self.backbone, out=out, frozen=self.freeze_backbone), after=f"{name}_normalise")
-        return f"{name}_part"
+        return chain.add("part", Pretrained(self.backbone, out=out, frozen=self.freeze_backbone))
 
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[list[str], None]:
         if self.word_vectors and (width := WordVectors(self.word_vectors).width) != self.embedding_dim:
@@ -111,12 +105,12 @@ class BranchFamily(TextOptions, NetworkFamily):
             if name in table or block.kind not in READERS:
                 continue
             graph.input(name, shape=block.shape)
+            draw = self.branch
             if block.kind == "image" and self.backbone:
-                nodes.append(self.pretrained(graph, name, block))
-                continue
-            shared = {"embedding_dim": self.embedding_dim, "word_vectors": self.word_vectors}
-            reader = self if block.kind in self.reads else BRANCHES[block.kind](**shared)
-            nodes.append(reader.branch(graph, name, block))
+                draw = self.pretrained
+            elif block.kind not in self.reads:
+                draw = BRANCHES[block.kind](embedding_dim=self.embedding_dim, word_vectors=self.word_vectors).branch
+            nodes.append(draw(graph, name, block))
         if len(nodes) > 1:
             graph.layer("joined", Dense(self.joint_size, "relu", dropout=self.dropout), after=nodes)
             nodes = ["joined"]

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Self
 from lamina.data.encoding import Input
 from lamina.errors import OptionError
 from lamina.families.branches import MixedFamily, default_augmentation
+from lamina.families.chain import Chain
+from lamina.families.readers import auto_option
 from lamina.graph.graph import Graph
-from lamina.graph.layers import Activation, Dense, Dropout, Flatten, Join, Norm
+from lamina.graph.layers import Activation, Dense, Dropout, Flatten, Join, Norm, StepPool
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, RadialBasis, Subsample
-from lamina.graph.layers.sequence import StepPool
 from lamina.options import option
 from lamina.tasks.head import Head
 from lamina.tasks.losses import MAXIMUM_A_POSTERIORI
@@ -68,13 +69,10 @@ class Convolutional(MixedFamily):
     architecture: str = option(
         "auto", "architecture for images; auto is plain for gray images and resnet for colour images", choices=ARCHITECTURES
     )
-    channels: int | str = option(
-        "auto",
+    channels: int | str = auto_option(
         "channels of the first stage, up to four times as many in later ones; auto is 32, for colour images on a GPU 128",
         low=1,
         high=4096,
-        choices=("auto",),
-        kind=int,
     )
     kernel_sizes: tuple[int, ...] = option(
         (2, 3, 4), "kernel sizes of the parallel convolutions of a text, in tokens", low=1, high=100, items=int
@@ -102,12 +100,14 @@ class Convolutional(MixedFamily):
                 f"but those of {block.names[0]!r} are {block.shape[0]} x {block.shape[1]}; "
                 f"set image_size={LENET_SIZE}, or use another architecture"
             )
-        draw = {"plain": self._plain, "resnet": self._resnet, "lenet5": self._lenet5, "lenet5_1998": self._lenet5_1998}
-        return draw[architecture](_Chain(graph, name), block)
+        chain = Chain(graph, name)
+        if architecture.startswith("lenet5"):
+            return self._lenet5(chain, original=architecture == "lenet5_1998")
+        return self._plain(chain, block) if architecture == "plain" else self._resnet(chain, block)
 
     # -- images --------------------------------------------------------------------------------------------------------
 
-    def _plain(self, chain: _Chain, block: Input) -> str:
+    def _plain(self, chain: Chain, block: Input) -> str:
         side, stage = self._begin(chain, block), 0
         while side > SMALLEST_SIDE or not stage:
             stage += 1
@@ -115,10 +115,10 @@ class Convolutional(MixedFamily):
                 side = side // 2
                 chain.add(f"stage{stage}_pool", Pool("max"))
             for part in ("a", "b"):
-                chain.normed(f"stage{stage}_{part}", Convolution(self._width(stage), bias=False))
+                _normed(chain, f"stage{stage}_{part}", Convolution(self._width(stage), bias=False))
         return self._end(chain)
 
-    def _resnet(self, chain: _Chain, block: Input) -> str:
+    def _resnet(self, chain: Chain, block: Input) -> str:
         side, stage = self._begin(chain, block), 0
         while side > SMALLEST_SIDE or not stage:
             stage += 1
@@ -126,81 +126,65 @@ class Convolutional(MixedFamily):
             if side > SMALLEST_SIDE:
                 side = side // 2
                 chain.add(f"stage{stage}_pool", Pool("max"))
-            chain.norm(f"stage{stage}")
-            last = chain.last
-            chain.normed(f"stage{stage}_a", Convolution(self._width(stage), bias=False))
-            chain.normed(f"stage{stage}_b", Convolution(self._width(stage), bias=False))
-            chain.add(f"stage{stage}", Join("add"), beside=last)
+            start = _norm(chain, f"stage{stage}")
+            _normed(chain, f"stage{stage}_a", Convolution(self._width(stage), bias=False))
+            _normed(chain, f"stage{stage}_b", Convolution(self._width(stage), bias=False))
+            chain.add(f"stage{stage}", Join("add"), beside=start)
         return self._end(chain)
 
-    def _begin(self, chain: _Chain, block: Input) -> int:
+    def _begin(self, chain: Chain, block: Input) -> int:
         """Add the pixels and convolutions of stride 2 down to LARGEST_SIDE; return the side of the feature map."""
         chain.add("pixels", Pixels())
         side, halved = min(block.shape[:2]), 0
         while side > LARGEST_SIDE:
             side, halved = -(-side // 2), halved + 1
-            chain.normed(f"halved{halved}", Convolution(self._width(1), stride=2, bias=False))
+            _normed(chain, f"halved{halved}", Convolution(self._width(1), stride=2, bias=False))
         return side
 
-    def _end(self, chain: _Chain) -> str:
+    def _end(self, chain: Chain) -> str:
         chain.add("pooled", GlobalPool("max"))
         return chain.add("dropout", Dropout(self.dropout)) if self.dropout else chain.last
 
     def _width(self, stage: int) -> int:
         return (CHANNELS if self.channels == "auto" else int(self.channels)) * min(2 ** (stage - 1), 4)
 
-    def _lenet5(self, chain: _Chain, block: Input) -> str:
+    def _lenet5(self, chain: Chain, *, original: bool) -> str:
+        activation, pool = ("lecun_tanh", Subsample()) if original else ("relu", Pool("max"))
         chain.add("pixels", Pixels(LENET_SIZE))
-        chain.add("c1", Convolution(6, 5, "relu", padding=0))
-        chain.add("s2", Pool("max"))
-        chain.add("c3", Convolution(16, 5, "relu", padding=0))
-        chain.add("s4", Pool("max"))
-        chain.add("c5", Convolution(120, 5, "relu", padding=0))
+        chain.add("c1", Convolution(6, 5, activation, padding=0))
+        chain.add("s2", pool)
+        chain.add("c3", Convolution(16, 5, activation, padding=0, table=LENET_TABLE if original else ()))
+        chain.add("s4", pool)
+        chain.add("c5", Convolution(120, 5, activation, padding=0))
         chain.add("flat", Flatten())
-        return chain.add("f6", Dense(84, "relu", dropout=self.dropout))
-
-    def _lenet5_1998(self, chain: _Chain, block: Input) -> str:
-        chain.add("pixels", Pixels(LENET_SIZE))
-        chain.add("c1", Convolution(6, 5, "lecun_tanh", padding=0))
-        chain.add("s2", Subsample())
-        chain.add("c3", Convolution(16, 5, "lecun_tanh", padding=0, table=LENET_TABLE))
-        chain.add("s4", Subsample())
-        chain.add("c5", Convolution(120, 5, "lecun_tanh", padding=0))
-        chain.add("flat", Flatten())
-        return chain.add("f6", Dense(84, "lecun_tanh"))
+        return chain.add("f6", Dense(84, activation, dropout=0.0 if original else self.dropout))
 
     # -- series and texts ----------------------------------------------------------------------------------------------
 
     def _series(self, graph: Graph, name: str, block: Input) -> str:
-        source, mask = self.steps(graph, name, block)
-        chain = _Chain(graph, name, source, mask)
+        chain = Chain(graph, name, *self.steps(graph, name, block))
         chain.add("stem", Convolution(self.filters, 7, "relu"))
         receptive, number, most = 7, 0, min(100, block.shape[0])
         while receptive < most or not number:
-            number, last = number + 1, chain.last
+            number, start = number + 1, chain.last
             dilation = 2 ** (number - 1)
             chain.add(f"block{number}_norm", Norm("layer"))
             chain.add(f"block{number}_a", Convolution(self.filters, 5, "relu", dilation=dilation))
             chain.add(f"block{number}_b", Convolution(self.filters, 3, dilation=dilation, dropout=self.dropout))
-            chain.add(f"block{number}", Join("add"), beside=last)
+            chain.add(f"block{number}", Join("add"), beside=start)
             receptive += 6 * dilation
-        last = chain.add("norm", Norm("layer"))
-        graph.layer(f"{name}_mean", StepPool("mean"), after=last, mask=mask)
-        graph.layer(f"{name}_max", StepPool("max"), after=last, mask=mask)
-        graph.layer(f"{name}_features", Join("concat"), after=[f"{name}_mean", f"{name}_max"])
-        return f"{name}_features"
+        chain.add("norm", Norm("layer"))
+        pooled = [chain.aside(kind, StepPool(kind)) for kind in ("mean", "max")]
+        return chain.add("features", Join("concat"), after=pooled)
 
     def _text(self, graph: Graph, name: str, block: Input) -> str:
-        source, mask = self.steps(graph, name, block)
-        graph.layer(f"{name}_mean", StepPool("mean"), after=source, mask=mask)
-        pooled = [f"{name}_mean"]
+        chain = Chain(graph, name, *self.steps(graph, name, block))
+        pooled = [chain.aside("mean", StepPool("mean"))]
         for window in self.kernel_sizes:
-            chain = _Chain(graph, name, source, mask)
-            chain.add(f"window{window}", Convolution(self.filters, window, "relu"))
-            pooled.append(chain.add(f"window{window}_max", StepPool("max")))
-        graph.layer(f"{name}_features", Join("concat"), after=pooled)
-        graph.layer(f"{name}_dropout", Dropout(self.dropout), after=f"{name}_features")
-        return f"{name}_dropout"
+            convolved = chain.aside(f"window{window}", Convolution(self.filters, window, "relu"))
+            pooled.append(chain.aside(f"window{window}_max", StepPool("max"), after=convolved))
+        chain.add("features", Join("concat"), after=pooled)
+        return chain.add("dropout", Dropout(self.dropout))
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -242,9 +226,10 @@ class Convolutional(MixedFamily):
         """A wider network for colour images on a GPU, and a note that explains it."""
         if self.channels != "auto" or not self._is_wide_on(device, inputs):
             return self, ""
-        note = f"On a GPU the network has {GPU_CHANNELS} channels in its first stage, not {CHANNELS}, and trains longer; "
-        note += f"channels={CHANNELS} keeps it small."
-        return dataclasses.replace(self, channels=GPU_CHANNELS), note
+        return dataclasses.replace(self, channels=GPU_CHANNELS), (
+            f"On a GPU the network has {GPU_CHANNELS} channels in its first stage, not {CHANNELS}, and trains longer; "
+            f"channels={CHANNELS} keeps it small."
+        )
 
     def _is_wide_on(self, device: str, inputs: Mapping[str, Input]) -> bool:
         if device != "cuda" or self.architecture not in ("auto", "resnet") or self.backbone:
@@ -257,25 +242,13 @@ class Convolutional(MixedFamily):
         return self.architecture == "lenet5_1998" and [block.kind for block in inputs.values()] == ["image"]
 
 
-class _Chain:
-    """Adds consecutive layers, with the name of the branch as a prefix."""
+def _normed(chain: Chain, name: str, layer: Convolution) -> None:
+    """Add the convolution, batch norm and relu."""
+    chain.add(name, layer)
+    _norm(chain, name)
 
-    def __init__(self, graph: Graph, name: str, last: str | None = None, mask: str | None = None) -> None:
-        self.graph, self.name, self.last, self.mask = graph, name, last or name, mask
 
-    def add(self, name: str, layer: Any, *, beside: str | None = None) -> str:
-        name = f"{self.name}_{name}"
-        self.graph.layer(
-            name, layer, after=[beside, self.last] if beside else self.last, mask=self.mask if layer.masked else None
-        )
-        self.last = name
-        return name
-
-    def normed(self, name: str, layer: Convolution) -> str:
-        """Add the convolution, batch norm and relu."""
-        self.add(name, layer)
-        return self.norm(name)
-
-    def norm(self, name: str) -> str:
-        self.add(f"{name}_norm", Norm("batch"))
-        return self.add(f"{name}_relu", Activation("relu"))
+def _norm(chain: Chain, name: str) -> str:
+    """Add batch norm and relu."""
+    chain.add(f"{name}_norm", Norm("batch"))
+    return chain.add(f"{name}_relu", Activation("relu"))

@@ -79,12 +79,9 @@ class Custom(NetworkFamily):
             raise OptionError(f"Custom.network is None, expected {EXPECTED}")
         if isinstance(self.network, str) and self.network not in registered():
             raise _unregistered(self.network, f"Custom.network is {self.network!r}, which is no registered name")
-        if isinstance(self.network, type) or _is_module(self.network):
-            name = self.network.__name__ if isinstance(self.network, type) else type(self.network).__name__
-            if factory_name(self.network) is None:
-                raise _unregistered(
-                    name.lower(), f"Custom.network is {shortened(self.network)}, a module that no file can hold"
-                )
+        if (isinstance(self.network, type) or _is_module(self.network)) and factory_name(self.network) is None:
+            name = (self.network if isinstance(self.network, type) else type(self.network)).__name__.lower()
+            raise _unregistered(name, f"Custom.network is {shortened(self.network)}, a module that no file can hold")
         return self
 
     def suited(self, inputs: Mapping[str, Input], device: str) -> tuple[Self, str]:
@@ -146,11 +143,8 @@ class Custom(NetworkFamily):
         return (f"{which}: {', '.join(list(columns)[:5])}{', ...' * (len(columns) > 5)}",)
 
     def to_json(self) -> dict[str, Any]:
-        network = {"network": self.network.to_json()} if isinstance(self.network, Graph) else {}
-        return dataclasses.replace(self, network=None if network else self.network)._plain() | network
-
-    def _plain(self) -> dict[str, Any]:
-        return super().to_json()
+        values = super().to_json()
+        return {**values, "network": self.network.to_json()} if isinstance(self.network, Graph) else values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

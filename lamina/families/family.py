@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from lamina.data.columns import FEATURE_KINDS, KINDS
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import OptionError
-from lamina.families.readers import read_flat
-from lamina.families.readers.table import TableOptions
-from lamina.families.readers.text import TextOptions
+from lamina.families.readers import TableOptions, TextOptions, auto_option, read_flat
 from lamina.graph.graph import Graph
 from lamina.options import Options, option
 from lamina.tasks.head import Head
@@ -29,7 +27,6 @@ LEARNING_RATES = {"sgd": 0.05, "adagrad": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "
 
 # Visits to rows in all: few rows are gone through up to 200 times, many at least 10 times. Patience mostly ends it before.
 MOST_VISITS = 4_000_000
-
 
 #: The kinds of a table's plain columns, and all that can be learnt from.
 TABLE = tuple(name for name, kind in KINDS.items() if kind.plain)
@@ -62,17 +59,12 @@ class NetworkFamily(Family):
     scaling: str = option(
         "robust", "how numbers are brought to size: outliers squeezed, or plain z-scores", choices=("robust", "standard")
     )
-    image_size: int | str = option(
-        "auto", "height and width that images are brought to", low=4, high=4096, choices=("auto",), kind=int
-    )
+    image_size: int | str = auto_option("height and width that images are brought to", low=4, high=4096)
     tokens: str = option("words", "what a text is cut into", choices=("words", "pieces"))
     vocabulary_size: int = option(20_000, "most different tokens that get a vector of their own", low=10, high=1_000_000)
-    max_length: int | str = option(
-        "auto", "most tokens of a text or steps of a series that are read", low=1, high=1_000_000, choices=("auto",), kind=int
-    )
+    max_length: int | str = auto_option("most tokens of a text or steps of a series that are read", low=1, high=1_000_000)
 
     def encoding(self) -> Encoding:
-        """What it asks of the encoder."""
         return Encoding(
             scaling=self.scaling,
             image_size=0 if self.image_size == "auto" else int(self.image_size),
@@ -139,8 +131,7 @@ class NetworkFamily(Family):
             preferred.pop("learning_rate", None)
         if recipe.optimizer != "adamw":  # of the others decay is another thing: part of the gradient
             preferred.pop("weight_decay", None)
-        decided |= preferred
-        decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
+        decided = {name: value for name, value in {**decided, **preferred}.items() if getattr(recipe, name) == "auto"}
         if recipe.batch_size == "full" or (recipe.batch_size != "auto" and int(recipe.batch_size) > rows):
             decided["batch_size"] = rows
         return dataclasses.replace(recipe, **decided)

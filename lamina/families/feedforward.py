@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from lamina.data.encoding import Input
 from lamina.families.family import EVERY, TableFamily
-from lamina.families.readers import plain
+from lamina.families.readers import auto_option, plain
 from lamina.graph.graph import Graph
 from lamina.graph.layer import ACTIVATIONS
 from lamina.graph.layers import Dense
@@ -33,13 +33,10 @@ class FeedForward(TableFamily):
 
     hidden_sizes: tuple[int, ...] = option((128, 128), "number of neurons of each hidden layer", low=1, high=65_536, items=int)
     activation: str = option("relu", "activation of the hidden layers", choices=ACTIVATIONS)
-    members: int | str = option(
-        "auto",
+    members: int | str = auto_option(
         "number of ensemble members, which share weights; 1 is a plain network; auto is 16 for plain columns, else 1",
         low=1,
         high=1024,
-        choices=("auto",),
-        kind=int,
     )
     dropout: float = option(0.0, "dropout rate", low=0, high=0.95)
 

@@ -10,11 +10,9 @@ from typing import Any, ClassVar, Self
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import OptionError
 from lamina.families.branches import MixedFamily
+from lamina.families.chain import Chain
 from lamina.graph.graph import Graph
-from lamina.graph.layers import Dropout, Norm
-from lamina.graph.layers.attention_pool import AttentionPool
-from lamina.graph.layers.recurrent import Recurrent
-from lamina.graph.layers.sequence import AnyPresent, Chunk, StepDense
+from lamina.graph.layers import AnyPresent, AttentionPool, Chunk, Dropout, Norm, Recurrent, StepDense
 from lamina.options import option
 from lamina.tasks.task import Task
 
@@ -83,33 +81,25 @@ class Hierarchical(MixedFamily):
         return tuple(sizes)
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
-        node, present = self.steps(graph, name, block)
+        chain = Chain(graph, name, *self.steps(graph, name, block))
         sizes = self.sizes(block)
         for level, size in enumerate(sizes, 1):
-            graph.layer(f"{name}_chunk{level}", Chunk(size), after=node)
-            graph.layer(f"{name}_present{level}", Chunk(size), after=present)
-            node = self._level(graph, name, level, f"{name}_chunk{level}", f"{name}_present{level}")
-            present = f"{name}_any{level}"
-            graph.layer(present, AnyPresent(), after=f"{name}_present{level}")
-        node = self._level(graph, name, len(sizes) + 1, node, present)
+            chain.add(f"chunk{level}", Chunk(size))
+            chain.mask = chain.aside(f"present{level}", Chunk(size), after=chain.mask)
+            self._level(chain, level)
+            chain.mask = chain.aside(f"any{level}", AnyPresent(), after=chain.mask)
+        self._level(chain, len(sizes) + 1)
         if self.norm:
             # Document vectors differ little before attention is trained: without this norm, one relevant sentence among 800 is
             # never learnt.
-            graph.layer(f"{name}_norm", Norm("batch"), after=node)
-            node = f"{name}_norm"
-        graph.layer(f"{name}_dropout", Dropout(self.dropout), after=node)
-        return f"{name}_dropout"
+            chain.add("norm", Norm("batch"))
+        return chain.add("dropout", Dropout(self.dropout))
 
-    def _level(self, graph: Graph, name: str, level: int, after: str, present: str) -> str:
-        """Add the encoder and attention pooling of each chunk; return the node with one vector for each chunk."""
-        encoded, attention = f"{name}_read{level}", f"{name}_attention{level}"
-        if self.encoder == "gru":
-            layer = Recurrent(self.hidden_size // 2, cell="gru", bidirectional=True)
-            graph.layer(encoded, layer, after=after, mask=present)
-        else:
-            graph.layer(encoded, StepDense(self.hidden_size, "tanh"), after=after)
-        graph.layer(attention, AttentionPool(heads=self.num_heads), after=encoded, mask=present)
-        return attention
+    def _level(self, chain: Chain, level: int) -> None:
+        """Add the encoder of each chunk and the attention pooling to one vector."""
+        recurrent = Recurrent(self.hidden_size // 2, cell="gru", bidirectional=True)
+        chain.add(f"read{level}", recurrent if self.encoder == "gru" else StepDense(self.hidden_size, "tanh"))
+        chain.add(f"attention{level}", AttentionPool(heads=self.num_heads))
 
     def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
         steps = max([block.shape[0] for block in inputs.values() if block.kind in self.reads], default=1)
@@ -125,11 +115,6 @@ class Hierarchical(MixedFamily):
 
 
 def _divisor(whole: int, near: float) -> int:
-    """The divisor of a whole number that is nearest in ratio.
-
-    Example:
-        >>> _divisor(300, 17.3)
-        15
-    """
+    """The divisor of a whole number that is nearest in ratio."""
     divisors = [size for size in range(1, whole + 1) if whole % size == 0]
     return min(divisors, key=lambda size: abs(math.log(size / near)))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from lamina.graph.plan import Plan
-
 
 PREDICTORS: dict[str, type[Predictor]] = {}
 """The predictor classes by kind."""
@@ -78,3 +79,41 @@ class Predictor(ABC):
     @abstractmethod
     def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
         """The predictor from :meth:`to_json` and :meth:`tensors`, with bitwise equal outputs."""
+
+
+@dataclass(frozen=True)
+class ArrayPredictor(Predictor):
+    """Base of the predictors whose fields are arrays and small values; those with a default are not saved.
+
+    Attributes:
+        saved_as: The names in files of fields that have another name there.
+    """
+
+    saved_as: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def _saved_fields(cls) -> dict[str, str]:
+        return {field.name: cls.saved_as.get(field.name, field.name) for field in fields(cls) if field.default is MISSING}
+
+    def saved(self) -> dict[str, Any]:
+        """Arrays and small values by their names in files."""
+        return {saved: getattr(self, name) for name, saved in self._saved_fields().items()}
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> Self:
+        """The predictor from :meth:`saved`."""
+        return cls(**{name: values[saved] for name, saved in cls._saved_fields().items()})
+
+    def to_json(self) -> dict[str, Any]:
+        values = {name: value for name, value in self.saved().items() if not isinstance(value, np.ndarray)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        import torch
+
+        return {name: torch.from_numpy(value) for name, value in self.saved().items() if isinstance(value, np.ndarray)}
+
+    @classmethod
+    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+        return cls.restored({**values, **{name: tensor.numpy() for name, tensor in tensors.items()}})

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Self
 from lamina.data.encoding import Input
 from lamina.errors import OptionError
 from lamina.families.branches import MixedFamily
+from lamina.families.chain import Chain
+from lamina.families.readers import auto_option
 from lamina.graph.graph import Graph
-from lamina.graph.layers import Dense, Dropout, Join
-from lamina.graph.layers import recurrent as layers
-from lamina.graph.layers.sequence import StepPool
+from lamina.graph.layers import Dense, Dropout, Ends, Join, Loop, StepPool
+from lamina.graph.layers import Recurrent as RecurrentLayer
 from lamina.options import option
 from lamina.tasks.task import Task
 
@@ -41,9 +42,7 @@ class Recurrent(MixedFamily):
     hidden_sizes: tuple[int, ...] = option(
         (64,), "number of neurons of each recurrent layer, for each direction", low=1, high=65_536, items=int
     )
-    bidirectional: bool | str = option(
-        "auto", "bidirectional layers; auto is true except for indirect cells", choices=("auto",), kind=bool
-    )
+    bidirectional: bool | str = auto_option("bidirectional layers; auto is true except for indirect cells", kind=bool)
     pool: str = option(
         "mean_max",
         "pooling over the steps: the last, mean, max, or both mean and max",
@@ -69,29 +68,19 @@ class Recurrent(MixedFamily):
         }
 
     def branch(self, graph: Graph, name: str, block: Input) -> str:
-        after, present = self.steps(graph, name, block)
+        chain = Chain(graph, name, *self.steps(graph, name, block))
         both = self.cell != "indirect" and self.bidirectional is not False
         if self.cell == "indirect":
             width = block.shape[-1] if block.kind == "series" else self.embedding_dim
-            graph.layer(f"{name}_recurrent", layers.Loop(_indirect(width, self.hidden_sizes)), after=after)
-            graph.layer(f"{name}_dropout", Dropout(self.dropout), after=f"{name}_recurrent")
-            after = f"{name}_dropout"
+            chain.add("recurrent", Loop(_indirect(width, self.hidden_sizes)))
+            chain.add("dropout", Dropout(self.dropout))
         else:
             for i, size in enumerate(self.hidden_sizes, 1):
-                layer = layers.Recurrent(size, self.cell, bidirectional=both, dropout=self.dropout)
-                graph.layer(f"{name}_recurrent{i}", layer, after=after, mask=present)
-                after = f"{name}_recurrent{i}"
+                chain.add(f"recurrent{i}", RecurrentLayer(size, self.cell, bidirectional=both, dropout=self.dropout))
         if self.pool == "last" and both:
-            graph.layer(f"{name}_last", layers.Ends(), after=after, mask=present)
-            return f"{name}_last"
-        kinds = self.pool.split("_")
-        pools = [f"{name}_{kind}" for kind in kinds]
-        for kind, pool in zip(kinds, pools, strict=True):
-            graph.layer(pool, StepPool(kind), after=after, mask=present)
-        if len(pools) == 1:
-            return pools[0]
-        graph.layer(f"{name}_pools", Join("concat"), after=pools)
-        return f"{name}_pools"
+            return chain.add("last", Ends())
+        pools = [chain.aside(kind, StepPool(kind)) for kind in self.pool.split("_")]
+        return pools[0] if len(pools) == 1 else chain.add("pools", Join("concat"), after=pools)
 
 
 def _indirect(width: int, hidden: tuple[int, ...]) -> Graph:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lamina.data.encoding import Input
+from lamina.families.chain import Chain
 from lamina.families.family import EVERY, TableFamily
 from lamina.graph.graph import Graph
 from lamina.graph.layer import ACTIVATIONS
@@ -39,19 +40,15 @@ class Shortcut(TableFamily):
 
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str, None]:
         nodes, _ = self.stem(graph, inputs)
-        graph.layer("stem", Dense(self.hidden_size), after=nodes)
-        last = "stem"
+        chain = Chain(graph)
+        chain.add("stem", Dense(self.hidden_size), after=nodes)
         for i in range(1, self.num_blocks + 1):
-            branch = self._norm(graph, f"norm{i}", last)
-            graph.layer(f"expand{i}", Dense(self.inner_size, self.activation, dropout=self.dropout), after=branch)
-            graph.layer(f"project{i}", Dense(self.hidden_size), after=f"expand{i}")
-            graph.layer(f"block{i}", Join("add"), after=[last, f"project{i}"])
-            last = f"block{i}"
-        graph.layer("activation", Activation(self.activation), after=self._norm(graph, "norm", last))
-        return "activation", None
-
-    def _norm(self, graph: Graph, name: str, after: str) -> str:
-        if self.norm is None:
-            return after
-        graph.layer(name, Norm(self.norm), after=after)
-        return name
+            start = chain.last
+            if self.norm:
+                chain.add(f"norm{i}", Norm(self.norm))
+            chain.add(f"expand{i}", Dense(self.inner_size, self.activation, dropout=self.dropout))
+            chain.add(f"project{i}", Dense(self.hidden_size))
+            chain.add(f"block{i}", Join("add"), beside=start)
+        if self.norm:
+            chain.add("norm", Norm(self.norm))
+        return chain.add("activation", Activation(self.activation)), None

@@ -59,7 +59,7 @@ class WordVectors:
 
     def _format(self) -> tuple[int, int]:
         """Lines before the first word, and the width."""
-        first, second = ([*self._lines(2), "", ""])[:2]
+        first = next(self._lines(), "")
         head = first.split(" ")
         if len(head) == 2 and all(part.isdecimal() for part in head):  # word2vec: number of words, length of a vector
             return 1, int(head[1])
@@ -68,13 +68,11 @@ class WordVectors:
             raise ReadError(f"{self.path} has no word vectors: line 1 is {first[:40]!r}, expected a word and its numbers")
         return 0, width
 
-    def _lines(self, most: int | None = None) -> Iterator[str]:
+    def _lines(self) -> Iterator[str]:
         try:
             # Only \n ends a line: words may contain any other whitespace.
             with open(self.path, encoding="utf-8", newline="\n") as file:
-                for number, line in enumerate(file):
-                    if number == most:
-                        return
+                for line in file:
                     yield line.rstrip("\r\n ")
         except UnicodeDecodeError as error:
             raise ReadError(f"{self.path} is not UTF-8 text, expected word vectors as text or .npz; convert it") from error

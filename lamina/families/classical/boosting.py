@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,12 +14,9 @@ from lamina.errors import TrainingError
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.classical.matrix import cardinalities, coded, probabilities
-from lamina.families.classical.trees import Trees, as_float32
+from lamina.families.classical.trees import Trees, TreesPredictor
 from lamina.families.predictor import Predictor
 from lamina.options import option
-
-if TYPE_CHECKING:
-    import torch
 
 #: Most levels of a category that is split by subsets of levels; one with more is split by thresholds on the code.
 _MOST_CODES = 255
@@ -26,6 +24,31 @@ _MOST_CODES = 255
 MAX_ITER_WITHOUT_VALIDATION = 100
 #: Training rows on which the trees are compared with scikit-learn's.
 _CHECKED_ROWS = 500
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Training and validation rows of one model: one for classes, one for each value.
+
+    Attributes:
+        train: Features, target and sample weights (None: equal).
+        validation: The same for early stopping; None without validation rows.
+        cardinalities: Number of codes of each category; their columns are the first.
+        classes: Number of classes, 0 for regression.
+        present: Codes of the classes among the training rows, in whose order the target counts them.
+        max_iter: Maximum number of iterations.
+        threads: Number of threads.
+        seed: Random seed, below 2^32.
+    """
+
+    train: tuple[np.ndarray, np.ndarray, np.ndarray | None]
+    validation: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None
+    cardinalities: tuple[int, ...]
+    classes: int
+    present: tuple[int, ...]
+    max_iter: int
+    threads: int
+    seed: int
 
 
 @dataclass
@@ -48,11 +71,40 @@ class BoostingFamily(ClassicalFamily):
     def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
         if rows.classes and len(np.unique(rows.target)) < 2:
             return Constant().fit(rows, validation, fitting)
-        return self.boost(rows, validation, fitting)
+        sizes, present = cardinalities(rows.inputs), np.empty(0, dtype=np.int64)
+        # A validation row is usable for early stopping if it has weight and its class is among the training rows.
+        usable = np.full(len(validation), True) if validation.weight is None else validation.weight > 0
+        if rows.classes:
+            present = np.unique(rows.target)
+            usable &= np.isin(validation.target, present)
+            targets = [(np.searchsorted(present, rows.target), np.searchsorted(present, validation.target[usable]))]
+        else:
+            targets = list(zip(rows.target.T, validation.target[usable].T, strict=True))
+        X, X_validation = coded(rows.blocks), coded(validation.blocks)[usable]
+        weight = None if validation.weight is None else validation.weight[usable]
+        models = []
+        for target, validation_target in targets:
+            problem = Problem(
+                train=(X, np.ascontiguousarray(target), rows.weight),
+                validation=(X_validation, np.ascontiguousarray(validation_target), weight) if usable.any() else None,
+                cardinalities=sizes,
+                classes=rows.classes,
+                present=tuple(present.tolist()),
+                max_iter=self.max_iter if usable.any() else min(self.max_iter, MAX_ITER_WITHOUT_VALIDATION),
+                threads=fitting.threads,
+                seed=fitting.seed % 2**32,
+            )
+            models.append(self.boost(problem))
+            fitting.progress(len(models) / len(targets))
+        return self.predictor(models, problem)
 
-    def boost(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
-        """Fit to rows of at least two classes, or to values."""
+    def boost(self, problem: Problem) -> Any:
+        """Fit one model."""
         raise TypeError(f"{type(self).__name__} has no boost(); use a family such as Boosting")
+
+    @abstractmethod
+    def predictor(self, models: Sequence[Any], problem: Problem) -> Predictor:
+        """The predictor of the models, of which the last was fitted to this problem."""
 
 
 @dataclass
@@ -77,60 +129,41 @@ class Boosting(BoostingFamily):
     min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000)
     l2_regularization: float = option(0.0, "L2 regularization strength", low=0, high=1e10)
 
-    def boost(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
+    def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
         from threadpoolctl import threadpool_limits
 
-        X, X_validation = coded(rows.blocks), coded(validation.blocks)
-        sizes = cardinalities(rows.inputs)
-        tasks, estimators = problems(rows, validation), []
         with threadpool_limits(fitting.threads, user_api="openmp"):
-            for target, validation_target, usable in tasks:
-                estimator = self._estimator(sizes, rows, fitting)
-                validate: dict[str, Any] = {}
-                if not usable.any():
-                    estimator.set_params(early_stopping=False, max_iter=min(self.max_iter, MAX_ITER_WITHOUT_VALIDATION))
-                elif "X_val" in inspect.signature(estimator.fit).parameters:  # before 1.7 it splits off validation rows itself
-                    weight = None if validation.weight is None else validation.weight[usable]
-                    validate = {"X_val": X_validation[usable], "y_val": validation_target[usable], "sample_weight_val": weight}
-                estimator.fit(X, target, sample_weight=rows.weight, **validate)
-                estimators.append(estimator)
-                fitting.progress(len(estimators) / len(tasks))
-            return BoostedTrees.from_sklearn(estimators, X, sizes, rows.classes)
+            return super().fit(rows, validation, fitting)
 
-    def _estimator(self, sizes: tuple[int, ...], rows: Rows, fitting: Fitting) -> Any:
+    def boost(self, problem: Problem) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        return (HistGradientBoostingClassifier if rows.classes else HistGradientBoostingRegressor)(
-            max_iter=self.max_iter,
+        estimator = (HistGradientBoostingClassifier if problem.classes else HistGradientBoostingRegressor)(
+            max_iter=problem.max_iter,
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaf_nodes,
             min_samples_leaf=self.min_samples_leaf,
             l2_regularization=self.l2_regularization,
             n_iter_no_change=self.patience,
-            early_stopping=True,
-            categorical_features=[place for place, size in enumerate(sizes) if size <= _MOST_CODES] or None,
-            random_state=fitting.seed % 2**32,
+            early_stopping=problem.validation is not None,
+            categorical_features=[place for place, size in enumerate(problem.cardinalities) if size <= _MOST_CODES] or None,
+            random_state=problem.seed,
         )
+        X, y, weight = problem.train
+        validate: dict[str, Any] = {}
+        if problem.validation and "X_val" in inspect.signature(estimator.fit).parameters:  # before 1.7 it draws its own
+            validate = dict(zip(("X_val", "y_val", "sample_weight_val"), problem.validation, strict=True))
+        return estimator.fit(X, y, sample_weight=weight, **validate)
 
-
-def problems(rows: Rows, validation: Rows) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Training target, validation target and usable validation rows of each model: one for classes, one for each value.
-
-    A validation row is usable for early stopping if it has weight and its class is among the training rows.
-    """
-    usable = np.full(len(validation), True) if validation.weight is None else validation.weight > 0
-    if rows.target.ndim == 1:
-        return [(rows.target, validation.target, usable & np.isin(validation.target, rows.target))]
-    targets = zip(rows.target.T, validation.target.T, strict=True)
-    return [(np.ascontiguousarray(train), np.ascontiguousarray(validate), usable) for train, validate in targets]
+    def predictor(self, models: Sequence[Any], problem: Problem) -> Predictor:
+        return BoostedTrees.from_sklearn(models, problem)
 
 
 @dataclass(frozen=True)
-class BoostedTrees(Predictor):
+class BoostedTrees(TreesPredictor):
     """Predictor of boosted trees: the sum of a leaf value of each tree.
 
     Attributes:
-        trees: The trees.
         value: Value of each leaf; float64 (leaves, 1).
         output: The output that each tree is added to; int64 (trees,).
         base: Initial value of each output; float64 (outputs,).
@@ -139,7 +172,6 @@ class BoostedTrees(Predictor):
         present: Codes of the classes among the training rows.
     """
 
-    trees: Trees
     value: np.ndarray
     output: np.ndarray
     base: np.ndarray
@@ -147,18 +179,19 @@ class BoostedTrees(Predictor):
     classes: int
     present: tuple[int, ...]
     kind: ClassVar[str] = "boosting"
-    counted: ClassVar[str] = "nodes"
+    saved_as: ClassVar[Mapping[str, str]] = {"present": "known"}
 
     @classmethod
-    def from_sklearn(cls, estimators: Sequence[Any], X: np.ndarray, sizes: tuple[int, ...], classes: int) -> Self:
-        """From scikit-learn's estimators, fitted to X, each up to its best iteration.
+    def from_sklearn(cls, estimators: Sequence[Any], problem: Problem) -> Self:
+        """From scikit-learn's estimators, each up to its best iteration.
 
         Raises:
             TrainingError: The trees of this version of scikit-learn have another format.
         """
+        X, sizes, classes, present = problem.train[0], problem.cardinalities, problem.classes, problem.present
         codes = [np.unique(X[:, place]).astype(np.int64) for place in range(len(sizes))]
-        by_subsets = np.arange(X.shape[1]) < len(sizes)
-        by_subsets[: len(sizes)] = np.array(sizes, dtype=np.int64) <= _MOST_CODES
+        by_subsets = np.zeros(X.shape[1], dtype=bool)
+        by_subsets[: len(sizes)] = np.array(sizes) <= _MOST_CODES
         order = np.argsort(~by_subsets, kind="stable")  # scikit-learn moves these columns to the front
         bases = [np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(-1) for estimator in estimators]
         nodes: list[dict[str, list]] = []
@@ -170,18 +203,8 @@ class BoostedTrees(Predictor):
             for iteration in estimator._predictors:
                 nodes += [_read(tree, order, codes, sizes) for tree in iteration]
                 output += range(first, first + len(iteration))
-        arrays = {name: np.concatenate([tree[name] for tree in nodes]) for name in nodes[0]}
-        value = arrays["value"].astype(np.float64)[arrays["feature"] < 0, None]
-        trees = Trees(
-            roots=np.cumsum([0, *(len(tree["feature"]) for tree in nodes)]),
-            feature=arrays["feature"].astype(np.int32),
-            threshold=as_float32(arrays["threshold"]),
-            left=arrays["left"].astype(np.int32),
-            right=arrays["right"].astype(np.int32),
-            missing_left=arrays["missing_left"].astype(bool),
-            columns=X.shape[1],
-        )
-        present = tuple(estimators[0].classes_.tolist()) if classes else ()
+        trees = Trees.concatenated(nodes, X.shape[1])
+        value = np.concatenate([tree["value"] for tree in nodes]).astype(np.float64)[trees.is_leaf, None]
         predictor = cls(trees, value, np.array(output), np.concatenate(bases), sizes, classes, present)
         sample = X[:_CHECKED_ROWS]
         expected = [
@@ -198,30 +221,8 @@ class BoostedTrees(Predictor):
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         return self._outputs(coded(blocks))
 
-    def size(self) -> int:
-        return len(self.trees.feature)
-
-    def to_json(self) -> dict[str, Any]:
-        sizes, present = list(self.cardinalities), list(self.present)
-        return {"columns": self.trees.columns, "cardinalities": sizes, "classes": self.classes, "known": present}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        import torch
-
-        arrays = {**self.trees.to_arrays(), "value": self.value, "output": self.output, "base": self.base}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    @classmethod
-    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        trees = Trees.from_arrays(arrays, content["columns"])
-        sizes, present = tuple(content["cardinalities"]), tuple(content["known"])
-        return cls(trees, arrays["value"], arrays["output"], arrays["base"], sizes, content["classes"], present)
-
     def _outputs(self, X: np.ndarray) -> np.ndarray:
-        import torch
-
-        scores = self.base + self.trees.sums(X, self.value, output=self.output, threads=torch.get_num_threads())
+        scores = self.base + self.trees.sums(X, self.value, self.output)
         return probabilities(scores, self.present, self.classes) if self.classes else scores
 
 
@@ -245,9 +246,7 @@ def _read(tree: Any, order: np.ndarray, codes: Sequence[np.ndarray], sizes: Sequ
         column = lists["feature"][node]
         bits = tree.raw_left_cat_bitsets[nodes["bitset_idx"][node]]
         places = np.arange(len(codes[column]))
-        goes_left = np.full(
-            sizes[column], bool(nodes["missing_go_to_left"][node])
-        )  # codes without training rows count as missing
+        goes_left = np.full(sizes[column], lists["missing_left"][node] != 0)  # codes without training rows count as missing
         goes_left[codes[column]] = bits[places >> 5] >> (places & 31) & 1
         ends = np.flatnonzero(np.diff(goes_left))
         children = np.where(goes_left[[*ends, -1]], lists["left"][node], lists["right"][node]).tolist()

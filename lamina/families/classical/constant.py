@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lamina.data.encoding import Encoding
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
-from lamina.families.predictor import Predictor
-
-if TYPE_CHECKING:
-    import torch
+from lamina.families.predictor import ArrayPredictor
 
 
 @dataclass
@@ -43,7 +40,7 @@ class Constant(ClassicalFamily):
 
 
 @dataclass(frozen=True)
-class ConstantPredictor(Predictor):
+class ConstantPredictor(ArrayPredictor):
     """Predictor of the same output for every row.
 
     Attributes:
@@ -53,21 +50,10 @@ class ConstantPredictor(Predictor):
     output: np.ndarray
     kind: ClassVar[str] = "constant"
     counted: ClassVar[str] = "numbers"
+    saved_as: ClassVar[Mapping[str, str]] = {"output": "answer"}
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         return np.tile(self.output, (rows, 1))
 
     def size(self) -> int:
         return len(self.output)
-
-    def to_json(self) -> dict[str, Any]:
-        return {}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        import torch
-
-        return {"answer": torch.from_numpy(self.output)}
-
-    @classmethod
-    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        return cls(tensors["answer"].numpy())

@@ -9,18 +9,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.classical.matrix import all_classes, columns, ordered
-from lamina.families.classical.trees import Trees
-from lamina.families.predictor import Predictor
+from lamina.families.classical.trees import Trees, TreesPredictor
 from lamina.options import option
-
-if TYPE_CHECKING:
-    import torch
 
 #: Minimum number of trees, and target of seconds, between two progress reports: threads wait for each other at each report.
 _FIRST, _SECONDS = 10, 2.0
@@ -82,38 +78,25 @@ class Forest(ClassicalFamily):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # they become NaN
             while trees < self.n_estimators:
+                more = max(_FIRST, fitting.threads, int(_SECONDS * trees / max(time.monotonic() - began, 1e-3)))
                 # scikit-learn-intelex has no warm start: it fits all trees in one call.
-                warm = estimator.warm_start
-                more = _more_trees(trees, time.monotonic() - began, fitting.threads) if warm else self.n_estimators
-                trees = min(trees + more, self.n_estimators)
+                trees = min(trees + more, self.n_estimators) if estimator.warm_start else self.n_estimators
                 estimator.set_params(n_estimators=trees, oob_score=trees == self.n_estimators)
                 estimator.fit(X, y, sample_weight=rows.weight)
                 fitting.progress(trees / self.n_estimators)
         return ForestPredictor.from_sklearn(estimator, X, rows, fitting, mode=self.vote == "mode")
 
     def _estimator(self, X: np.ndarray, rows: Rows, fitting: Fitting) -> Any:
-        classes = rows.classes > 0
-        ensemble, intelex = _ensemble(X, values=not classes, trees=self.n_estimators)
-        return (ensemble.RandomForestClassifier if classes else ensemble.RandomForestRegressor)(
-            **({"max_bins": _BINS} if intelex and classes else {}),
-            max_features=("sqrt" if classes else 1.0) if self.max_features == "auto" else self.max_features,
+        ensemble, intelex = _ensemble(X, values=not rows.classes, trees=self.n_estimators)
+        return (ensemble.RandomForestClassifier if rows.classes else ensemble.RandomForestRegressor)(
+            **({"max_bins": _BINS} if intelex and rows.classes else {}),
+            max_features=("sqrt" if rows.classes else 1.0) if self.max_features == "auto" else self.max_features,
             min_samples_leaf=self.min_samples_leaf,
             max_depth=self.max_depth,
             warm_start=not intelex,
             n_jobs=fitting.threads,
             random_state=fitting.seed % 2**32,
         )
-
-
-def _more_trees(trees: int, seconds: float, threads: int) -> int:
-    """Number of trees to fit until the next progress report, after so many trees in so many seconds.
-
-    Example:
-        >>> _more_trees(0, 0.0, 16), _more_trees(10, 0.1, 2), _more_trees(10, 60.0, 2)
-        (16, 200, 10)
-    """
-    least = max(_FIRST, threads)
-    return max(least, int(_SECONDS * trees / max(seconds, 1e-3))) if trees else least
 
 
 def _ensemble(X: np.ndarray, *, values: bool, trees: int) -> tuple[Any, bool]:
@@ -133,11 +116,10 @@ def _ensemble(X: np.ndarray, *, values: bool, trees: int) -> tuple[Any, bool]:
 
 
 @dataclass(frozen=True)
-class ForestPredictor(Predictor):
+class ForestPredictor(TreesPredictor):
     """Predictor of a forest.
 
     Attributes:
-        trees: The trees.
         value: Class probabilities or values of each leaf, in the order of the nodes; float32 (leaves, K).
         drawn: Value of one random training row of each leaf; float32 (leaves, K), empty for classes.
         mode: Whether trees vote for one class each.
@@ -146,7 +128,6 @@ class ForestPredictor(Predictor):
         out_of_bag_spread: Out-of-bag :meth:`spread`; not saved.
     """
 
-    trees: Trees
     value: np.ndarray
     drawn: np.ndarray
     mode: bool
@@ -154,7 +135,6 @@ class ForestPredictor(Predictor):
     out_of_bag: np.ndarray | None = field(default=None, compare=False)
     out_of_bag_spread: np.ndarray | None = field(default=None, compare=False)
     kind: ClassVar[str] = "forest"
-    counted: ClassVar[str] = "nodes"
 
     @classmethod
     def from_sklearn(cls, estimator: Any, X: np.ndarray, rows: Rows, fitting: Fitting, *, mode: bool) -> Self:
@@ -177,9 +157,7 @@ class ForestPredictor(Predictor):
         return predictor if rows.classes else predictor._with_drawn(estimator, X, rows, fitting)
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
-        import torch
-
-        sums = self.trees.sums(ordered(blocks), self._values, threads=torch.get_num_threads()).astype(np.float64)
+        sums = self.trees.sums(ordered(blocks), self._values).astype(np.float64)
         return sums / (len(self.trees) if len(self.drawn) else sums.sum(1, keepdims=True))
 
     def feature_importance(self) -> Mapping[str, float]:
@@ -197,35 +175,14 @@ class ForestPredictor(Predictor):
 
     def quantiles(self, blocks: Mapping[str, Any], rows: int, levels: tuple[float, ...]) -> np.ndarray:
         """Quantiles of the training values in the leaves of each row; (levels, N, K)."""
-        X = ordered(blocks)
-        parts = [np.quantile(self.drawn[leaves], levels, axis=1) for leaves in self._leaves(X, _VALUES_BATCH)]
-        return np.concatenate(parts, axis=1)
-
-    def size(self) -> int:
-        return len(self.trees.feature)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"columns": self.trees.columns, "mode": self.mode, "importance": dict(self.importance)}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        import torch
-
-        arrays = {**self.trees.to_arrays(), "value": self.value, "drawn": self.drawn}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    @classmethod
-    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        trees = Trees.from_arrays(arrays, content["columns"])
-        return cls(trees, arrays["value"], arrays["drawn"], content["mode"], content["importance"])
+        batches = self._leaves(ordered(blocks), _VALUES_BATCH)
+        return np.concatenate([np.quantile(self.drawn[leaves], levels, axis=1) for leaves in batches], axis=1)
 
     def _leaves(self, X: np.ndarray, batch: int) -> Iterator[np.ndarray]:
         """Leaves (rows, trees), about ``batch`` of them at a time."""
-        import torch
-
         size = max(batch // len(self.trees), 1)
         for start in range(0, max(len(X), 1), size):
-            yield self.trees.leaves(X[start : start + size], torch.get_num_threads())
+            yield self.trees.leaves(X[start : start + size])
 
     @cached_property
     def _values(self) -> np.ndarray:
@@ -251,13 +208,13 @@ class ForestPredictor(Predictor):
         for number in range(leaves.shape[1]):
             sample = random.permutation(np.flatnonzero(in_bag[:, number]))
             drawn[leaves[sample, number]] = target[sample]
-        spread, out_of_bag = None, self.out_of_bag
-        if samples and out_of_bag is not None:
-            out_of_bag = np.where(in_bag.all(axis=1, keepdims=True), np.nan, out_of_bag)
-            values = np.sort(np.where(in_bag[:, :, None], np.nan, drawn[leaves]), axis=1)
-            low, high = (_quantile(values, level) for level in _QUANTILES)
-            spread = (high - low) / 2
-        return dataclasses.replace(self, drawn=drawn, out_of_bag=out_of_bag, out_of_bag_spread=spread)
+        if not samples:
+            return dataclasses.replace(self, drawn=drawn)
+        assert self.out_of_bag is not None
+        out_of_bag = np.where(in_bag.all(axis=1, keepdims=True), np.nan, self.out_of_bag)
+        values = np.sort(np.where(in_bag[:, :, None], np.nan, drawn[leaves]), axis=1)
+        low, high = (_quantile(values, level) for level in _QUANTILES)
+        return dataclasses.replace(self, drawn=drawn, out_of_bag=out_of_bag, out_of_bag_spread=(high - low) / 2)
 
 
 def _quantile(values: np.ndarray, level: float) -> np.ndarray:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import importlib
 import tempfile
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from lamina.errors import OptionError
-from lamina.families.classical.boosting import MAX_ITER_WITHOUT_VALIDATION, BoostingFamily, problems
-from lamina.families.classical.family import Fitting, Rows
-from lamina.families.classical.matrix import all_classes, cardinalities, coded
-from lamina.families.predictor import Predictor
+from lamina.families.classical.boosting import BoostingFamily, Problem
+from lamina.families.classical.matrix import all_classes, coded
+from lamina.families.predictor import ArrayPredictor, Predictor
 from lamina.options import option
-
-if TYPE_CHECKING:
-    import torch
 
 
 def library(name: str) -> Any:
@@ -39,56 +35,17 @@ def library(name: str) -> Any:
         ) from error
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Training and validation rows of one model.
-
-    Attributes:
-        train: Features, target and sample weights (None: equal).
-        validation: The same for early stopping; None without validation rows.
-        categories: Number of columns that are codes of categories, the first ones.
-        classes: Number of classes, 0 for regression.
-        max_iter: Maximum number of iterations.
-        threads: Number of threads.
-        seed: Random seed, below 2^31.
-    """
-
-    train: tuple[np.ndarray, np.ndarray, np.ndarray | None]
-    validation: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None
-    categories: int
-    classes: int
-    max_iter: int
-    threads: int
-    seed: int
-
-
 @dataclass
 class LibraryBoosting(BoostingFamily):
     """Base of the families of other libraries."""
 
-    predictor: ClassVar[type[LibraryTrees]]
+    trees: ClassVar[type[LibraryTrees]]
 
-    def boost(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
-        module = library(str(self.needs))
-        X, X_validation, sizes = coded(rows.blocks), coded(validation.blocks), cardinalities(rows.inputs)
-        present = np.unique(rows.target) if rows.classes else np.empty(0, dtype=np.int64)
-        tasks, raw = problems(rows, validation), []
-        for target, validation_target, usable in tasks:
-            if len(present):
-                target, validation_target = np.searchsorted(present, target), np.searchsorted(present, validation_target)
-            weight = None if validation.weight is None else validation.weight[usable]
-            problem = Problem(
-                train=(X, target, rows.weight),
-                validation=(X_validation[usable], validation_target[usable], weight) if usable.any() else None,
-                categories=len(sizes),
-                classes=len(present),
-                max_iter=self.max_iter if usable.any() else min(self.max_iter, MAX_ITER_WITHOUT_VALIDATION),
-                threads=fitting.threads,
-                seed=fitting.seed % 2**31,
-            )
-            raw.append(np.frombuffer(bytearray(self.train(module, problem)), dtype=np.uint8))
-            fitting.progress(len(raw) / len(tasks))
-        return self.predictor(tuple(raw), len(sizes), rows.classes, tuple(present.tolist()))
+    def boost(self, problem: Problem) -> np.ndarray:
+        return np.frombuffer(bytearray(self.train(library(self.name), problem)), dtype=np.uint8)
+
+    def predictor(self, models: Sequence[Any], problem: Problem) -> Predictor:
+        return self.trees(tuple(models), len(problem.cardinalities), problem.classes, problem.present)
 
     @abstractmethod
     def train(self, module: Any, problem: Problem) -> bytes:
@@ -96,7 +53,7 @@ class LibraryBoosting(BoostingFamily):
 
 
 @dataclass(frozen=True)
-class LibraryTrees(Predictor):
+class LibraryTrees(ArrayPredictor):
     """Base of the predictors of other libraries.
 
     Attributes:
@@ -112,6 +69,7 @@ class LibraryTrees(Predictor):
     present: tuple[int, ...]
     kind: ClassVar[str]
     counted: ClassVar[str] = "bytes"
+    saved_as: ClassVar[Mapping[str, str]] = {"present": "known"}
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         import torch
@@ -119,41 +77,39 @@ class LibraryTrees(Predictor):
         X, threads = coded(blocks), torch.get_num_threads()
         if not rows:
             return np.empty((0, self.classes or len(self.raw)))
-        outputs = [np.asarray(self.predict(model, X, threads), dtype=np.float64) for model in self._models]
+        module = library(self.kind)
+        outputs = [np.asarray(self.predict(module, model, X, threads), dtype=np.float64) for model in self._models]
         if not self.classes:
             return np.stack([values.reshape(-1) for values in outputs], axis=1)
         shares = outputs[0] if outputs[0].ndim == 2 else np.stack([1 - outputs[0], outputs[0]], axis=1)
         return all_classes(shares / shares.sum(1, keepdims=True), self.present, self.classes)
 
     @abstractmethod
-    def read(self, raw: bytes) -> Any:
+    def read(self, module: Any, raw: bytes) -> Any:
         """The library's model."""
 
     @abstractmethod
-    def predict(self, model: Any, X: np.ndarray, threads: int) -> Any:
+    def predict(self, module: Any, model: Any, X: np.ndarray, threads: int) -> Any:
         """Class probabilities (N, classes), probabilities of the second of two classes (N,), or values (N,)."""
 
     def size(self) -> int:
         return sum(map(len, self.raw))
 
-    def to_json(self) -> dict[str, Any]:
-        return {"categories": self.categories, "classes": self.classes, "known": list(self.present)}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        import torch
-
-        return {f"model{number}": torch.from_numpy(raw) for number, raw in enumerate(self.raw)}
+    def saved(self) -> dict[str, Any]:
+        values = super().saved()
+        return {**{f"model{number}": raw for number, raw in enumerate(values.pop("raw"))}, **values}
 
     @classmethod
-    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        raw = tuple(tensors[f"model{number}"].numpy() for number in range(len(tensors)))
-        predictor = cls(raw, content["categories"], content["classes"], tuple(content["known"]))
+    def restored(cls, values: Mapping[str, Any]) -> Self:
+        count = sum(name.startswith("model") for name in values)
+        predictor = super().restored({**values, "raw": tuple(values[f"model{number}"] for number in range(count))})
         _ = predictor._models  # a missing library is an error now, not at the first prediction
         return predictor
 
     @cached_property
     def _models(self) -> list[Any]:
-        return [self.read(raw.tobytes()) for raw in self.raw]
+        module = library(self.kind)
+        return [self.read(module, raw.tobytes()) for raw in self.raw]
 
 
 @dataclass(frozen=True)
@@ -162,10 +118,10 @@ class LightGBMTrees(LibraryTrees):
 
     kind: ClassVar[str] = "lightgbm"
 
-    def read(self, raw: bytes) -> Any:
-        return library("lightgbm").Booster(model_str=raw.decode())
+    def read(self, module: Any, raw: bytes) -> Any:
+        return module.Booster(model_str=raw.decode())
 
-    def predict(self, model: Any, X: np.ndarray, threads: int) -> Any:
+    def predict(self, module: Any, model: Any, X: np.ndarray, threads: int) -> Any:
         return model.predict(X, num_threads=threads)
 
 
@@ -178,26 +134,26 @@ class LightGBM(LibraryBoosting):
 
     name: ClassVar[str] = "lightgbm"
     needs: ClassVar[str | None] = "lightgbm"
-    predictor: ClassVar[type[LibraryTrees]] = LightGBMTrees
+    trees: ClassVar[type[LibraryTrees]] = LightGBMTrees
 
     max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000)
     min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000)
 
     def train(self, module: Any, problem: Problem) -> bytes:
         params = {
-            "objective": {0: "regression", 2: "binary"}.get(problem.classes, "multiclass"),
-            "num_class": problem.classes if problem.classes > 2 else 1,
+            "objective": {0: "regression", 2: "binary"}.get(len(problem.present), "multiclass"),
+            "num_class": len(problem.present) if len(problem.present) > 2 else 1,
             "learning_rate": self.learning_rate,
             "num_leaves": self.max_leaf_nodes,
             "min_data_in_leaf": self.min_samples_leaf,
             "num_threads": problem.threads,
-            "seed": problem.seed,
+            "seed": problem.seed % 2**31,
             "deterministic": True,
             "force_row_wise": True,
             "verbosity": -1,
         }
         X, y, weight = problem.train
-        categories = list(range(problem.categories))
+        categories = list(range(len(problem.cardinalities)))
         train = module.Dataset(X, y, weight=weight, categorical_feature=categories, params={"verbosity": -1})
         stopping = {}
         if problem.validation:
@@ -214,14 +170,14 @@ class XGBoostTrees(LibraryTrees):
 
     kind: ClassVar[str] = "xgboost"
 
-    def read(self, raw: bytes) -> Any:
-        booster = library("xgboost").Booster()
+    def read(self, module: Any, raw: bytes) -> Any:
+        booster = module.Booster()
         booster.load_model(bytearray(raw))
         return booster
 
-    def predict(self, model: Any, X: np.ndarray, threads: int) -> Any:
+    def predict(self, module: Any, model: Any, X: np.ndarray, threads: int) -> Any:
         model.set_param({"nthread": threads})
-        return model.predict(_dmatrix(library("xgboost"), X, categories=self.categories, threads=threads))
+        return model.predict(_dmatrix(module, X, categories=self.categories, threads=threads))
 
 
 @dataclass
@@ -233,22 +189,22 @@ class XGBoost(LibraryBoosting):
 
     name: ClassVar[str] = "xgboost"
     needs: ClassVar[str | None] = "xgboost"
-    predictor: ClassVar[type[LibraryTrees]] = XGBoostTrees
+    trees: ClassVar[type[LibraryTrees]] = XGBoostTrees
 
     max_depth: int = option(6, "maximum depth of a tree", low=1, high=1_000)
 
     def train(self, module: Any, problem: Problem) -> bytes:
         params = {
-            "objective": {0: "reg:squarederror", 2: "binary:logistic"}.get(problem.classes, "multi:softprob"),
+            "objective": {0: "reg:squarederror", 2: "binary:logistic"}.get(len(problem.present), "multi:softprob"),
             "eta": self.learning_rate,
             "max_depth": self.max_depth,
             "tree_method": "hist",
             "nthread": problem.threads,
-            "seed": problem.seed,
+            "seed": problem.seed % 2**31,
             "verbosity": 0,
-            **({"num_class": problem.classes} if problem.classes > 2 else {}),
+            **({"num_class": len(problem.present)} if len(problem.present) > 2 else {}),
         }
-        common = {"categories": problem.categories, "threads": problem.threads}
+        common = {"categories": len(problem.cardinalities), "threads": problem.threads}
         train = _dmatrix(module, *problem.train, **common)
         if not problem.validation:
             return bytes(module.train(params, train, problem.max_iter).save_raw("ubj"))
@@ -269,12 +225,12 @@ class CatBoostTrees(LibraryTrees):
 
     kind: ClassVar[str] = "catboost"
 
-    def read(self, raw: bytes) -> Any:
-        return library("catboost").CatBoost().load_model(blob=raw)
+    def read(self, module: Any, raw: bytes) -> Any:
+        return module.CatBoost().load_model(blob=raw)
 
-    def predict(self, model: Any, X: np.ndarray, threads: int) -> Any:
+    def predict(self, module: Any, model: Any, X: np.ndarray, threads: int) -> Any:
         kind = "Probability" if self.classes else "RawFormulaVal"
-        pool = _pool(library("catboost"), X, categories=self.categories)
+        pool = _pool(module, X, categories=self.categories)
         return model.predict(pool, prediction_type=kind, thread_count=threads)
 
 
@@ -288,27 +244,27 @@ class CatBoost(LibraryBoosting):
 
     name: ClassVar[str] = "catboost"
     needs: ClassVar[str | None] = "catboost"
-    predictor: ClassVar[type[LibraryTrees]] = CatBoostTrees
+    trees: ClassVar[type[LibraryTrees]] = CatBoostTrees
 
     max_depth: int = option(6, "maximum depth of a tree", low=1, high=16)
 
     def train(self, module: Any, problem: Problem) -> bytes:
         params = {
-            "loss_function": {0: "RMSE", 2: "Logloss"}.get(problem.classes, "MultiClass"),
+            "loss_function": {0: "RMSE", 2: "Logloss"}.get(len(problem.present), "MultiClass"),
             "iterations": problem.max_iter,
             "learning_rate": self.learning_rate,
             "depth": self.max_depth,
             "thread_count": problem.threads,
-            "random_seed": problem.seed,
+            "random_seed": problem.seed % 2**31,
             "allow_writing_files": False,
             "logging_level": "Silent",
         }
         stopping = {}
         if problem.validation:
-            validation = _pool(module, *problem.validation, categories=problem.categories)
+            validation = _pool(module, *problem.validation, categories=len(problem.cardinalities))
             stopping = {"eval_set": validation, "use_best_model": True, "early_stopping_rounds": self.patience}
         model = module.CatBoost(params)
-        model.fit(_pool(module, *problem.train, categories=problem.categories), **stopping)
+        model.fit(_pool(module, *problem.train, categories=len(problem.cardinalities)), **stopping)
         with tempfile.TemporaryDirectory() as folder:  # CatBoost saves to files only
             path = Path(folder) / "model.cbm"
             model.save_model(str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -13,11 +13,8 @@ from scipy import sparse
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.classical.matrix import all_classes, cardinalities, one_hot, probabilities
-from lamina.families.predictor import Predictor
+from lamina.families.predictor import ArrayPredictor, Predictor
 from lamina.options import option
-
-if TYPE_CHECKING:
-    import torch
 
 #: Candidates of alpha="auto".
 ALPHAS = (100.0, 10.0, 1.0, 0.1, 0.01)
@@ -65,9 +62,7 @@ class Linear(ClassicalFamily):
         X = one_hot(rows.blocks, levels)
         alpha = _choose(X, rows, fitting) if self.alpha == "auto" else float(self.alpha)
         estimator = _estimator(X, rows.target, alpha)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # ConvergenceWarning: the last digits do not matter
-            estimator.fit(X, rows.target, sample_weight=rows.weight)
+        _fit(estimator, X, rows.target, rows.weight)
         fitting.progress(1.0)
         present = tuple(estimator.classes_.tolist()) if rows.classes else ()
         weights = np.ascontiguousarray(estimator.coef_.reshape(-1, X.shape[1]).T)
@@ -85,6 +80,12 @@ def _estimator(X: Any, target: np.ndarray, alpha: float) -> Any:
     return LogisticRegression(C=1 / alpha, solver=solver, max_iter=300, warm_start=True)
 
 
+def _fit(estimator: Any, X: Any, target: np.ndarray, weight: np.ndarray | None) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ConvergenceWarning: the last digits do not matter
+        estimator.fit(X, target, sample_weight=weight)
+
+
 def _choose(X: Any, rows: Rows, fitting: Fitting) -> float:
     """The alpha with the least cross-validation loss."""
     target, weight = rows.target, np.ones(len(rows)) if rows.weight is None else rows.weight
@@ -96,9 +97,7 @@ def _choose(X: Any, rows: Rows, fitting: Fitting) -> float:
         estimator = _estimator(X, target[train], 1.0)
         for place, alpha in enumerate(ALPHAS):  # warm start
             estimator.set_params(**({"alpha": alpha} if target.ndim == 2 else {"C": 1 / alpha}))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                estimator.fit(X[train], target[train], sample_weight=weight[train])
+            _fit(estimator, X[train], target[train], weight[train])
             losses[place] += _loss(estimator, X[test], target[test], weight[test])
             fitting.progress((number * len(ALPHAS) + place + 1) / (len(ALPHAS) * len(folds) + 1))
     return ALPHAS[int(losses.argmin())] if folds else 1.0
@@ -130,7 +129,7 @@ def _loss(estimator: Any, X: Any, target: np.ndarray, weight: np.ndarray) -> flo
 
 
 @dataclass(frozen=True)
-class LinearPredictor(Predictor):
+class LinearPredictor(ArrayPredictor):
     """Predictor of a linear model.
 
     Attributes:
@@ -150,6 +149,7 @@ class LinearPredictor(Predictor):
     alpha: float
     kind: ClassVar[str] = "linear"
     counted: ClassVar[str] = "weights"
+    saved_as: ClassVar[Mapping[str, str]] = {"intercept": "offset", "present": "known", "alpha": "penalty"}
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         # A sparse product sums each row by itself: the same bits in a batch of any size.
@@ -159,18 +159,3 @@ class LinearPredictor(Predictor):
 
     def size(self) -> int:
         return self.weights.size + self.intercept.size
-
-    def to_json(self) -> dict[str, Any]:
-        present = list(self.present)
-        return {"cardinalities": list(self.cardinalities), "classes": self.classes, "known": present, "penalty": self.alpha}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        import torch
-
-        return {"weights": torch.from_numpy(self.weights), "offset": torch.from_numpy(self.intercept)}
-
-    @classmethod
-    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        sizes, present = tuple(content["cardinalities"]), tuple(content["known"])
-        weights, intercept = tensors["weights"].numpy(), tensors["offset"].numpy()
-        return cls(weights, intercept, sizes, content["classes"], present, content["penalty"])

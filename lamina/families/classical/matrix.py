@@ -36,14 +36,8 @@ def one_hot(
 ) -> np.ndarray | sparse.csr_matrix:
     """Features of linear models and distances: one-hot categories with a column for missing, pixels scaled to [0, 1].
 
-    Args:
-        blocks: The encoder's blocks by name.
-        cardinalities: Number of codes of each category.
-        flag: Factor of flags.
-        level: The value that stands for 1 in one-hot columns.
-
-    Shape:
-        float32 (N, columns); sparse with terms of texts or more than 1,000 levels.
+    float32 (N, columns); sparse with terms of texts or more than 1,000 levels. Flags are multiplied by ``flag``, and ``level``
+    stands for 1 in one-hot columns.
     """
     is_sparse = sum(cardinalities) > _MANY_LEVELS or any(sparse.issparse(block) for block in blocks.values())
     parts: list[Any] = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import cached_property, partial
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
@@ -13,11 +13,8 @@ from scipy import sparse
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.classical.matrix import cardinalities, one_hot
-from lamina.families.predictor import Predictor
+from lamina.families.predictor import ArrayPredictor, Predictor
 from lamina.options import option
-
-if TYPE_CHECKING:
-    import torch
 
 #: Candidates of n_neighbors="auto".
 N_NEIGHBORS = (1, 3, 9, 27, 81)
@@ -27,6 +24,8 @@ _SEARCH_ROWS = 2_000
 _DISTANCES = 1 << 22
 #: Relative difference below which squared distances are ties: that of float32 features.
 _TOLERANCE = 1e-6
+#: The features: two levels of a category, or the two values of a flag, are 1 apart.
+_features = partial(one_hot, flag=0.5, level=np.sqrt(0.5))
 
 
 @dataclass
@@ -76,12 +75,8 @@ class Neighbours(ClassicalFamily):
         return replace(predictor, n_neighbors=min(n_neighbors, len(kept)))
 
 
-def _features(blocks: Mapping[str, Any], levels: tuple[int, ...]) -> Any:
-    return one_hot(blocks, levels, flag=0.5, level=np.sqrt(0.5))
-
-
 @dataclass(frozen=True)
-class NearestNeighborsPredictor(Predictor):
+class NearestNeighborsPredictor(ArrayPredictor):
     """Predictor of the nearest neighbors.
 
     Attributes:
@@ -101,6 +96,7 @@ class NearestNeighborsPredictor(Predictor):
     classes: int
     kind: ClassVar[str] = "neighbours"
     counted: ClassVar[str] = "rows"
+    saved_as: ClassVar[Mapping[str, str]] = {"n_neighbors": "k"}
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         X = _features(blocks, self.cardinalities)
@@ -125,29 +121,20 @@ class NearestNeighborsPredictor(Predictor):
     def size(self) -> int:
         return len(self.target)
 
-    def to_json(self) -> dict[str, Any]:
-        content = {"k": self.n_neighbors, "cardinalities": list(self.cardinalities), "classes": self.classes}
-        return content | ({} if isinstance(self.rows, np.ndarray) else {"columns": self.rows.shape[1]})
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        import torch
-
-        arrays = {"target": self.target, "weight": self.weight}
-        if isinstance(self.rows, np.ndarray):
-            arrays["rows"] = self.rows
-        else:
-            arrays |= {"values": self.rows.data, "places": self.rows.indices, "starts": self.rows.indptr}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    def saved(self) -> dict[str, Any]:
+        values = super().saved()
+        if sparse.issparse(self.rows):
+            rows = values.pop("rows")
+            values |= {"columns": rows.shape[1], "values": rows.data, "places": rows.indices, "starts": rows.indptr}
+        return values
 
     @classmethod
-    def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        rows = arrays.get("rows")
-        if rows is None:
-            shape = (len(arrays["target"]), content["columns"])
-            rows = sparse.csr_matrix((arrays["values"], arrays["places"], arrays["starts"]), shape=shape)
-        sizes = tuple(content["cardinalities"])
-        return cls(rows, arrays["target"], arrays["weight"], content["k"], sizes, content["classes"])
+    def restored(cls, values: Mapping[str, Any]) -> Self:
+        if "rows" not in values:
+            shape = (len(values["target"]), values["columns"])
+            rows = sparse.csr_matrix((values["values"], values["places"], values["starts"]), shape=shape)
+            values = {**values, "rows": rows}
+        return super().restored(values)
 
     def _distances(self, X: Any) -> Iterator[tuple[int, np.ndarray]]:
         """Squared distances (batch, M) to the training rows, batch by batch, each with the index of its first row.

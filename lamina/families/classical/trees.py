@@ -6,13 +6,16 @@ Else numpy traverses the arrays. A traversal only compares, so both find the sam
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+
+from lamina.families.predictor import ArrayPredictor
 
 #: Number of rows from which they are sorted by their leaves in the first trees, which helps branch prediction.
 SORTED_FROM = 2_000
@@ -21,7 +24,6 @@ _SORTED_BY = 2
 #: Most rows for which all trees are traversed in one call; more rows are traversed tree by tree.
 FEW_ROWS = 16
 _LEAF = -1
-_SAVED = ("roots", "feature", "threshold", "left", "right", "missing_left")
 
 
 @dataclass(frozen=True)
@@ -63,18 +65,33 @@ class Trees:
     columns: int
 
     @classmethod
-    def from_sklearn(cls, trees: Sequence[Any], columns: int) -> Self:
-        """From the ``tree_`` of scikit-learn's estimators."""
-        counts = [tree.node_count for tree in trees]
+    def concatenated(cls, trees: Sequence[Mapping[str, Any]], columns: int) -> Self:
+        """From the feature, threshold, left, right and missing_left of the nodes of each tree."""
+        arrays = {name: np.concatenate([tree[name] for tree in trees]) for name in trees[0]}
         return cls(
-            roots=np.cumsum([0, *counts]),
-            feature=np.concatenate([np.where(tree.children_left < 0, _LEAF, tree.feature) for tree in trees]).astype(np.int32),
-            threshold=as_float32(np.concatenate([tree.threshold for tree in trees])),
-            left=np.concatenate([tree.children_left for tree in trees]).astype(np.int32),
-            right=np.concatenate([tree.children_right for tree in trees]).astype(np.int32),
-            missing_left=np.concatenate([np.asarray(tree.missing_go_to_left, dtype=bool) for tree in trees]),
+            roots=np.cumsum([0, *(len(tree["feature"]) for tree in trees)]),
+            feature=arrays["feature"].astype(np.int32),
+            threshold=as_float32(arrays["threshold"]),
+            left=arrays["left"].astype(np.int32),
+            right=arrays["right"].astype(np.int32),
+            missing_left=arrays["missing_left"].astype(bool),
             columns=columns,
         )
+
+    @classmethod
+    def from_sklearn(cls, trees: Sequence[Any], columns: int) -> Self:
+        """From the ``tree_`` of scikit-learn's estimators."""
+        nodes = [
+            {
+                "feature": np.where(tree.children_left < 0, _LEAF, tree.feature),
+                "threshold": tree.threshold,
+                "left": tree.children_left,
+                "right": tree.children_right,
+                "missing_left": tree.missing_go_to_left,
+            }
+            for tree in trees
+        ]
+        return cls.concatenated(nodes, columns)
 
     def __len__(self) -> int:
         return len(self.roots) - 1
@@ -84,12 +101,12 @@ class Trees:
         """Which nodes are leaves; bool (nodes,)."""
         return self.feature < 0
 
-    def leaves(self, rows: np.ndarray, threads: int = 1) -> np.ndarray:
+    def leaves(self, rows: np.ndarray, threads: int | None = None) -> np.ndarray:
         """The leaf of each row in each tree, as its index among all leaves; int32 (N, trees).
 
         Args:
             rows: float32 (N, columns); NaN is missing.
-            threads: Number of threads.
+            threads: Number of threads; None for torch's.
         """
         rows = np.ascontiguousarray(rows, dtype=np.float32)
         if (leaves := self._leaves_of_few(rows)) is not None:
@@ -99,16 +116,18 @@ class Trees:
         def keep(part: slice, tree: int, leaf: np.ndarray) -> None:
             out[tree, part] = leaf
 
-        return out[:, self._inverse(self._for_each(rows, keep, threads))].T
+        return out[:, self._for_each(rows, keep, threads)].T
 
-    def sums(self, rows: np.ndarray, value: np.ndarray, output: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
+    def sums(
+        self, rows: np.ndarray, value: np.ndarray, output: np.ndarray | None = None, threads: int | None = None
+    ) -> np.ndarray:
         """Sum over the trees of the value of each row's leaf, in the order of the trees: the same bits in a batch of any size.
 
         Args:
             rows: As for :meth:`leaves`.
             value: Values of each leaf, (leaves, K).
             output: The output that each tree is added to, (trees,), where K is 1.
-            threads: Number of threads.
+            threads: As for :meth:`leaves`.
 
         Shape:
             (N, K), or (N, outputs), of the type of the values.
@@ -127,29 +146,20 @@ class Trees:
         def add(part: slice, tree: int, leaf: np.ndarray) -> None:
             total[part, places[tree]] += value.take(leaf, axis=0)
 
-        return total[self._inverse(self._for_each(rows, add, threads))]
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """The arrays to save, by name."""
-        return {name: getattr(self, name) for name in _SAVED}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], columns: int) -> Self:
-        """The trees from the arrays of :meth:`to_arrays`."""
-        return cls(*(arrays[name] for name in _SAVED), columns=columns)
+        return total[self._for_each(rows, add, threads)]
 
     # -- traversal -----------------------------------------------------------------------------------------------------
 
-    def _for_each(
-        self, rows: np.ndarray, function: Callable[[slice, int, np.ndarray], None], threads: int
-    ) -> np.ndarray | None:
-        """Call a function with each part of the sorted rows, each tree, and their leaves; return the order (None: unsorted)."""
-        trees, starts = self._compiled, self.roots.tolist()
+    def _for_each(self, rows: np.ndarray, function: Callable[[slice, int, np.ndarray], None], threads: int | None) -> Any:
+        """Call a function with each part of the sorted rows, each tree, and their leaves; return an index that unsorts."""
+        import torch
+
+        threads = threads or torch.get_num_threads()
+        trees, starts, unsorted = self._compiled, self.roots.tolist(), slice(None)
         if trees is None:
             for number, node in enumerate(self._traverse(rows).T):
                 function(slice(None), number, self._rank[node])
-            return None
-        order = None
+            return unsorted
         with ThreadPoolExecutor(threads) as pool:
             if len(rows) >= SORTED_FROM:
                 # Rows that share leaves in the first trees mostly share leaves in the others.
@@ -157,7 +167,8 @@ class Trees:
                 for leaf in more:
                     first = (first << 32) | leaf
                 order = np.argsort(first)
-                rows = rows[order]
+                rows, unsorted = rows[order], np.empty_like(order)
+                unsorted[order] = np.arange(len(order))
             size = max(-(-len(rows) // threads), SORTED_FROM)
 
             def traverse(start: int) -> None:
@@ -167,16 +178,7 @@ class Trees:
                     function(part, number, self._rank[starts[number] : starts[number + 1]].take(tree.apply(batch)))
 
             list(pool.map(traverse, range(0, len(rows), size)))
-        return order
-
-    @staticmethod
-    def _inverse(order: np.ndarray | None) -> Any:
-        """The inverse permutation, as an index."""
-        if order is None:
-            return slice(None)
-        inverse = np.empty(len(order), dtype=np.int64)
-        inverse[order] = np.arange(len(order))
-        return inverse
+        return unsorted
 
     def _leaves_of_few(self, rows: np.ndarray) -> np.ndarray | None:
         """:meth:`leaves` of up to FEW_ROWS rows; None for more."""
@@ -262,6 +264,32 @@ class Trees:
         rows = generator.choice(self.threshold, (32, self.columns)) + generator.normal(size=(32, self.columns))
         rows[generator.random(rows.shape) < 0.1] = np.nan
         return rows.astype(np.float32)
+
+
+_FIELDS = [field.name for field in dataclasses.fields(Trees)]
+
+
+@dataclass(frozen=True)
+class TreesPredictor(ArrayPredictor):
+    """Base of the predictors of trees.
+
+    Attributes:
+        trees: The trees, whose arrays are saved beside those of the predictor.
+    """
+
+    trees: Trees
+    counted: ClassVar[str] = "nodes"
+
+    def size(self) -> int:
+        return len(self.trees.feature)
+
+    def saved(self) -> dict[str, Any]:
+        arrays = {name: getattr(self.trees, name) for name in _FIELDS}
+        return arrays | {name: value for name, value in super().saved().items() if name != "trees"}
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> Self:
+        return super().restored({**values, "trees": Trees(*(values[name] for name in _FIELDS))})
 
 
 def as_float32(threshold: np.ndarray) -> np.ndarray:

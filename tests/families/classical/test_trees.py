@@ -88,14 +88,6 @@ def test_compiled_trees_with_other_leaves_are_not_used(fitted, monkeypatch):
     assert fresh._merged is None
 
 
-def test_arrays_give_the_same_trees(fitted):
-    _, trees = fitted
-    loaded = Trees.from_arrays(trees.to_arrays(), 5)
-    X = holes(np.random.default_rng(4).normal(size=(40, 5)), seed=4)
-    assert len(loaded) == 12
-    assert np.array_equal(loaded.leaves(X), trees.leaves(X))
-
-
 def test_no_rows(fitted):
     assert fitted[1].leaves(np.empty((0, 5), np.float32)).shape == (0, 12)
 
