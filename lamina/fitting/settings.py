@@ -87,7 +87,7 @@ class Settings(CallOptions):
     fewest: int = dataclasses.field(default=2)  # rows that the rarest class must have; the estimators take 1
 
     def __post_init__(self) -> None:
-        values = {name: value if value is None else _settled(value) for name, value in self.get_params().items()}
+        values = {name: _settled(value) for name, value in self.get_params().items()}
         values |= {name: _named(values[name]) for name in ("target", *ROLES, "drop")}
         if isinstance(values["kinds"], Mapping):
             values["kinds"] = {_named(name): kind for name, kind in values["kinds"].items()}
@@ -231,14 +231,12 @@ class Interventions(CallOptions):
     callbacks: Sequence[Callback] | None = option(
         None,
         "Called when training starts, after steps and epochs, and at the end.",
-        choices=(None,),
         kind=(list, tuple),
         expected="a list of callbacks, such as callbacks=[MyCallback()]",
     )
     edit: Edit | None = option(
         None,
         "Called before each epoch with its number and the net; may return another graph.",
-        choices=(None,),
         kind=FUNCTION,
         expected="a function of the number of the epoch and the net",
     )
@@ -294,7 +292,7 @@ def _settled(value: Any) -> Any:
     """A value that does not change any more: NumPy scalars as Python's, a list as a tuple, a dict as a copy with such keys."""
     if isinstance(value, Mapping):
         return {_label(key): plain(item) for key, item in value.items()}
-    return tuple(value) if isinstance(value, list) else plain(value) if not isinstance(value, tuple) else value
+    return tuple(value) if isinstance(value, list | tuple) else plain(value)
 
 
 def _label(key: Any) -> Any:

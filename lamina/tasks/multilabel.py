@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -63,21 +64,21 @@ class Multilabel(Task):
     @classmethod
     def guess(cls, table: pl.DataFrame, names: list[str], *, requested: bool, min_class_rows: int) -> Self | None:
         columns = [plain(table[name]) for name in names]
+        pairs = [_pair(column) for column in columns]
         listed = len(names) == 1 and columns[0].dtype == pl.List and (requested or columns[0].dtype == pl.List(pl.String))
-        pairs = [] if listed else [_pair(column) for column in columns]
-        if not listed and (len(names) < 2 or any(pair is None for pair in pairs)):
-            if not requested:
-                return None
+        if listed:
+            labels = tuple(columns[0].drop_nulls().explode().drop_nulls().cast(pl.String).unique().sort().to_list())
+            reason = f"{names[0]} has lists, so a row may have several labels"
+        elif len(names) > 1 and all(pairs):
+            labels, reason = tuple(names), f"{len(names)} columns of yes and no, so a row may have several labels"
+        elif requested:
             wrong = next((name for name, pair in zip(names, pairs, strict=True) if pair is None), names[0])
             raise TargetError(
                 f"target {wrong!r} is not a label: multilabel needs several columns of yes and no (true/false, 1/0), "
                 "or one column of lists"
             )
-        if listed:
-            labels = tuple(columns[0].drop_nulls().explode().drop_nulls().cast(pl.String).unique().sort().to_list())
-            reason = f"{names[0]} has lists, so a row may have several labels"
         else:
-            labels, reason = tuple(names), f"{len(names)} columns of yes and no, so a row may have several labels"
+            return None
         if not 0 < len(labels) <= MOST_LABELS:
             raise TargetError(f"the {titled(names)} has {len(labels):,} labels, expected 1 to {MOST_LABELS:,}")
         values = tuple(pair for pair in pairs if pair)
@@ -96,20 +97,14 @@ class Multilabel(Task):
 
     def fit(self, table: pl.DataFrame) -> Self:
         truth = self.truth(table)
-        known = ~np.isnan(truth)
-        frequencies = np.nansum(truth, axis=0) / np.maximum(known.sum(axis=0), 1)
+        frequencies = np.nansum(truth, axis=0) / np.maximum((~np.isnan(truth)).sum(axis=0), 1)
         return dataclasses.replace(self, frequencies=tuple(frequencies.tolist()))
 
     def decide(self, outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> Self:
         """The task with the threshold of each label that has the highest F1 on these rows; 0.5 for few rows.
 
-        Args:
-            outputs: Label probabilities of validation rows.
-            truth: Their labels; NaN for missing ones.
-            weight: Sample weights.
-
         Shape:
-            outputs and truth (N, labels), weight (N,).
+            outputs and truth (NaN for missing) (N, labels); weight (N,).
         """
         weights = np.ones(len(truth)) if weight is None else weight
         thresholds = tuple(_threshold(outputs[:, i], truth[:, i], weights) for i in range(len(self.labels)))
@@ -126,8 +121,7 @@ class Multilabel(Task):
     def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
         """``target``: 1 for rows with the label, float32 (N, labels); ``known``: 1 if it is not missing, likewise."""
         truth = self.truth(table)
-        known = ~np.isnan(truth)
-        return {TARGET: np.nan_to_num(truth).astype(np.float32), KNOWN: known.astype(np.float32)}
+        return {TARGET: np.nan_to_num(truth).astype(np.float32), KNOWN: (~np.isnan(truth)).astype(np.float32)}
 
     def truth(self, table: pl.DataFrame) -> np.ndarray:
         """0, 1, or NaN for missing; float64 (N, labels)."""
@@ -188,9 +182,7 @@ class Multilabel(Task):
         has = np.asarray(outputs) >= np.array(self.thresholds or (0.5,) * len(self.labels))
         if self.listed:
             labels = np.empty(len(has), dtype=object)
-            labels[:] = [
-                [label for label, predicted in zip(self.labels, row, strict=True) if predicted] for row in has.tolist()
-            ]
+            labels[:] = [list(compress(self.labels, row)) for row in has.tolist()]
         else:
             columns = [np.array(pair)[has[:, place].astype(int)] for place, pair in enumerate(self._pairs)]
             same_type = len({column.dtype.kind for column in columns}) == 1
