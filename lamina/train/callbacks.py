@@ -59,17 +59,9 @@ _STOPPING = ("on_step", "on_epoch")
 
 
 class Hooks:
-    """The callbacks and the monitor of one fit.
+    """The monitor and the callbacks of one fit, called in this order.
 
     A context manager: on an error it calls ``on_end`` of callbacks that have started.
-
-    Args:
-        callbacks: Called in this order, after the monitor.
-        monitor: Called with every event.
-
-    Attributes:
-        every_step: Whether a callback overrides ``on_step``.
-        stopped_by: Class name of the callback that stopped training, or empty.
 
     Raises:
         OptionError: ``callbacks`` is not a list of callbacks.
@@ -78,7 +70,7 @@ class Hooks:
     def __init__(self, callbacks: Sequence[Callback] | None = (), monitor: Monitor | None = None) -> None:
         self.callbacks, self.monitor = _checked(callbacks), monitor
         self.every_step = any(_overrides(callback, "on_step") for callback in self.callbacks)
-        self.stopped_by = ""
+        self.stopped_by = ""  # class name of the callback that stopped training
         self._open: list[Callback] = []
 
     def __bool__(self) -> bool:

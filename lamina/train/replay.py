@@ -144,7 +144,7 @@ class _Writer:
         for index, call in enumerate(self.calls):
             for tensor in call.made:
                 self._memory(tensor).first = index
-            for tensor in (*call.read(), *(tensor for tensor in call.made)):
+            for tensor in (*call.read(), *call.made):
                 self._memory(tensor).last = index
                 self._memory(tensor).shapes.add(view_of(tensor))
 

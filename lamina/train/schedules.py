@@ -76,7 +76,7 @@ class Cosine(Schedule):
 
 
 class OneCycle(Schedule):
-    """From 1/25 to 1 in 30% of the steps, then to 1/250,000, along half cosines.
+    """From 1/25 of the maximum to it in 30% of the steps, then to 1/250,000, along half cosines.
 
     "Super-convergence" (https://arxiv.org/abs/1708.07120) as PyTorch's ``OneCycleLR``, without a cycle of the momentum.
 

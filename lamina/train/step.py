@@ -37,57 +37,38 @@ TICK_SECONDS = 0.05
 Tick = Callable[[int], bool]
 
 
-class Batch:
-    """The rows of one step, in tensors with a fixed address; those of the feed itself for a full batch.
+class _Step:
+    """Steps of one size. Their rows are in tensors with a fixed address; those of the feed itself for a full batch."""
 
-    Args:
-        feed: The training rows.
-        rows: Number of rows in a step.
-        changes: The augmentation of blocks of each batch, by name.
-    """
-
-    def __init__(self, feed: Feed, rows: int, changes: dict[str, Augment]) -> None:
-        self.rows, self.changes = rows, changes
+    def __init__(self, trainer: Trainer, size: int) -> None:
+        self.trainer, self.size = trainer, size
+        self.flat = trainer.optimizer.parameters
+        self.source = ""  # of the replay
+        feed = trainer.feed
         self._pairs: list[tuple[Tensor, Tensor]] = []
-        self.inputs = {name: self._place(block, name in changes) for name, block in feed.inputs.items()}
+        self.inputs = {name: self._place(block, name in trainer.changes) for name, block in feed.inputs.items()}
         self.targets = {name: self._place(block) for name, block in feed.targets.items()}
         self.weight = None if feed.weight is None else self._place(feed.weight)
 
     def _place(self, block: Tensor, changed: bool = False) -> Tensor:
-        if self.rows == len(block) and not changed:
+        if self.size == len(block) and not changed:
             return block
-        self._pairs.append((block, block.new_empty((self.rows, *block.shape[1:]))))
+        self._pairs.append((block, block.new_empty((self.size, *block.shape[1:]))))
         return self._pairs[-1][1]
-
-    @property
-    def names(self) -> dict[str, Tensor]:
-        """The tensors by name, for the source of a trace."""
-        names = {**self.inputs, **{f"targets_{name}": block for name, block in self.targets.items()}}
-        return names if self.weight is None else {**names, "weight": self.weight}
 
     def gather(self, rows: Tensor) -> None:
         """Copy these rows of the feed, and augment them."""
         for block, tensor in self._pairs:
             torch.index_select(block, 0, rows, out=tensor)
-        for name, change in self.changes.items():
+        for name, change in self.trainer.changes.items():
             change(self.inputs[name])
-
-
-class _Step:
-    """Steps of one batch size."""
-
-    def __init__(self, trainer: Trainer, rows: int) -> None:
-        self.trainer = trainer
-        self.batch = Batch(trainer.feed, rows, trainer.changes)
-        self.flat = trainer.optimizer.parameters
-        self.source = ""  # of the replay
 
     def compute(self) -> Tensor:
         """The loss of the batch."""
-        batch, half = self.batch, self.trainer.precision == "bfloat16"
+        half = self.trainer.precision == "bfloat16"
         with torch.autocast(self.trainer.feed.device.type, torch.bfloat16, enabled=half):
-            outputs = self.trainer.net(batch.inputs)
-        return self.trainer.loss(outputs.float() if half else outputs, batch.targets, batch.weight)
+            outputs = self.trainer.net(self.inputs)
+        return self.trainer.loss(outputs.float() if half else outputs, self.targets, self.weight)
 
     def eager(self) -> Tensor:
         """Write the gradients into the flat gradient and return the loss."""
@@ -105,16 +86,16 @@ class _Step:
 class _CPUStep(_Step):
     """Eager for the first steps, then recorded, checked once and replayed."""
 
-    def __init__(self, trainer: Trainer, rows: int) -> None:
-        super().__init__(trainer, rows)
+    def __init__(self, trainer: Trainer, size: int) -> None:
+        super().__init__(trainer, size)
         self.eager_steps = {"eager": -1, "traced": 0}.get(trainer.mode, TRACE_AFTER)
         self.gradients: Callable[[], Tensor] = self.first
 
     def run(self, rows: Tensor, learning_rate: float) -> None:
-        self.batch.gather(rows)
+        self.gather(rows)
         loss = self.gradients()
         self.trainer.optimizer.update(learning_rate)
-        self.trainer.total.add_(loss, alpha=self.batch.rows)
+        self.trainer.total.add_(loss, alpha=self.size)
 
     def first(self) -> Tensor:
         if self.eager_steps == 0:
@@ -132,7 +113,8 @@ class _CPUStep(_Step):
                 restore()
                 return self.eager()
             self.put(recording.gradients)
-            names = {**self.batch.names, **dict(self.trainer.net.named_buffers())}
+            names = {**self.inputs, **{f"targets_{name}": block for name, block in self.targets.items()}}
+            names |= ({} if self.weight is None else {"weight": self.weight}) | dict(self.trainer.net.named_buffers())
             for name, value, gradient in zip(self.flat.names, self.flat.views, self.flat.gradients, strict=True):
                 names |= {name: value, f"{name}_gradient": gradient}
             loss = recording.loss.clone()  # the recording owns its memory
@@ -182,14 +164,14 @@ class _CPUStep(_Step):
 class _GraphStep(_Step):
     """The whole step as one CUDA graph; row indices, learning rate and counters are tensors on the device."""
 
-    def __init__(self, trainer: Trainer, rows: int) -> None:
-        super().__init__(trainer, rows)
-        self.places = torch.arange(rows, device=trainer.total.device)  # of the batch in the epoch's order
+    def __init__(self, trainer: Trainer, size: int) -> None:
+        super().__init__(trainer, size)
+        self.places = torch.arange(size, device=trainer.total.device)  # of the batch in the epoch's order
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def begin(self, first: int) -> None:
         """Set the first row of the next step, as an index into the order."""
-        torch.arange(first, first + self.batch.rows, out=self.places)
+        torch.arange(first, first + self.size, out=self.places)
 
     def run(self, rows: Tensor, learning_rate: float) -> None:
         if self.graph is None and not self.trainer.why_eager:
@@ -201,12 +183,12 @@ class _GraphStep(_Step):
 
     def body(self) -> None:
         trainer = self.trainer
-        self.batch.gather(trainer.order.index_select(0, self.places))
+        self.gather(trainer.order.index_select(0, self.places))
         loss = self.eager()
         trainer.optimizer.update(trainer.rates.index_select(0, trainer.step).view(()))
-        trainer.total.add_(loss, alpha=self.batch.rows)
+        trainer.total.add_(loss, alpha=self.size)
         trainer.step.add_(1)
-        self.places.add_(self.batch.rows)
+        self.places.add_(self.size)
 
     def capture(self) -> None:
         """Capture the step after warm-up steps on a side stream, whose changes are undone.
@@ -328,9 +310,9 @@ class Trainer:
         self.order[: len(order)].copy_(order)
         self.rates[: len(learning_rates)].copy_(torch.tensor(learning_rates))
         self.step.zero_()
-        for rows, step in self._steps.items():
+        for size, step in self._steps.items():
             if isinstance(step, _GraphStep):
-                step.begin(0 if rows == self.batch_size else len(order) - rows)
+                step.begin(0 if size == self.batch_size else len(order) - size)
 
     def stay_eager(self, reason: str) -> None:
         """Stop capturing and release the captured graphs, whose generator is replaced."""
@@ -339,10 +321,10 @@ class Trainer:
             if isinstance(step, _GraphStep):
                 step.graph = None
 
-    def _step(self, rows: int) -> _CPUStep | _GraphStep:
-        if rows not in self._steps:
-            self._steps[rows] = _GraphStep(self, rows) if self._on_gpu else _CPUStep(self, rows)
-        return self._steps[rows]
+    def _step(self, size: int) -> _CPUStep | _GraphStep:
+        if size not in self._steps:
+            self._steps[size] = _GraphStep(self, size) if self._on_gpu else _CPUStep(self, size)
+        return self._steps[size]
 
     @property
     def source(self) -> str:

@@ -169,7 +169,7 @@ def mock(monkeypatch):
     @contextlib.contextmanager
     def graph(captured, capture_error_mode):
         assert capture_error_mode == "thread_local"
-        step = next(step for step in steps() if step.graph is None and step.batch.rows == capturing[0])
+        step = next(step for step in steps() if step.graph is None and step.size == capturing[0])
         captured.body = step.body
         current[0] = Stream()  # a capture that fails leaves it there
         if Captured.fail:
@@ -187,7 +187,7 @@ def mock(monkeypatch):
     capture = _GraphStep.capture
 
     def watched(step):
-        capturing[0] = step.batch.rows
+        capturing[0] = step.size
         capture(step)
 
     home = current[0]
