@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from lamina.graph.layer import Layer, Shape
+from lamina.graph.layer import Shape
 from lamina.graph.layers import recurrent as kinds
 from lamina.graph.modules.part import MODULES, Part
 from lamina.graph.modules.sequence import first_step, last_step
@@ -100,11 +100,9 @@ class Loop(nn.Module):
     #: ``lamina.graph.net.Net``; that module sets it, because it imports this one.
     net_class: ClassVar[Any]
 
-    def __init__(self, layer: Layer, shape: Shape, generator: Generator) -> None:
+    def __init__(self, layer: kinds.Loop, shape: Shape, generator: Generator) -> None:
         super().__init__()
-        self.layer: Any = layer
-        self.shape = shape
-        self.net: Any = self.net_class(self.layer.plan, seed=int(torch.randint(2**62, (), generator=generator)))
+        self.net: Any = self.net_class(layer.plan, seed=int(torch.randint(2**62, (), generator=generator)))
         (self.input,) = self.net.plan.inputs
         (self.output,) = self.net.plan.outputs.values()
 
@@ -112,20 +110,17 @@ class Loop(nn.Module):
         y = self.net.activations({self.input: x.flatten(0, -3)}, [self.output])[self.output]
         return y.view(*x.shape[:-1], y.shape[-1])
 
-    def begin(self, x: Tensor) -> State:
-        """The initial state for these rows: an output for every node of the graph, input first."""
-        plan = self.net.plan
-        return tuple(x.new_zeros(x.shape[0], *plan.shapes[name]) for name in (self.input, *plan.order))
+    def begin(self, x: Tensor) -> dict[str, Tensor]:
+        """The initial state for these rows: an output for every node of the graph."""
+        return {name: x.new_zeros(x.shape[0], *shape) for name, shape in self.net.plan.shapes.items()}
 
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, x: Tensor, previous: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The output and the next state for one more step, (N, 1, width)."""
-        plan = self.net.plan
-        previous = dict(zip((self.input, *plan.order), state, strict=True))
         now = {self.input: x[:, 0]}
-        for name in plan.order:
-            read = [(previous if edge.delay else now)[edge.source] for edge in plan.edges[name]]
+        for name in self.net.plan.order:
+            read = [(previous if edge.delay else now)[edge.source] for edge in self.net.plan.edges[name]]
             now[name] = self.net.get_submodule(name)(self.net._join(name, read))
-        return now[self.output][:, None], tuple(now.values())
+        return now[self.output][:, None], now
 
 
 MODULES[kinds.Loop] = Loop
