@@ -33,18 +33,10 @@ def make_card(
     notes: Sequence[str],
     scores: dict[str, Any],
 ) -> dict[str, Any]:
-    """The card of a model that was just trained.
+    """The card of a model that was just trained on the rows of a table.
 
-    Args:
-        model: The model.
-        table: Its training and validation rows together.
-        parts: The split.
-        settings: The settings as they were given.
-        family: The family with every "auto" option decided.
-        why: Why it is this family.
-        history: The history of its training.
-        notes: Sentences that a person should read.
-        scores: The result of :meth:`lamina.model.Model.evaluate_outputs` for the validation rows.
+    The settings are those that were given, the family has every "auto" option decided, and the scores are the result of
+    :meth:`lamina.model.Model.evaluate_outputs` for the validation rows.
     """
     split = {"how": parts.how, "out_of_bag": parts.out_of_bag, "train": len(parts.train), "validation": len(parts.validation)}
     details = {name: value for name, value in scores.items() if name not in ("rows", "scores", "baseline")}
