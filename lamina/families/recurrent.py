@@ -17,9 +17,6 @@ from lamina.graph.layers import Recurrent as RecurrentLayer
 from lamina.options import option
 from lamina.tasks.task import Task
 
-#: Most epochs, and most training rows times epochs.
-MOST_EPOCHS, VISITS = 200, 400_000
-
 
 @dataclass
 class Recurrent(MixedFamily):
@@ -61,7 +58,7 @@ class Recurrent(MixedFamily):
         return {
             **super().prefers(rows=rows, inputs=inputs, task=task, device=device),
             "batch_size": min(rows, 16 if rows < 1_000 else 32 if rows < 10_000 else 64),
-            "epochs": max(5, min(MOST_EPOCHS, VISITS // rows)),
+            "epochs": max(5, min(200, 400_000 // rows)),
             "schedule": "cosine",
             "patience": 40 if rows < 1_000 else 10,
             "clip_value": 1.0,

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -20,8 +20,8 @@ from lamina.options import option
 
 #: Minimum number of trees, and target of seconds, between two progress reports: threads wait for each other at each report.
 _FIRST, _SECONDS = 10, 2.0
-#: Leaf indices (rows x trees) in one batch, and leaf values sorted in one batch.
-_LEAVES_BATCH, _VALUES_BATCH = 2**26, 2**21
+#: Leaf values sorted in one batch.
+_VALUES_BATCH = 2**21
 _QUANTILES = (0.1, 0.9)
 #: Number of trees from which every row is out of bag for one: a tree has a row with probability 1 - 1/e, 64 trees with 1e-13.
 _ALL_OUT_OF_BAG = 64
@@ -175,14 +175,9 @@ class ForestPredictor(TreesPredictor):
 
     def quantiles(self, blocks: Mapping[str, Any], rows: int, levels: tuple[float, ...]) -> np.ndarray:
         """Quantiles of the training values in the leaves of each row; (levels, N, K)."""
-        batches = self._leaves(ordered(blocks), _VALUES_BATCH)
+        X, size = ordered(blocks), max(_VALUES_BATCH // len(self.trees), 1)
+        batches = (self.trees.leaves(X[start : start + size]) for start in range(0, max(len(X), 1), size))
         return np.concatenate([np.quantile(self.drawn[leaves], levels, axis=1) for leaves in batches], axis=1)
-
-    def _leaves(self, X: np.ndarray, batch: int) -> Iterator[np.ndarray]:
-        """Leaves (rows, trees), about ``batch`` of them at a time."""
-        size = max(batch // len(self.trees), 1)
-        for start in range(0, max(len(X), 1), size):
-            yield self.trees.leaves(X[start : start + size])
 
     @cached_property
     def _values(self) -> np.ndarray:
@@ -194,7 +189,7 @@ class ForestPredictor(TreesPredictor):
     def _with_drawn(self, estimator: Any, X: np.ndarray, rows: Rows, fitting: Fitting) -> Self:
         """The predictor with a row drawn for each leaf, the out-of-bag spread, and NaN for rows in all bootstrap samples."""
         target = rows.target.reshape(len(X), -1)
-        leaves = np.concatenate(list(self._leaves(X, _LEAVES_BATCH)))
+        leaves = self.trees.leaves(X)
         drawn = np.zeros((len(self.value), target.shape[1]), dtype=np.float32)
         in_bag = np.ones(leaves.shape, dtype=bool)
         # scikit-learn-intelex does not expose its bootstrap samples.

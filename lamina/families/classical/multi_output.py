@@ -30,13 +30,10 @@ def fit_classical(
     """
     predictors: list[Predictor] = []
     for number, (train, validate) in enumerate(targets):
-
-        def progress(done: float, number: int = number) -> None:
-            fitting.progress((number + done) / len(targets))
-
+        reporting = replace(fitting, progress=lambda done, number=number: fitting.progress((number + done) / len(targets)))
         train_rows = rows.with_target(train)
         validation_rows = train_rows if validation is rows else validation.with_target(validate)
-        predictors.append(family.fit(train_rows, validation_rows, replace(fitting, progress=progress)))
+        predictors.append(family.fit(train_rows, validation_rows, reporting))
     if len(predictors) == 1:
         return predictors[0]
     return MultiOutputPredictor(tuple(predictors), _out_of_bag(predictors, [train for train, _ in targets]))
