@@ -90,17 +90,17 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            format_version = int(metadata.get("format", 0)) if "content" in metadata else 0
-            if format_version == 0:
+            if not metadata.keys() >= {"format", "content"}:
                 raise ModelFileError(f"{path} is a safetensors file, but was not saved by lamina")
+            format_version = int(metadata["format"])
             if format_version > FORMAT:
                 raise ModelFileError(
                     f"{path} has format {format_version}, this lamina supports up to {FORMAT}; upgrade: pip install -U lamina"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except ModelFileError:
+        raise
     except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, ModelFileError):
-            raise
         raise ModelFileError(f"{path} is not a .lamina file, or it is cut off or damaged ({error})") from error
     content = metadata["content"]
     if _digest(content, tensors) != metadata.get("sha256"):

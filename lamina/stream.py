@@ -111,18 +111,16 @@ class Stream:
             raise OptionError(f"row has {len(table)} rows; give a table of one row")
         table = table.with_columns(pl.lit(None).alias(name))
         features, _ = model.schema.check(table, notes=False)
+        plan, dependent = model.net.plan, set(self._step_nodes)
+        for node in plan.order:
+            if any(edge.source in dependent for edge in plan.edges[node]) or plan.masks.get(node) in dependent:
+                dependent.add(node)
+        constant = [node for node in plan.shapes if node not in dependent]
         with torch.inference_mode():
-            return model.net.activations(self._tensors(model.encoder.transform(features)), self._constant_nodes())
+            return model.net.activations(self._tensors(model.encoder.transform(features)), constant)
 
     def _tensors(self, blocks: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         return {name: torch.from_numpy(block).to(self.model.network.device) for name, block in blocks.items()}
-
-    def _constant_nodes(self) -> list[str]:
-        plan, dependent = self.model.net.plan, set(self._step_nodes)
-        for name in plan.order:
-            if any(edge.source in dependent for edge in plan.edges[name]) or plan.masks.get(name) in dependent:
-                dependent.add(name)
-        return [name for name in plan.shapes if name not in dependent]
 
     def _outputs(self, blocks: dict[str, Tensor]) -> Tensor:
         net, values = self.model.net, {**self._constants, **blocks}

@@ -39,12 +39,10 @@ _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def read_folder(path: Path) -> pl.DataFrame:
-    """A folder of class folders as a table: all files below a class folder belong to the class.
+    """A folder of class folders, or with a folder ``train`` of class folders, and ``test``, ``valid`` or ``val``, as a table.
 
-    Hidden files are ignored, and so are files beside the class folders, unless they are images.
-
-    Args:
-        path: A folder of class folders; or with a folder ``train`` of class folders, and ``test``, ``valid`` or ``val``.
+    All files below a class folder belong to the class. Hidden files are ignored, and so are files beside the class folders,
+    unless they are images.
 
     Returns:
         Columns ``image`` (the whole path of a file) or ``text`` (the content of a .txt file), ``label`` (the name of the class

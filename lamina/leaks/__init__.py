@@ -58,7 +58,7 @@ def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0
     Args:
         table: Rows with a known target, with the columns of all roles, in their original order.
         schema: Kinds and roles of the columns.
-        task: What is predicted.
+        task: The task of the target.
         seed: Of everything random.
 
     Raises:

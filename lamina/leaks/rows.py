@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -105,20 +106,21 @@ def random_folds(rows: int, generator: np.random.Generator, folds: int = FOLDS) 
     return generator.permutation(np.arange(rows) % folds)
 
 
-def predict_out_of_fold(inputs: np.ndarray, targets: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
-    """Predictions for each fold of extremely randomised trees (Geurts et al. 2006) trained on the other folds (N, K).
+def predict_out_of_fold(inputs: np.ndarray, targets: np.ndarray, fold: np.ndarray, seed: int, model: Any = None) -> np.ndarray:
+    """Predictions for each fold (N, K) of a model trained on the other folds, by default extremely randomised trees.
 
-    Full-grown trees memorise every row, so they find what leaks from one fold into another.
+    These (Geurts et al. 2006) are full-grown and memorise every row, so they find what leaks from one fold into another.
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
+    if model is None:
+        model = ExtraTreesRegressor(_TREES, max_features=min(inputs.shape[1], _MAX_FEATURES), random_state=seed)
     predictions = np.empty_like(targets)
     for validation_fold in np.unique(fold):
         train = fold != validation_fold
         if inputs.shape[1]:
-            forest = ExtraTreesRegressor(_TREES, max_features=min(inputs.shape[1], _MAX_FEATURES), random_state=seed)
-            forest.fit(inputs[train], targets[train].squeeze(axis=1) if targets.shape[1] == 1 else targets[train])
-            predictions[~train] = forest.predict(inputs[~train]).reshape(-1, targets.shape[1])
+            model.fit(inputs[train], targets[train].squeeze(axis=1) if targets.shape[1] == 1 else targets[train])
+            predictions[~train] = model.predict(inputs[~train]).reshape(-1, targets.shape[1])
         else:
             predictions[~train] = targets[train].mean(axis=0)
     return predictions

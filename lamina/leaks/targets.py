@@ -118,15 +118,11 @@ def _loss_of(rows: Rows, column: Column, sample: np.ndarray, folds: int) -> floa
     if many and rows.values[column.name].dtype == pl.String:
         return 1.0
     fold = random_folds(len(values), generator, folds)[index] if many else random_folds(len(sample), generator, folds)
+    if len(np.unique(fold)) < folds:
+        return 1.0
     tree = DecisionTreeRegressor(min_samples_leaf=5 if len(sample) >= 500 else 2)
-    loss = np.empty(len(sample))
-    for validation_fold in range(folds):
-        train = fold != validation_fold
-        if train.all() or not train.any():
-            return 1.0
-        predictions = tree.fit(inputs[train], targets[train]).predict(inputs[~train]).reshape(-1, targets.shape[1])
-        loss[~train] = ((predictions - targets[~train]) ** 2).sum(axis=1)
-    return float(loss.mean() / (targets.var(axis=0).sum() or 1.0))
+    predictions = predict_out_of_fold(inputs, targets, fold, rows.seed, tree)
+    return float(((predictions - targets) ** 2).sum(axis=1).mean() / (targets.var(axis=0).sum() or 1.0))
 
 
 def _best_indicator(rows: Rows, column: Column, sample: np.ndarray) -> TargetIndicator | None:

@@ -60,14 +60,11 @@ class Calibration:
         """Choose and fit a calibration.
 
         Args:
-            probabilities: Class probabilities of validation rows.
-            truth: Class codes. A class may be absent.
-
-        Shape:
-            probabilities (N, classes), truth (N,).
+            probabilities: Class probabilities of validation rows, (N, classes).
+            truth: Class codes (N,). A class may be absent.
 
         Raises:
-            DataError: Invalid probabilities or class codes.
+            DataError: Invalid probabilities.
 
         Example:
             >>> generator = np.random.default_rng(0)
@@ -76,7 +73,7 @@ class Calibration:
             >>> calibration.method, calibration.apply(np.array([[0.05, 0.95]])).round(1)
             ('temperature', array([[0.2, 0.8]]))
         """
-        probabilities, truth = check_probabilities(probabilities, truth)
+        probabilities = check_probabilities(probabilities)
         rows = len(probabilities)
         best_losses = _losses(probabilities, truth)
         before = {
@@ -104,7 +101,7 @@ class Calibration:
         """Calibrated probabilities (N, classes); each row sums to 1."""
         from scipy.special import softmax
 
-        probabilities, _ = check_probabilities(probabilities)
+        probabilities = check_probabilities(probabilities)
         if self.method == "none":
             return probabilities
         probabilities = softmax(np.log(np.maximum(probabilities, self.least)) / self.temperature, axis=1)
@@ -167,40 +164,23 @@ def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, bin
         truth: Class codes (N,).
         bins: Number of bins. With few rows in each, chance alone makes the error larger.
 
-    Raises:
-        DataError: Invalid probabilities or class codes.
-
     Example:
         >>> probabilities = np.array([[0.1, 0.9]] * 10)
         >>> round(expected_calibration_error(probabilities, np.array([1] * 7 + [0] * 3)), 3)
         0.2
     """
-    probabilities, truth = check_probabilities(probabilities, truth)
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == truth
     bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # closed above, as in the paper
     return float(np.abs(np.bincount(bin_of, confidence - correct, bins)).sum() / len(truth))
 
 
-def check_probabilities(probabilities: np.ndarray, truth: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities in float64 and class codes in int64; raises DataError where they are invalid."""
+def check_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities in float64; raises DataError where they are invalid."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
-    if probabilities.ndim != 2 or probabilities.shape[1] < 2:
-        raise DataError(f"probabilities have the shape {probabilities.shape}, expected (rows, classes) with at least 2 classes")
     if not np.isfinite(probabilities).all() or (probabilities < 0).any() or (np.abs(probabilities.sum(1) - 1) > 1e-3).any():
         raise DataError("invalid probabilities, expected numbers from 0 to 1 that sum to 1 in each row; apply softmax")
-    if truth is None:
-        return probabilities, np.empty(0, dtype=np.int64)
-    codes = np.asarray(truth)
-    if codes.shape != probabilities.shape[:1] or not len(codes):
-        raise DataError(
-            f"truth has the shape {codes.shape}, expected a class code for each of {len(probabilities):,} rows, at least 1"
-        )
-    if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= probabilities.shape[1]:
-        raise DataError(
-            f"truth holds {codes.min()} to {codes.max()} ({codes.dtype}), expected codes 0 to {probabilities.shape[1] - 1}"
-        )
-    return probabilities, codes.astype(np.int64)
+    return probabilities
 
 
 def _losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:

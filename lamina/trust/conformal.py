@@ -50,8 +50,8 @@ class Sets(Part):
         """Compute the nonconformity scores of validation rows; any coverage can be requested later.
 
         Args:
-            probabilities: Class probabilities of validation rows, preferably before calibration: calibrated on the same rows
-                they overfit a little (89 instead of 90 % for a forest on 1,800 rows).
+            probabilities: Preferably before calibration: calibrated on the same rows they overfit a little (89 instead of 90 %
+                for a forest on 1,800 rows).
             truth: Class codes.
             ties: Tie-breaker of rows with equal probabilities; lower is more certain.
 
@@ -59,7 +59,7 @@ class Sets(Part):
             probabilities (N, classes), truth (N,), ties (N,).
 
         Raises:
-            DataError: Invalid probabilities or class codes, or ties of another shape.
+            DataError: Invalid probabilities.
 
         Example:
             >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
@@ -71,9 +71,9 @@ class Sets(Part):
             array([[ True, False],
                    [ True,  True]])
         """
-        probabilities, truth = check_probabilities(probabilities, truth)
+        probabilities = check_probabilities(probabilities)
         scores, sample = -probabilities[np.arange(len(truth)), truth], _sample(len(truth))
-        ties = np.zeros(len(truth)) if ties is None else _finite("ties", ties, len(truth))
+        ties = np.zeros(len(truth)) if ties is None else ties
         order = sample[np.lexsort((ties[sample], scores[sample]))]
         return cls(probabilities.shape[1], scores[order], ties[order])
 
@@ -81,18 +81,14 @@ class Sets(Part):
         """Membership of each class in each row's set, bool (N, classes); with too few validation rows all are in.
 
         Args:
-            probabilities: As in ``fit`` (N, classes).
+            probabilities: As in ``fit``.
             coverage: Share of rows whose true class is in their set.
             ties: As in ``fit``; without them ties are included, and coverage is at least the requested one.
 
         Raises:
-            DataError: Invalid probabilities, another number of classes, or ties of another shape.
+            DataError: Invalid probabilities.
         """
-        probabilities, _ = check_probabilities(probabilities)
-        if probabilities.shape[1] != self.classes:
-            raise DataError(
-                f"probabilities of {probabilities.shape[1]} classes, expected {self.classes}; give all classes fitted"
-            )
+        probabilities = check_probabilities(probabilities)
         rank = _rank(len(self.scores), coverage)
         if rank > len(self.scores):
             return np.ones(probabilities.shape, dtype=bool)
@@ -100,7 +96,7 @@ class Sets(Part):
         inside = -probabilities <= score
         if ties is None:
             return inside
-        return inside & ((-probabilities < score) | (_finite("ties", ties, len(inside)) <= tie)[:, None])
+        return inside & ((-probabilities < score) | (ties <= tie)[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,29 +123,20 @@ class Intervals(Part):
         """Compute the nonconformity scores of validation rows; any coverage can be requested later.
 
         Args:
-            values: Predictions for validation rows.
-            truth: True values.
-            spread: Uncertainty of each prediction, in any unit, 0 or more.
-
-        Shape:
-            values and truth (N, targets), spread (N, targets) or (N,).
-
-        Raises:
-            DataError: The shapes do not match, or a number is missing or negative.
+            values: Predictions for validation rows, (N, targets).
+            truth: True values, (N, targets).
+            spread: Uncertainty of each prediction, in any unit, 0 or more, (N, targets).
 
         Example:
             >>> intervals = Intervals.fit(np.zeros((9, 1)), np.arange(9.0)[:, None])
             >>> intervals.intervals(np.array([[100.0]]), coverage=0.9)
             (array([[92.]]), array([[108.]]))
         """
-        values, truth = _finite("values", values, "rows", "targets"), _finite("truth", truth, "rows", "targets")
-        if values.shape != truth.shape or not values.size:
-            raise DataError(f"values have the shape {values.shape} and truth {truth.shape}, expected the same (rows, targets)")
-        sample = _sample(len(values))
-        residuals, targets = np.abs(truth - values)[sample], values.shape[1]
+        sample, targets = _sample(len(values)), values.shape[1]
+        residuals = np.abs(truth.astype(np.float64) - values.astype(np.float64))[sample]
         if spread is None:
             return cls(np.sort(residuals, axis=0), np.full(targets, np.inf), False)
-        spread = _spread(spread, values.shape)[sample]
+        spread = spread.astype(np.float64)[sample]
         added = np.array([_added(residuals[:, k], spread[:, k]) for k in range(targets)])
         return cls(np.sort(residuals / _widths(spread, added), axis=0), added, True)
 
@@ -164,18 +151,16 @@ class Intervals(Part):
             spread: As in ``fit``, if it was given there.
 
         Raises:
-            DataError: The shapes do not match, or a spread is missing or not expected.
+            DataError: A value is not finite.
         """
-        values = _finite("values", values, "rows", "targets")
-        if values.shape[1] != self.scores.shape[1]:
-            raise DataError(f"values of {values.shape[1]} targets, expected {self.scores.shape[1]} as fitted; give all targets")
-        if (spread is not None) != self.with_spread:
-            passed, fitted = ("a", "without") if spread is not None else ("no", "with")
-            raise DataError(f"{passed} spread was given, but intervals were fitted {fitted} one; give it both times or never")
+        values = values.astype(np.float64)
+        if not np.isfinite(values).all():
+            shape = f"values has the shape {values.shape}, expected (rows, targets)"
+            raise DataError(f"{shape}, finite numbers; leave out missing ones")
         rank = _rank(len(self.scores), coverage)
         if rank > len(self.scores):
             return np.full(values.shape, -np.inf), np.full(values.shape, np.inf)
-        half = self.scores[rank - 1] * (1.0 if spread is None else _widths(_spread(spread, values.shape), self.added))
+        half = self.scores[rank - 1] * (1.0 if spread is None else _widths(spread.astype(np.float64), self.added))
         return values - half, values + half
 
 
@@ -209,23 +194,3 @@ def _added(residuals: np.ndarray, spread: np.ndarray) -> float:
 def _widths(spread: np.ndarray, added: np.ndarray | float) -> np.ndarray:
     """Width of each row's interval, up to a factor."""
     return np.where(np.isinf(added), 1.0, spread + np.where(np.isinf(added), 0.0, added))
-
-
-def _spread(spread: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    spread = np.asarray(spread, dtype=np.float64)
-    spread = np.broadcast_to(spread[:, None], shape) if spread.shape == shape[:1] else spread
-    if spread.shape != shape or not np.isfinite(spread).all() or (spread < 0).any():
-        raise DataError(f"spread has the shape {spread.shape}, expected {shape} or {shape[:1]}, finite numbers from 0 up")
-    return spread
-
-
-def _finite(name: str, numbers: np.ndarray, *shape: str | int) -> np.ndarray:
-    """Numbers in float64; a DataError unless they are finite and of the shape, where a name is any length."""
-    numbers = np.asarray(numbers, dtype=np.float64)
-    matches = numbers.ndim == len(shape) and all(
-        isinstance(n, str) or n == m for n, m in zip(shape, numbers.shape, strict=True)
-    )
-    if not matches or not np.isfinite(numbers).all():
-        expected = f"({', '.join(map(str, shape))})"
-        raise DataError(f"{name} has the shape {numbers.shape}, expected {expected}, finite numbers; leave out missing ones")
-    return numbers

@@ -40,12 +40,9 @@ class LabelSets(Part):
         """Fit the calibrations and collect the probabilities of true labels; any coverage can be requested later.
 
         Args:
-            probabilities: Label probabilities of validation rows.
+            probabilities: Label probabilities of validation rows, (N, labels).
             truth: 1 where a row has the label, else 0.
             known: 0 where the label is missing, else 1.
-
-        Shape:
-            (N, labels) each.
 
         Example:
             >>> probabilities = np.linspace(0.05, 0.95, 99)[:, None]
@@ -68,9 +65,7 @@ class LabelSets(Part):
     def sets(self, probabilities: np.ndarray, coverage: float = 0.9) -> np.ndarray:
         """Membership of each label in each row's set, bool (N, labels).
 
-        Args:
-            probabilities: As in ``fit``.
-            coverage: Share of a row's labels that is in its set, on average.
+        The coverage is the share of a row's labels that is in its set, on average.
         """
         max_loss = ((1 - coverage) * (self.rows + 1) - 1) / max(self.rows, 1)
         if max_loss < 0:

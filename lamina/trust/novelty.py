@@ -79,16 +79,13 @@ class Novelty(Part):
         """Fit the whitening and the reference to training rows, and score validation rows.
 
         Args:
-            train: Features of training rows: scaled columns, or the layer before the output of a network.
-            validation: The same of validation rows.
+            train: Features of training rows (N, F): scaled columns, or the layer before the output of a network.
+            validation: The same of validation rows (M, F).
             layer: The features are a layer of a network, where a small norm is novel. Among columns it is not: a row that is
                 average in all of them is unusual, but harmless.
 
-        Shape:
-            train (N, F), validation (M, F).
-
         Raises:
-            DataError: The shapes do not match, a number is missing, or there are fewer than 2 training or 1 validation rows.
+            DataError: A number is missing.
 
         Example:
             >>> generator = np.random.default_rng(0)
@@ -97,10 +94,8 @@ class Novelty(Part):
             >>> novelty.p_value(np.array([[1.0, 1.0], [1.0, -1.0]])) < 0.01  # usual values, unusual combination
             array([False,  True])
         """
-        train, validation = _features("train", train), _features("validation", validation)
-        if len(train) < 2 or not len(validation) or validation.shape[1] != train.shape[1]:
-            shapes = f"training rows have the shape {train.shape}, validation rows {validation.shape}"
-            raise DataError(f"{shapes}, expected at least 2 and at least 1 row with the same features; give more rows")
+        _check("train", train)
+        _check("validation", validation)
         generator = np.random.default_rng(0)
         rows = train[generator.permutation(len(train))[:_PCA_ROWS]].astype(np.float64)
         share = _SOFT_LAYER if layer else _SOFT
@@ -116,13 +111,11 @@ class Novelty(Part):
         """Novelty score of each row (N,), about 1 for usual rows. It does not depend on the other rows.
 
         Raises:
-            DataError: Another number of features than fitted, or a number is missing.
+            DataError: A number is missing.
         """
         from scipy.spatial.distance import cdist
 
-        rows = _features("rows", rows)
-        if rows.shape[1] + 1 != len(self.center):
-            raise DataError(f"rows of {rows.shape[1]} features, expected {len(self.center) - 1} as fitted")
+        _check("rows", rows)
         neighbours, neighbour = min(_NEIGHBOURS, len(self.reference)), min(_NEIGHBOUR, len(self.reference))
         reference = self.reference.astype(np.float64)
         scores = [np.empty(0)]
@@ -187,9 +180,7 @@ def _local_distances(reference: np.ndarray) -> np.ndarray:
     return distances + typical / 2
 
 
-def _features(name: str, rows: np.ndarray) -> np.ndarray:
-    rows = np.asarray(rows)
-    if rows.ndim != 2 or not rows.shape[1] or rows.dtype.kind not in "fiu" or not np.isfinite(rows).all():
+def _check(name: str, rows: np.ndarray) -> None:
+    if not np.isfinite(rows).all():
         shape = f"{name} has the shape {rows.shape} and the type {rows.dtype}"
         raise DataError(f"{shape}, expected finite numbers (rows, features); fill in missing values")
-    return rows

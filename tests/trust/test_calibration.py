@@ -169,19 +169,8 @@ def test_the_error_is_the_sum_over_bins():
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "truth", "message"),
-    [
-        (np.ones(3), [0], r"shape \(3,\), expected \(rows, classes\)"),
-        (np.ones((3, 1)), [0, 0, 0], "at least 2 classes"),
-        ([[0.5, 0.6]], [0], "invalid probabilities.*apply softmax"),
-        ([[np.nan, 1.0]], [0], "invalid probabilities"),
-        ([[-0.5, 1.5]], [0], "invalid probabilities"),
-        ([[0.5, 0.5]], [0, 1], r"truth has the shape \(2,\), expected a class code for each of 1 rows"),
-        (np.empty((0, 2)), [], "at least 1"),
-        ([[0.5, 0.5]], [2], r"truth holds 2 to 2 \(int64\), expected codes 0 to 1"),
-        ([[0.5, 0.5]], [0.0], "float64"),
-    ],
+    "probabilities", [[[0.5, 0.6]], [[np.nan, 1.0]], [[-0.5, 1.5]]], ids=["sum above 1", "missing", "negative"]
 )
-def test_wrong_input(probabilities, truth, message):
-    with pytest.raises(DataError, match=message):
-        Calibration.fit(np.asarray(probabilities, dtype=float), np.asarray(truth))
+def test_wrong_input(probabilities):
+    with pytest.raises(DataError, match="invalid probabilities, expected numbers from 0 to 1 .*; apply softmax"):
+        Calibration.fit(np.array(probabilities), np.array([0]))

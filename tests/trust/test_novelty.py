@@ -170,14 +170,7 @@ def test_the_unit_of_the_features_does_not_matter():
 
 def test_wrong_input():
     rows = np.random.default_rng(0).normal(size=(10, 3))
-    with pytest.raises(DataError, match=r"train has the shape \(3,\) and the type float64, expected finite numbers"):
-        Novelty.fit(rows[0], rows)
     with pytest.raises(DataError, match="validation has the shape .* fill in missing values"):
         Novelty.fit(rows, rows * np.nan)
-    with pytest.raises(DataError, match="type <U1"):
-        Novelty.fit(np.full((3, 3), "a"), rows)
-    for train, validation in ((rows[:1], rows), (rows, rows[:0]), (rows, rows[:, :2])):
-        with pytest.raises(DataError, match="expected at least 2 and at least 1 row with the same features"):
-            Novelty.fit(train, validation)
-    with pytest.raises(DataError, match="rows of 2 features, expected 3"):
-        Novelty.fit(rows, rows).score(rows[:, :2])
+    with pytest.raises(DataError, match="rows has the shape .* the type float64, expected finite numbers"):
+        Novelty.fit(rows, rows).score(rows * np.inf)
