@@ -293,12 +293,7 @@ class TreesPredictor(ArrayPredictor):
 
 
 def as_float32(threshold: np.ndarray) -> np.ndarray:
-    """The largest float32 not above each threshold: float32 values stay on the same side of it.
-
-    Example:
-        >>> as_float32(np.array([0.1])) < 0.1
-        array([ True])
-    """
+    """The largest float32 not above each threshold: float32 values stay on the same side of it."""
     with np.errstate(over="ignore"):
         near = threshold.astype(np.float32)
     return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
