@@ -60,7 +60,7 @@ class Custom(NetworkFamily):
         >>> rows = {"x": [i / 50 for i in range(100)], "y": ["low"] * 50 + ["high"] * 50}
         >>> model = fit(rows, "y", family=Custom(draw), recipe=Recipe(epochs=1), monitor=None)
         >>> model.model_.net.plan.graph
-        Graph(numbers -> hidden, hidden -> head, head -> answer)
+        Graph(numbers -> hidden, hidden -> head, head -> output)
     """
 
     name: ClassVar[str] = "custom"

@@ -21,7 +21,7 @@ class Head:
         >>> graph.input("x", shape=4)
         >>> Head(3).draw(graph, after="x")
         >>> list(graph.layers), graph.outputs
-        (['head'], {'answer': 'head'})
+        (['head'], {'output': 'head'})
     """
 
     units: int
@@ -30,4 +30,4 @@ class Head:
         """Add the layer and the output to the graph; with ``members`` a layer for each member of an ensemble in the network."""
         layer = MemberDense(self.units, members=members) if members else Dense(self.units)
         graph.layer("head", layer, after=after)
-        graph.output("answer", after="head")
+        graph.output("output" if "output" not in graph.nodes else "answer", after="head")  # a layer may be called output
