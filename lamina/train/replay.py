@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lamina.train.trace import NEW, Call, Memory, Recording, Untraceable, memory_of, view_of
+from lamina.train.trace import NEW, Call, Memory, Recorder, Untraceable, memory_of, view_of
 
 _ALIGN = 64  # bytes, as torch aligns tensors of their own: some kernels round differently on other addresses
 
@@ -53,7 +53,7 @@ class Replay:
     bytes: int  # size of the working memory
 
 
-def write_replay(recording: Recording, names: dict[str, Tensor], targets: Sequence[Tensor]) -> Replay:
+def write_replay(recording: Recorder, names: dict[str, Tensor], targets: Sequence[Tensor]) -> Replay:
     """Compile a recording into a function.
 
     Args:
@@ -64,14 +64,14 @@ def write_replay(recording: Recording, names: dict[str, Tensor], targets: Sequen
     Raises:
         Untraceable: The step cannot be replayed; the message says why.
     """
-    if recording.recorder.reason:
-        raise Untraceable(recording.recorder.reason)
+    if recording.reason:
+        raise Untraceable(recording.reason)
     return _Writer(recording, names, targets).write()
 
 
 class _Writer:
-    def __init__(self, recording: Recording, names: dict[str, Tensor], targets: Sequence[Tensor]) -> None:
-        self.calls, self.memories = recording.recorder.calls, recording.recorder.memories
+    def __init__(self, recording: Recorder, names: dict[str, Tensor], targets: Sequence[Tensor]) -> None:
+        self.calls, self.memories = recording.calls, recording.memories
         self.loss = recording.loss
         pairs = list(zip(targets, recording.gradients, strict=True))
         self.gradients = [(target, gradient) for target, gradient in pairs if gradient is not None]

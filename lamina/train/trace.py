@@ -114,7 +114,9 @@ class Recorder(TorchDispatchMode):
         self.calls: list[Call] = []
         self.memories: dict[int, Memory] = {}
         self.backward = False
-        self.reason = ""
+        self.reason = ""  # why it cannot be replayed
+        self.loss = torch.empty(0)
+        self.gradients: tuple[Tensor | None, ...] = ()  # of each parameter
         self._bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -170,24 +172,17 @@ def _written(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[i
                 yield memory_of(tensor)
 
 
-@dataclass
-class Recording:
-    """A recorded step: its calls, its loss, and the gradient of each parameter, or None."""
-
-    recorder: Recorder
-    loss: Tensor
-    gradients: tuple[Tensor | None, ...]
-
-
-def record(compute: Callable[[], Tensor], parameters: Sequence[Tensor]) -> Recording:
+def record(compute: Callable[[], Tensor], parameters: Sequence[Tensor]) -> Recorder:
     """Execute and record one step.
 
     Args:
         compute: Forward pass and loss, on tensors with a fixed address.
         parameters: The parameters whose gradients are computed.
     """
-    with torch.enable_grad(), Recorder() as recorder:
+    recording = Recorder()
+    with torch.enable_grad(), recording:
         loss = compute()
-        recorder.backward = True
-        gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True)
-    return Recording(recorder, loss.detach(), gradients)
+        recording.backward = True
+        recording.gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True)
+    recording.loss = loss.detach()
+    return recording
