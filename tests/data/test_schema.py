@@ -140,6 +140,7 @@ BOUNDARIES = [
     ("user_id", NAMES[:95] + NAMES[:5], "id"),
     ("user_id", NAMES[:94] + NAMES[:6], "category"),
     ("x", [f"two words{i}" for i in range(50)] * 2, "category"),
+    ("x", ["-nan"] * 150 + ["x1"], "flag"),
 ]
 
 

@@ -41,11 +41,8 @@ from lamina.data.columns.text import Text
 from lamina.data.parse import texts
 
 #: The kinds in the order of the rules.
-_ORDER: tuple[ColumnKind, ...] = (
-    *(Image(), Series(), Other(), Constant(), Date(), Flag(), Text()),
-    *(Id(), Category(), Number()),
-)
-_BY_NAME = {kind.name: kind for kind in _ORDER}
+_ORDER = (Image(), Series(), Other(), Constant(), Date(), Flag(), Text(), Id(), Category(), Number())
+_BY_NAME: dict[str, ColumnKind] = {kind.name: kind for kind in _ORDER}
 #: The kinds by name, in the order in which they are shown and encoded.
 KINDS: dict[str, ColumnKind] = {
     name: _BY_NAME[name]

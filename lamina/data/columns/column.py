@@ -1,7 +1,7 @@
 """The column, and the base of the kinds of columns.
 
 A kind is one file of this folder: a :class:`ColumnKind`, and its :class:`Block` where its columns do not share the blocks of a
-table's plain columns. It is listed in :mod:`lamina.data.columns`; how networks read it is a file of
+table's plain columns. It is listed in :mod:`lamina.data.columns`; how networks read it is an entry of
 :mod:`lamina.families.readers`. No other file branches on the kind of a column.
 """
 
@@ -260,9 +260,7 @@ class Values:
         prefix: The beginning of the reason there.
     """
 
-    def __init__(
-        self, column: pl.Series, plain: bool = False, *, details: dict[str, Any] | None = None, prefix: str = ""
-    ) -> None:
+    def __init__(self, column: pl.Series, plain: bool = False, details: dict[str, Any] | None = None, prefix: str = "") -> None:
         self.column, self.plain, self.prefix = column, plain, prefix
         self.details = describe(column) if details is None else details
         self.is_text = column.dtype in TEXTS
@@ -321,11 +319,13 @@ class Values:
         if failures is None or levels.filter(good).str.contains(r"^0\d").any():
             return None
         number = parsed_numbers(self.column).fill_nan(None)  # the word NaN is a number to polars
+        if number.null_count() == len(number):
+            return None
         if isinstance(span(number)[0], int):
             number = number.cast(pl.Int64)
         unit = {"unit": unit} if (unit := unit_of(levels)) else {}
         details = parsed_details(self.details, number, failures) | unit
-        return Values(number, self.plain, details=details, prefix="text that holds ")
+        return Values(number, self.plain, details, prefix="text that holds ")
 
     @cached_property
     def dates(self) -> tuple[pl.Series, dict[str, Any]] | None:

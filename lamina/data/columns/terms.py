@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.columns.column import Block
-from lamina.data.columns.tokens import UNKNOWN, TextBlock, empty_texts, unknown_texts
+from lamina.data.columns.tokens import UNKNOWN, TextBlock, empty_texts, has_word, unknown_texts
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import ModelFileError
 from lamina.wording import count
@@ -102,9 +102,9 @@ class TermsBlock(Block):
         return {self.block: sparse.csr_matrix(self._vectorizer.transform(texts))}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        is_word = np.array([_has_word(term) for term in self.terms], dtype=np.float32)
+        is_word = np.array([has_word(term) for term in self.terms], dtype=np.float32)
         weights = self.transform(values)[self.block] @ is_word
-        unseen = sum(not weight and _has_word(text or "") for weight, text in zip(weights, values.to_list(), strict=True))
+        unseen = sum(not weight and has_word(text or "") for weight, text in zip(weights, values.to_list(), strict=True))
         return unknown_texts(self.name, unseen)
 
     @classmethod
@@ -140,7 +140,3 @@ def _terms(tokenizer: Tokenizer, text: str) -> list[str]:
     normalized = tokenizer.normalizer.normalize_str(text)
     tokens = [token for token, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]
     return [*tokens, *map(" ".join, pairwise(tokens))]
-
-
-def _has_word(text: str) -> bool:
-    return any(map(str.isalnum, text))

@@ -192,7 +192,7 @@ class TextBlock(Block):
 
     @cached_property
     def _is_word(self) -> np.ndarray:
-        is_word = np.array([any(map(str.isalnum, word)) for word in words_of(self)])
+        is_word = np.array([has_word(word) for word in words_of(self)])
         is_word[:2] = False
         return is_word
 
@@ -203,6 +203,11 @@ def words_of(block: TextBlock) -> tuple[str, ...]:
     Code 0 is "", code 1 is "[unknown]". A piece that begins a word begins with a space; a piece of a character is "�".
     """
     return block._words
+
+
+def has_word(text: str) -> bool:
+    """Whether a text has a letter or a digit."""
+    return any(map(str.isalnum, text))
 
 
 def empty_texts(values: pl.Series, empty: int) -> list[str]:
