@@ -140,7 +140,7 @@ def tests(device: str, quick: bool, seed: int, packed: str | None, started: floa
 
     count, files = Count(), TESTS[:1] if quick else TESTS
     # Warnings are no errors here: a machine may have other versions than those the tests know.
-    kwargs = [*files, "-m", "gpu", "-W", "default", "-p", "no:cacheprovider", "--tb=short", "--maxfail=20"]
+    kwargs = [*files, "-m", "gpu", "-W", "default", "--noconftest", "-p", "no:cacheprovider", "--tb=short", "--maxfail=20"]
     with contextlib.redirect_stdout(sys.stderr):
         code = int(pytest.main(kwargs, plugins=[count]))
     if code not in (0, 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,12 @@ def fitted(name: str, task: str, *, seed: int = 0, rows: int = 120, **recipe):
     return lamina.fit(frame, target, family=small(name), recipe=recipe, seed=seed, monitor=None, drop=[]), frame
 
 
+@functools.cache
+def quick(name: str, task: str):
+    """A model of two epochs and its frame, shared by the tests that only ask it for predictions."""
+    return fitted(name, task, epochs=2)
+
+
 def rich_columns(kind: str, rows: int = 48, seed: int = 0) -> dict[str, Any]:
     """Images, texts, series, or all of them beside a number and a category; each is enough to predict the target."""
     random = np.random.default_rng(seed)
@@ -137,6 +144,12 @@ def fitted_to(name: str, kind: str, *, seed: int = 0, run=None, monitor=None, fr
     return lamina.fit(frame, "target", family=family, recipe=recipe, seed=seed, run=run, monitor=monitor, device="cpu")
 
 
+@functools.cache
+def quick_rich(name: str, kind: str):
+    """The same after one epoch, of images, texts, series or all."""
+    return fitted_to(name, kind, epochs=1), rich(kind)
+
+
 @pytest.mark.parametrize(("name", "kind"), READS)
 class TestRichContract:
     """The contract for images, texts, series and mixtures of them."""
@@ -154,7 +167,7 @@ class TestRichContract:
         assert name in CLASSICAL or not np.array_equal(first.predict_proba(frame), other.predict_proba(frame))
 
     def test_saved_and_loaded_it_predicts_the_same(self, name, kind, tmp_path):
-        model, frame = fitted_to(name, kind, epochs=1), rich(kind)
+        model, frame = quick_rich(name, kind)
         loaded = lamina.load(model.save(tmp_path / "m.lamina"))
         assert loaded.predict_table(frame).equals(model.predict_table(frame))
 
@@ -171,13 +184,14 @@ class TestRichContract:
         assert np.isfinite(model.predict_proba(empty)).all()
 
     def test_predictions_do_not_depend_on_other_rows(self, name, kind):
-        model, frame = fitted_to(name, kind, epochs=1), rich(kind)
+        model, frame = quick_rich(name, kind)
         together = model.predict_proba(frame)
         alone = np.concatenate([model.predict_proba(frame[i]) for i in range(5)])
         np.testing.assert_allclose(alone, together[:5], rtol=0, atol=1e-5)
 
     def test_predictions_with_trust(self, name, kind, tmp_path):
-        model, frame = fitted_to(name, kind, epochs=1), rich(kind)[:6]
+        model, frame = quick_rich(name, kind)
+        frame = frame[:6]
         predictions = model.predict(frame, trust=True)
         assert {"set", "novelty_p", "is_novel"} < set(predictions.columns)
         assert ("reasons" in predictions.columns) == (kind == "all")
@@ -204,8 +218,7 @@ class TestRichNetworkContract:
     @pytest.mark.gpu
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
     def test_gpu_agrees_with_cpu(self, name, kind):
-        frame = rich(kind)
-        model = fitted_to(name, kind, epochs=1)
+        model, frame = quick_rich(name, kind)
         there = copy.deepcopy(model)
         there.model_.net.to("cuda")
         exact = {"enabled": True, "allow_tf32": False, "fp32_precision": "ieee"}  # else convolutions round to 10 bits
@@ -264,27 +277,27 @@ class TestContract:
     @pytest.mark.tiny
     @pytest.mark.parametrize("task", TASKS)
     def test_saved_and_loaded_it_predicts_the_same(self, name, task, tmp_path):
-        model, frame = fitted(name, task, epochs=2)
+        model, frame = quick(name, task)
         loaded = lamina.load(model.save(tmp_path / "m.lamina"))
         assert loaded.predict_table(frame).equals(model.predict_table(frame))
         assert type(loaded) is type(model)
 
     def test_rows_of_missing_values_only(self, name):
-        model, frame = fitted(name, "binary", epochs=2)
+        model, frame = quick(name, "binary")
         empty = frame.select(pl.lit(None, dtype=dtype).alias(column) for column, dtype in frame.schema.items())
         probabilities = model.predict_proba(empty)
         assert np.isfinite(probabilities).all()
         assert (probabilities == probabilities[0]).all()
 
     def test_predictions_do_not_depend_on_other_rows(self, name):
-        model, frame = fitted(name, "binary", epochs=2)
+        model, frame = quick(name, "binary")
         together = model.predict_proba(frame)
         alone = np.concatenate([model.predict_proba(frame[i]) for i in range(20)])
         np.testing.assert_allclose(alone, together[:20], rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("task", ["binary", "targets", "labels"])
     def test_predictions_with_trust(self, name, task, tmp_path):
-        model, frame = fitted(name, task, epochs=2)
+        model, frame = quick(name, task)
         holes = frame[:12].with_columns(pl.lit(None, dtype=pl.Float64).alias("a"))
         predictions = model.predict(holes, trust=True)
         assert {"novelty_p", "is_novel"} < set(predictions.columns)

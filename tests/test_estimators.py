@@ -24,8 +24,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import lamina
 from lamina import Classifier, FeedForward, Recipe, Regressor, Shortcut
-from lamina.errors import DataError, OptionError, SchemaError
 from lamina.data.xy import is_rich
+from lamina.errors import DataError, OptionError, SchemaError
 
 PLAIN = FeedForward(hidden_sizes=(32,), number_embedding=None, members=1, dropout=0.0)
 SHORT = Recipe(epochs=40, batch_size=32, learning_rate=0.01)

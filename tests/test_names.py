@@ -40,7 +40,7 @@ def rows(target: str, number: str, word: str, *, count: int = 40) -> pl.DataFram
     )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(st.sampled_from(NAMES), min_size=5, max_size=5, unique=True), family=st.sampled_from(["linear", "constant"])
 )

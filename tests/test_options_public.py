@@ -81,7 +81,7 @@ def test_every_declared_option_has_help_and_bounds():
 def test_the_command_line_is_as_declared(verb):
     fields = CALLS[verb][1]
     names = {"kind": "kinds", "set_": "recipe", **({"family": "families"} if verb == "compare" else {})}
-    own = {"data", "out", "options", "as_json", "debug", "picture", "help"}
+    own = {"data", "out", "list_options", "as_json", "debug", "picture", "help"}
     options = [one for one in typer.main.get_command(app).commands[verb].params if one.name not in own]
     assert {names.get(one.name, one.name) for one in options} == fields.keys() - LACKS.get(verb, set()) - {
         "monitor",

@@ -90,7 +90,7 @@ def test_a_single_fold_says_nothing():
     assert rows_needed([0.3], rows=100, test_share=0.2, rope=0.01) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SOME, st.floats(0.05, 0.5), st.floats(0, 0.05), st.floats(0, 0.05))
 def test_what_must_hold_for_any_differences(differences, share, rope, more):
     result = correlated_t_test(differences, test_share=share, rope=rope)
@@ -122,7 +122,7 @@ def test_rows_needed_by_hand():
     assert rows_needed([-each for each in differences], rows=1000, test_share=0.2, rope=0.01) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SOME, st.floats(0, 0.05))
 def test_with_the_rows_needed_the_test_is_sure(differences, rope):
     """Differences around the same mean, closer together by the square root of the factor, reach 0.95, and not before."""

@@ -338,7 +338,7 @@ ANY = st.lists(
 FACTORS = st.lists(st.floats(1 / 3, 3), min_size=10, max_size=10)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ANY, st.sampled_from(["accuracy", "rmse"]), st.booleans())
 def test_invariants_for_any_scores(drawn, metric, with_baseline):
     names = [BASELINE if with_baseline and not place else f"c{place}" for place in range(len(drawn))]
@@ -363,7 +363,7 @@ def advice(result):
     return dataclasses.replace(result, words=" ".join(words))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ANY, FACTORS, st.sampled_from(["accuracy", "rmse"]), st.booleans())
 def test_measured_times_do_not_change_the_recommendation(drawn, factors, metric, with_baseline):
     """A machine under load takes up to three times as long, or a third; scores, seed and models are the same."""

@@ -418,7 +418,7 @@ COLUMNS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_what_is_written_as_csv_is_read(tmp_path, data):
     rows = data.draw(st.integers(1, 6))

@@ -483,7 +483,7 @@ VALUES = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_table_crashes(data):
     rows = data.draw(st.integers(2, 30))

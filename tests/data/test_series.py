@@ -230,7 +230,7 @@ def test_remarks():
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.none() | st.lists(st.tuples(*[st.none() | st.floats(width=64)] * 2), max_size=5), min_size=1, max_size=6))
 def test_pieces_rows_and_json_change_nothing(rows):
     values = ragged([None if row is None else [list(step) for step in row] for row in rows], 2)

@@ -130,7 +130,6 @@ def test_huge_values_do_no_harm():
 VALUE = st.none() | st.floats(-100, 100, width=16) | st.sampled_from([NAN, math.inf])
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(VALUE, VALUE), max_size=9), min_size=1, max_size=6))
 def test_statistics_are_as_a_plain_reading_finds_them(rows):
     values = ragged([[list(step) for step in row] for row in rows], 2)
@@ -212,7 +211,7 @@ def test_what_is_missing_is_the_middle_where_numbers_are_scaled():
     assert unknown.transform(one_channel())["s"].shape == (0, 1 + len(STATISTICS))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.none() | st.lists(st.tuples(*[st.none() | st.floats(width=64)] * 2), max_size=5), min_size=1, max_size=6))
 def test_rows_and_json_change_nothing(rows):
     values = ragged([None if row is None else [list(step) for step in row] for row in rows], 2)

@@ -22,7 +22,7 @@ def classes(*counts):
     return pl.DataFrame({"x": np.arange(len(labels)) / 7, "y": labels})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     counts=st.lists(st.integers(3, 30), min_size=2, max_size=4),
     folds=st.integers(2, 6),

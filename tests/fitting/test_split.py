@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
@@ -57,7 +57,6 @@ def test_rows_are_drawn_evenly():
     assert abs(drawn - 80).max() < 40  # 5 standard deviations of a binomial of 400 draws at 1 in 5
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=6), st.floats(0.01, 0.9))
 def test_every_class_trains_and_the_share_is_kept_where_it_can_be(sizes, share):
     if max(sizes) == 1:

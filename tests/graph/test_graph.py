@@ -99,7 +99,7 @@ LAYERS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.lists(LAYERS, min_size=1, max_size=6))
 def test_json_is_exact_both_ways(data, layers):
     g = Graph()

@@ -6,7 +6,7 @@ from datetime import date, datetime
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
@@ -76,7 +76,6 @@ def test_labels_come_back_as_they_were_given(values, dtype):
     assert [type(label) for label in again.classes] == [type(label) for label in task.classes]
 
 
-@settings(deadline=None)
 @given(
     st.one_of(
         st.lists(st.text(), min_size=2, unique=True),
@@ -94,7 +93,6 @@ def test_any_labels_survive_encoding_and_json(labels):
     assert pl.Series(task.predict(np.eye(len(labels))[codes]).labels).to_list() == labels
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, unique=True))
 def test_any_values_survive_encoding_and_json(values):
     task = infer(values, kind="regression")

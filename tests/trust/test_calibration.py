@@ -102,7 +102,7 @@ def random_probabilities(rows):
     return arrays(np.float64, (rows, 3), elements=st.floats(0, 1)).map(lambda x: (x + 1e-9) / (x + 1e-9).sum(1, keepdims=True))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(random_probabilities(30), arrays(np.int64, 30, elements=st.integers(0, 2)))
 def test_no_candidate_changes_the_label(probabilities, truth):
     for calibration in (

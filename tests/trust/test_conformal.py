@@ -145,7 +145,7 @@ def test_a_model_that_is_never_wrong():
         assert np.array_equal(high, values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0.01, 0.999), st.integers(1, 300))
 def test_few_rows_give_infinite_intervals(coverage, rows):
     values = np.zeros((rows, 1))

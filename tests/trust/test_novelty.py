@@ -133,7 +133,7 @@ def test_a_handful_of_rows(rows, width):
     assert np.isfinite(Novelty.fit(np.zeros((rows, width)), np.zeros((1, width))).score(train)).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(arrays(np.float32, (12, 3), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
 def test_any_numbers_give_a_score(rows):
     novelty = Novelty.fit(rows[:6], rows[6:9])

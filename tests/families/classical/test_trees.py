@@ -51,7 +51,7 @@ def test_all_ways_of_traversal_find_the_same_leaf(fitted):
     assert np.array_equal(traversed, trees._traverse_merged(trees._merged, X))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 5), values=st.integers(1, 4))
 def test_ties_with_thresholds_and_few_values(seed, count, values):
     """Values equal to thresholds, and columns of few values."""
