@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,21 +103,16 @@ class Board:
             "notes": list(self.notes),
             "complete": self.complete,
         }
-        return _plain(content)
+        return json.loads(json.dumps(content), parse_constant=lambda constant: None)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Board:
         """The board that :meth:`to_json` wrote, without its model."""
         lines, task = [], Task.from_json(content["task"])
         for line in content["candidates"]:
-            candidate = line["candidate"]
-            seconds = {name: _number(candidate[name]) for name in ("fit_seconds", "predict_micros")}
-            scores = tuple(_number(score) for score in candidate["scores"])
-            figures = {name: _number(line[name]) for name in ("score", "low", "high")}
-            others = {name: _number(value) for name, value in line["others"].items()}
-            lines.append(
-                Line(Candidate(**{**candidate, **seconds, "scores": scores}), dict(line["family"]), others=others, **figures)
-            )
+            scores = tuple(math.nan if score is None else score for score in line["candidate"]["scores"])
+            candidate = Candidate(**{**_with_nan(line["candidate"]), "scores": scores})
+            lines.append(Line(**{**_with_nan(line), "candidate": candidate, "others": _with_nan(line["others"])}))
         return cls(
             verdict=Verdict.from_json(content["verdict"]),
             lines=tuple(lines),
@@ -142,11 +138,7 @@ def save_board(board: Board, run: Run) -> None:
 
 
 def load_board(run: Run) -> Board:
-    """The board in the folder of a run.
-
-    Raises:
-        RunError: It is damaged.
-    """
+    """The board in the folder of a run."""
     path = run.folder / BOARD
     try:
         return Board.from_json(json.loads(path.read_text()))
@@ -170,10 +162,6 @@ def make_board(
     Args:
         candidates: Families as JSON, by the name of the candidate.
         results: Events with ``name``, ``fold`` and either ``scores`` and costs or ``failed``.
-        task: What is predicted.
-        metric: The metric to compare by.
-        folds: The folds.
-        rows: Rows with a known target.
         rope: The smallest difference that matters; None for the metric's own.
         rest: Other fields of :class:`Board`.
     """
@@ -185,13 +173,8 @@ def make_board(
     lines = [_line(name, candidates[name], events, metric, valid, folds.test_share) for name, events in by_name.items()]
     sign = -1 if metric.greater else 1
     lines.sort(key=lambda line: (not line.folds, sign * line.score if line.folds else 0.0))
-    verdict = decide(
-        [line.candidate for line in lines],
-        metric=metric,
-        rows=rows,
-        test_share=folds.test_share,
-        rope=rope,
-    )
+    scored = [line.candidate for line in lines]
+    verdict = decide(scored, metric=metric, rows=rows, test_share=folds.test_share, rope=rope)
     notes = [*rest.pop("notes", ()), *_identical(by_name), *_constant(by_name, candidates)]
     if undefined:
         notes.append(
@@ -214,12 +197,13 @@ def _line(
     folds: Sequence[int],
     test_share: float,
 ) -> Line:
-    done = {result["fold"]: result for result in results if not result.get("failed")}
+    by_fold = sorted(results, key=lambda result: result["fold"])  # means are the same, in whatever order the fits ended
+    done = {result["fold"]: result for result in by_fold if not result.get("failed")}
     scores = tuple(float(done[fold]["scores"][metric.name]) if fold in done else np.nan for fold in folds)
     failed = next((str(result["failed"]) for result in results if result.get("failed")), "")
 
     def median(cost: str) -> float:
-        return float(np.median([result[cost] for result in done.values()])) if done else float("nan")
+        return float(np.median([result.get(cost, 0) for result in done.values()])) if done else math.nan
 
     candidate = Candidate(
         name,
@@ -229,10 +213,10 @@ def _line(
         int(median("bytes")) if done else 0,
         failed,
         rank=(*SIMPLEST_FIRST, family["name"]).index(family["name"]),
-        parameters=int(np.median([result.get("parameters", 0) for result in done.values()])) if done else 0,
+        parameters=int(median("parameters")) if done else 0,
     )
     finite = np.array(scores)[candidate.finished]
-    low, high = float("nan"), float("nan")
+    low = high = math.nan
     if len(finite) > 1:
         low, high = np.clip(interval(finite, test_share=test_share), metric.lowest, metric.highest).tolist()
     others = {
@@ -240,7 +224,7 @@ def _line(
         for other in next(iter(done.values()), {"scores": ()})["scores"]
         if other != metric.name and all(other in result["scores"] for result in done.values())
     }
-    return Line(candidate, dict(family), float(finite.mean()) if len(finite) else float("nan"), low, high, others)
+    return Line(candidate, family, float(finite.mean()) if len(finite) else math.nan, low, high, others)
 
 
 def _identical(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
@@ -261,15 +245,5 @@ def _constant(results: Mapping[str, Sequence[Mapping[str, Any]]], candidates: Ma
     return [f"{' and '.join(names)} predict{'s' * (len(names) == 1)} the same for every row"] if names else []
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
+def _with_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if value is None else value for name, value in values.items()}

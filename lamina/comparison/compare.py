@@ -17,12 +17,14 @@ from lamina.comparison.terms import Terms
 from lamina.data.rowhash import check_comparable
 from lamina.data.schema import Schema
 from lamina.errors import OptionError, RunError
-from lamina.families import CLASSICAL, NETWORKS, Auto, Custom, Family, choose_family, make_family
+from lamina.families import CLASSICAL, NETWORKS, Auto, Custom, Family, choose_family, family_from_json
 from lamina.fitting.fit import fit_model
 from lamina.fitting.folds import draw
 from lamina.fitting.prepare import prepare
 from lamina.fitting.settings import Settings
 from lamina.functions import check_importable, recall
+from lamina.graph.graph import Graph
+from lamina.graph.layers.pretrained import Pretrained
 from lamina.leaks import find_leaks
 from lamina.model import Model
 from lamina.train.events import Compare, Monitor, Refit
@@ -30,21 +32,17 @@ from lamina.train.recipe import Recipe
 from lamina.train.run import BOARD, Run
 from lamina.wording import count
 
-#: Optional libraries, by the family that needs them.
-FOREIGN = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost"}
+#: Families that need the optional library of the same name.
+FOREIGN = ("lightgbm", "xgboost", "catboost")
 
 
 def compare(
-    table: pl.DataFrame,
-    settings: Settings,
-    *,
-    terms: Terms,
-    run: Run,
-    monitor: Monitor | None = None,
+    table: pl.DataFrame, settings: Settings, *, terms: Terms, run: Run, monitor: Monitor | None = None
 ) -> tuple[Board, Model | None]:
     """The board of all candidates, fitted and scored on the same folds, and the recommended model.
 
-    A run that was begun with the same rows and options is resumed: fits with a result in it are not repeated.
+    The model is fitted to all rows; it is None where no candidate is recommended, and after Ctrl-C. Fits with a result in the
+    run are not repeated.
 
     Args:
         table: Features, target, and the columns with roles.
@@ -52,21 +50,16 @@ def compare(
         terms: The candidates and the options of the comparison.
         run: A folder with the data, see :func:`lamina.api.start_run`.
         monitor: Called with :class:`~lamina.train.events.Compare` (once), ``Job``, ``Refit`` and the events of that fit.
-
-    Returns:
-        The board, and the recommended candidate fitted to all rows; None where there is none, or after Ctrl-C.
     """
-    terms.check()
     prepared = prepare(table, settings)
     rows, schema, task = prepared.table, prepared.schema, prepared.task
     metric = task.metric(terms.metric)
     candidates = choose_candidates(terms.families, schema)
     folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.repeat_count(len(rows)), seed=settings.seed)
     leaks = find_leaks(rows, schema, task, seed=settings.seed)
-    notes = tuple(note for note in (*prepared.notes, ignored_note(schema, settings.roles), *folds.notes) if note)
-    notes += without_effect(
-        settings, terms, networks=any(family["name"] in {*NETWORKS, Custom.name} for family in candidates.values())
-    )
+    networks = any(family["name"] in {*NETWORKS, Custom.name} for family in candidates.values())
+    notes = (*prepared.notes, *_ignored(schema, settings.roles), *folds.notes)
+    notes += without_effect(settings, terms, networks=networks)
 
     parts = {f"train{i}": part for i, part in enumerate(folds.train)} | {f"test{i}": part for i, part in enumerate(folds.test)}
     with run.replacing("folds.npz") as path, path.open("wb") as file:
@@ -99,10 +92,9 @@ def compare(
     )
     if not complete or not board.verdict.take:
         return board, None
-    chosen = dict(candidates[board.verdict.take])
     if monitor:
         monitor(Refit(board.verdict.take))
-    family = recall(make_family(chosen.pop("name")).from_json(chosen))
+    family = recall(family_from_json(candidates[board.verdict.take]))
     return board, fit_model(table, dataclasses.replace(settings, family=family), monitor=monitor)
 
 
@@ -113,10 +105,11 @@ def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]
     :func:`lamina.families.choose_family` chooses for the columns.
 
     Raises:
-        OptionError: A family is unknown or reads none of the columns, there is none, or two have the same name.
+        OptionError: A family is unknown, reads none of the columns, or cannot be fitted in another process; there is none, or
+            two have the same name.
     """
     if isinstance(families, str) and families == "auto":
-        installed = [name for name in CLASSICAL if name not in FOREIGN or importlib.util.find_spec(FOREIGN[name])]
+        installed = [name for name in CLASSICAL if name not in FOREIGN or importlib.util.find_spec(name)]
         families = [*installed, "auto"]
     if isinstance(families, str | Family | Auto):
         families = [families]
@@ -136,16 +129,32 @@ def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]
         if title in chosen:
             raise OptionError(f"two candidates are called {title!r}; give them different names")
         check_importable(family)
+        _check_unregistered(title, family)
         chosen[title] = {"name": family.name, **family.to_json()}
     if not chosen:
         raise OptionError("there is no candidate; give at least one family")
     return chosen
 
 
-def ignored_note(schema: Schema, roles: Mapping[str, str]) -> str:
-    """A note on columns that are ignored without being given in ``drop``; "" where there are none."""
-    ignored = [f"{c.name} ({c.reason})" for c in schema.columns if c.role == "ignored" and c.name not in roles]
-    return f"{count(len(ignored), 'ignored column')}: {', '.join(ignored[:3])}{', ...' * (len(ignored) > 3)}" if ignored else ""
+def _check_unregistered(title: str, family: Family) -> None:
+    """Refuse a family with a part that the worker processes cannot know: :func:`lamina.register` was called in this one."""
+    network = getattr(family, "network", None)
+    if isinstance(network, Graph):
+        parts = [layer.part for layer in network.layers.values() if isinstance(layer, Pretrained)]
+    else:
+        parts = [part for part in (network, getattr(family, "backbone", None)) if part and isinstance(part, str)]
+    if parts:
+        raise OptionError(
+            f"candidate {title!r} has the registered part {parts[0]!r}, which is not registered in the worker processes of a "
+            "comparison; give the function Custom(make) of a module that calls lamina.register at its top level, or fit it "
+            "with lamina.fit"
+        )
+
+
+def _ignored(schema: Schema, roles: Mapping[str, str]) -> list[str]:
+    """A note on columns that are ignored without being given in ``drop``."""
+    names = [f"{c.name} ({c.reason})" for c in schema.columns if c.role == "ignored" and c.name not in roles]
+    return [f"{count(len(names), 'ignored column')}: {', '.join(names[:3])}{', ...' * (len(names) > 3)}"] if names else []
 
 
 def without_effect(settings: Settings, terms: Terms, *, networks: bool) -> tuple[str, ...]:
@@ -167,26 +176,16 @@ def fixed_options(table: pl.DataFrame, settings: Settings, terms: Terms) -> dict
     return {"candidates": choose_candidates(terms.families, schema), "folds": terms.folds, "repeats": terms.repeats}
 
 
-def candidates_of(run: Run) -> dict[str, Family]:
-    """The candidates of a run, by name.
-
-    Raises:
-        RunError: ``run.json`` does not name them.
-        OptionError: One of them is an unknown family.
-    """
+def candidates_of(run: Run) -> dict[str, Any]:
+    """The families of a run by candidate; a RunError where ``run.json`` does not name them."""
     try:
-        families = {str(name): dict(family) for name, family in run.settings["candidates"].items()}
-        return {name: recall(make_family(family.pop("name")).from_json(family)) for name, family in families.items()}
+        return {str(name): recall(family_from_json(family)) for name, family in run.settings["candidates"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise run.damaged(f"its candidates: {error}") from error
 
 
 def terms_of(run: Run) -> Terms:
-    """The options of a run; defaults for those that an earlier lamina did not save.
-
-    Raises:
-        OptionError: One of them is out of bounds.
-    """
+    """The options of a run; defaults for those that an earlier lamina did not save."""
     fields = [field.name for field in dataclasses.fields(Terms)]
     return Terms(**{name: run.settings[name] for name in fields if name in run.settings}).check()
 
@@ -197,11 +196,7 @@ def earlier_candidates(run: Run) -> dict[str, Any]:
 
 
 def check_same(run: Run, options: Mapping[str, Any], fingerprint: str) -> None:
-    """Check that a run can be resumed with these options on these rows; candidates may be added.
-
-    Raises:
-        RunError: It was begun with others.
-    """
+    """Check that a run was begun with these options on these rows; candidates may be added."""
     before = earlier_candidates(run)
     candidates: Mapping[str, Any] = options["candidates"]
     remedy = "give the same, or choose another folder with run="

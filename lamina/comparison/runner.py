@@ -29,13 +29,7 @@ _KILLED, _ABORTED = (-9, 137), (-6, -11)
 
 @dataclass(frozen=True)
 class Job:
-    """One candidate on one fold.
-
-    Attributes:
-        name: Name of the candidate.
-        family: Its family as JSON, with its name.
-        fold: Number of the fold.
-    """
+    """One candidate, with its family as JSON, on one fold."""
 
     name: str
     family: Mapping[str, Any]
@@ -45,12 +39,11 @@ class Job:
 def work(run: Run, jobs: Sequence[Job], *, workers: int, limits: Mapping[str, Any], monitor: Monitor | None = None) -> bool:
     """Run the jobs and write each result to the run as an event.
 
-    Jobs run fold by fold, so that an interrupted comparison has scored all candidates on the same folds. A candidate that
-    failed on a fold is skipped on the others, unless the limits have changed since.
+    A candidate that failed on a fold is skipped on the others, unless the limits have changed since.
 
     Args:
         run: The run, with data, settings and folds.
-        jobs: The jobs, in order.
+        jobs: The jobs, fold by fold, so that an interrupted comparison has scored all candidates on the same folds.
         workers: Number of processes.
         limits: ``time_limit`` of a fit in seconds and ``memory_limit`` of a process in GB, each may be None.
         monitor: Called with a :class:`~lamina.train.events.Job` after each job.
@@ -73,14 +66,16 @@ def work(run: Run, jobs: Sequence[Job], *, workers: int, limits: Mapping[str, An
                 except queue.Empty:
                     return
                 result = {} if job.name in failed else worker.run(job, stop)
+                reason = result.get("failed")
                 with lock:
                     done += 1
                     if result and not stop.is_set():
-                        run.write(_event(job, result, limits))
-                        if result.get("failed"):
+                        measured = {name: value for name, value in result.items() if name != "failed"}
+                        run.write(Result(job.name, job.fold, reason, dict(limits) if reason else None, measured))
+                        if reason:
                             failed.add(job.name)
                     if monitor:
-                        monitor(events.Job(done, len(jobs), job.name, job.fold, result.get("failed")))
+                        monitor(events.Job(done, len(jobs), job.name, job.fold, reason))
 
     threads = [threading.Thread(target=run_jobs, daemon=True) for _ in range(min(workers, len(jobs)))]
     for thread in threads:
@@ -138,9 +133,11 @@ class _Worker:
         """The next line of the process as JSON; the process is killed when the time limit is exceeded or ``stop`` is set."""
         process = self.process
         assert process is not None
+        assert process.stdout is not None
+        read = process.stdout.readline  # a line without a line break where the process ended
         deadline = None if limit is None else time.monotonic() + limit + max(LEAST_GRACE, GRACE * limit)
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.reader = threading.Thread(target=lambda: lines.put(_next_line(process)), daemon=True)
+        self.reader = threading.Thread(target=lambda: lines.put(read()), daemon=True)
         self.reader.start()
         while True:
             try:
@@ -190,17 +187,6 @@ class _Worker:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         self.process = None
-
-
-def _next_line(process: subprocess.Popen[str]) -> str:
-    """The next line; without a line break where the process ended."""
-    return process.stdout.readline() if process.stdout is not None else ""
-
-
-def _event(job: Job, result: Mapping[str, Any], limits: Mapping[str, Any]) -> Result:
-    failed = result.get("failed")
-    measured = {name: value for name, value in result.items() if name != "failed"}
-    return Result(job.name, job.fold, failed, dict(limits) if failed else None, measured)
 
 
 def may_try_again(result: Mapping[str, Any], limits: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ and writes results to stdout, one line of JSON each.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import json
 import sys
@@ -75,23 +76,23 @@ class Work:
 
     def fit_and_score(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
         """Fit a candidate to the training rows of a fold and score it on the test rows."""
+        import numpy as np
+
         from lamina import store
         from lamina.data.weights import row_weights
-        from lamina.families import make_family
+        from lamina.families import family_from_json
         from lamina.fitting.fit import fit_model
         from lamina.fitting.settings import SEEDS
         from lamina.functions import recall
         from lamina.tasks.metrics import scores
 
         train, test = self.folds[fold]
-        options = dict(family)
-        chosen = options.pop("name")
         recipe = self.settings.recipe
         if time_limit is not None and (recipe.time_limit is None or recipe.time_limit > time_limit):
             recipe = dataclasses.replace(recipe, time_limit=time_limit)
         settings = dataclasses.replace(
             self.settings,
-            family=recall(make_family(chosen).from_json(options)),
+            family=recall(family_from_json(family)),
             recipe=recipe,
             trust=False,
             task=self.task.name,  # the rows of one fold might suggest another
@@ -110,31 +111,16 @@ class Work:
         predict_seconds = time.perf_counter() - start
         with tempfile.TemporaryDirectory() as temporary:
             size = store.save(model, Path(temporary) / "m.lamina").stat().st_size
+        outputs, decision = np.round(np.asarray(prediction.outputs, dtype=np.float64), 9), prediction.decision
         return {
             "scores": scores(self.task.metrics, self.task.truth(rows), prediction, row_weights(rows, model.schema)),
             "fit_seconds": fit_seconds,
             "predict_micros": predict_seconds / len(test) * 1e6,
             "bytes": size,
             "parameters": model.predictor.size(),
-            "same": _hash(prediction.outputs),
-            "alike": _constant(prediction.decision),
+            "same": hashlib.sha256(outputs.tobytes()).hexdigest()[:16],  # equal for candidates with the same predictions
+            "alike": len(decision) > 1 and np.allclose(decision, decision[0], rtol=1e-9, atol=0),  # in all rows
         }
-
-
-def _constant(decision: Any) -> bool:
-    """Whether all rows have the same prediction."""
-    import numpy as np
-
-    return len(decision) > 1 and np.allclose(decision, decision[0], rtol=1e-9, atol=0)
-
-
-def _hash(outputs: Any) -> str:
-    """A hash of outputs rounded to nine decimals."""
-    import hashlib
-
-    import numpy as np
-
-    return hashlib.sha256(np.round(np.asarray(outputs, dtype=np.float64), 9).tobytes()).hexdigest()[:16]
 
 
 def _limit_memory(gigabytes: float) -> None:

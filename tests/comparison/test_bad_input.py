@@ -11,7 +11,9 @@ import torch
 import lamina
 from lamina.comparison import runner
 from lamina.comparison.worker import Work, run_job
-from lamina.errors import DataError
+from lamina.errors import DataError, OptionError
+from lamina.graph.layers import pretrained
+from lamina.graph.layers.pretrained import Pretrained
 
 
 class LocalWorker:
@@ -66,6 +68,31 @@ def test_a_class_of_a_single_row_is_refused_before_any_work(tmp_path):
     table = rows(y=pl.Series(["rare"] + rows()["y"].to_list()[1:]))
     with pytest.raises(DataError, match="class 'rare' of target 'y' has 1 row, but at least 2 are needed; merge it"):
         lamina.compare(table, "y", **FEW, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+class Own(torch.nn.Module):
+    def __init__(self, inputs):
+        super().__init__()
+        self.linear = torch.nn.Linear(inputs["numbers"].shape[0], 4)
+
+    def forward(self, blocks):
+        return self.linear(blocks["numbers"])
+
+
+def test_a_part_that_is_registered_here_only_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "_MAKERS", {})
+    lamina.register("own", Own)
+    graph = lamina.Graph()
+    graph.input("numbers", shape=2)
+    graph.layer("part", Pretrained("own", out=(4,)), after="numbers")
+    table = rows(picture=pl.Series(np.arange(60 * 64).reshape(60, 8, 8, 1).astype(np.uint8)))
+    for family in (lamina.Custom("own"), lamina.Custom(graph), lamina.Convolutional(backbone="own")):
+        match = "candidate 'mine' has the registered part 'own', which is not registered in the worker processes"
+        with pytest.raises(OptionError, match=match):
+            lamina.compare(table, "y", **{**FEW, "families": {"mine": family, "base": "constant"}}, run=tmp_path / "run")
+    with pytest.raises(OptionError, match="Custom.network is 'other', which is no registered name"):
+        lamina.compare(rows(), "y", **{**FEW, "families": [lamina.Custom("other")]}, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
