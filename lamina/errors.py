@@ -1,19 +1,5 @@
 """The exceptions that lamina raises.
 
-::
-
-    LaminaError
-    ├── DataError        (ValueError)    the data cannot be used
-    │   ├── ReadError                    a file or frame cannot be read as a table
-    │   ├── SchemaError                  columns are missing, unknown, or of another kind
-    │   └── TargetError                  the target cannot be predicted
-    ├── OptionError      (ValueError)    an option is unknown or out of bounds
-    ├── GraphError       (ValueError)    layers that cannot be connected this way
-    ├── TrainingError    (RuntimeError)  training cannot continue
-    ├── RunError         (RuntimeError)  a run folder cannot be used
-    ├── ModelFileError   (ValueError)    a .lamina file cannot be read or written
-    └── MissingExtraError (ImportError)  an optional dependency is not installed
-
 A message is one line: what was given, what was expected, and what to do.
 """
 

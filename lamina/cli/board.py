@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from lamina.cli.render import console, quoted, small_table, title
+from lamina.cli.render import console, small_table, title
 from lamina.cli.shared import plain
 from lamina.wording import duration, file_size, number
 
@@ -48,24 +47,6 @@ def show_findings(board: Board) -> None:
         out.print(table)
     out.print()
     out.print(Text(plain(board.verdict.words)))
-    out.print()
-
-
-def show_board(board: Board, *, model: Path | None, run: Path, picture: Path | None) -> None:
-    """Print the board, the paths of model, picture and run, and the next command."""
-    show_findings(board)
-    out = console()
-    paths = small_table("", "")
-    paths.show_header = False
-    if model is not None:
-        file = f"{plain(model)} ({file_size(model.stat().st_size)})"
-        paths.add_row("model", f"{file}, {plain(board.verdict.take)} fitted to all rows")
-    if picture is not None:
-        paths.add_row("picture", plain(picture))
-    paths.add_row("run", plain(run))
-    if model is not None:
-        paths.add_row("next", f"lamina predict {quoted(model)} new.csv")
-    out.print(paths, soft_wrap=True)
 
 
 def _flag(leak: Leak) -> str:

@@ -7,34 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lamina.cli import options
 from lamina.cli.fit import check_paths, discarding_empty_run, parse_kinds, parse_recipe
-from lamina.cli.options import (
-    OUTPUT,
-    ClassWeight,
-    Data,
-    Device,
-    Drop,
-    Group,
-    Kind,
-    Seed,
-    SetRecipe,
-    SplitColumn,
-    Target,
-    Task,
-    Time,
-    Trust,
-    Unique,
-    Validation,
-    Weight,
-    declared,
-)
 from lamina.cli.shared import (
     INTERRUPTED,
     REFUSED,
-    Debug,
-    Json,
     check_output,
     copy_model,
+    plain,
     print_error,
     print_json,
     resume_command,
@@ -53,45 +33,37 @@ _FOLDS = "Comparison options"
 
 
 def compare(  # typer reads the options from the arguments
-    data: Data,
-    target: Target = None,
+    data: options.Data,
+    target: options.Target = None,
     family: Annotated[
-        list[str] | None,
-        declared(Terms, "families", _FOLDS, "--family", more="Here a name; can be repeated."),
+        list[str] | None, options.declared(Terms, "families", _FOLDS, "--family", more="Here a name; can be repeated.")
     ] = None,
-    folds: Annotated[int, declared(Terms, "folds", _FOLDS)] = Terms.folds,
-    repeats: Annotated[str, declared(Terms, "repeats", _FOLDS, metavar="INTEGER|auto")] = "auto",
-    metric: Annotated[str, declared(Terms, "metric", _FOLDS)] = Terms.metric,
-    rope: Annotated[float | None, declared(Terms, "rope", _FOLDS)] = None,
-    time_limit: Annotated[float | None, declared(Terms, "time_limit", _FOLDS)] = None,
-    memory_limit: Annotated[float | None, declared(Terms, "memory_limit", _FOLDS)] = None,
-    workers: Annotated[int | None, declared(Terms, "workers", _FOLDS)] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Path of the recommended model; default TARGET.lamina.", rich_help_panel=OUTPUT)
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Plot scores against fit times into this .svg file.", rich_help_panel=OUTPUT)
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the run; an unfinished run in it is resumed.", rich_help_panel=OUTPUT),
-    ] = None,
-    task: Task = None,
-    kind: Kind = None,
-    drop: Drop = None,
-    unique: Unique = False,
-    group: Group = None,
-    time: Time = None,
-    split: SplitColumn = None,
-    weight: Weight = None,
-    validation: Validation = Settings.validation,
-    class_weight: ClassWeight = None,
-    set_: SetRecipe = None,
-    trust: Trust = Settings.trust,
-    seed: Seed = Settings.seed,
-    device: Device = Settings.device,
-    as_json: Json = False,
-    debug: Debug = False,
+    folds: Annotated[int, options.declared(Terms, "folds", _FOLDS)] = Terms.folds,
+    repeats: Annotated[str, options.declared(Terms, "repeats", _FOLDS, metavar="INTEGER|auto")] = "auto",
+    metric: Annotated[str, options.declared(Terms, "metric", _FOLDS)] = Terms.metric,
+    rope: Annotated[float | None, options.declared(Terms, "rope", _FOLDS)] = None,
+    time_limit: Annotated[float | None, options.declared(Terms, "time_limit", _FOLDS)] = None,
+    memory_limit: Annotated[float | None, options.declared(Terms, "memory_limit", _FOLDS)] = None,
+    workers: Annotated[int | None, options.declared(Terms, "workers", _FOLDS)] = None,
+    out: Annotated[Path | None, options.output("Path of the recommended model; default TARGET.lamina.")] = None,
+    picture: Annotated[Path | None, options.output("Plot scores against fit times into this .svg file.")] = None,
+    run: Annotated[Path | None, options.output("Folder of the run; an unfinished run in it is resumed.")] = None,
+    task: options.Task = None,
+    kind: options.Kind = None,
+    drop: options.Drop = None,
+    unique: options.Unique = False,
+    group: options.Group = None,
+    time: options.Time = None,
+    split: options.SplitColumn = None,
+    weight: options.Weight = None,
+    validation: options.Validation = Settings.validation,
+    class_weight: options.ClassWeight = None,
+    set_: options.SetRecipe = None,
+    trust: options.Trust = Settings.trust,
+    seed: options.Seed = Settings.seed,
+    device: options.Device = Settings.device,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
 ) -> None:
     """Compare networks and classical models on the same folds: scores, a verdict and the recommended model.
 
@@ -151,9 +123,11 @@ def save_and_show(board: Board, run: Run, path: Path, as_json: bool, *, picture:
     if as_json:
         print_json({**board.to_json(), "run": str(run.folder), "model": None if model is None else str(model)})
     else:
-        from lamina.cli.board import show_board
+        from lamina.cli.board import show_findings
+        from lamina.cli.render import show_paths
 
-        show_board(board, model=model, run=run.folder, picture=picture)
+        show_findings(board)
+        show_paths(model, run.folder, about=f", {plain(board.verdict.take)} fitted to all rows", picture=picture)
     if not board.complete or (model is None and board.verdict.take):
         print_error(f"stopped before all fits were done; resume with: {resume_command(run, path)}")
         raise typer.Exit(INTERRUPTED)

@@ -11,38 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lamina.cli.options import (
-    OUTPUT,
-    TRAINING,
-    ClassWeight,
-    Data,
-    Device,
-    Drop,
-    Group,
-    Kind,
-    Seed,
-    Set,
-    SplitColumn,
-    Target,
-    Task,
-    Time,
-    Trust,
-    Unique,
-    Validation,
-    Weight,
-    declared,
-)
-from lamina.cli.shared import (
-    INTERRUPTED,
-    Debug,
-    Json,
-    check_output,
-    copy_model,
-    print_error,
-    print_json,
-    resume_command,
-    waiting,
-)
+from lamina.cli import options
+from lamina.cli.shared import INTERRUPTED, check_output, copy_model, print_error, print_json, resume_command, waiting
 from lamina.errors import OptionError
 from lamina.fitting.settings import Settings
 
@@ -55,6 +25,12 @@ if TYPE_CHECKING:
 
     Estimator = Classifier | Regressor
 
+_FAMILIES = (
+    "Networks: feedforward, shortcut, convolutional, recurrent, attention, hierarchical; classical: forest, boosting, linear, "
+    "neighbours, ..."
+)
+_LIST = "List the options for --set, with defaults and bounds."
+
 
 def _print_options(value: bool) -> None:
     if value:
@@ -65,48 +41,30 @@ def _print_options(value: bool) -> None:
 
 
 def fit(  # typer reads the options from the arguments
-    data: Data,
-    target: Target = None,
-    out: Annotated[Path | None, typer.Option(help="Path of the model; default TARGET.lamina.", rich_help_panel=OUTPUT)] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Folder of events and checkpoints; default runs/NAME-1, -2, ...", rich_help_panel=OUTPUT)
-    ] = None,
-    task: Task = None,
-    kind: Kind = None,
-    drop: Drop = None,
-    unique: Unique = False,
-    group: Group = None,
-    time: Time = None,
-    split: SplitColumn = None,
-    weight: Weight = None,
-    validation: Validation = Settings.validation,
-    class_weight: ClassWeight = None,
-    family: Annotated[
-        str,
-        declared(
-            Settings,
-            "family",
-            TRAINING,
-            more="Networks: feedforward, shortcut, convolutional, recurrent, attention, hierarchical; classical: forest, "
-            "boosting, linear, neighbours, ...",
-        ),
-    ] = "auto",
-    set_: Set = None,
-    options: Annotated[
-        bool,
-        typer.Option(
-            "--options",
-            callback=_print_options,
-            is_eager=True,
-            help="List the options for --set, with defaults and bounds.",
-            rich_help_panel=TRAINING,
-        ),
+    data: options.Data,
+    target: options.Target = None,
+    out: Annotated[Path | None, options.output("Path of the model; default TARGET.lamina.")] = None,
+    run: Annotated[Path | None, options.output("Folder of events and checkpoints; default runs/NAME-1, -2, ...")] = None,
+    task: options.Task = None,
+    kind: options.Kind = None,
+    drop: options.Drop = None,
+    unique: options.Unique = False,
+    group: options.Group = None,
+    time: options.Time = None,
+    split: options.SplitColumn = None,
+    weight: options.Weight = None,
+    validation: options.Validation = Settings.validation,
+    class_weight: options.ClassWeight = None,
+    family: Annotated[str, options.declared(Settings, "family", options.TRAINING, more=_FAMILIES)] = "auto",
+    set_: options.Set = None,
+    list_options: Annotated[
+        bool, typer.Option("--options", callback=_print_options, is_eager=True, help=_LIST, rich_help_panel=options.TRAINING)
     ] = False,
-    trust: Trust = Settings.trust,
-    seed: Seed = Settings.seed,
-    device: Device = Settings.device,
-    as_json: Json = False,
-    debug: Debug = False,
+    trust: options.Trust = Settings.trust,
+    seed: options.Seed = Settings.seed,
+    device: options.Device = Settings.device,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
 ) -> None:
     """Fit a model that predicts a column of a table from the others.
 
@@ -149,11 +107,7 @@ def fit(  # typer reads the options from the arguments
 
 
 def parse_options(family: str, sets: list[str]) -> tuple[Family | Auto | str, Recipe]:
-    """The family and the recipe with the options of ``--set``.
-
-    Raises:
-        OptionError: An option is unknown or out of bounds, or is not written as owner.name=value.
-    """
+    """The family and the recipe with the options of ``--set``."""
     from lamina.families import Auto, make_family
     from lamina.options import parse
     from lamina.train.recipe import Recipe
@@ -170,18 +124,14 @@ def parse_options(family: str, sets: list[str]) -> tuple[Family | Auto | str, Re
             values[owner][name] = value.strip()
         else:
             values[owner][name] = parse(Recipe if owner == "recipe" else make_family(family), name, value.strip())
-    recipe, options = Recipe(**values["recipe"]), values["family"]
-    if not options:
+    recipe = Recipe(**values["recipe"])
+    if not values["family"]:
         return family, recipe
-    return (Auto(**options) if family == "auto" else make_family(family)(**options)), recipe
+    return (Auto if family == "auto" else make_family(family))(**values["family"]), recipe
 
 
 def parse_recipe(sets: list[str]) -> Recipe:
-    """The recipe with the options of ``--set``, for several families.
-
-    Raises:
-        OptionError: An option of a family is among them.
-    """
+    """The recipe with the options of ``--set``, which may have none of a family."""
     for text in sets:
         if text.strip().startswith("family."):
             raise OptionError(
@@ -211,12 +161,9 @@ def check_paths(
     if not target and not Path(data).is_dir():
         raise typer.BadParameter("give the column to predict, such as --target income", param_hint="--target")
     target = target or ["label"]
-    path = check_output(out or Path(_file_name(target) + ".lamina"), data)
+    name = re.sub(r"[^\w.-]+", "-", "-".join(target)[:80]).strip("-.") or "model"
+    path = check_output(out or Path(f"{name}.lamina"), data)
     return target, path, run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem + suffix)
-
-
-def _file_name(target: list[str]) -> str:
-    return re.sub(r"[^\w.-]+", "-", "-".join(target)[:80]).strip("-.") or "model"
 
 
 @contextlib.contextmanager
@@ -245,11 +192,7 @@ def _has_events(folder: Path) -> bool:
 
 
 def fit_with_progress(fit: Callable[[Monitor], Estimator], run: Run, path: Path, as_json: bool) -> tuple[Estimator, bool]:
-    """Fit with a progress bar; on a terminal the columns are shown before training starts.
-
-    Returns:
-        The estimator, and whether the columns were shown.
-    """
+    """The estimator, fitted with a progress bar, and whether the columns were shown before training, as on a terminal."""
     from lamina.cli.render import show_columns
     from lamina.progress import progress
     from lamina.train.events import Start
@@ -287,6 +230,6 @@ def save_and_show(fitted: tuple[Estimator, bool], run: Run, path: Path, as_json:
         print_json({"model": str(path), "run": str(run.folder), **card(model)})
     else:
         show_model(model, columns=not columns_shown)
-        show_paths(path, run.folder, resume)
+        show_paths(path, run.folder, resume=resume)
     if interrupted:
         raise typer.Exit(INTERRUPTED)

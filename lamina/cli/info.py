@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lamina.cli.shared import Debug, Json, print_json, waiting
+from lamina.cli.options import Debug, Json
+from lamina.cli.shared import print_json, waiting
 
 
 def info(
@@ -76,3 +77,4 @@ def _run(folder: Path, as_json: bool) -> None:
         from lamina.cli.board import show_findings
 
         show_findings(board)
+        print()

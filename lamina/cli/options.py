@@ -10,23 +10,31 @@ from lamina.fitting.settings import Settings
 from lamina.options import find
 
 DATA, TRAINING, OUTPUT = "Data options", "Training options", "Output options"
+_AGAIN = "Can be repeated."
 
 
 def declared(owner: type, name: str, panel: str, *flags: str, more: str = "", **arguments: Any) -> Any:
-    """A typer option with the help of a declared option.
+    """A typer option with the help of an option that a class such as Settings declares, under the heading ``panel``.
 
-    Args:
-        owner: The class that declares it, such as Settings.
-        name: Its name in the class.
-        panel: Heading in the help.
-        flags: Names on the command line, by default ``--name``.
-        more: Text after the help.
-        arguments: Arguments of ``typer.Option``.
+    ``flags`` are its names on the command line, by default ``--name``; ``more`` is text after the help.
     """
     return typer.Option(*flags, help=f"{find(owner, name).metadata['help']} {more}".strip(), rich_help_panel=panel, **arguments)
 
 
-_AGAIN = "Can be repeated."
+def output(help: str) -> Any:
+    """A typer option for something that is written."""
+    return typer.Option(help=help, rich_help_panel=OUTPUT)
+
+
+def _set(help: str) -> Any:
+    return typer.Option("--set", metavar="NAME=VALUE", help=f"{help} {_AGAIN}", rich_help_panel=TRAINING)
+
+
+def _set_debug(context: typer.Context, value: bool) -> bool:
+    context.meta["debug"] = value
+    return value
+
+
 Data = Annotated[
     str,
     typer.Argument(
@@ -45,24 +53,13 @@ SplitColumn = Annotated[str | None, declared(Settings, "split", DATA, metavar="C
 Weight = Annotated[str | None, declared(Settings, "weight", DATA, metavar="COLUMN")]
 Validation = Annotated[float, declared(Settings, "validation", DATA)]
 ClassWeight = Annotated[str | None, declared(Settings, "class_weight", DATA)]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Option of recipe or family, such as recipe.epochs=20 or family.hidden_sizes=64,64. Can be repeated.",
-        rich_help_panel=TRAINING,
-    ),
-]
-SetRecipe = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Option of the training recipe of networks, such as recipe.epochs=20. Can be repeated.",
-        rich_help_panel=TRAINING,
-    ),
-]
+Set = Annotated[list[str] | None, _set("Option of recipe or family, such as recipe.epochs=20 or family.hidden_sizes=64,64.")]
+SetRecipe = Annotated[list[str] | None, _set("Option of the training recipe of networks, such as recipe.epochs=20.")]
 Trust = Annotated[bool, declared(Settings, "trust", OUTPUT, "--trust/--no-trust")]
 Seed = Annotated[int, declared(Settings, "seed", TRAINING)]
 Device = Annotated[str, declared(Settings, "device", TRAINING)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", callback=_set_debug, expose_value=False, is_eager=True, help="Show the traceback of an error."),
+]

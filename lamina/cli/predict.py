@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lamina.cli.shared import Debug, Json, check_output, plain, print_json, waiting
+from lamina.cli.options import Debug, Json
+from lamina.cli.shared import check_output, plain, print_json, waiting
 from lamina.errors import OptionError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from lamina.model import Model
+    from lamina.estimators import Classifier, Regressor
     from lamina.train.events import Monitor
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
@@ -33,8 +34,7 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="Output file: .csv, .tsv, .parquet, .arrow or .jsonl.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Include the columns of the data.")] = False,
     trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Add calibrated probabilities, sets or intervals, novelty and reasons."),
+        bool, typer.Option("--trust", help="Add calibrated probabilities, sets or intervals, novelty and reasons.")
     ] = False,
     coverage: Annotated[
         float, typer.Option(help="With --trust: probability that a set or interval contains the true value.")
@@ -51,21 +51,14 @@ def predict(
 
     [bold]lamina predict income.lamina new.csv --trust --coverage 0.95[/bold]
     """
-    _check_order("predict", model, data)
     if out is not None:
         if out.suffix.lower() not in _FORMATS:
             raise OptionError(f"--out {out}: the extension defines the format, expected one of {', '.join(_FORMATS)}")
         check_output(out, data, model)
     with waiting(f"predicting {data}"):
-        from lamina.data.read import read_table
-
-        table = read_table(data)
-
-        from lamina.api import load
+        estimator, table, notes = _read("predict", model, data)
         from lamina.train.sharing import sharing_cores
 
-        estimator = load(model)
-        _, notes = _checked(estimator.model_, table)
         with sharing_cores():
             predictions = estimator.predict_table(table, trust=trust, coverage=coverage, reasons=reasons)
     if sys.stdout.isatty() and out is None and not as_json:
@@ -112,25 +105,18 @@ def evaluate(
 
     [bold]lamina evaluate income.lamina held_out.csv --importance[/bold]
     """
-    _check_order("evaluate", model, data)
     with waiting(f"predicting {data}"):
-        from lamina.data.read import read_table
-
-        table = read_table(data)
-
-        from lamina.api import load
+        estimator, table, notes = _read("evaluate", model, data)
         from lamina.cli.render import show_importance, show_scores
         from lamina.fitting.card import trained_on
 
-        estimator = load(model)
-        _, warnings = _checked(estimator.model_, table)
         scores = estimator.evaluate(table)
     importances = None
     if importance:
         with _shuffling() as bar:
             importances = estimator.importance(table, monitor=bar)
-    notes = ["these are the training rows; score the model on new ones"] if trained_on(estimator.model_, table) else []
-    notes += warnings
+    if trained_on(estimator.model_, table):
+        notes.insert(0, "these are the training rows; score the model on new ones")
     if as_json:
         if importances is not None:
             scores["importance"] = {"score": estimator.model_.task.main_metric.name, "columns": importances.to_dicts()}
@@ -166,15 +152,19 @@ def _shuffling() -> Iterator[Monitor]:
         yield monitor
 
 
-def _checked(model: Model, table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The rows in the form of the training rows, and notes on what was changed."""
-    checked, notes = model.schema.check(table)
-    return checked, notes + model.encoder.unseen(checked)
-
-
-def _check_order(verb: str, model: Path, data: str) -> None:
+def _read(verb: str, model: Path, data: str) -> tuple[Classifier | Regressor, pl.DataFrame, list[str]]:
+    """The estimator, the table, and notes on what is changed in its rows to bring them into the form of the training rows."""
     if data.endswith(".lamina") and model.suffix != ".lamina":
         raise OptionError(f"the model comes first: lamina {verb} {data} {model}")
+    from lamina.data.read import read_table
+
+    table = read_table(data)
+
+    from lamina.api import load  # loads torch, so the data are read before
+
+    estimator = load(model)
+    checked, notes = estimator.model_.schema.check(table)
+    return estimator, table, notes + estimator.model_.encoder.unseen(checked)
 
 
 def _print_notes(notes: list[str]) -> None:

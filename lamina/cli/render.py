@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,12 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from lamina.cli.shared import plain
+from lamina.families import FAMILIES
+from lamina.graph.layer import size_text
+from lamina.options import bounds
 from lamina.tasks.metrics import TITLES
 from lamina.train.events import StopReason
+from lamina.train.recipe import Recipe
+from lamina.trust.importance import most_rows
 from lamina.wording import count, duration, file_size, number, percent
 
 if TYPE_CHECKING:
-    from lamina.data.schema import Schema
+    from lamina.data.schema import Column, Schema
     from lamina.graph.plan import Plan
     from lamina.model import Model
     from lamina.tasks.task import Task
@@ -32,7 +38,6 @@ MOST_COLUMNS = 20
 MOST_ROWS = 20
 MOST_LAYERS = 30
 MOST_IMPORTANT = 15
-_BLOCKS = "▁▂▃▄▅▆▇█"
 _STOPPED = {
     StopReason.EPOCHS: "all epochs done",
     StopReason.PATIENCE: "early stopping after {patience} epochs without improvement",
@@ -92,26 +97,20 @@ def show_columns(schema: Schema, task: Task) -> None:
     used = [column for column in schema.columns if column.role not in ("ignored", "target")]
     out.print(title(f"Target{'s' * (len(task.targets) > 1)}: {plain(', '.join(task.targets))}"), Text(f"({plain(task.title)})"))
     out.print()
-    roles = any(column.role != "feature" for column in used)
-    table = small_table("column", "kind", *(["role"] if roles else []), "reason")
-    for column in used[:MOST_COLUMNS]:
-        table.add_row(_name(column.name), column.kind, *([column.role] if roles else []), plain(column.reason))
-    out.print(table)
-    _print_rest(out, used)
+    _print_columns(out, used, roles=any(column.role != "feature" for column in used))
     if schema.ignored:
         out.print()
         out.print(title("Ignored columns"))
-        table = small_table("column", "kind", "reason")
-        for column in schema.ignored[:MOST_COLUMNS]:
-            table.add_row(_name(column.name), column.kind, plain(column.reason))
-        out.print(table)
-        _print_rest(out, schema.ignored)
+        _print_columns(out, schema.ignored)
     out.print()
 
 
-def _print_rest(out: Console, columns: Sequence[Any]) -> None:
-    rest = Counter(column.kind for column in columns[MOST_COLUMNS:])
-    if rest:
+def _print_columns(out: Console, columns: Sequence[Column], *, roles: bool = False) -> None:
+    table = small_table("column", "kind", *(["role"] if roles else []), "reason")
+    for column in columns[:MOST_COLUMNS]:
+        table.add_row(_name(column.name), column.kind, *([column.role] if roles else []), plain(column.reason))
+    out.print(table)
+    if rest := Counter(column.kind for column in columns[MOST_COLUMNS:]):
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in rest.most_common())
         out.print(f"and {sum(rest.values()):,} more columns: {kinds}")
 
@@ -138,7 +137,8 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     if preprocessing := "; ".join(map(_preprocessing, model.encoder.blocks)):
         out.print(Text(f"Preprocessing: {plain(preprocessing)}."))
     kind = "Network" if model.predictor.plan else "Model"
-    out.print(f"{kind}: {model.family}, {card['parameters']:,} {model.predictor.counted}. {_family(model.family)}")
+    about = _first_line(FAMILIES[model.family]) if model.family in FAMILIES else ""
+    out.print(f"{kind}: {model.family}, {card['parameters']:,} {model.predictor.counted}. {about}")
     if why := card.get("why"):  # missing in files of lamina 0.1
         out.print(Text(f"Why: {plain(why)}."))
     if model.trust is not None:
@@ -162,10 +162,7 @@ def _preprocessing(block: Any) -> str:
 def show_scores(task: Task, result: Mapping[str, Any], rows: str) -> None:
     """Print scores as a sentence, as a table beside the baseline, and the tables of the task such as a confusion matrix.
 
-    Args:
-        task: The task.
-        result: As ``Estimator.evaluate`` returns it.
-        rows: What the rows are, such as "validation rows".
+    ``result`` is that of ``Estimator.evaluate``; ``rows`` says what the rows are, such as "validation rows".
     """
     out = console()
     for sentence in task.summary(result["scores"], result["baseline"], f"{result['rows']:,} {rows}"):
@@ -185,15 +182,7 @@ def show_scores(task: Task, result: Mapping[str, Any], rows: str) -> None:
 
 
 def show_importance(model: Model, importances: pl.DataFrame, *, rows: int) -> None:
-    """Print the most important features, with a bar for each.
-
-    Args:
-        model: The model.
-        importances: As ``Estimator.importance`` returns it.
-        rows: The number of rows.
-    """
-    from lamina.trust.importance import most_rows
-
+    """Print the most important features, with a bar for each, as ``Estimator.importance`` returns them."""
     out, score, most = console(), model.task.main_metric, most_rows(model.schema)
     sample = f"{most:,} of {rows:,} rows, drawn at random" if rows > most else f"{rows:,} rows"
     out.print()
@@ -213,19 +202,11 @@ def show_importance(model: Model, importances: pl.DataFrame, *, rows: int) -> No
         out.print("impurity: the column's share of the impurity decrease in the trees")
 
 
-def _family(name: str) -> str:
-    from lamina.families import FAMILIES
-
-    return _first_line(FAMILIES[name]) if name in FAMILIES else ""
-
-
 def _first_line(cls: type) -> str:
     return re.sub(r" \([^()]*\b(18|19|20)\d\d\b[^()]*\)", "", (cls.__doc__ or "").partition("\n")[0]).replace("``", "")
 
 
 def _show_plan(out: Console, plan: Plan) -> None:
-    from lamina.graph.layer import size_text
-
     out.print(title("The network"))
     table = small_table("layer", "kind", "inputs", "shape", "parameters", right=(3, 4))
     for name, shape in plan.inputs.items():
@@ -247,8 +228,7 @@ def _show_history(out: Console, card: Mapping[str, Any]) -> None:
         out.print(f"Fitted in {duration(card['seconds'])}.")
         return
     best = card["best_epoch"]
-    curve = sparkline(losses)
-    if curve:
+    if curve := sparkline(losses):
         out.print(f"Validation loss {curve} from {number(losses[0])} to {number(losses[best])} in epoch {best + 1}.")
     stopped = _STOPPED[card["stopped"]].format_map({**card["recipe"], "stopped_by": card["stopped_by"]})
     trained = f"Trained for {count(len(losses), 'epoch')} in {duration(card['seconds'])}"
@@ -269,29 +249,22 @@ def show_card(model: Model, path: Path) -> None:
 
 def show_run(about: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> None:
     """Print the state of a run."""
-    out = console()
-    out.print(title(plain(about["run"])), Text(f"({about['state']})"))
-    table = small_table("", "")
-    table.show_header = False
-    table.add_row("verb", about["verb"])
-    table.add_row("target", plain(", ".join(about["targets"])))
-    table.add_row("data", plain(about["data"]))
+    console().print(title(plain(about["run"])), Text(f"({about['state']})"))
+    rows = {"verb": about["verb"], "target": plain(", ".join(about["targets"])), "data": plain(about["data"])}
     if about["verb"] == "compare":
         total = f" of {about['fits']:,}" if about["fits"] is not None else ""
-        table.add_row("candidates", plain(", ".join(about["candidates"])))
-        table.add_row("fits", f"{about['done']:,}{total}")
+        rows |= {"candidates": plain(", ".join(about["candidates"])), "fits": f"{about['done']:,}{total}"}
     else:
-        table.add_row("epochs", f"{about['epochs']:,}")
-    for name, score in about["scores"].items():
-        table.add_row(f"validation {name}", number(score))
+        rows["epochs"] = f"{about['epochs']:,}"
+    rows |= {f"validation {name}": number(score) for name, score in about["scores"].items()}
     if epochs:
         losses = [epoch["validation_loss"] for epoch in epochs]
-        table.add_row("validation loss", f"{sparkline(losses)} lowest {number(min(losses))}, last {number(losses[-1])}")
+        rows["validation loss"] = f"{sparkline(losses)} lowest {number(min(losses))}, last {number(losses[-1])}"
     if about["model"]:
-        table.add_row("model", plain(about["model"]))
+        rows["model"] = plain(about["model"])
     if about["state"] != "finished":
-        table.add_row("resume", f"lamina resume {quoted(Path(about['run']))}")
-    out.print(table, soft_wrap=True)
+        rows["resume"] = f"lamina resume {quoted(Path(about['run']))}"
+    show_pairs(rows)
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:
@@ -308,27 +281,36 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     if len(finite) < 2:
         return ""
     low, spread = min(finite), (max(finite) - min(finite)) or 1.0
-    return "".join(_BLOCKS[round((value - low) / spread * 7)] if math.isfinite(value) else " " for value in values)
+    return "".join("▁▂▃▄▅▆▇█"[round((value - low) / spread * 7)] if math.isfinite(value) else " " for value in values)
 
 
-def show_paths(model: Path, run: Path, resume: str) -> None:
-    """Print the paths of model and run, and the next commands; ``resume`` is "" for a finished run."""
-    out = console()
+def show_paths(model: Path | None, run: Path, *, about: str = "", picture: Path | None = None, resume: str = "") -> None:
+    """Print the paths of model, picture and run, and the next commands."""
+    rows: dict[str, str] = {}
+    if model is not None:
+        rows["model"] = f"{plain(model)} ({file_size(model.stat().st_size)}){about}"
+    if picture is not None:
+        rows["picture"] = plain(picture)
+    rows["run"] = plain(run)
+    if resume:
+        rows["resume"] = resume
+    if model is not None:
+        rows["next"] = f"lamina predict {quoted(model)} new.csv"
+    console().print()
+    show_pairs(rows)
+
+
+def show_pairs(rows: Mapping[str, str]) -> None:
+    """Print texts with their names, not wrapped."""
     table = small_table("", "")
     table.show_header = False
-    table.add_row("model", f"{plain(model)} ({file_size(model.stat().st_size)})")
-    table.add_row("run", plain(run))
-    if resume:
-        table.add_row("resume", resume)
-    table.add_row("next", f"lamina predict {quoted(model)} new.csv")
-    out.print()
-    out.print(table, soft_wrap=True)
+    for name, text in rows.items():
+        table.add_row(name, text)
+    console().print(table, soft_wrap=True)
 
 
 def quoted(path: Path) -> str:
     """A path quoted for the shell."""
-    import shlex
-
     return shlex.quote(plain(path))
 
 
@@ -336,12 +318,9 @@ def quoted(path: Path) -> str:
 
 
 def show_predictions(predictions: pl.DataFrame, columns: Mapping[str, str], table: pl.DataFrame | None = None) -> None:
-    """Print the first predictions.
+    """Print the first predictions, whose columns are of these kinds (:func:`lamina.predictions.result_columns`).
 
-    Args:
-        predictions: As :func:`lamina.predictions.predictions` returns them.
-        columns: Kinds of their columns, from :func:`lamina.predictions.result_columns`.
-        table: Rows whose first columns are shown beside them.
+    The first columns of ``table`` are shown beside them.
     """
     out, head = console(), predictions.head(MOST_ROWS)
     trust = "is_novel" in columns.values()
@@ -378,10 +357,6 @@ def show_predictions(predictions: pl.DataFrame, columns: Mapping[str, str], tabl
 
 def options_tables() -> None:
     """Print the options for --set, with defaults and bounds."""
-    from lamina.families import FAMILIES
-    from lamina.options import bounds
-    from lamina.train.recipe import Recipe
-
     out = console()
     for owner, name, cls in (("recipe", "", Recipe), *(("family", f" --family {name}", cls) for name, cls in FAMILIES.items())):
         out.print(title(f"{owner}.NAME=VALUE{name}"), Text(_first_line(cls), style="dim"))
@@ -398,9 +373,8 @@ def options_tables() -> None:
 
 def card(model: Model) -> dict[str, Any]:
     """The card of a model as JSON."""
-    columns = [dataclasses.asdict(column) for column in model.schema.columns]
-    task = model.task
-    about = {**task.to_json(), "task": task.name, "columns": columns}
+    about = {**model.task.to_json(), "task": model.task.name}
+    about["columns"] = [dataclasses.asdict(column) for column in model.schema.columns]
     about["trust"] = None if model.trust is None else model.trust.summary()
     if model.predictor.plan:
         about["loss"] = model.network.loss

@@ -8,16 +8,13 @@ from typing import Annotated, cast
 import typer
 
 from lamina.cli import compare, fit
-from lamina.cli.options import OUTPUT
-from lamina.cli.shared import Debug, Json, check_output, waiting
+from lamina.cli.options import Debug, Json, output
+from lamina.cli.shared import check_output, waiting
 
 
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, such as runs/adult-1.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Path for a copy of the model; default: only in the folder of the run.", rich_help_panel=OUTPUT),
-    ] = None,
+    out: Annotated[Path | None, output("Path for a copy of the model; default: only in the folder of the run.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,18 +23,6 @@ if TYPE_CHECKING:
 
 REFUSED, INTERNAL, INTERRUPTED = 1, 70, 130
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
-
-
-def _set_debug(context: typer.Context, value: bool) -> bool:
-    context.meta["debug"] = value
-    return value
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Debug = Annotated[
-    bool,
-    typer.Option("--debug", callback=_set_debug, expose_value=False, is_eager=True, help="Show the traceback of an error."),
-]
 
 
 class Commands(TyperGroup):
@@ -87,25 +74,12 @@ def plain(value: Any) -> str:
 
 def print_json(content: Any) -> None:
     """Print a JSON document on stdout, NaN and infinite numbers as null."""
-    print(json.dumps(_strict(content), ensure_ascii=False, allow_nan=False, default=str))
-
-
-def _strict(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {str(name): _strict(value) for name, value in content.items()}
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        return [_strict(value) for value in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content
+    finite = json.loads(json.dumps(content, default=str), parse_constant=lambda constant: None)
+    print(json.dumps(finite, ensure_ascii=False))
 
 
 def check_output(path: Path, *inputs: str | Path) -> Path:
-    """The path of a file, checked to be writable.
-
-    Raises:
-        OptionError: Its folder is missing or read-only, it is a folder, or it is an input file.
-    """
+    """The path of a file, checked to be writable and no input file."""
     folder = path.parent
     if path.is_dir():
         raise OptionError(
@@ -125,11 +99,7 @@ def check_output(path: Path, *inputs: str | Path) -> Path:
 
 
 def copy_model(run: Run, path: Path) -> None:
-    """Copy the model of a run to a path atomically.
-
-    Raises:
-        ModelFileError: It cannot be written there.
-    """
+    """Copy the model of a run to a path atomically."""
     from lamina.train.run import replacing
 
     if path == run.model_path:

@@ -11,7 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lamina.cli.shared import Commands, Debug, check_output, plain, print_json
+from lamina.cli.options import Debug
+from lamina.cli.shared import Commands, check_output, plain, print_json
 from lamina.errors import OptionError, ReadError
 
 
