@@ -47,7 +47,10 @@ def save(model: Model, path: str | Path) -> Path:
         ModelFileError: The folder cannot be written or is full; an existing file is unchanged.
     """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.predictor.tensors().items()}
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.predictor.tensors().items()
+    }
     if model.trust is not None:
         tensors |= {TRUST + name: torch.from_numpy(array.copy()) for name, array in model.trust.arrays().items()}
     content = json.dumps(

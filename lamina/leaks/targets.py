@@ -120,7 +120,7 @@ def _loss_of(rows: Rows, column: Column, sample: np.ndarray, folds: int) -> floa
     fold = random_folds(len(values), generator, folds)[index] if many else random_folds(len(sample), generator, folds)
     if len(np.unique(fold)) < folds:
         return 1.0
-    tree = DecisionTreeRegressor(min_samples_leaf=5 if len(sample) >= 500 else 2)
+    tree = DecisionTreeRegressor(min_samples_leaf=5 if len(sample) >= 500 else 2, random_state=rows.seed)
     predictions = predict_out_of_fold(inputs, targets, fold, rows.seed, tree)
     return float(((predictions - targets) ** 2).sum(axis=1).mean() / (targets.var(axis=0).sum() or 1.0))
 

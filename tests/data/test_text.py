@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from itertools import pairwise
 
 import numpy as np
@@ -358,7 +359,9 @@ if child == 0:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    quiet = version("tokenizers") >= "0.23"  # earlier ones print a notice of their own in a forked process
+    assert not done.stderr or (not quiet and done.stderr.startswith("huggingface/tokenizers: "))
 
 
 PIECES = fit(REVIEWS, tokens="pieces")
