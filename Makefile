@@ -41,7 +41,7 @@ lowest:
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt -e ".[test]"
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest -W "ignore:Support for the dataframe interchange protocol:DeprecationWarning"  # of scikit-learn
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -177,16 +178,18 @@ def _write(table: pl.DataFrame, out: Path) -> None:
 
     from lamina.train.run import replacing
 
-    write: dict[str, Callable[[Path], object]] = {
+    write: dict[str, Callable[[io.BytesIO], object]] = {
         ".csv": table.write_csv,
-        ".tsv": lambda path: table.write_csv(path, separator="\t"),
+        ".tsv": lambda file: table.write_csv(file, separator="\t"),
         ".parquet": table.write_parquet,
         ".jsonl": table.write_ndjson,
         ".ndjson": table.write_ndjson,
     }
     try:
         with replacing(out) as path:
-            write.get(out.suffix.lower(), table.write_ipc)(path)
+            content = io.BytesIO()  # written to a full disk, polars 1 loses the end of a file without an error
+            write.get(out.suffix.lower(), table.write_ipc)(content)
+            path.write_bytes(content.getbuffer())
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OptionError(f"cannot write {out}: {reason}; free some space, or choose another path") from error

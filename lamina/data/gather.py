@@ -79,9 +79,13 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
             )
     kept = [name for name in columns if name not in channels and name not in varying]
     series = pl.concat_arr(cs.by_name(channels).cast(pl.Float64)).alias("series")
-    rows, key = table if time is None else table.sort(cs.by_name(time)), cs.by_name(id)
-    gathered = rows.group_by(key, maintain_order=True).agg(cs.by_name(kept).first(), series)
-    return table.select(key.unique(maintain_order=True)).join(gathered, on=key, how="left", maintain_order="left")
+    rows = table if time is None else table.sort(cs.by_name(time))
+    gathered = rows.group_by(cs.by_name(id)).agg(cs.by_name(kept).first(), series)
+    names, gathered.columns = gathered.columns, [str(position) for position in range(gathered.width)]  # no patterns in a join
+    ids = table[id].unique(maintain_order=True).alias("0").to_frame()
+    result = ids.join(gathered, on="0", how="left", maintain_order="left")
+    result.columns = names
+    return result
 
 
 def _times(column: pl.Series) -> pl.Series:
