@@ -210,7 +210,7 @@ class Model:
         scores, baseline = self.task.scores(truth, outputs, weight), self.task.baseline_scores(truth, weight)
         if (metric := self.metric) is not None and metric.name not in scores:
             scores[metric.name] = metric(truth, self.task.predict(outputs), weight)
-            baseline[metric.name] = metric(truth, self.task.predict(self.task.baseline(len(truth))), weight)
+            baseline[metric.name] = metric(truth, self.task.untuned.predict(self.task.baseline(len(truth))), weight)
         return {"rows": len(truth), "scores": scores, "baseline": baseline, **self.task.details(truth, outputs, weight)}
 
     @cached_property

@@ -72,7 +72,7 @@ class Schema:
         _check_option("kinds", kinds, table.columns, OPTION_KINDS)
         columns = [_column(values, kinds.get(values.name), roles.get(values.name)) for values in table]
         if not any(column.role == "feature" for column in columns):  # a lone x = 1, 2, 3, ... is likely a measurement
-            columns = [_as_only_feature(column, table[column.name]) for column in columns]
+            columns = [_as_only_feature(column, table[column.name], roles) for column in columns]
         if not any(column.role == "feature" for column in columns):
             raise SchemaError(_no_feature(columns))
         return cls(tuple(columns))
@@ -247,8 +247,8 @@ def _coerced(values: pl.Series, kind: str) -> Guess:
     )
 
 
-def _as_only_feature(column: Column, values: pl.Series) -> Column:
-    if column.role != "ignored":
+def _as_only_feature(column: Column, values: pl.Series, roles: Mapping[str, str]) -> Column:
+    if column.role != "ignored" or column.name in roles:
         return column
     result = KINDS[column.kind].as_only_feature(column, values, guess(values, plain=True))
     return column if result is None else Column(column.name, result.kind, "feature", result.reason, result.details)

@@ -196,8 +196,9 @@ class Multilabel(Task):
     def baseline(self, rows: int) -> np.ndarray:
         return np.tile(self.frequencies, (rows, 1))
 
-    def baseline_scores(self, truth: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
-        return dataclasses.replace(self, thresholds=()).scores(truth, self.baseline(len(truth)), weight)
+    @property
+    def untuned(self) -> Self:
+        return dataclasses.replace(self, thresholds=())
 
     def adopting(self, other: Task) -> Self:
         chosen = dict(zip(other.labels, other.thresholds, strict=False)) if isinstance(other, Multilabel) else {}

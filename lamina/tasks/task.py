@@ -310,7 +310,12 @@ class Task(ABC):
 
     def baseline_scores(self, truth: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
         """The scores of the baseline by metric."""
-        return self.scores(truth, self.baseline(len(truth)), weight)
+        return self.untuned.scores(truth, self.baseline(len(truth)), weight)
+
+    @property
+    def untuned(self) -> Self:
+        """The task without what was chosen for the outputs of a model, for other outputs."""
+        return self
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         """Details besides the scores as JSON: confusion matrix, scores of each label."""

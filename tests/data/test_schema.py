@@ -272,6 +272,11 @@ def test_a_lone_counter_is_kept():
     assert schema["x"].reason == "whole numbers from 0 to 99; kept as the only feature"
 
 
+def test_a_lone_counter_that_is_to_be_ignored_is_not_kept():
+    with pytest.raises(SchemaError, match="no column is left to learn from: 'x'"):
+        Schema.infer({"x": list(range(100)), "y": [0.5, 1.5] * 50}, target="y", roles={"x": "ignored"})
+
+
 def test_targets_keep_what_features_would_lose():
     names = Schema.infer({"x": [1.5, 2.5] * 20, "y": [f"t{i}" for i in range(40)]}, target="y")
     assert (names["y"].kind, names["y"].role) == ("category", "target")

@@ -125,6 +125,20 @@ def test_a_threshold_has_the_highest_f1():
     assert Multilabel(("a",), labels=("a",)).decide(outputs[:30], truth[:30]).thresholds == (0.5,)
 
 
+def test_the_baseline_of_a_metric_of_ones_own_has_no_thresholds_of_the_model():
+    def wrong(y_true, y_pred):
+        return float((y_true != y_pred).mean())
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=400)
+    frame = pl.DataFrame({"x": x, "a": x + random.normal(size=400) > 2, "b": x > 1})  # rare labels: low thresholds
+    recipe = lamina.Recipe(metric=lamina.make_metric(wrong, greater=False))
+    model = lamina.fit(frame, ["a", "b"], family="linear", recipe=recipe, monitor=None)
+    assert min(model.model_.task.thresholds) < 0.3
+    baseline = model.evaluate(frame)["baseline"]
+    assert baseline["wrong"] == pytest.approx(baseline["hamming_loss"])
+
+
 @pytest.mark.parametrize("family", ["feedforward", "forest", "boosting", "linear", "neighbours"])
 def test_every_sort_of_family_learns_labels_of_which_some_are_missing(family, tmp_path):
     frame, whole = table(), table(holes=0.0)
