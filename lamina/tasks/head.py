@@ -30,4 +30,5 @@ class Head:
         """Add the layer and the output to the graph; with ``members`` a layer for each member of an ensemble in the network."""
         layer = MemberDense(self.units, members=members) if members else Dense(self.units)
         graph.layer("head", layer, after=after)
-        graph.output("output" if "output" not in graph.nodes else "answer", after="head")  # a layer may be called output
+        # A layer of a custom graph may be called output already.
+        graph.output("output" if "output" not in graph.nodes else "prediction", after="head")
