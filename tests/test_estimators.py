@@ -41,11 +41,7 @@ def classifier(**more):
 
 
 @pytest.mark.parametrize("estimator", [Classifier, Regressor])
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"family": PLAIN, "recipe": Recipe(epochs=60)}, {"family": "shortcut", "recipe": Recipe(epochs=30)}],
-    ids=["default", "plain", "shortcut"],
-)
+@pytest.mark.parametrize("options", [{}, {"family": PLAIN, "recipe": Recipe(epochs=60)}], ids=["default", "plain"])
 def test_check_estimator_passes_with_no_expected_failures(estimator, options):
     with warnings.catch_warnings():
         # scikit-learn's own: skips what needs SCIPY_ARRAY_API, and casts a NaN to an integer in its test of y.
