@@ -104,7 +104,9 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     except ModelFileError:
         raise
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelFileError(f"{path} is not a .lamina file, or it is cut off or damaged ({error})") from error
+        raise ModelFileError(
+            f"{path} is no .lamina file, or it is cut off or damaged ({error}); give a model or run of lamina fit"
+        ) from error
     content = metadata["content"]
     if _digest(content, tensors) != metadata.get("sha256"):
         raise ModelFileError(f"{path} is damaged: its checksum does not match; download it again or fit again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Sequence
 
@@ -59,6 +60,19 @@ def listed(items: Sequence[str], most: int) -> str:
         "'a', 'b' and 1 more"
     """
     return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """A hint for an unknown name: the most similar names, else all of them.
+
+    Example:
+        >>> nearest("Aeg", ["age", "town"]), nearest("zzz", ["age", "town"])
+        ("did you mean 'age'?", "it has 'age', 'town'")
+    """
+    lowered = {candidate.lower(): candidate for candidate in names}
+    if close := difflib.get_close_matches(name.lower(), lowered, n=3):
+        return "did you mean " + " or ".join(repr(lowered[match]) for match in close) + "?"
+    return f"it has {listed(list(map(repr, names)), 20)}"
 
 
 def duration(seconds: float) -> str:

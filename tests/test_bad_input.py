@@ -148,7 +148,7 @@ def test_unknown_columns_and_kinds():
         ("--set family.dropout=2", r"FeedForward.dropout is 2, expected a number between 0 and 0.95"),
         ("--set recipe.loss=mse", r"loss 'mse' does not fit classification.*expected"),
         ("--validation 2", r"validation is 2.0, expected a share"),
-        ("--family woods", r"there is no family 'woods'; take 'auto' or one of feedforward"),
+        ("--family woods", r"lamina has no family 'woods'; it has 'auto', 'feedforward'"),
         ("--task clustering", r"'clustering', expected .*classification"),
         ("--class-weight heavy", r"class_weight is 'heavy', expected 'balanced'"),
         ("--device abacus", r"device 'abacus' cannot be used here; take 'cpu' or 'auto'"),

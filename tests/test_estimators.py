@@ -179,7 +179,7 @@ def test_bad_input_is_refused(iris):
         classifier().predict(X)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         classifier().fit(X, y[:-1])
-    with pytest.raises(OptionError, match="there is no family 'forrest'"):
+    with pytest.raises(OptionError, match="lamina has no family 'forrest'; did you mean 'forest'"):
         classifier(family="forrest").fit(X, y)
     with pytest.raises(OptionError, match="family is 3, expected 'auto'"):
         classifier(family=3).fit(X, y)

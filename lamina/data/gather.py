@@ -10,8 +10,9 @@ import polars.selectors as cs
 
 from lamina.data.frames import literal
 from lamina.data.parse import dates, numbers
-from lamina.data.read import nearest, read_table
+from lamina.data.read import read_table
 from lamina.errors import SchemaError
+from lamina.wording import nearest
 
 
 def gather_series(table: Any, id: str, time: str | None = None, values: Sequence[str] | None = None) -> pl.DataFrame:

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +97,6 @@ def read_table(source: Any) -> pl.DataFrame:
         holes = [column.fill_nan(None) for column, dtype in columns_of if dtype.is_float() and (total := column.sum()) != total]
         table = table.with_columns(*holes, *paths) if holes or paths else table
     return table
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """``did you mean 'income'?``, or the list of names."""
-    lowered = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=3)
-    if close:
-        return "did you mean " + " or ".join(repr(lowered[match]) for match in close) + "?"
-    shown = ", ".join(map(repr, names[:20]))
-    return f"it has {shown}" + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
 
 
 def _read_file(path: Path) -> pl.DataFrame:

@@ -21,9 +21,9 @@ import polars as pl
 from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
-from lamina.data.read import nearest, read_table
+from lamina.data.read import read_table
 from lamina.errors import DataError, SchemaError
-from lamina.wording import listed
+from lamina.wording import listed, nearest
 
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
 IGNORED_BY_ROLE = "ignored as requested"

@@ -25,6 +25,7 @@ from lamina.families.hierarchical import Hierarchical
 from lamina.families.recurrent import Recurrent
 from lamina.families.shortcut import Shortcut
 from lamina.options import nearest_option, parse, plain
+from lamina.wording import nearest
 
 NETWORKS: dict[str, type[NetworkFamily]] = {
     family.name: family for family in (FeedForward, Shortcut, Convolutional, Recurrent, Attention, Hierarchical)
@@ -162,7 +163,7 @@ def make_family(name: str) -> type[Family]:
     if name == Custom.name:
         return Custom
     if name not in FAMILIES:
-        raise OptionError(f"there is no family {name!r}; take 'auto' or one of {', '.join(FAMILIES)}")
+        raise OptionError(f"lamina has no family {name!r}; {nearest(name, ['auto', *FAMILIES])}")
     return FAMILIES[name]
 
 

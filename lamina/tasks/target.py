@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lamina.data.read import nearest
 from lamina.errors import TargetError
-from lamina.wording import count
+from lamina.wording import count, listed, nearest
 
 _TEXT_WORDS = 5
 FEW = 20
@@ -144,4 +143,4 @@ def titled(names: Sequence[str]) -> str:
 
 def first_values(values: Sequence[Any]) -> str:
     """The first six values, and the number of others."""
-    return ", ".join(map(repr, values[:6])) + (f" and {len(values) - 6:,} more" if len(values) > 6 else "")
+    return listed(list(map(repr, values)), 6)

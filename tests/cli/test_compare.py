@@ -117,7 +117,7 @@ def test_errors(rows):
     for arguments, message in (
         (("--picture", "b.png"), "--picture b.png: the picture is an SVG file, choose a name that ends in .svg"),
         (("--metric", "r2"), "the metric 'r2' is unknown or does not fit classification"),
-        (("--family", "woods"), "there is no family 'woods'"),
+        (("--family", "woods"), "lamina has no family 'woods'"),
         (("--group", "nobody"), "nobody"),
         (("--repeats", "0"), "repeats is 0, expected"),
         (("--rope", "-1"), "rope is -1.0, expected a number of at least 0"),

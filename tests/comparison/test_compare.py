@@ -226,7 +226,7 @@ def test_candidates_have_names_of_their_own():
         choose_candidates([], schema)
     with pytest.raises(OptionError, match="families is 3, expected 'auto', a list"):
         choose_candidates(3, schema)
-    with pytest.raises(OptionError, match="there is no family 'woods'"):
+    with pytest.raises(OptionError, match="lamina has no family 'woods'"):
         choose_candidates(["woods"], schema)
 
 

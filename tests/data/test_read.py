@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from lamina.data.frames import like
-from lamina.data.read import nearest, read_table
+from lamina.data.read import read_table
 from lamina.errors import ReadError
+from lamina.wording import nearest
 
 TABLE = pl.DataFrame(
     {

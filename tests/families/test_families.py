@@ -83,7 +83,7 @@ def test_families_go_by_name():
     assert make_family("shortcut") is Shortcut
     schema = Schema.infer({"x": [1.5, 2.5, 3.5], "y": ["a", "b", "a"]}, target="y")
     assert isinstance(choose_family("auto", schema)[0], FeedForward)
-    with pytest.raises(OptionError, match="there is no family 'forrest'; take 'auto' or one of feedforward, shortcut"):
+    with pytest.raises(OptionError, match="lamina has no family 'forrest'; did you mean 'forest'"):
         make_family("forrest")
     with pytest.raises(OptionError, match="family is None, expected 'auto', a name"):
         choose_family(None, schema)
