@@ -105,7 +105,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
         raise
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(
-            f"{path} is no .lamina file, or it is cut off or damaged ({error}); give a model or run of lamina fit"
+            f"{path} is not a .lamina file, or it is cut off or damaged ({error}); give a saved model, or a run"
         ) from error
     content = metadata["content"]
     if _digest(content, tensors) != metadata.get("sha256"):
