@@ -1,6 +1,8 @@
 """Imports point down, as docs/architecture.md draws it; siblings on a row do not import each other."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -57,6 +59,16 @@ def test_no_import_cycle():
         plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         imports[name] = ({child if child in modules else parent for child, parent in full} | set(plain)) & set(modules) - {name}
     TopologicalSorter(imports).prepare()  # raises CycleError with the cycle
+
+
+def test_a_fit_leaves_the_compiler_of_torch_alone():
+    """Importing it takes longer than a small fit."""
+    code = (
+        "import sys, lamina; recipe = lamina.Recipe(epochs=2); x = [i / 40 for i in range(40)];"
+        "lamina.fit({'x': x, 'y': [v > 0.5 for v in x]}, 'y', family='feedforward', recipe=recipe, monitor=None);"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_files_stay_short():
