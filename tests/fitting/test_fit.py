@@ -1,6 +1,7 @@
 """From a table and settings to a model."""
 
 import json
+from importlib.metadata import version
 
 import numpy as np
 import polars as pl
@@ -197,6 +198,8 @@ def test_the_rows_that_were_learnt_from_are_known_beside_others_without_a_target
 @pytest.mark.parametrize("family", ["linear", "forest", "feedforward"])
 def test_rows_that_weigh_next_to_nothing_have_no_part_in_scores(family):
     """Every row that counts is predicted rightly; the others, as many, have the opposite class."""
+    if family == "forest" and tuple(map(int, version("scikit-learn").split(".")[:2])) < (1, 9):
+        pytest.skip("before scikit-learn 1.9 a forest draws rows without regard to their weights")
     x = np.tile([-1.0, 1.0], 100) * np.linspace(1, 2, 200)
     light = np.arange(200) // 2 % 2 == 1
     frame = pl.DataFrame({"x": x, "y": np.where((x > 0) != light, "up", "down"), "w": np.where(light, 1e-6, 1.0)})
