@@ -139,7 +139,7 @@ def tests(device: str, quick: bool, seed: int, packed: str | None, started: floa
                 print(f"{report.nodeid}\n{report.longreprtext}", file=sys.stderr)
 
     count, files = Count(), TESTS[:1] if quick else TESTS
-    # Warnings are no errors here: a machine may have other versions than those the tests know.
+    # Warnings are no errors here, and conftest.py is left out: a machine may have other versions, and no hypothesis.
     kwargs = [*files, "-m", "gpu", "-W", "default", "--noconftest", "-p", "no:cacheprovider", "--tb=short", "--maxfail=20"]
     with contextlib.redirect_stdout(sys.stderr):
         code = int(pytest.main(kwargs, plugins=[count]))

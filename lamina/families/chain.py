@@ -20,7 +20,7 @@ class Chain:
         return self.last
 
     def aside(self, name: str, layer: Layer, *, after: str | Sequence[str] | None = None) -> str:
-        """Add a layer after the last one, or after others; the chain does not go on from it."""
+        """Add a layer after the last one, or after others; later layers of the chain do not follow it."""
         name = f"{self.prefix}{name}"
         self.graph.layer(name, layer, after=after or self.last, mask=self.mask if layer.masked else None)
         return name

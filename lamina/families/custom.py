@@ -155,7 +155,7 @@ class Custom(NetworkFamily):
 
 
 def _is_module(value: object) -> bool:
-    torch = sys.modules.get("torch")  # whoever has a module has loaded it
+    torch = sys.modules.get("torch")  # loaded, if there is a module
     return torch is not None and isinstance(value, torch.nn.Module)
 
 

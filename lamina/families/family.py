@@ -97,7 +97,7 @@ class NetworkFamily(Family):
         return self, ""
 
     def prefers(self, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> dict[str, Any]:
-        """What stands for "auto" in a recipe with this family, by field."""
+        """The values of "auto" in a recipe with this family, by field."""
         return {
             "batch_size": self.batch_size(rows),
             "schedule": "constant",

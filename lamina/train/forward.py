@@ -64,10 +64,10 @@ class Validation:
         prediction = self.task.predict(outputs)
         names = ["loss", *(metric.name for metric in self.task.monitored[1:])]
         values = (metric(self.truth, prediction, self.weight) for metric in self.task.monitored)
-        found = dict(zip(names, values, strict=True))
-        if self.metric is not None and self.metric.name not in found:
-            found[self.metric.name] = self._metric(self.metric, prediction)
-        return found
+        scores = dict(zip(names, values, strict=True))
+        if self.metric is not None and self.metric.name not in scores:
+            scores[self.metric.name] = self._metric(self.metric, prediction)
+        return scores
 
     def objective(self, scores: dict[str, float]) -> float:
         """What the best epoch has least of: the loss, or the metric with the sign that makes less better."""

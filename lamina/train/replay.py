@@ -265,8 +265,8 @@ class _Writer:
             yield from self._fresh(call, _arguments(args, kwargs))
         elif _is_direct(call):
             yield f"{self._function(call.name, getattr(torch, call.name))}({_arguments(args, {**kwargs, 'out': result})})"
-        elif found := _out_variant(call.op):
-            variant, outs = found
+        elif match := _out_variant(call.op):
+            variant, outs = match
             results = [self._variable(tensor) for tensor in call.made]
             kwargs |= dict(zip(outs, results, strict=True))
             yield f"{self._function(call.name, variant._op)}({_arguments(args, kwargs)})"

@@ -12,7 +12,6 @@ import polars as pl
 
 from lamina.data.columns import KINDS
 from lamina.data.columns.category import Levels
-from lamina.data.columns.column import ColumnKind
 from lamina.data.encode import Encoder
 from lamina.data.encoding import Encoding
 from lamina.data.schema import Schema
@@ -21,7 +20,6 @@ MOST_NUMBERS = 200
 """Target number of features: beyond it, rare levels of a category are merged."""
 FEWEST_LEVELS = 3
 IMAGE_SIZE = 16
-_ANY = ColumnKind()
 _ENCODING = Encoding(scaling="robust", image_size=IMAGE_SIZE, plain=True)
 
 
@@ -66,7 +64,8 @@ class View:
                 levels = (len(category.levels) + 1 for category in self.encoder.categories)
                 parts += [np.eye(size, dtype=np.float32)[block[:, j]] for j, size in enumerate(levels)]
             else:
-                parts.append(KINDS.get(self.encoder.inputs[name].kind, _ANY).novelty_features(block))
+                kind = KINDS.get(self.encoder.inputs[name].kind, KINDS["number"])  # shared blocks are of plain kinds
+                parts.append(kind.novelty_features(block))
         return np.concatenate(parts, axis=1)
 
     def to_json(self) -> dict[str, Any]:

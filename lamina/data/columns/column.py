@@ -120,7 +120,7 @@ class Block(ABC):
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-class ColumnKind:
+class ColumnKind(ABC):
     """Base of the kinds of columns.
 
     Attributes:
@@ -149,13 +149,13 @@ class ColumnKind:
     streams: ClassVar[bool] = False
     max_group_size: ClassVar[int] = 0
 
+    @abstractmethod
     def guess(self, values: Values) -> Guess | None:
         """The guess, if the values are of this kind, and of none that comes before it in the order; else None."""
-        raise NotImplementedError
 
+    @abstractmethod
     def coerce(self, column: pl.Series) -> Guess | None:
         """The guess for a column that the option ``kinds`` declares to be of this kind; None if its values cannot be."""
-        raise NotImplementedError
 
     def reason(self, guess: Guess) -> str:
         """The reason of a guess, with how many values are missing."""
@@ -167,19 +167,19 @@ class ColumnKind:
         """The guess for a column in a table without any feature, given the plain guess; None to ignore it still."""
         return None
 
+    @abstractmethod
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         """Convert values to predict to the form of the training values, appending to the remarks; idempotent.
 
         Raises:
             SchemaError: They cannot be of this kind; names column, value and row.
         """
-        raise NotImplementedError
 
     def outside(self, column: Column, values: pl.Series) -> list[str]:
         """A sentence if checked values are outside the range of the training values."""
         return []
 
-    def verify(self, values: pl.Series) -> None:
+    def verify(self, values: pl.Series) -> None:  # noqa: B027  most kinds are read whole
         """Read all values of a column whose reading failed, so that the error names every unreadable row."""
 
     def missing(self, values: pl.Series) -> pl.Series:
@@ -215,13 +215,13 @@ class PlainKind(ColumnKind):
     shared: ClassVar[str]
     parse: ClassVar[staticmethod[[pl.Series], pl.Series | None]]
 
+    @abstractmethod
     def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess | None:
         """The guess for a declared column with parsed values, and a remark on those that could not be parsed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> Any:
         """The entry of a column in the shared block, fitted on training rows, appending to the notes."""
-        raise NotImplementedError
 
     def coerce(self, column: pl.Series) -> Guess | None:
         parsed = self.parse(column)

@@ -20,6 +20,9 @@ class Ignored(ColumnKind):
     def coerce(self, column: pl.Series) -> Guess | None:
         return Guess(self.name, f"given as {self.name}, which is ignored", describe(column))
 
+    def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
+        return values
+
 
 class Id(Ignored):
     """A name or number for each row."""

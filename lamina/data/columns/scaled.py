@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -56,9 +57,9 @@ class ScaledKind(PlainKind):
 
     shared = "numbers"
 
+    @abstractmethod
     def trained_range(self, details: dict[str, Any]) -> tuple[Any, Any, str]:
         """The lowest and the highest training value, and both in words."""
-        raise NotImplementedError
 
     def outside(self, column: Column, values: pl.Series) -> list[str]:
         low, high, words = self.trained_range(column.details)

@@ -36,8 +36,8 @@ def one_hot(
 ) -> np.ndarray | sparse.csr_matrix:
     """Features of linear models and distances: one-hot categories with a column for missing, pixels scaled to [0, 1].
 
-    float32 (N, columns); sparse with terms of texts or more than 1,000 levels. Flags are multiplied by ``flag``, and ``level``
-    stands for 1 in one-hot columns.
+    float32 (N, columns); sparse with terms of texts or more than 1,000 levels. Flags are multiplied by ``flag``, one-hot
+    columns have ``level`` instead of 1.
     """
     is_sparse = sum(cardinalities) > _MANY_LEVELS or any(sparse.issparse(block) for block in blocks.values())
     parts: list[Any] = []
