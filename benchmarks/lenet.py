@@ -22,8 +22,8 @@ PEERS = ("lamina", "PyTorch", "Keras on JAX")
 TARGET, EPOCHS, PARAMETERS, BATCH_SIZE = 0.99, 20, 61_706, 64
 
 
-def main(report: measure.Report, repeats: int, threads: list[int], rows: int | None = None) -> None:
-    runs = [(peer, count) for peer in PEERS for count in ([None] if peer == "lamina" else threads)]
+def main(report: measure.Report, peers: list[str], repeats: int, threads: list[int], rows: int | None = None) -> None:
+    runs = [(peer, count) for peer in peers for count in ([None] if peer == "lamina" else threads)]
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "mnist.npz")
         measure.prepare("benchmarks.lenet:write", path=path, rows=rows)

@@ -21,11 +21,11 @@ MODELS = ("lamina, plain net 64-64", "lamina, default", *PIPELINES)
 IMPORT = "import time; start = time.perf_counter(); import lamina; print(time.perf_counter() - start)"
 
 
-def main(report: measure.Report, repeats: int, counts: list[int]) -> None:
+def main(report: measure.Report, models: list[str], repeats: int, counts: list[int]) -> None:
     for repeat in range(repeats):
         done = subprocess.run([sys.executable, "-c", IMPORT], cwd=measure.ROOT, capture_output=True, text=True, check=True)
         report.add(kind="predict", peer="import lamina", threads=None, repeat=repeat, import_ms=float(done.stdout) * 1e3)
-    runs = [(model, threads) for model in MODELS for threads in (counts if model in PIPELINES else [None])]
+    runs = [(model, threads) for model in models for threads in (counts if model in PIPELINES else [None])]
     for repeat, (model, threads) in measure.alternate(runs, repeats):
         result = measure.run("benchmarks.predict:times", threads=threads, model=model)
         report.add(kind="predict", peer=model, threads=threads, repeat=repeat, **result)

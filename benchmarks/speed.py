@@ -45,19 +45,25 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each (5)")
     parser.add_argument("--only", choices=("steps", "predict", "lenet"), help="one part (steps and predict)")
     parser.add_argument("--rows", type=int, help="at most so many images of each part for lenet, to try it out (all)")
-    parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS, help="all of them")
+    names = list(dict.fromkeys([*PEERS, *predict.MODELS, *lenet.PEERS]))
+    parser.add_argument("--peers", nargs="+", choices=names, metavar="PEER", help="only these, by their names in the tables")
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, measure.cores()}), help="of the peers (1 and all)")
     parser.add_argument("--out", default="speed", help="stem of the files under benchmarks/results")
 
 
 def main(arguments: argparse.Namespace) -> None:
+    parts = {"steps": PEERS, "predict": predict.MODELS, "lenet": lenet.PEERS}
+    parts = {part: parts[part] for part in ([arguments.only] if arguments.only else ["steps", "predict"])}
+    if unknown := [peer for peer in arguments.peers or [] if not any(peer in names for names in parts.values())]:
+        raise SystemExit(f"{' and '.join(parts)} {'have' if len(parts) > 1 else 'has'} no {', '.join(map(repr, unknown))}")
+    peers = {part: [peer for peer in names if peer in (arguments.peers or names)] for part, names in parts.items()}
     if arguments.only == "lenet":
         report = measure.Report(arguments.out, f"# Speed\n\n{(lenet.__doc__ or '').strip()}", lenet.render)
-        lenet.main(report, arguments.repeats, arguments.threads, arguments.rows)
+        lenet.main(report, peers["lenet"], arguments.repeats, arguments.threads, arguments.rows)
         return
     report = measure.Report(arguments.out, TITLE, render)
     if arguments.only != "predict":
-        runs = [(peer, threads) for peer in arguments.peers for threads in ([None] if peer == "lamina" else arguments.threads)]
+        runs = [(peer, threads) for peer in peers["steps"] for threads in ([None] if peer == "lamina" else arguments.threads)]
         for case in CASES:
             for repeat, (peer, threads) in measure.alternate(runs, arguments.repeats):
                 result = measure.run(
@@ -65,7 +71,7 @@ def main(arguments: argparse.Namespace) -> None:
                 )
                 report.add(kind="step", case=case, peer=peer, threads=threads, repeat=repeat, **result)
     if arguments.only != "steps":
-        predict.main(report, arguments.repeats, arguments.threads)
+        predict.main(report, peers["predict"], arguments.repeats, arguments.threads)
 
 
 def step(peer: str, case: str, seed: int) -> dict[str, Any]:
