@@ -199,6 +199,7 @@ class Model:
             SchemaError: A column, or the target, is missing.
             TargetError: No row has a target.
         """
+        table = self.schema.typed(table)
         usable, _ = self.task.usable_rows(table)
         rows = table if usable.all() else table.filter(pl.Series(usable))
         truth = self.task.truth(rows)

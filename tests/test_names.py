@@ -155,7 +155,8 @@ def test_a_name_that_is_a_pattern_in_polars_becomes_literal(tmp_path):
     table = pl.DataFrame({"^a$": [1.5, None], "a": ["x", "y"]})
     for write, name in ((table.write_csv, "t.csv"), (table.write_parquet, "t.parquet"), (table.write_ndjson, "t.jsonl")):
         write(tmp_path / name)
-    read = [read_table(tmp_path / name) for name in ("t.csv", "t.parquet", "t.jsonl")]
+    assert read_table(tmp_path / "t.csv").equals(pl.DataFrame({"^a$_": ["1.5", None], "a": ["x", "y"]}))
+    read = [read_table(tmp_path / name) for name in ("t.parquet", "t.jsonl")]
     read += [
         read_table(source)
         for source in (table, table.lazy(), table.to_pandas(), table.to_arrow(), table.to_dict(), table.to_dicts())

@@ -23,15 +23,9 @@ import polars as pl
 
 from lamina.data.folder import brief, in_utf8, read_arrays, read_folder
 from lamina.data.frames import column_names, from_memory, objects, without_patterns
-from lamina.data.parse import NULLS, iso_dates
 from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
 
-_TYPED_BY = 10_000
-"""Rows of a CSV file by which dtypes are inferred, unless later rows contradict."""
-_CODE = r"^0\d+$"
-_CODES_BY = 2_000
-"""Rows that are searched for codes with leading zeros."""
 _PATHS_CHECKED = 50
 """Values of a column that are checked for images beside the file, as each check accesses the disk."""
 _WHOLE_PATH = r"^(/|\\|~|\w+:[/\\])"
@@ -268,7 +262,8 @@ def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.Dat
     owner = f"{path}, line 1:"
     names = column_names([name.strip() for name in header], owner, "rename one, or add a line of names if the file has none")
     try:
-        table = _parse(path, data, separator, names)
+        source = path if data is None else data
+        table = pl.read_csv(source, separator=separator, new_columns=names, infer_schema=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ReadError(_text_fault(path, data, separator, len(names)) or f"{path}: {brief(error)}") from None
     if not table.height:
@@ -279,53 +274,7 @@ def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.Dat
             raise ReadError(fault)
         if fault and len(names) > 1:
             table = table.filter(~pl.all_horizontal(pl.all().is_null()))
-    parsed = [new for column in table if column.dtype == pl.String and (new := _reparse(column, separator)) is not None]
-    return table.with_columns(parsed) if parsed else table
-
-
-def _parse(path: Path, data: bytes | None, separator: str, names: list[str]) -> pl.DataFrame:
-    """The table with dtypes inferred from the first rows, or if that fails from all: six times slower."""
-    codes: dict[str, Any] = {}
-
-    def parse(typed_by: int | None, rows: int | None = None) -> pl.DataFrame:
-        return pl.read_csv(
-            path if data is None else data,
-            separator=separator,
-            null_values=list(NULLS),
-            new_columns=names,
-            infer_schema_length=typed_by,
-            n_rows=rows,
-            schema_overrides=codes,
-        )
-
-    try:
-        # 08001 is a postcode: as a number it would lose its zero.
-        head = parse(0, _CODES_BY)
-        codes = {column.name: pl.String for column in head if column.str.contains(_CODE).any()}
-        table = parse(_TYPED_BY)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return parse(None)
-    misled = table.height > _TYPED_BY and any(
-        column.dtype == pl.String and column.head(_TYPED_BY).null_count() == _TYPED_BY for column in table
-    )
-    return parse(None) if misled else table
-
-
-def _reparse(column: pl.Series, separator: str) -> pl.Series | None:
-    """A text column as dates, or as numbers with a decimal comma, when every value is one."""
-    dates = iso_dates(column)
-    if dates is not None and dates.null_count() == column.null_count():
-        return dates
-    if separator == "," or column.null_count() == len(column) or column.str.contains(_CODE).any():
-        return None
-    first = column.drop_nulls()[0]
-    if not re.fullmatch(r"\s*[+-]?\d+(,\d+)?\s*", first):
-        return None
-    decimals = column.str.contains(r"^\s*[+-]?\d+(,\d+)?\s*$")
-    thousands = column.str.contains(r"^\s*[+-]?\d{1,3}(,\d{3})+\s*$") | column.str.contains(r"^\s*[+-]?\d{1,3}\s*$")
-    if not decimals.all() or thousands.all():  # "1,234" everywhere is ambiguous: the schema reads it as thousands
-        return None
-    return column.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64)
+    return table
 
 
 def _separator(sample: str) -> str:

@@ -22,8 +22,9 @@ from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import read_table
+from lamina.data.readings import TEXTS, Clues, Reading, learn, reading_from_json, typed
 from lamina.errors import DataError, SchemaError
-from lamina.wording import listed, nearest
+from lamina.wording import count, listed, nearest
 
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
 IGNORED_BY_ROLE = "ignored as requested"
@@ -52,6 +53,7 @@ class Schema:
         target: str | Sequence[str] | None = None,
         kinds: Mapping[str, str] | None = None,
         roles: Mapping[str, str] | None = None,
+        readings: Mapping[str, Reading] | None = None,
     ) -> Schema:
         """Guess the kind and role of every column, with the reason.
 
@@ -60,6 +62,7 @@ class Schema:
             target: The column or columns to predict.
             kinds: Kinds where the guess is wrong: ``{"zip": "category"}``.
             roles: Roles of columns: ``{"day": "time"}``, ``{"name": "ignored"}``, ``{"id": "feature"}``.
+            readings: Those of :func:`learn_readings`, where the table was read with them.
 
         Raises:
             SchemaError: An unknown column, kind or role; values that cannot be of the requested kind; no feature.
@@ -70,7 +73,12 @@ class Schema:
             raise SchemaError(f"the table has {rows} (n_samples={table.height}); learning needs at least 2, better hundreds")
         kinds, roles = dict(kinds or {}), _roles(table, target, dict(roles or {}))
         _check_option("kinds", kinds, table.columns, OPTION_KINDS)
-        columns = [_column(values, kinds.get(values.name), roles.get(values.name)) for values in table]
+        if readings is None:
+            readings = learn_readings(table, kinds, [name for name, role in roles.items() if role == "ignored"])
+            table = typed(table, readings)
+        columns = [
+            _column(values, kinds.get(values.name), roles.get(values.name), readings.get(values.name)) for values in table
+        ]
         if not any(column.role == "feature" for column in columns):  # a lone x = 1, 2, 3, ... is likely a measurement
             columns = [_as_only_feature(column, table[column.name], roles) for column in columns]
         if not any(column.role == "feature" for column in columns):
@@ -147,11 +155,25 @@ class Schema:
             remarks.append(f"{_names(extra)} {were} not in the training data and {are} ignored")
         checked = []
         for column in self.features:
-            values = KINDS[column.kind].check(column, table.get_column(column.name), remarks)
+            values = _read(column, table.get_column(column.name), remarks)
+            values = KINDS[column.kind].check(column, values, remarks)
             checked.append(values)
             if notes:
                 remarks += KINDS[column.kind].outside(column, values)
         return pl.DataFrame(checked), remarks if notes else []
+
+    def typed(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The table with the target, the weights and all other columns besides the features as values, read as in training.
+
+        Raises:
+            SchemaError: A cell does not fit the reading of its column; names column, value and row.
+        """
+        read = [
+            _read(column, table.get_column(column.name), [])
+            for column in self.columns
+            if column.role not in ("feature", "ignored") and column.name in table.columns
+        ]
+        return table.with_columns(read)
 
     def _few_numbers(self, table: pl.DataFrame) -> pl.DataFrame | None:
         """The checked table if it is a few rows of finite numbers only; column by column would be much slower.
@@ -186,12 +208,67 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """The schema as plain JSON values."""
-        return {"columns": [asdict(column) for column in self.columns]}
+        return {
+            "columns": [
+                asdict(column) | {"reading": None if column.reading is None else column.reading.to_json()}
+                for column in self.columns
+            ]
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Schema:
         """The schema that :meth:`to_json` wrote."""
-        return cls(tuple(Column(**column) for column in values["columns"]))
+        columns = []
+        for column in values["columns"]:
+            reading = column.get("reading")
+            columns.append(Column(**{**column, "reading": None if reading is None else reading_from_json(reading)}))
+        return cls(tuple(columns))
+
+
+# Reading
+
+
+def learn_readings(
+    table: pl.DataFrame, kinds: Mapping[str, str] | None = None, ignored: Sequence[str] = ()
+) -> dict[str, Reading]:
+    """The readings of the text columns of training rows, besides the ignored ones."""
+    declared = {}
+    for name, value in (kinds or {}).items():
+        kind = KINDS.get(value.partition(" ")[0])
+        if kind is not None and kind.reading is not None:
+            declared[name] = kind.reading.name + value[len(kind.name) :]
+    is_file = set(table.dtypes) == {pl.String()}  # only a text file has texts alone
+    return learn(table.drop(ignored, strict=False), declared=declared, clues=Clues(in_file=is_file))
+
+
+def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
+    """The values of a column of text, read as in training.
+
+    Raises:
+        SchemaError: A cell does not fit; names column, value and row.
+    """
+    if values.dtype not in TEXTS:
+        return values
+    reading = column.reading
+    if reading is None:
+        usual = KINDS[column.kind].reading
+        if usual is None:
+            return values
+        reading = usual()
+    result, failed = reading(values)
+    result = result.alias(column.name)
+    if failed is None:
+        return result
+    row = int(failed.arg_true()[0])
+    written = f", {reading.written()}" if reading.written() else ""
+    if not reading.invalid:  # where training rows had invalid values, they were missing there, too
+        raise SchemaError(
+            f"column {column.name!r} holds {values[row]!r:.60} in row {row + 1:,}, expected a {column.kind}{written} as in "
+            "training; correct it, or leave it empty where unknown"
+        )
+    failures = count(int(failed.sum()), "value")
+    remarks.append(f"{column.name}: {failures} treated as missing, such as {values[row]!r:.60}: no {column.kind}{written}")
+    return result
 
 
 # Inferring
@@ -211,11 +288,12 @@ def _check_option(option: str, requested: Mapping[str, str], names: Sequence[str
     for name, value in requested.items():
         if name not in names:
             raise SchemaError(f"{option} names a column {name!r} that does not exist; {nearest(name, names)}")
-        if value not in accepted:
+        if value.partition(" ")[0] not in accepted:
             raise SchemaError(f"{option}: {name!r} is {value!r}; expected one of {', '.join(accepted)}")
 
 
-def _column(values: pl.Series, kind: str | None, role: str | None) -> Column:
+def _column(values: pl.Series, kind: str | None, role: str | None, reading: Reading | None) -> Column:
+    kind = kind and kind.partition(" ")[0]
     if kind is None:
         result = guess(values, plain=role in ("feature", "group", "time", "weight", "split"))
     else:
@@ -232,7 +310,10 @@ def _column(values: pl.Series, kind: str | None, role: str | None) -> Column:
         raise SchemaError(f"column {values.name!r} cannot be the {role}: it holds Python objects; convert it to text")
     elif role == "weight" and not values.dtype.is_numeric() and not KINDS[result.kind].numeric:
         raise SchemaError(f"column {values.name!r} cannot hold weights, which are numbers: {result.reason}")
-    return Column(values.name, result.kind, role, KINDS[result.kind].reason(result), result.details)
+    reason = KINDS[result.kind].reason(result)
+    if reading is not None and (remark := reading.remark()):
+        reason += f"; {remark}"
+    return Column(values.name, result.kind, role, reason, result.details, reading)
 
 
 def _coerced(values: pl.Series, kind: str) -> Guess:
@@ -251,7 +332,11 @@ def _as_only_feature(column: Column, values: pl.Series, roles: Mapping[str, str]
     if column.role != "ignored" or column.name in roles:
         return column
     result = KINDS[column.kind].as_only_feature(column, values, guess(values, plain=True))
-    return column if result is None else Column(column.name, result.kind, "feature", result.reason, result.details)
+    return (
+        column
+        if result is None
+        else replace(column, kind=result.kind, role="feature", reason=result.reason, details=result.details)
+    )
 
 
 def _no_feature(columns: Sequence[Column]) -> str:

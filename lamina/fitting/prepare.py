@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from lamina.data.readings import typed
 from lamina.data.rowhash import first_of_duplicates, in_order
-from lamina.data.schema import Schema
+from lamina.data.schema import Schema, learn_readings
 from lamina.data.weights import row_weights
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import times
@@ -57,8 +58,10 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
         >>> len(prepared.table), prepared.task.name, prepared.notes
         (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is ignored",))
     """
-    rows = table.filter(first_of_duplicates(table)) if settings.unique else table
-    schema = Schema.infer(rows, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
+    readings = learn_readings(table, settings.kinds, settings.drop or ())
+    rows = typed(table, readings)
+    rows = rows.filter(first_of_duplicates(rows)) if settings.unique else rows
+    schema = Schema.infer(rows, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles, readings=readings)
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     usable, missing = task.usable_rows(rows)
     rows = in_order(rows if usable.all() else rows.filter(pl.Series(usable)))

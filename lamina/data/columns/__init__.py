@@ -1,6 +1,7 @@
 """The kinds of columns, and the guess of a column's kind.
 
-The rules, in order; the first that fits decides. Text that holds numbers is treated as numbers.
+The rules, in order; the first that fits decides. Text was read before as numbers or dates where it holds these
+(:mod:`lamina.data.readings`).
 
 =========  ===============================================================================================================
 kind       a column that
@@ -9,7 +10,7 @@ image      holds arrays, bytes or paths of pictures; see :mod:`lamina.data.colum
 series     holds lists or arrays of numbers; see :mod:`lamina.data.columns.series`
 other      holds other lists, structs, bytes or Python objects (ignored)
 constant   has one value everywhere, or none at all (ignored)
-date       is a date or date-time, or text of which at least 99 % parse as dates, ISO or as 31.5.2024
+date       is a date or date-time
 flag       is boolean, or whole numbers that are 0/1 or -1/1, or has two different texts (yes/no)
 text       is text that mostly differs from row to row and has at least 6 words on average
 id         is whole numbers, 95 % of them different, named like an identifier (``id key uuid index rownames ...``);
@@ -19,8 +20,7 @@ id         is whole numbers, 95 % of them different, named like an identifier (`
 category   has one value and is missing elsewhere; or is whole numbers named like a code (``zip postcode code
            id type sku ...``), of a categorical dtype, text of digits with leading zeros, or any other text, whatever
            its cardinality
-number     is any other number, a duration or a time of day (in seconds), or text of which at least 99 % parse as
-           numbers ("12.5", "1,234", "3 %", "$5" with one currency). Few distinct whole numbers (a month, a grade, a
+number     is any other number, a duration or a time of day (in seconds). Few distinct whole numbers (a month, a grade, a
            count) stay numbers: this keeps their order, and an embedding of numbers can still separate them
 =========  ===============================================================================================================
 """
@@ -38,7 +38,6 @@ from lamina.data.columns.image import Image
 from lamina.data.columns.number import Number
 from lamina.data.columns.series import Series
 from lamina.data.columns.text import Text
-from lamina.data.parse import texts
 
 #: The kinds in the order of the rules.
 _ORDER = (Image(), Series(), Other(), Constant(), Date(), Flag(), Text(), Id(), Category(), Number())
@@ -69,13 +68,7 @@ def guess(column: pl.Series, *, plain: bool = False) -> Guess:
         >>> guess(pl.Series("smoker", ["no", "yes", "no"])).reason
         "two values: 'no' and 'yes'"
     """
-    values = Values(column, plain)
-    if (numbers := values.numbers_in_text) is not None:
-        result = _first(numbers)
-        # levels are compared as text, so "1.0" or "1 %" cannot become the flag or the code 1
-        if KINDS[result.kind].floats or (texts(numbers.column) == column).all():
-            return result
-    return _first(values)
+    return _first(Values(column, plain))
 
 
 def _first(values: Values) -> Guess:

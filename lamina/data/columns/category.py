@@ -49,7 +49,7 @@ class Category(PlainKind):
         noun = "texts" if values.column.dtype == pl.String else "levels"
         return Guess(self.name, f"{details['distinct']:,} distinct {noun} in {rows}", details)
 
-    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess:
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any]) -> Guess:
         counts = level_counts(parsed)
         return Guess(self.name, f"given; {counts.height:,} distinct values", details | _level_details(counts))
 

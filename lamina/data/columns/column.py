@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 import polars as pl
 
-from lamina.data.parse import ISO, NULLS, TEXTS, as_iso, dates, numbers, parsed_dates, parsed_numbers, texts, unit_of, unparsed
+from lamina.data.parse import dates, numbers, texts
+from lamina.data.readings import TEXTS, Reading
 from lamina.errors import SchemaError
-from lamina.wording import count
 
 if TYPE_CHECKING:
     from lamina.data.encoding import Encoding, Input
@@ -38,7 +38,7 @@ class Column:
     """One column: its kind, its role, and the reason for both in words.
 
     ``details`` describe the values (range, levels, unit, channels) as JSON; they are stored in the model file, and
-    :meth:`ColumnKind.check` compares later values with them.
+    :meth:`ColumnKind.check` compares later values with them. ``reading`` is how its cells are read where they are text.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Column:
     role: str
     reason: str
     details: dict[str, Any]
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class ColumnKind(ABC):
         all_different: Whether values mostly differ from row to row; a target of this kind gets a simpler one.
         streams: Whether its block, made one step long, reads a value step by step.
         max_group_size: Most rows of a group on average if its values identify groups; 0 if they never do.
+        reading: Class of the reading of text that is declared to be of this kind; None for any.
     """
 
     name: ClassVar[str]
@@ -148,6 +150,7 @@ class ColumnKind(ABC):
     all_different: ClassVar[bool] = False
     streams: ClassVar[bool] = False
     max_group_size: ClassVar[int] = 0
+    reading: ClassVar[type[Reading] | None] = None
 
     @abstractmethod
     def guess(self, values: Values) -> Guess | None:
@@ -216,8 +219,8 @@ class PlainKind(ColumnKind):
     parse: ClassVar[staticmethod[[pl.Series], pl.Series | None]]
 
     @abstractmethod
-    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess | None:
-        """The guess for a declared column with parsed values, and a remark on those that could not be parsed."""
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any]) -> Guess | None:
+        """The guess for a declared column with parsed values."""
 
     @abstractmethod
     def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> Any:
@@ -227,26 +230,12 @@ class PlainKind(ColumnKind):
         parsed = self.parse(column)
         if parsed is None or parsed.null_count() == len(parsed):
             return None
-        failed = unparsed(column, parsed)
-        failures = 0 if failed is None else int(failed.sum())
-        remark = f"; {failures:,} invalid, treated as missing" if failures else ""
-        return self.given(column, parsed, parsed_details(describe(column), parsed, failures), remark)
+        return self.given(column, parsed, describe(parsed) | {"dtype": str(column.dtype)})
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         parsed = self.parse(values)
         if parsed is None:
             raise SchemaError(f"column {column.name!r} holds {values.dtype}, expected a {self.name} as in training; convert it")
-        failed = unparsed(values, parsed)
-        if failed is None:
-            return parsed
-        row = int(failed.arg_true()[0])
-        if "unparsed" not in column.details:  # where training rows had invalid values, they were missing there, too
-            raise SchemaError(
-                f"column {column.name!r} holds {values[row]!r:.60} in row {row + 1:,}, expected a {self.name} as in training; "
-                "correct it, or leave it empty where unknown"
-            )
-        failures = count(int(failed.sum()), "value")
-        remarks.append(f"{column.name}: {failures} treated as missing, such as {values[row]!r:.60}: no {self.name}")
         return parsed
 
 
@@ -256,19 +245,17 @@ class Values:
     Args:
         column: All of its values.
         plain: Guess a plain kind only (no id, text or constant).
-        details: Where the values were parsed from text, the details of the text.
-        prefix: The beginning of the reason there.
     """
 
-    def __init__(self, column: pl.Series, plain: bool = False, details: dict[str, Any] | None = None, prefix: str = "") -> None:
-        self.column, self.plain, self.prefix = column, plain, prefix
-        self.details = describe(column) if details is None else details
+    def __init__(self, column: pl.Series, plain: bool = False) -> None:
+        self.column, self.plain = column, plain
+        self.details = describe(column)
         self.is_text = column.dtype in TEXTS
         self.words = {*name_words(column.name), column.name.lower()}
 
     @cached_property
     def numbers(self) -> pl.Series | None:
-        """Finite numbers, else null, if the column is of numbers; numbers in text are ``numbers_in_text``."""
+        """Finite numbers, else null, if the column is of numbers."""
         dtype = self.column.dtype
         return numbers(self.column) if dtype.is_numeric() or dtype in (pl.Duration, pl.Time) else None
 
@@ -309,57 +296,9 @@ class Values:
         return self.column.cast(pl.String) if self.is_text and self.text_counts.height == 1 else None
 
     @cached_property
-    def numbers_in_text(self) -> Values | None:
-        """The numbers in a text column, if at least 99 % of its values are numbers."""
-        if not self._has_digits:
-            return None
-        levels = self.text_counts.to_series(0)
-        good = parsed_numbers(levels).is_not_null() & self._present
-        failures = self._failures(good)
-        if failures is None or levels.filter(good).str.contains(r"^0\d").any():
-            return None
-        number = parsed_numbers(self.column).fill_nan(None)  # the word NaN is a number to polars
-        if number.null_count() == len(number):
-            return None
-        if isinstance(span(number)[0], int):
-            number = number.cast(pl.Int64)
-        unit = {"unit": unit} if (unit := unit_of(levels)) else {}
-        details = parsed_details(self.details, number, failures) | unit
-        return Values(number, self.plain, details, prefix="text that holds ")
-
-    @cached_property
-    def dates(self) -> tuple[pl.Series, dict[str, Any]] | None:
-        """Dates, and their details, if the column is of dates, or at least 99 % of a text column are."""
-        if not self._has_digits:
-            moments = dates(self.column) if isinstance(self.column.dtype, pl.Date | pl.Datetime) else None
-            return None if moments is None else (moments, self.details)
-        iso = as_iso(self.text_counts.to_series(0))
-        failures = self._failures(parsed_dates(iso).is_not_null() & iso.str.contains(ISO))
-        if failures is None or (moments := dates(self.column)) is None:
-            return None
-        return moments, parsed_details(self.details, moments, failures)
-
-    @cached_property
-    def blank(self) -> bool:
-        """Whether a text column holds nothing but words for a missing value."""
-        return self.column.dtype == pl.String and not self._present.any()
-
-    @cached_property
-    def _present(self) -> pl.Series:
-        """Which distinct texts are not words for a missing value."""
-        return ~self.text_counts.to_series(0).str.strip_chars().is_in(NULLS)
-
-    @cached_property
-    def _has_digits(self) -> bool:
-        if self.column.dtype != pl.String:
-            return False
-        return bool(self.text_counts.to_series(0).filter(self._present).head(50).str.contains(r"\d").any())
-
-    def _failures(self, good: pl.Series) -> int | None:
-        """The number of values of which the distinct text is not good; None if these are more than 1 %."""
-        counts = self.text_counts.to_series(1)
-        present, parsed = int(counts.filter(self._present).sum()), int(counts.filter(good).sum())
-        return present - parsed if parsed >= 0.99 * present else None
+    def dates(self) -> pl.Series | None:
+        """The values as date-times, if the column is of dates."""
+        return dates(self.column) if isinstance(self.column.dtype, pl.Date | pl.Datetime) else None
 
 
 # Functions of several kinds
@@ -368,12 +307,6 @@ class Values:
 def describe(column: pl.Series) -> dict[str, Any]:
     """The details of every column: its dtype, and the share of missing rows."""
     return {"dtype": str(column.dtype), "missing": round(column.null_count() / max(len(column), 1), 6)}
-
-
-def parsed_details(details: dict[str, Any], values: pl.Series, failures: int) -> dict[str, Any]:
-    """The details of parsed values, and how many could not be parsed."""
-    missing = round(values.null_count() / len(values), 6)
-    return details | {"missing": missing} | ({"unparsed": failures} if failures else {})
 
 
 def span(values: pl.Series, integers: bool = False) -> tuple[float, float]:

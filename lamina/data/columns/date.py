@@ -1,4 +1,4 @@
-"""Dates and date-times, and text of which at least 99 % parse as them, ISO or as 31.5.2024."""
+"""Dates and date-times."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 from lamina.data.columns.column import Guess, Values
 from lamina.data.columns.scaled import ScaledKind
 from lamina.data.parse import dates
+from lamina.data.readings import DateReading
 
 
 class Date(ScaledKind):
@@ -17,22 +18,23 @@ class Date(ScaledKind):
 
     name = "date"
     expects = "dates (2024-05-31)"
+    reading = DateReading
     parse = staticmethod(dates)
 
     def guess(self, values: Values) -> Guess | None:
-        return None if values.dates is None else self._described(*values.dates, "text that holds " * values.is_text)
+        return None if values.dates is None else self._described(values.dates, values.details)
 
-    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess:
-        return self._described(parsed, details, "given; ", remark)
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any]) -> Guess:
+        return self._described(parsed, details, "given; ")
 
     def trained_range(self, details: dict[str, Any]) -> tuple[dt.datetime, dt.datetime, str]:
         low, high = (dt.datetime.fromisoformat(details[end]) for end in ("low", "high"))
         return low, high, f"{str(low)[:10]}..{str(high)[:10]}"
 
-    def _described(self, moments: pl.Series, details: dict[str, Any], prefix: str, remark: str = "") -> Guess:
+    def _described(self, moments: pl.Series, details: dict[str, Any], prefix: str = "") -> Guess:
         low: Any = moments.min()
         high: Any = moments.max()
         timed = not (moments.dt.truncate("1d") == moments).all()
         with_time = ", with the time of day" if timed else ""
-        reason = f"{prefix}dates from {str(low)[:10]} to {str(high)[:10]}{with_time}{remark}"
+        reason = f"{prefix}dates from {str(low)[:10]} to {str(high)[:10]}{with_time}"
         return Guess(self.name, reason, details | {"low": low.isoformat(), "high": high.isoformat(), "time": timed})

@@ -34,7 +34,7 @@ class Flag(PlainKind):
             return None
         return self._of(values.text_counts.to_series(0).to_list(), values.details)
 
-    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess | None:
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any]) -> Guess | None:
         counts = level_counts(parsed)
         return replace(self._of(counts.to_series(0).to_list(), details), reason="given") if counts.height == 2 else None
 

@@ -74,14 +74,14 @@ class Constant(Ignored):
 
     def guess(self, values: Values) -> Guess | None:
         column, details = values.column, values.details
-        if column.dtype == pl.Null or column.null_count() == len(column) or values.blank:
+        if column.dtype == pl.Null or column.null_count() == len(column):
             return Guess(self.name, "missing in every row", details)
         if values.numbers is not None and values.numbers.null_count() == len(column):
             return Guess(self.name, "no finite number in any row", details)
         if values.plain:
             return None
         if values.dates is not None:
-            moments, details = values.dates
+            moments = values.dates
             same = moments.min() == moments.max() and not moments.null_count()
             return Guess(self.name, f"the same date in every row: {moments.min()}", details) if same else None
         return guess_constant(self.name, values)

@@ -19,6 +19,7 @@ import polars as pl
 from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
 from lamina.data.encoding import Encoding, Input
 from lamina.data.pictures import PIECE, SIGNATURE, SUFFIXES, Header, read_headers, read_pixels, readable_headers, scaled, verify
+from lamina.data.readings import TextReading
 from lamina.errors import SchemaError
 from lamina.wording import count
 
@@ -230,6 +231,7 @@ class Image(ColumnKind):
     """
 
     name = "image"
+    reading = TextReading
     expects = "paths or bytes of image files, or arrays"
     block = vector = ImageBlock
 

@@ -1,4 +1,4 @@
-"""Numbers: any that are not a flag, a code or an identifier, a duration or a time of day, and text that holds them."""
+"""Numbers: any that are not a flag, a code or an identifier, a duration or a time of day."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import polars as pl
 
 from lamina.data.columns.column import FREQUENT, Column, Guess, Indicator, Values, mask, span
 from lamina.data.columns.scaled import ScaledKind
-from lamina.data.parse import numbers, unit_of
-from lamina.errors import SchemaError
+from lamina.data.parse import numbers
+from lamina.data.readings import NumberReading
 
 _NEIGHBOURS = 20  # fewest rows with the values nearest to the most frequent one
 
 
 class Number(ScaledKind):
-    """Float64, NaN and infinite as null; ``low``, ``high`` (finite), ``whole`` (only whole numbers), ``unit``."""
+    """Float64, NaN and infinite as null; ``low``, ``high`` (finite), ``whole`` (only whole numbers)."""
 
     name = "number"
     expects = "numbers"
     numeric = True
     floats = True
     max_group_size = 30
+    reading = NumberReading
     parse = staticmethod(numbers)
 
     def guess(self, values: Values) -> Guess | None:
@@ -31,25 +32,17 @@ class Number(ScaledKind):
             return None
         low, high = values.span
         whole, details = values.whole is not None, values.measured
-        reason = f"{values.prefix}{'whole numbers' if whole else 'numbers'} from {_shown(low)} to {_shown(high)}"
+        reason = f"{'whole numbers' if whole else 'numbers'} from {_shown(low)} to {_shown(high)}"
         if values.column.dtype in (pl.Duration, pl.Time):
             reason += ", in seconds"
         if infinite := details.get("infinite"):
             reason += f"; {infinite:,} infinite, treated as missing"
         return Guess(self.name, reason, details | {"low": low, "high": high, "whole": whole})
 
-    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any], remark: str) -> Guess:
+    def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any]) -> Guess:
         low, high = span(parsed)
-        unit = {"unit": unit} if (unit := unit_of(column)) else {}
-        details = details | {"low": low, "high": high, "whole": isinstance(low, int)} | unit
-        return Guess(self.name, f"given; from {_shown(low)} to {_shown(high)}{remark}", details)
-
-    def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
-        unit, trained = unit_of(values), column.details.get("unit", "")
-        if unit and unit != trained:
-            expected = f"numbers in {trained}" if trained else "numbers without a unit"
-            raise SchemaError(f"column {column.name!r} holds numbers in {unit}, expected {expected} as in training; convert it")
-        return super().check(column, values, remarks)
+        details = details | {"low": low, "high": high, "whole": isinstance(low, int)}
+        return Guess(self.name, f"given; from {_shown(low)} to {_shown(high)}", details)
 
     def trained_range(self, details: dict[str, Any]) -> tuple[float, float, str]:
         low, high = details["low"], details["high"]

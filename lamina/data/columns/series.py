@@ -16,6 +16,7 @@ import polars as pl
 from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
 from lamina.data.columns.summary import SummaryBlock, empty_series
 from lamina.data.encoding import Encoding, Input
+from lamina.data.readings import TextReading
 from lamina.data.scaling import moments
 from lamina.errors import SchemaError
 from lamina.wording import count
@@ -155,6 +156,7 @@ class Series(ColumnKind):
     """
 
     name = "series"
+    reading = TextReading
     expects = "lists or arrays of numbers"
     block = SeriesBlock
     vector = SummaryBlock

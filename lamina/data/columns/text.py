@@ -12,6 +12,7 @@ from lamina.data.columns.terms import TermsBlock
 from lamina.data.columns.tokens import MOST_TOKENS, UNSPACED, TextBlock
 from lamina.data.encoding import Encoding
 from lamina.data.parse import texts
+from lamina.data.readings import TextReading
 from lamina.errors import SchemaError
 
 FEWEST_WORDS = 6
@@ -28,6 +29,7 @@ class Text(ColumnKind):
     """
 
     name = "text"
+    reading = TextReading
     block = TextBlock
     vector = TermsBlock
     all_different = True
