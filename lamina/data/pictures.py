@@ -6,14 +6,17 @@ become 8, and of several frames in a file (animations, pages) the first is used.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -30,12 +33,15 @@ SIGNATURE = re.compile(rb"\x89PNG|\xff\xd8\xff|BM|GIF8|II\*\0|MM\0\*|RIFF....WEB
 """The first bytes of an image file."""
 PIECE = 1024
 """Images of a chunk."""
+MOST_PIXELS = 200_000_000
+"""Pixels that are decoded only to find equal ones among files of one format."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _TURNS = dict(
     enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"), 2)
 )
 """How Pillow undoes each orientation in EXIF data."""
+_LOSSY = {"JPEG", "MPO"}
 _GRAY = ("1", "L", "LA", "La", "I", "F")
 
 Source = str | bytes
@@ -95,6 +101,72 @@ def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np
 
     _refuse(values, _each(values, place)[1])
     return pixels
+
+
+def contents(values: pl.Series) -> pl.Series:
+    """A number for the content of each image, the same for two with equal bytes or equal pixels; null for a missing one.
+
+    A file is read only if another has its size. It is decoded only if another has its height and width in another format, or
+    in the same lossless one if there are not too many such pixels. A file that cannot be read differs from all others.
+
+    Shape:
+        (N,) -> (N,) of UInt32.
+    """
+    sources = values.drop_nulls().unique(maintain_order=True)
+    sizes = [_size(source) for source in sources]
+    alike = Counter(sizes)
+    first = _first([_digest(source) if alike[size] > 1 else None for source, size in zip(sources, sizes, strict=True)])
+    distinct = sorted(set(first))
+    files = sources.gather(distinct)
+    rows = _alike(files)
+    pixels = dict(_each(files.gather(rows), lambda place, image: (rows[place], _pixel_digest(image)))[0])
+    same = dict(zip(distinct, _first([pixels.get(row) for row in range(len(files))]), strict=True))
+    number = {source: same[row] for source, row in zip(sources, first, strict=True)}
+    return pl.Series(values.name, [number.get(source) for source in values], dtype=pl.UInt32)
+
+
+def _alike(files: pl.Series) -> list[int]:
+    """The positions of files that may have the pixels of another one."""
+    groups: dict[tuple[int, int], list[tuple[int, str]]] = {}
+    for extent, file in _each(files, lambda row, image: (_header(row, image)[:2], (row, image.format or "")))[0]:
+        groups.setdefault(extent, []).append(file)
+    formats = {extent: {format for _, format in group} for extent, group in groups.items() if len(group) > 1}
+    lossless = [extent for extent, found in formats.items() if not found & _LOSSY]
+    decode_all = sum(height * width * len(groups[height, width]) for height, width in lossless) <= MOST_PIXELS
+    chosen = [extent for extent in formats if len(formats[extent]) > 1 or (decode_all and extent in lossless)]
+    return [row for extent in chosen for row, _ in groups[extent]]
+
+
+def _first(keys: Sequence[bytes | None]) -> list[int]:
+    """The position of the first equal key, for each key; None differs from all others."""
+    first: dict[bytes, int] = {}
+    return [place if key is None else first.setdefault(key, place) for place, key in enumerate(keys)]
+
+
+def _size(source: Source) -> int | None:
+    """The number of bytes; None of a file that is not there."""
+    try:
+        return len(source) if isinstance(source, bytes) else os.stat(os.path.expanduser(source)).st_size
+    except OSError:
+        return None
+
+
+def _digest(source: Source) -> bytes | None:
+    """A hash of the bytes; None of a file that cannot be read."""
+    try:
+        data = source if isinstance(source, bytes) else Path(os.path.expanduser(source)).read_bytes()
+    except OSError:
+        return None
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _pixel_digest(image: Image) -> bytes:
+    """A hash of the upright pixels, the same for gray ones in colour."""
+    height, width = _header(0, image)[:2]
+    image.load()
+    deep = image.mode[0] in "IF"
+    pixels = np.asarray(image).astype(np.float64) if deep else _pixels(image, height, width, 3)
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
 
 
 def _each(values: pl.Series, work: Callable[[int, Image], Result]) -> tuple[list[Result], dict[int, str]]:

@@ -153,6 +153,12 @@ class Schema:
                 remarks += KINDS[column.kind].outside(column, values)
         return pl.DataFrame(checked), remarks if notes else []
 
+    def contents(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The table with files among its features as numbers that are equal where the files have the same content."""
+        of = {column.name: KINDS[column.kind].contents(table.get_column(column.name)) for column in self.features}
+        changed = [values for name, values in of.items() if values.dtype != table.schema[name]]
+        return table.with_columns(changed) if changed else table
+
     def _few_numbers(self, table: pl.DataFrame) -> pl.DataFrame | None:
         """The checked table if it is a few rows of finite numbers only; column by column would be much slower.
 

@@ -66,4 +66,5 @@ def make_card(
 def trained_on(model: Model, table: pl.DataFrame) -> bool:
     """Whether these are the rows that a model was fitted to: those whose target is known, or the first of each duplicate."""
     known = table.filter(pl.Series(model.task.usable_rows(table)[0]))
-    return model.card["data"]["fingerprint"] in (fingerprint(known), fingerprint(known.filter(first_of_duplicates(known))))
+    of_card = model.card["data"]["fingerprint"]
+    return of_card in (fingerprint(known), fingerprint(known.filter(first_of_duplicates(model.schema.contents(known)))))

@@ -156,7 +156,7 @@ def _split(prepared: Prepared, family: Family, settings: Settings) -> Split:
     """Validation rows; or all rows, out of bag, where the family can and no column says which rows validate."""
     table, schema = prepared.table, prepared.schema
     if family.out_of_bag and splitting_column(schema) is None:
-        return out_of_bag(table, schema)
+        return out_of_bag(table, schema, prepared.task)
     return split(table, schema, prepared.task, validation=settings.validation, seed=settings.seed)
 
 

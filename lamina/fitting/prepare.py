@@ -57,8 +57,11 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
         >>> len(prepared.table), prepared.task.name, prepared.notes
         (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is ignored",))
     """
-    rows = table.filter(first_of_duplicates(table)) if settings.unique else table
+    rows = table
     schema = Schema.infer(rows, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
+    if settings.unique and (first := first_of_duplicates(schema.contents(table))).sum() < len(table):
+        rows = table.filter(first)
+        schema = Schema.infer(rows, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles)
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     usable, missing = task.usable_rows(rows)
     rows = in_order(rows if usable.all() else rows.filter(pl.Series(usable)))

@@ -182,6 +182,10 @@ class ColumnKind(ABC):
     def verify(self, values: pl.Series) -> None:  # noqa: B027  most kinds are read whole
         """Read all values of a column whose reading failed, so that the error names every unreadable row."""
 
+    def contents(self, values: pl.Series) -> pl.Series:
+        """Values that are equal where the content is: of files, what is in them."""
+        return values
+
     def missing(self, values: pl.Series) -> pl.Series:
         """Which values are missing, or say that they are."""
         return values.is_null()

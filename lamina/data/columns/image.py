@@ -18,10 +18,23 @@ import polars as pl
 
 from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
 from lamina.data.encoding import Encoding, Input
-from lamina.data.pictures import PIECE, SIGNATURE, SUFFIXES, Header, read_headers, read_pixels, readable_headers, scaled, verify
-from lamina.errors import SchemaError
+from lamina.data.pictures import (
+    PIECE,
+    SIGNATURE,
+    SUFFIXES,
+    Header,
+    contents,
+    read_headers,
+    read_pixels,
+    readable_headers,
+    scaled,
+    verify,
+)
+from lamina.errors import ModelFileError, SchemaError
 from lamina.wording import count
 
+LARGEST = 4096
+"""Most pixels of a side."""
 LONGEST = 224
 """Longest side in pixels where no size is set, as customary for ImageNet."""
 
@@ -280,6 +293,10 @@ class Image(ColumnKind):
             form = "arrays of floats" if "Float" in trained else "image files, or arrays of uint8 from 0 to 255"
             raise SchemaError(f"column {column.name!r} holds images as {dtype}, expected {trained} as in training; give {form}")
         return values
+
+    def contents(self, values: pl.Series) -> pl.Series:
+        values = values.cast(pl.String) if values.dtype in (pl.Categorical, pl.Enum) else values
+        return contents(values) if values.dtype in (pl.String, pl.Binary) else values
 
     def verify(self, values: pl.Series) -> None:
         if not isinstance(values.dtype, pl.Array):
