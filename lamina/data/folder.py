@@ -12,6 +12,7 @@ Public data sets of images and texts have one of these forms::
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import zipfile
@@ -103,6 +104,8 @@ def _files(folder: Path) -> list[Path]:
     for root, inner, names in os.walk(folder):
         inner[:] = sorted(name for name in inner if not _hidden(name))
         files += [Path(root, name) for name in sorted(names) if not _hidden(name)]
+    if others := [file for file in files if not file.is_file()]:
+        raise ReadError(f"{others[0]} is not a file that can be read (a pipe, a device or a broken link); remove it")
     return files
 
 
@@ -134,14 +137,30 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise ReadError(f"cannot read {path}: {error.strerror}; check its permissions") from None
     except UnicodeDecodeError as error:
-        line, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
-        raise ReadError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; {in_utf8(path)}") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ReadError(f"{path}, line {line}: {not_utf8(path, error.object, error.start)}") from None
 
 
-def in_utf8(path: Path) -> str:
-    """The remedy for a file in another encoding."""
+_ENCODINGS = ("CP1252", "CP1250", "CP1251", "MACINTOSH", "CP932", "GB18030", "BIG5", "CP949")
+"""Encodings of files by their names for iconv, which Python knows too."""
+
+
+def not_utf8(path: Path, text: bytes, place: int) -> str:
+    """The fault of a byte that is not UTF-8, with what other encodings read there, and the remedy."""
+    readings: dict[str, str] = {}
+    for encoding in _ENCODINGS:
+        with contextlib.suppress(UnicodeDecodeError):
+            text.decode(encoding)
+            around = text[max(0, place - 12) : place + 12].decode(encoding, errors="ignore").strip()
+            if around.isprintable():
+                readings.setdefault(around, encoding)
+    known = ", ".join(f"{encoding} reads {around!r}" for around, encoding in readings.items()) or "no common encoding reads it"
     name, better = shlex.quote(path.name), shlex.quote(f"utf8_{path.name}")
-    return f"save the file as UTF-8, for example: iconv -f latin1 -t utf-8 {name} > {better}"
+    command = f"iconv -f {next(iter(readings.values()), 'ENCODING')} -t utf-8 {name} > {better}"
+    return (
+        f"byte 0x{text[place]:02x} is not UTF-8 ({known}); convert the file from the encoding that reads correctly, "
+        f"for example: {command}"
+    )
 
 
 # Archives

@@ -105,7 +105,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 def test_texts_in_another_encoding(tmp_path):
     make(tmp_path, "a/1.txt", content="one\nzwei\nfünf".encode("latin-1"))
     with pytest.raises(
-        ReadError, match=r"1.txt, line 3: byte 0xfc is not UTF-8; save .* iconv -f latin1 -t utf-8 1.txt > utf8_1"
+        ReadError, match=r"1.txt, line 3: byte 0xfc is not UTF-8 .*'fünf'.* iconv -f CP1252 -t utf-8 1.txt > utf8_1"
     ):
         read_folder(tmp_path)
 
@@ -113,7 +113,7 @@ def test_texts_in_another_encoding(tmp_path):
 def test_a_text_that_cannot_be_opened(tmp_path):
     make(tmp_path, "a/1.txt")
     (tmp_path / "a" / "2.txt").symlink_to(tmp_path / "lost")
-    with pytest.raises(ReadError, match="cannot read .*2.txt: No such file or directory; check its permissions"):
+    with pytest.raises(ReadError, match=r"a/2.txt is not a file that can be read .*a broken link\); remove it"):
         read_folder(tmp_path)
 
 
