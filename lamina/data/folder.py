@@ -151,7 +151,7 @@ def not_utf8(path: Path, text: bytes, place: int) -> str:
     for encoding in _ENCODINGS:
         with contextlib.suppress(UnicodeDecodeError):
             text.decode(encoding)
-            around = text[max(0, place - 12) : place + 12].decode(encoding, errors="ignore").strip()
+            around = " ".join(text[max(0, place - 12) : place + 12].decode(encoding, errors="ignore").split())
             if around.isprintable():
                 readings.setdefault(around, encoding)
     known = ", ".join(f"{encoding} reads {around!r}" for around, encoding in readings.items()) or "no common encoding reads it"
