@@ -130,14 +130,15 @@ def from_rows(name: str, values: Sequence[Any]) -> pl.Series | None:
 
 
 def png(image: Any) -> bytes:
-    """The bytes of a PNG file of a PIL image, rotated as in its EXIF data."""
+    """The bytes of a file of a PIL image, rotated as in its EXIF data: PNG, or TIFF for numbers that PNG cannot hold."""
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(image)
-    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"):
-        image = image.convert("L" if image.mode == "F" else "RGB")
+    numbers = image.mode[0] in "IF" and image.mode != "I;16"
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") and not numbers:
+        image = image.convert("RGB")
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
+    image.save(file, "TIFF") if numbers else image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

@@ -1,7 +1,8 @@
 """Headers and pixels of image files, and one error for all that cannot be read.
 
-Files may be of any size and colour mode. They are rotated as in their EXIF data, transparency is composited on white, 16 bits
-become 8, and of several frames in a file (animations, pages) the first is used.
+Files may be of any size and colour mode. They are rotated as in their EXIF data, transparency is composited on white, gray
+values of 16 or 32 bits are scaled to 8 by the values of training images, and of several frames in a file (animations, pages)
+the first is used.
 """
 
 from __future__ import annotations
@@ -45,13 +46,15 @@ _LOSSY = {"JPEG", "MPO"}
 _GRAY = ("1", "L", "LA", "La", "I", "F")
 
 Source = str | bytes
+Scale = tuple[float, float]
 Result = TypeVar("Result")
 
 
 class Header(NamedTuple):
     """The properties of an image that need no decoding.
 
-    ``several``: it is an animation or a file of pages; ``deep``: it has more than 8 bits per channel.
+    ``several``: it is an animation or a file of pages; ``deep``: it is gray with more than 8 bits; ``upper``: it has 16 bits
+    per channel, of which Pillow reads the upper 8.
     """
 
     height: int
@@ -60,6 +63,7 @@ class Header(NamedTuple):
     several: bool
     transparent: bool = False
     deep: bool = False
+    upper: bool = False
 
 
 def readable_headers(values: pl.Series) -> list[Header]:
@@ -85,11 +89,43 @@ def verify(values: pl.Series) -> None:
     Raises:
         ReadError: As for :func:`read_headers`.
     """
-    _refuse(values, _each(values, lambda row, image: _pixels(image, 8, 8, 1))[1])
+    _refuse(values, _each(values, lambda row, image: _pixels(image, 8, 8, 1, (0, 1)))[1])
 
 
-def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np.ndarray:
+def extremes(values: pl.Series) -> tuple[float, float]:
+    """The lowest and the highest value in gray images of more than 8 bits; 0 and 0 without such images.
+
+    Of each image one pixel in a thousand is left out at either end: a few dead pixels would turn all others black.
+
+    Raises:
+        ReadError: As for :func:`read_headers`.
+    """
+
+    def ends(row: int, image: Image) -> np.ndarray | None:
+        if image.mode[0] not in "IF":
+            return None
+        numbers = np.asarray(image).astype(np.float64)
+        numbers = numbers[np.isfinite(numbers)]
+        margin = len(numbers) // 1000
+        places = [margin, len(numbers) - 1 - margin]
+        return np.partition(numbers, places)[places] if len(numbers) else None
+
+    found, faults = _each(values, ends)
+    _refuse(values, faults)
+    found = [pair for pair in found if pair is not None]
+    return (float(min(low for low, _ in found)), float(max(high for _, high in found))) if found else (0.0, 0.0)
+
+
+def read_pixels(values: pl.Series, height: int, width: int, channels: int, scale: Scale | None = None) -> np.ndarray:
     """All images, uint8 (N, height, width, channels); a missing one is all 0.
+
+    Args:
+        values: Paths or bytes.
+        height: To which they are resized.
+        width: To which they are resized.
+        channels: 1 for gray, 3 for colour.
+        scale: The values of black and of white in gray images of more than 8 bits; by default white is 65535, and 1 or 255
+            where values are floats.
 
     Raises:
         ReadError: As for :func:`read_headers`.
@@ -97,7 +133,7 @@ def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np
     pixels = np.zeros((len(values), height, width, channels), dtype=np.uint8)
 
     def place(row: int, image: Image) -> None:
-        pixels[row] = _pixels(image, height, width, channels)
+        pixels[row] = _pixels(image, height, width, channels, scale)
 
     _refuse(values, _each(values, place)[1])
     return pixels
@@ -254,7 +290,9 @@ def _header(row: int, image: Image) -> Header:
         width, height = height, width
     gray = image.mode in _GRAY or image.mode.startswith("I;16")
     several = getattr(image, "is_animated", False) and image.format != "MPO"
-    return Header(height, width, gray, several, image.has_transparency_data, image.mode[0] in "IF")
+    deep = image.mode[0] in "IF"
+    upper = not deep and any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+    return Header(height, width, gray, several, image.has_transparency_data, deep, upper)
 
 
 def _orientation(image: Image) -> int:
@@ -268,7 +306,7 @@ def _orientation(image: Image) -> int:
     return orientation if orientation in _TURNS else 1
 
 
-def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
+def _pixels(image: Image, height: int, width: int, channels: int, scale: Scale | None = None) -> np.ndarray:
     """The pixels of an image, (height, width, channels)."""
     from PIL import Image as PIL
 
@@ -277,7 +315,7 @@ def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
     image.load()
     orientation = _orientation(image)
     if image.mode[0] in "IF":
-        image = _eight_bits(image)
+        image = _eight_bits(image, scale)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = PIL.alpha_composite(PIL.new("RGBA", image.size, "white"), image)
@@ -289,11 +327,13 @@ def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
     return np.asarray(image).reshape(height, width, channels)
 
 
-def _eight_bits(image: Image) -> Image:
-    """16-bit gray, or floats from 0 to 1 or to 255, as 8 bits."""
+def _eight_bits(image: Image, scale: Scale | None) -> Image:
+    """Gray of 16 or 32 bits as 8 bits."""
     from PIL.Image import fromarray
 
     values = np.asarray(image)
+    if scale is not None:
+        return fromarray(scaled(values, *scale))
     low, high = float(values.min()), float(values.max())
     white = (1 if high <= 1 else 255) if image.mode == "F" else 65535
     if not (low >= 0 and high <= white):
