@@ -15,6 +15,7 @@ import polars as pl
 
 from lamina import store
 from lamina.data.folder import SPLIT
+from lamina.data.frames import with_labels
 from lamina.data.read import read_table
 from lamina.data.rowhash import check_comparable, fingerprint
 from lamina.errors import LaminaError, OptionError, RunError
@@ -109,7 +110,7 @@ def fit(
     recording = Recording(run=run, monitor=monitor).check()
     Interventions(callbacks, edit).check()
     settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
-    table = read_table(data)
+    table = with_labels(read_table(data), data, settings.targets)
     settings = with_parts(settings, data, table)
     folder = None if recording.run is None else start_run(recording.run, data, table, settings)
     return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
@@ -193,7 +194,7 @@ def compare(
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
         monitor = stack.enter_context(_monitoring(recording.monitor))
-        table = read_table(data)
+        table = with_labels(read_table(data), data, settings.targets)
         settings = with_parts(settings, data, table)
         question = comparison.fixed_options(table, settings, terms)
         if (Path(folder) / "run.json").exists():

@@ -46,3 +46,7 @@ class ModelFileError(LaminaError, ValueError):
 
 class MissingExtraError(LaminaError, ImportError):
     """An optional dependency is not installed; the message has the install command."""
+
+
+class LaminaWarning(UserWarning):
+    """Rows to predict differ from the training rows, or X can be read in two ways."""
