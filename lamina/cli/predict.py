@@ -65,7 +65,8 @@ def predict(
         check_output(out, *data, model)
     with waiting(f"predicting {', '.join(data[:3])}"):
         estimator, table, notes = _read("predict", model, data)
-        keep = keep or len(table.columns) == 1  # images or texts, which have no other name
+        schema = estimator.model_.schema
+        keep = keep or (not schema.plain and table.width == 1)  # an image or a text is its only name
         from lamina.predictions import predictions as predicted
         from lamina.train.sharing import sharing_cores
 

@@ -92,14 +92,15 @@ def _read_classes(path: Path, folders: list[Path]) -> tuple[list[Path], list[str
         )
     files, labels = [], []
     for folder in folders:
-        inside = _files(folder)
+        inside = files_below(folder)
         if not inside:
             raise ReadError(f"the class folder {folder} holds no files; remove it, or put its images or texts there")
         files, labels = files + inside, labels + [folder.name] * len(inside)
     return files, labels
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and its folders, by name, without hidden ones."""
     files = []
     for root, inner, names in os.walk(folder):
         inner[:] = sorted(name for name in inner if not _hidden(name))
@@ -128,10 +129,11 @@ def _column(path: Path, files: list[Path]) -> pl.Series:
             f"{path} mixes {len(images):,} images ({images[0].relative_to(path)}, ...) and {len(texts):,} texts "
             f"({texts[0].relative_to(path)}, ...); keep one of the two, or give a table with a column of each"
         )
-    return pl.Series("image", map(os.path.abspath, images)) if images else pl.Series("text", map(_read_text, texts))
+    return pl.Series("image", map(os.path.abspath, images)) if images else pl.Series("text", map(read_text, texts))
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file; ReadError if it is not UTF-8."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:

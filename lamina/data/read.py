@@ -128,6 +128,17 @@ def read_table(source: Any) -> pl.DataFrame:
     return table
 
 
+def is_table_name(text: str) -> bool:
+    """Whether a text is the name of a file of a table, an address or "-", and no text to predict.
+
+    Example:
+        >>> is_table_name("new.csv.gz"), is_table_name("What a film.")
+        (True, False)
+    """
+    name = text.lower().removesuffix(".gz")
+    return text == "-" or ("://" in text or name.endswith((*_FORMATS, ".npz"))) and len(text.split()) == 1
+
+
 def _read_file(path: Path) -> pl.DataFrame:
     if "://" in str(path) or ":/" in str(path)[:8]:
         raise ReadError(f"{path} is an address; lamina reads local files: download it first")

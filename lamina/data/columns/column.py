@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -142,6 +143,8 @@ class ColumnKind(ABC):
     can_be_feature: ClassVar[bool] = True
     plain: ClassVar[bool] = False
     block: ClassVar[type[Block] | None] = None
+        saved_details: The details that predictions read, with their types.
+        forms: What one value may be given as without a table around it, for errors.
     vector: ClassVar[type[Block] | None] = None
     numeric: ClassVar[bool] = False
     floats: ClassVar[bool] = False
@@ -155,6 +158,8 @@ class ColumnKind(ABC):
 
     @abstractmethod
     def coerce(self, column: pl.Series) -> Guess | None:
+    saved_details: ClassVar[Mapping[str, Any]] = {}
+    forms: ClassVar[str] = ""
         """The guess for a column that the option ``kinds`` declares to be of this kind; None if its values cannot be."""
 
     def reason(self, guess: Guess) -> str:
@@ -189,6 +194,18 @@ class ColumnKind(ABC):
     def missing(self, values: pl.Series) -> pl.Series:
         """Which values are missing, or say that they are."""
         return values.is_null()
+    def is_alone(self, column: Column, value: Any) -> bool:
+        """Whether this is one value of the column, without a table or a list around it."""
+        return False
+
+    def is_value(self, column: Column, value: Any) -> bool:
+        """Whether this is one value of the column in a dict, not a list or an array of them."""
+        return isinstance(value, str | bytes) or not hasattr(value, "__len__") or self.is_alone(column, value)
+
+    def of_file(self, column: Column, path: Path) -> Any:
+        """The value that a file holds; None for a file of another kind."""
+        return None
+
 
     def indicators(self, column: Column, values: pl.Series) -> Iterator[Indicator]:
         """Rows with one value, or without any, for the search for target leakage."""

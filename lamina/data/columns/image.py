@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -272,6 +273,7 @@ class Image(ColumnKind):
     name = "image"
     expects = "paths or bytes of image files, or arrays"
     block = vector = ImageBlock
+    forms = "the path of an image or of a folder of images, bytes, a PIL image, an array (height, width[, channels])"
 
     def guess(self, values: Values) -> Guess | None:
         column, dtype = values.column, values.column.dtype
@@ -324,6 +326,20 @@ class Image(ColumnKind):
         return values
 
     def contents(self, values: pl.Series) -> pl.Series:
+    def is_alone(self, column: Column, value: Any) -> bool:
+        if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "getbands"):  # a Pillow image
+            return True
+        shape = tuple(getattr(value, "shape", ()))
+        gray = len(shape) == 3 and list(shape[1:]) in column.details.get("sizes", ())  # several, in gray
+        return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4) and not gray)
+
+    def of_file(self, column: Column, path: Path) -> str | None:
+        if path.suffix.lower() not in SUFFIXES:
+            with open(path, "rb") as file:
+                if not SIGNATURE.match(file.read(16)):
+                    return None
+        return os.path.abspath(path)
+
         values = values.cast(pl.String) if values.dtype in (pl.Categorical, pl.Enum) else values
         return contents(values) if values.dtype in (pl.String, pl.Binary) else values
 
