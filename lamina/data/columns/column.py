@@ -136,6 +136,8 @@ class ColumnKind(ABC):
         all_different: Whether values mostly differ from row to row; a target of this kind gets a simpler one.
         streams: Whether its block, made one step long, reads a value step by step.
         max_group_size: Most rows of a group on average if its values identify groups; 0 if they never do.
+        saved_details: The details that predictions read, with their types.
+        forms: What one value may be given as without a table around it, for errors.
     """
 
     name: ClassVar[str]
@@ -143,14 +145,14 @@ class ColumnKind(ABC):
     can_be_feature: ClassVar[bool] = True
     plain: ClassVar[bool] = False
     block: ClassVar[type[Block] | None] = None
-        saved_details: The details that predictions read, with their types.
-        forms: What one value may be given as without a table around it, for errors.
     vector: ClassVar[type[Block] | None] = None
     numeric: ClassVar[bool] = False
     floats: ClassVar[bool] = False
     all_different: ClassVar[bool] = False
     streams: ClassVar[bool] = False
     max_group_size: ClassVar[int] = 0
+    saved_details: ClassVar[Mapping[str, Any]] = {}
+    forms: ClassVar[str] = ""
 
     @abstractmethod
     def guess(self, values: Values) -> Guess | None:
@@ -158,8 +160,6 @@ class ColumnKind(ABC):
 
     @abstractmethod
     def coerce(self, column: pl.Series) -> Guess | None:
-    saved_details: ClassVar[Mapping[str, Any]] = {}
-    forms: ClassVar[str] = ""
         """The guess for a column that the option ``kinds`` declares to be of this kind; None if its values cannot be."""
 
     def reason(self, guess: Guess) -> str:
@@ -187,13 +187,6 @@ class ColumnKind(ABC):
     def verify(self, values: pl.Series) -> None:  # noqa: B027  most kinds are read whole
         """Read all values of a column whose reading failed, so that the error names every unreadable row."""
 
-    def contents(self, values: pl.Series) -> pl.Series:
-        """Values that are equal where the content is: of files, what is in them."""
-        return values
-
-    def missing(self, values: pl.Series) -> pl.Series:
-        """Which values are missing, or say that they are."""
-        return values.is_null()
     def is_alone(self, column: Column, value: Any) -> bool:
         """Whether this is one value of the column, without a table or a list around it."""
         return False
@@ -206,6 +199,13 @@ class ColumnKind(ABC):
         """The value that a file holds; None for a file of another kind."""
         return None
 
+    def contents(self, values: pl.Series) -> pl.Series:
+        """Values that are equal where the content is: of files, what is in them."""
+        return values
+
+    def missing(self, values: pl.Series) -> pl.Series:
+        """Which values are missing, or say that they are."""
+        return values.is_null()
 
     def indicators(self, column: Column, values: pl.Series) -> Iterator[Indicator]:
         """Rows with one value, or without any, for the search for target leakage."""

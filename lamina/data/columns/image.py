@@ -272,8 +272,8 @@ class Image(ColumnKind):
 
     name = "image"
     expects = "paths or bytes of image files, or arrays"
-    block = vector = ImageBlock
     forms = "the path of an image or of a folder of images, bytes, a PIL image, an array (height, width[, channels])"
+    block = vector = ImageBlock
 
     def guess(self, values: Values) -> Guess | None:
         column, dtype = values.column, values.column.dtype
@@ -325,7 +325,6 @@ class Image(ColumnKind):
             raise SchemaError(f"column {column.name!r} holds images as {dtype}, expected {trained} as in training; give {form}")
         return values
 
-    def contents(self, values: pl.Series) -> pl.Series:
     def is_alone(self, column: Column, value: Any) -> bool:
         if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "getbands"):  # a Pillow image
             return True
@@ -340,6 +339,7 @@ class Image(ColumnKind):
                     return None
         return os.path.abspath(path)
 
+    def contents(self, values: pl.Series) -> pl.Series:
         values = values.cast(pl.String) if values.dtype in (pl.Categorical, pl.Enum) else values
         return contents(values) if values.dtype in (pl.String, pl.Binary) else values
 

@@ -157,6 +157,7 @@ class Series(ColumnKind):
 
     name = "series"
     expects = "lists or arrays of numbers"
+    forms = "a list or an array of numbers, (steps,) or (steps, channels)"
     block = SeriesBlock
     vector = SummaryBlock
     streams = True
@@ -171,7 +172,13 @@ class Series(ColumnKind):
         if result is not None and result.kind == "other":
             raise SchemaError(f"column {column.name!r} cannot be a series: {result.reason}; fill missing values with NaN")
         return result if result is not None and result.kind == "series" else None
-    forms = "a list or an array of numbers, (steps,) or (steps, channels)"
+
+    def is_alone(self, column: Column, value: Any) -> bool:
+        axes = 1 if column.details["channels"] == 1 else 2
+        if not has_axes(value) or not len(value) or has_axes(value[0]) != (axes == 2) or is_nested(value[0]):
+            return False
+        array = as_array(value)
+        return array.ndim == axes and is_numeric(array)
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         channels: int = column.details["channels"]
@@ -187,13 +194,6 @@ class Series(ColumnKind):
         low, high = _channels(lists)
         wrong = ((low != channels) | (high != channels)).fill_null(False)
         if wrong.any():
-    def is_alone(self, column: Column, value: Any) -> bool:
-        axes = 1 if column.details["channels"] == 1 else 2
-        if not has_axes(value) or not len(value) or has_axes(value[0]) != (axes == 2) or is_nested(value[0]):
-            return False
-        array = as_array(value)
-        return array.ndim == axes and is_numeric(array)
-
             row = int(wrong.arg_true()[0])
             actual = count(int(high[row] if low[row] == channels else low[row]), "channel")
             transposed = low[row] == high[row] and lists.list.len()[row] == channels
