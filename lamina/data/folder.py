@@ -8,12 +8,15 @@ Public data sets of images and texts have one of these forms::
     │   └── 2.jpg       │   └── poor/2.txt      ├── x_test  (10000, 28, 28)
     └── dog/            └── test/               └── y_test  (10000,)
         └── 3.jpg           └── good/3.txt
+
+A part without class folders, or with none of the classes of the training rows, has no labels: Kaggle's test rows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import zipfile
 import zlib
@@ -32,6 +35,9 @@ _TRAIN = ("train", "training")
 _PARTS = (*_TRAIN, "valid", "validation", "val", "test", "testing")
 SPLIT = pl.Enum(_PARTS)
 """The dtype of the column ``split``; a column of the same name with another dtype is no split."""
+_IMAGES = re.compile(r"(^|[^a-z])(jpeg)?(image|img|photo|picture|input)s?([^a-z]|$)")
+_MASKS = re.compile(r"(^|[^a-z])(mask|label|annotation|segmentation(class|object)?|ground_?truth|gt|target|output)s?([^a-z]|$)")
+_STEM = re.compile(r"[^a-z0-9]*(mask|label|seg|segmentation|gt)s?$")  # of the name of a mask, to leave that of its image
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # files of Windows and macOS
 _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -47,24 +53,42 @@ def read_folder(path: Path) -> pl.DataFrame:
 
     Returns:
         Columns ``image`` (the whole path of a file) or ``text`` (the content of a .txt file), ``label`` (the name of the class
-        folder) and, where there is a folder ``train``, ``split`` (the name of its part).
+        folder, missing in a part without labels) and, where another part than ``train`` has labels, ``split`` (the name of
+        the part).
 
     Raises:
-        ReadError: No class folders, or an empty one; files that are neither images nor texts, or both; text that is not UTF-8.
+        ReadError: No class folders, or an empty one; folders of images and masks; files that are neither images nor texts, or
+            both; text that is not UTF-8.
     """
     folders = _folders(path)
-    if not any(folder.name.lower() in _TRAIN and _folders(folder) for folder in folders):
-        files, labels = _read_classes(path, folders)
-        return pl.DataFrame([_column(path, files), pl.Series("label", labels)])
+    train = [folder for folder in folders if folder.name.lower() in _TRAIN]
+    only_parts = len(folders) > 1 and all(folder.name.lower() in _PARTS for folder in folders)
+    if not any(_folders(folder) or only_parts for folder in train):
+        inside, classes = _read_classes(path, folders)
+        return pl.DataFrame([_column(path, inside), pl.Series("label", classes)])
     if unexpected := [folder.name for folder in folders if folder.name.lower() not in _PARTS]:
         raise ReadError(
             f"{path}: beside the folder of training rows is {unexpected[0]!r}, expected test, valid or val; move it elsewhere"
         )
-    files, labels, split = [], [], []
-    for folder in folders:
-        inside, classes = _read_classes(folder, _folders(folder))
+    files: list[Path] = []
+    labels: list[str | None] = []
+    split: list[str] = []
+    for folder in sorted(folders, key=lambda folder: folder.name.lower() not in _TRAIN):
+        inside, classes = _read_part(folder, SUFFIXES if any(map(_is_image, files)) else (".txt",), set(labels))
         files, labels, split = files + inside, labels + classes, split + [folder.name.lower()] * len(inside)
-    return pl.DataFrame([_column(path, files), pl.Series("label", labels), pl.Series("split", split, dtype=SPLIT)])
+    columns = [_column(path, files), pl.Series("label", labels, dtype=pl.String)]
+    labelled = {part for part, label in zip(split, labels, strict=True) if label is not None}
+    return pl.DataFrame([*columns, pl.Series("split", split, dtype=SPLIT)] if len(labelled) > 1 else columns)
+
+
+def _read_part(folder: Path, suffixes: tuple[str, ...], trained: set[str | None]) -> tuple[list[Path], list[str | None]]:
+    """The files and labels of a part; the labels are missing where the part has none of the training classes."""
+    classes = _folders(folder)
+    if folder.name.lower() in _TRAIN or trained & {entry.name for entry in classes}:
+        files, labels = _read_classes(folder, classes)
+        return files, [*labels]
+    files = [file for file in files_below(folder) if file.suffix.lower() in suffixes]
+    return files, [None] * len(files)
 
 
 def _folders(path: Path) -> list[Path]:
@@ -90,6 +114,7 @@ def _read_classes(path: Path, folders: list[Path]) -> tuple[list[Path], list[str
             f"{path} holds {content} {'beside' if folders else 'and no'} class folders; put each class in a folder of its own, "
             "or give a table with a column of paths"
         )
+    _refuse_masks(path, folders)
     files, labels = [], []
     for folder in folders:
         inside = files_below(folder)
@@ -97,6 +122,20 @@ def _read_classes(path: Path, folders: list[Path]) -> tuple[list[Path], list[str
             raise ReadError(f"the class folder {folder} holds no files; remove it, or put its images or texts there")
         files, labels = files + inside, labels + [folder.name] * len(inside)
     return files, labels
+
+
+def _refuse_masks(path: Path, folders: list[Path]) -> None:
+    """Raise an error for a folder of images beside one of a mask or of annotations for each of them."""
+    images, masks = (next((f for f in folders if word.search(f.name.lower())), None) for word in (_IMAGES, _MASKS))
+    if images is None or masks is None or images == masks:
+        return
+    stems, others = ({_STEM.sub("", file.stem.lower()) for file in files_below(folder)} for folder in (images, masks))
+    if others and len(stems & others) >= len(others) / 2:
+        raise ReadError(
+            f"{path} looks like segmentation or detection: {masks.name} has a file for each image in {images.name}; lamina "
+            "predicts a label or numbers for each image, no masks and no boxes. Put each class in a folder of its own, or give "
+            "a table with a column of paths and the target"
+        )
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -85,7 +85,7 @@ def test_train_may_be_a_class(tmp_path):
             ["a/1.png", "b/1.txt", "b/2.txt"],
             r"mixes 1 images \(a.1.png, ...\) and 2 texts \(b.1.txt, ...\); keep one of the two",
         ),
-        (["train/a/1.png", "test/2.png"], r"test holds 1 image \(2.png\) and no class folders"),
+        (["train/1.png", "test/a/2.png"], r"train holds 1 image \(1.png\) and no class folders"),
         (
             ["train/a/1.png", "extra/2.png"],
             r"beside the folder of training rows is 'extra', expected test, valid or val; move",
@@ -213,3 +213,45 @@ def test_files_that_are_no_archives(tmp_path):
 def test_an_array_called_split_is_a_column_like_others(tmp_path):
     table = read_arrays(save(tmp_path, x=np.zeros(2), split=np.array(["train", "test"])))
     assert table.schema == {"x": pl.Float64, "split": pl.String}
+
+
+@pytest.mark.parametrize("inside", ["3.png", "unknown/3.png"])
+def test_a_part_without_labels(tmp_path, inside):
+    make(tmp_path, "train/a/1.png", "train/b/2.png", f"test/{inside}", "test/list.csv")
+    table = read_folder(tmp_path)
+    assert table.columns == ["image", "label"]  # there is no part to validate
+    assert table["label"].to_list() == ["a", "b", None]
+    assert table["image"].to_list()[2] == str(tmp_path / "test" / inside)
+    make(tmp_path, "val/b/4.png")
+    table = read_folder(tmp_path)
+    assert table["label"].to_list() == ["a", "b", None, "b"]
+    assert table["split"].to_list() == ["train", "train", "test", "val"]
+
+
+def test_a_part_without_labels_of_texts(tmp_path):
+    make(tmp_path, "train/a/1.txt", "train/b/2.txt", "test/3.txt", "test/plot.png")
+    assert read_folder(tmp_path).rows() == [("x", "a"), ("x", "b"), ("x", None)]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("images/{}.png", "masks/{}.png"),
+        ("images/{}.jpg", "labels/{}.txt"),
+        ("train_images/{}.png", "train_masks/{}_mask.gif"),
+        ("JPEGImages/{}.jpg", "SegmentationClass/{}.png"),
+        ("train/images/{}.png", "train/masks/{}.png"),
+        ("images/train/{}.png", "masks/train/{}_seg.png"),
+    ],
+)
+def test_images_with_masks_are_no_two_classes(tmp_path, images, masks):
+    make(tmp_path, *(form.format(name) for form in (images, masks) for name in ("one", "two", "3")))
+    if images.startswith("train/"):
+        make(tmp_path, "val/images/4.png", "val/masks/4.png")
+    with pytest.raises(ReadError, match="looks like segmentation or detection: .* has a file for each image in .*; lamina"):
+        read_folder(tmp_path)
+
+
+def test_classes_called_masks_and_images_are_classes(tmp_path):
+    make(tmp_path, "images/sea.png", "masks/carnival.png")
+    assert read_folder(tmp_path)["label"].to_list() == ["images", "masks"]
