@@ -250,7 +250,8 @@ def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:
     """
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"path is {shortened(path)}, expected the path of a .lamina file")
-    return estimator(store.load(path, choose_device(device)))
+    with store.reading(path):
+        return estimator(store.load(path, choose_device(device)))
 
 
 @known_options

@@ -11,7 +11,7 @@ import lamina
 ROOT = Path(lamina.__file__).parent
 ROWS = [
     ["errors", "version"],
-    ["functions"],
+    ["functions", "stored"],
     ["migration", "options", "wording"],
     ["data", "graph"],
     ["tasks"],

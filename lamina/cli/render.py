@@ -138,7 +138,7 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
         out.print(Text(f"Preprocessing: {plain(preprocessing)}."))
     kind = "Network" if model.predictor.plan else "Model"
     about = _first_line(FAMILIES[model.family]) if model.family in FAMILIES else ""
-    out.print(f"{kind}: {model.family}, {card['parameters']:,} {model.predictor.counted}. {about}")
+    out.print(f"{kind}: {plain(model.family)}, {card['parameters']:,} {model.predictor.counted}. {about}")
     if why := card.get("why"):  # missing in files of lamina 0.1
         out.print(Text(f"Why: {plain(why)}."))
     if model.trust is not None:

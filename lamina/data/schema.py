@@ -22,7 +22,8 @@ from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import read_table
-from lamina.errors import DataError, SchemaError
+from lamina.errors import DataError, ModelFileError, SchemaError
+from lamina.stored import stored, stored_as
 from lamina.wording import listed, nearest
 
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
@@ -197,7 +198,15 @@ class Schema:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Schema:
         """The schema that :meth:`to_json` wrote."""
-        return cls(tuple(Column(**column) for column in values["columns"]))
+        schema = stored(cls, values)
+        for column in schema.columns:
+            if column.kind not in KINDS or column.role not in ROLES:
+                raise ModelFileError(f"column {column.name!r} is a {column.role!r} of kind {column.kind!r}, which is unknown")
+            for name, hint in KINDS[column.kind].saved_details.items() if column.role == "feature" else ():
+                stored_as(hint, column.details.get(name), f"{name} of column {column.name!r}")
+        if len(schema._by_name) < len(schema.columns):
+            raise ModelFileError("the schema has two columns of one name")
+        return schema
 
 
 # Inferring

@@ -22,6 +22,7 @@ import polars as pl
 
 from lamina.data.parse import ISO, NULLS, TEXTS, as_iso, dates, numbers, parsed_dates, parsed_numbers, texts, unit_of, unparsed
 from lamina.errors import SchemaError
+from lamina.stored import stored
 from lamina.wording import count
 
 if TYPE_CHECKING:
@@ -118,7 +119,13 @@ class Block(ABC):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        """The block that :meth:`to_json` wrote; raises ModelFileError for other values."""
+        block = stored(cls, values)
+        block.verify()
+        return block
+
+    def verify(self) -> None:  # noqa: B027  most have no sizes
+        """Raise ModelFileError for sizes of a file that no fit has, before anything is allocated."""
 
 
 class ColumnKind(ABC):

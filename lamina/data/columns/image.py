@@ -271,6 +271,7 @@ class Image(ColumnKind):
     """
 
     name = "image"
+    saved_details = {"dtype": str}
     expects = "paths or bytes of image files, or arrays"
     forms = "the path of an image or of a folder of images, bytes, a PIL image, an array (height, width[, channels])"
     block = vector = ImageBlock

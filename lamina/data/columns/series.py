@@ -15,10 +15,10 @@ import polars as pl
 
 from lamina.data.arrays import as_array, has_axes, is_nested, is_numeric
 from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
-from lamina.data.columns.summary import SummaryBlock, empty_series
+from lamina.data.columns.summary import SummaryBlock, check_length, empty_series
 from lamina.data.encoding import Encoding, Input
 from lamina.data.scaling import moments
-from lamina.errors import SchemaError
+from lamina.errors import ModelFileError, SchemaError
 from lamina.wording import count
 
 MOST_STEPS = 2_048
@@ -79,6 +79,19 @@ class SeriesBlock(Block):
         marked = tuple(int(channel) for channel in np.flatnonzero(~finite.all(axis=0)) if channel not in empty)
         centers, scales = tuple(center for center, _ in measured), tuple(scale for _, scale in measured)
         return cls(values.name, block, length, centers, scales, marked, tuple(notes))
+
+    @property
+    def channels(self) -> int:
+        return len(self.centers)
+
+    def verify(self) -> None:
+        channels = self.channels
+        check_length(self.name, self.length, channels)
+        if len(self.scales) != channels or not set(self.marked) <= set(range(channels)):
+            raise ModelFileError(
+                f"series of column {self.name!r} have {channels} centers, {len(self.scales)} scales and the marked channels "
+                f"{list(self.marked)[:10]}, expected one of each for a channel"
+            )
 
     @property
     def extent(self) -> str:
@@ -156,6 +169,7 @@ class Series(ColumnKind):
     """
 
     name = "series"
+    saved_details = {"channels": int}
     expects = "lists or arrays of numbers"
     forms = "a list or an array of numbers, (steps,) or (steps, channels)"
     block = SeriesBlock
