@@ -146,6 +146,9 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     out.print()
     show_scores(model.task, {"rows": split["validation"], "scores": card["validation"], **card}, "validation rows")
     out.print()
+    if test := card.get("test"):
+        show_scores(model.task, test, "test rows, used for nothing else")
+        out.print()
     if importance := model.predictor.feature_importance():
         most = sorted(importance.items(), key=lambda pair: -pair[1])[:5]
         features = ", ".join(f"{plain(name)} ({share:.0%})" for name, share in most)

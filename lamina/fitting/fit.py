@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.weights import row_weights
-from lamina.errors import OptionError, RunError
+from lamina.errors import DataError, OptionError, RunError
 from lamina.families import choose_family
 from lamina.families.classical.family import ClassicalFamily
 from lamina.families.family import Family, NetworkFamily
@@ -123,6 +123,7 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
     if outputs is None:
         outputs = trained.predictor.outputs(trained.validation, len(parts.validation))
     scores = _decide_and_score(model, prepared, parts, outputs)
+    test = _test(model, prepared, parts, notes)
     if settings.trust:
         model.trust = _trust(model, prepared, parts, trained, outputs)
     model.card = make_card(
@@ -136,6 +137,8 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
         notes=notes,
         scores=scores,
     )
+    if test:
+        model.card["test"] = test
     return model
 
 
@@ -168,6 +171,17 @@ def _decide_and_score(model: Model, prepared: Prepared, parts: Split, outputs: n
     weights = None if weights is None else weights[known]
     model.task = model.task.decide(outputs[known], truth, weights)
     return model.evaluate_outputs(truth, outputs[known], weights)
+
+
+def _test(model: Model, prepared: Prepared, parts: Split, notes: list[str]) -> dict[str, Any] | None:
+    """Scores on the test rows; without them, or with a note on why there are none, None."""
+    if not len(parts.test):
+        return None
+    try:
+        return model.evaluate(prepared.table[parts.test])
+    except DataError as error:  # the model is worth more than the score
+        notes.append(f"the test rows are not scored: {error}")
+        return None
 
 
 def _trust(model: Model, prepared: Prepared, parts: Split, trained: Trained, outputs: np.ndarray) -> Trust:

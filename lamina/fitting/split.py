@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -29,7 +29,8 @@ OUT_OF_BAG = "out of bag: by the trees that were not fitted to it"
 class Split:
     """Positions of training and validation rows (ascending), how they were chosen, and notes for a person.
 
-    With ``out_of_bag`` all rows are training rows, and each is validated by the trees that were not fitted to it.
+    With ``out_of_bag`` all rows are training rows, and each is validated by the trees that were not fitted to it. ``test`` rows
+    are those that a split column sets aside beside validation rows: the finished model is scored on them, once.
     """
 
     train: np.ndarray
@@ -37,6 +38,7 @@ class Split:
     how: str
     notes: tuple[str, ...] = ()
     out_of_bag: bool = False
+    test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float = 0.2, seed: int = 0) -> Split:
@@ -67,7 +69,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     by = splitting_column(schema)
     generator = np.random.default_rng(seed)
     notes: list[str] = []
-    unused = np.zeros(len(table), dtype=bool)
+    test = np.zeros(len(table), dtype=bool)
     if by is None:
         strata = task.strata(table)
         validation_rows = _random(np.zeros(len(table), dtype=np.int64) if strata is None else strata, validation, generator)
@@ -79,7 +81,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         if column.null_count() == len(column):
             raise DataError(f"the {by.role} column {column.name!r} has no value in any row; name another column or none")
         if by.role == "split":
-            validation_rows, unused = fixed(column, notes)
+            validation_rows, test = fixed(column, notes)
             how = f"by the column {column.name}"
         elif by.role == "group":
             validation_rows = _groups(column, validation, generator, notes)
@@ -87,7 +89,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         else:
             validation_rows = _latest(column, validation, notes)
             how = f"by time: the latest rows by {column.name}"
-    train = ~validation_rows & ~unused
+    train = ~validation_rows & ~test
     outcomes = task.outcomes(task.truth(table))
     _check_outcomes(outcomes, train, validation_rows, notes)
     rows = np.flatnonzero(train), np.flatnonzero(validation_rows)
@@ -96,7 +98,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     if duplicates := count_duplicates(contents, schema, *rows):
         which = f"{duplicates:,} of {len(rows[1]):,} validation rows {'have' if duplicates > 1 else 'has'}"
         notes.append(f"{which} an exact duplicate among the training rows: scores may be better than on new rows")
-    return Split(*rows, how, tuple(notes))
+    return Split(*rows, how, tuple(notes), test=np.flatnonzero(test))
 
 
 def _contradictions(table: pl.DataFrame, contents: pl.DataFrame, schema: Schema, outcomes: tuple[Outcome, ...]) -> list[str]:
@@ -248,7 +250,7 @@ def times(column: pl.Series) -> pl.Series:
 
 
 def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of validation rows and of unused rows, from a split column."""
+    """Masks of validation rows and of test rows, from a split column."""
     words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
     known = pl.Series([*TRAIN_WORDS, *VALIDATION_WORDS, *TEST_WORDS])
     if len(strange := column.filter(~words.is_in(known.implode()).fill_null(False))):

@@ -149,6 +149,7 @@ def test_a_column_says_which_rows_validate(words, validation, train):
 def test_test_rows_beside_validation_rows_are_left_out_and_told():
     found = cut({"x": range(3), "y": np.arange(3) / 3, "side": ["train", "test", "val"]}, side="split")
     assert found.notes == ("1 row marked as test in side: neither training nor validation rows",)
+    assert found.test.tolist() == [1]
 
 
 def test_exact_doubles_are_counted_whatever_their_target():
