@@ -88,9 +88,9 @@ def _is_row(series: Any, schema: Schema) -> bool:
 def _of_path(source: str | os.PathLike[str], only: Column) -> Any:
     kind, path = KINDS[only.kind], Path(os.path.expanduser(source))
     try:
-        is_folder, is_file = path.is_dir(), path.is_file()
+        is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
     except (OSError, ValueError):  # a long text
-        is_folder = is_file = False
+        is_folder = is_file = exists = False
     if is_folder:
         values = [value for file in files_below(path) if (value := kind.of_file(only, file)) is not None]
         if not values and kind.forms:
@@ -99,7 +99,7 @@ def _of_path(source: str | os.PathLike[str], only: Column) -> Any:
     if is_file:
         value = kind.of_file(only, path)
         return source if value is None else pl.Series(only.name, [value])
-    is_text = isinstance(source, str) and kind.is_alone(only, source) and not is_table_name(source)
+    is_text = not exists and isinstance(source, str) and kind.is_alone(only, source) and not is_table_name(source)
     return {only.name: [source]} if is_text else source
 
 

@@ -72,6 +72,8 @@ def test_texts(tmp_path):
     assert rows(str(tmp_path / "1.txt"), TEXT) == [("good, or so",)]
     (tmp_path / "table.txt").write_text("id,review\n1,one\n2,two\n", encoding="utf-8")
     assert rows(tmp_path / "table.txt", TEXT) == [(1, "one"), (2, "two")]
+    for pipe in ("-", "/dev/null"):
+        assert as_rows(pipe, TEXT) == pipe
     with pytest.raises(ReadError, match="no file lost.csv"):
         rows("lost.csv", TEXT)
     with pytest.raises(
