@@ -69,12 +69,12 @@ def compare(  # typer reads the options from the arguments
 
     [bold]lamina compare adult.parquet --target income[/bold]
     """
-    target, path, folder = check_paths(data, target, out, run, suffix="-compare")
     if picture is not None:
         if picture.suffix.lower() != ".svg":
             raise OptionError(f"--picture {picture}: the picture is an SVG file, choose a name that ends in .svg")
         check_output(picture, data)
-    with waiting(f"reading {data}"):
+    target, path, folder = check_paths(data, target, out, run, suffix="-compare")
+    with discarding_empty_run(folder), waiting(f"reading {data}"):
         from lamina import api
         from lamina.progress import progress
 

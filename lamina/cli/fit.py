@@ -169,19 +169,12 @@ def check_paths(
 @contextlib.contextmanager
 def discarding_empty_run(folder: Path) -> Iterator[None]:
     """Delete the files of a run that fails before its first event; a later failure leaves a run that can be resumed."""
-    parent_existed, existed = folder.parent.exists(), folder.exists()
-    foreign = existed and (not folder.is_dir() or any(folder.iterdir()))
+    from lamina.train.run import Run
+
     try:
         yield
     except BaseException:
-        if not foreign and not _has_events(folder):
-            for path in folder.glob("*"):
-                path.unlink()
-            with contextlib.suppress(OSError):
-                if folder.exists() and not existed:
-                    folder.rmdir()
-                if not parent_existed:
-                    folder.parent.rmdir()
+        Run.discard_empty(folder)
         raise
 
 
