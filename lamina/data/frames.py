@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from narwhals import dependencies
 
-from lamina.data.arrays import as_array, from_array, from_rows, has_axes, is_missing, is_nested, is_numeric, png
+from lamina.data.arrays import as_array, from_array, from_rows, has_axes, image_file, is_missing, is_nested, is_numeric
 from lamina.errors import ReadError
 
 FEW_ROWS = 16
@@ -374,10 +374,10 @@ def objects(name: str, values: list[Any]) -> pl.Series:
             return _text(name, _map(plain_text, values))
     if all(hasattr(kind, "to_timestamp") for kind in types):  # a period of pandas
         return objects(name, _map(lambda period: period.to_timestamp(), values))
-    if all(issubclass(kind, bytes | bytearray) for kind in types):
+    if all(issubclass(kind, bytes | bytearray | memoryview) for kind in types):
         return pl.Series(name, _map(bytes, values), dtype=pl.Binary)
-    if all(kind.__module__.startswith("PIL.") for kind in types):
-        return pl.Series(name, _map(png, values), dtype=pl.Binary)
+    if any(kind.__module__.startswith("PIL.") for kind in types):
+        return pl.Series(name, _map(lambda value: image_file(name, value), values), dtype=pl.Binary)
     if all(value is None or has_axes(value) for value in values) and (column := from_rows(name, values)) is not None:
         return column
     scalars = str | bool | np.bool_ | numbers.Number | dt.date | dt.time | dt.timedelta | decimal.Decimal
