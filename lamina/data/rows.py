@@ -73,16 +73,22 @@ def as_rows(source: Any, schema: Schema) -> Any:
 def _of_dict(row: Mapping[Any, Any], schema: Schema) -> Mapping[Any, Any]:
     """A dict of values as one of columns; a dict of columns as it is."""
     by_name = {literal(str(name)): value for name, value in row.items()}
-    features = [column for column in schema.features if column.name in by_name]
-    if not features or not all(KINDS[column.kind].is_value(column, by_name[column.name]) for column in features):
+    features = {column.name for column in schema.features if column.name in by_name}
+    if not all(KINDS[schema[name].kind].is_value(schema[name], by_name[name]) for name in features):
         return row
-    return {column.name: [by_name[column.name]] for column in features}
+    others = {name for name, value in by_name.items() if isinstance(value, str | bytes) or not hasattr(value, "__len__")}
+    if not features and len(others) < len(by_name):
+        return row
+    return {name: [value] for name, value in by_name.items() if name in features | others}
 
 
 def _is_row(series: Any, schema: Schema) -> bool:
     """Whether a series of pandas is one row, whose index has the names of columns."""
-    names = {column.name for column in schema.features}
-    return len(names) <= len(series) <= 2 * len(schema.columns) + 8 and names <= {literal(str(name)) for name in series.index}
+    features = {column.name for column in schema.features}
+    if len(series) > 2 * len(schema.columns) + 8:
+        return False
+    names = {literal(str(name)) for name in series.index}
+    return features <= names if series.index.dtype.kind in "biuf" else not features.isdisjoint(names)
 
 
 def _of_path(source: str | os.PathLike[str], only: Column) -> Any:

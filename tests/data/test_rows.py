@@ -13,7 +13,7 @@ import lamina
 from lamina.data.read import read_table
 from lamina.data.rows import as_rows
 from lamina.data.schema import Column, Schema
-from lamina.errors import ReadError
+from lamina.errors import ReadError, SchemaError
 from tests.cli.helpers import lamina as command
 
 PLAIN = Schema((Column("age", "number", "feature", "", {}), Column("town", "category", "feature", "", {})))
@@ -52,6 +52,14 @@ def test_one_row_by_its_names(row):
 )
 def test_other_forms_stay_as_they_are(source):
     assert as_rows(source, PLAIN) is source
+
+
+def test_one_row_that_lacks_a_column_is_still_a_row():
+    for row in ({"Age": 17, "town": "Bern"}, {"AGE": 17, "Town": "Bern"}, pd.Series({"town": "Bern", "Age": 17})):
+        with pytest.raises(SchemaError, match="the table lacks column.* 'age'.* that the model was trained on; rename"):
+            PLAIN.check(read_table(as_rows(row, PLAIN)))
+    numbered = Schema((Column("0", "number", "feature", "", {}), Column("1", "number", "feature", "", {})))
+    assert rows(pd.Series([1.5, 2.5]), numbered) == [(1.5, 2.5)]
 
 
 @pytest.mark.parametrize("value", [b"x", 3, 2.5, Image.new("L", (2, 2))])
