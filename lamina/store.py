@@ -48,8 +48,8 @@ _CARD: dict[str, Any] = {
     **dict.fromkeys(("parameters", "best_epoch"), int),
     **dict.fromkeys(("validation", "baseline"), Mapping[str, float | None]),
     "versions": Mapping[str, str],
-    "data": Mapping[str, int | str],
-    "split": Mapping[str, bool | int | str],
+    **dict.fromkeys(("data.rows", "split.train", "split.validation"), int),
+    **dict.fromkeys(("data.fingerprint", "split.how"), str),
     "notes": tuple[str, ...],
     "history": tuple[Mapping[str, Any], ...],
     "seconds": float,
@@ -186,7 +186,7 @@ def _build(content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], devi
         family = content["family"]
         if not isinstance(family, str) or not family.isprintable():
             raise ModelFileError(f"the family is {repr(family)[:60]}, expected a name")
-        card = _card(content["card"], family)
+        card = _card(content["card"], family, task)
     return Model(schema=schema, task=task, encoder=encoder, predictor=predictor, family=family, card=card, trust=trust)
 
 
@@ -196,15 +196,25 @@ def _task(values: Mapping[str, Any]) -> Task:
     outputs = task.baseline(1)
     if not task.targets or outputs.shape != (1, task.size) or not np.isfinite(outputs).all():
         raise ModelFileError(f"it has outputs {outputs.shape} for {task.size} classes, labels or targets")
-    pl.DataFrame(list(map(pl.Series, task.columns(task.predict(outputs), outputs))))
+    columns = [pl.Series(values) for values in task.columns(task.predict(outputs), outputs)]
+    if len(columns) != len(task.column_names) or len(set(task.targets)) < len(task.targets):
+        raise ModelFileError(f"it predicts {len(columns)} columns, but names {len(task.column_names)}, or one twice")
     _ = task.title, task.column_names, task.metrics, task.main_metric
     return task
 
 
-def _card(card: Mapping[str, Any], family: str) -> dict[str, Any]:
+def _card(card: Mapping[str, Any], family: str, task: Task) -> dict[str, Any]:
     """The card, migrated to the current ids, flags and names of options."""
     for name, hint in _CARD.items():
-        stored_as(hint, card[name], name)
+        value = card
+        for key in name.split("."):
+            value = value[key]
+        stored_as(hint, value, name)
+    for epoch in card["history"]:
+        stored_as(float, epoch["validation_loss"], "history")
+    if card["history"] and not 0 <= card["best_epoch"] < len(card["history"]):
+        raise ModelFileError(f"best_epoch is {card['best_epoch']} of {len(card['history'])} epochs")
+    _ = task.summary(card["validation"], card["baseline"], "rows"), task.tables(card)
     card = renamed(card, family)
     if "stopped" in card:
         card |= {"stopped": StopReason(card["stopped"]), "stopped_by": card.get("stopped_by", "")}

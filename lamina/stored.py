@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -112,6 +113,8 @@ def stored_as(hint: Any, value: Any, name: str) -> Any:
         if not isinstance(value, Mapping):
             raise _wrong(name, value, "names and values")
         return {stored_as(args[0], key, name): stored_as(args[1], item, f"{name}[{key!r}]") for key, item in value.items()}
+    if hint is datetime and isinstance(value, str):
+        return datetime.fromisoformat(value)
     if isinstance(value, hint):
         return value
     if dataclasses.is_dataclass(hint):

@@ -25,6 +25,7 @@ _NEIGHBOURS = 5
 _BATCH = 256
 _SOFT, _SOFT_LAYER = 1.0, 0.3  # in medians of the rows' norms
 _RIDGE = 1e-3
+_SOFTEST = 1e100  # its square is finite
 _ENTRIES = 2**17  # of components: half a megabyte
 _LARGEST = 6e4  # below the maximum of float16
 
@@ -119,8 +120,8 @@ class Novelty(Part):
         check_array("the reference of novelty", self.reference, "f", (rows, components + 1))
         check_array("the local distances of novelty", self.local_distances, "f", (rows,))
         check_array("the scores of novelty", self.validation_scores, "f", (None,))
-        if not rows:
-            raise ModelFileError("the reference of novelty has no row")
+        if not rows or not 0 < self.soft < _SOFTEST:
+            raise ModelFileError(f"novelty has {rows} reference rows and directions that shrink below {self.soft}")
 
     def score(self, rows: np.ndarray) -> np.ndarray:
         """Novelty score of each row (N,), about 1 for usual rows. It does not depend on the other rows.

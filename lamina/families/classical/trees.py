@@ -116,6 +116,8 @@ class Trees:
             raise ModelFileError(f"the trees read {self.columns} columns, the encoder has {columns}")
         if self.feature.max() >= columns:
             raise ModelFileError(f"the trees split by column {self.feature.max()}, the encoder has {columns}")
+        if any((side[self.is_leaf] != _LEAF).any() for side in (self.left, self.right)):
+            raise ModelFileError("a leaf of the trees has a child")
         inner = np.flatnonzero(~self.is_leaf)
         base, end = np.repeat(self.roots[:-1], sizes)[inner], np.repeat(sizes, sizes)[inner]
         children = [side[inner].astype(np.int64) for side in (self.left, self.right)]
