@@ -16,7 +16,7 @@ import polars as pl
 from lamina import store
 from lamina.data.folder import SPLIT
 from lamina.data.frames import with_labels
-from lamina.data.read import read_table
+from lamina.data.read import STDIN, read_table
 from lamina.data.rowhash import check_comparable, fingerprint
 from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor, estimator
@@ -65,8 +65,9 @@ def fit(
     """Fit a model that predicts one column of a table, or several, from the others.
 
     Args:
-        data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz), a folder with a folder of images or texts for each
-            class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of arrays).
+        data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz; "-" is standard input), a folder with a folder of images
+            or texts for each class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of
+            arrays).
         target: Column to predict, or several columns of numbers or of yes and no; optional for class folders.
         task: "classification", "regression" or "multilabel"; None infers it from the target.
         kinds: Column kinds instead of the inferred ones, ``{"zip": "category"}``.
@@ -236,8 +237,11 @@ def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:
 
 
 def _path(data: Any) -> Path | None:
-    """The absolute path of a file or folder; None for data in memory."""
-    return Path(os.path.abspath(os.path.expanduser(data))) if isinstance(data, str | os.PathLike) else None
+    """The absolute path of a file or folder; None for data in memory, and for pipes, which can be read only once."""
+    if not isinstance(data, str | os.PathLike) or str(data) in STDIN:
+        return None
+    path = Path(os.path.abspath(os.path.expanduser(data)))
+    return None if path.is_fifo() or path.is_relative_to("/dev") or path.is_relative_to("/proc") else path
 
 
 @known_options

@@ -162,8 +162,9 @@ def check_paths(
         raise typer.BadParameter("give the column to predict, such as --target income", param_hint="--target")
     target = target or ["label"]
     name = re.sub(r"[^\w.-]+", "-", "-".join(target)[:80]).strip("-.") or "model"
-    path = check_output(out or Path(f"{name}.lamina"), data)
-    return target, path, run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem + suffix)
+    path = check_output(out or Path(f"{name}{suffix}.lamina"), data)
+    stem = "stdin" if data == "-" else Path(Path(data).name.removesuffix(".gz")).stem
+    return target, path, run or Run.fresh_folder(stem + suffix)
 
 
 @contextlib.contextmanager

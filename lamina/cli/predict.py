@@ -63,6 +63,9 @@ def predict(
         if out.suffix.lower() not in _FORMATS:
             raise OptionError(f"--out {out}: the extension defines the format, expected one of {', '.join(_FORMATS)}")
         check_output(out, *data, model)
+    from lamina.fitting.settings import PredictOptions
+
+    PredictOptions(trust, coverage, reasons).check()
     with waiting(f"predicting {', '.join(data[:3])}"):
         estimator, table, notes = _read("predict", model, data)
         schema = estimator.model_.schema

@@ -204,3 +204,21 @@ def test_a_bar_only_where_a_person_waits(monkeypatch, capsys):
         with predict._shuffling() as bar:
             bar(Shuffle("age", 0.5))
         assert ("shuffling" in capsys.readouterr().err) == shown
+
+
+def test_trust_with_the_columns_of_the_data_is_readable_on_80_columns(model, monkeypatch, capsys):
+    from lamina.cli.render import show_predictions
+    from lamina.predictions import predictions, result_columns
+
+    monkeypatch.setenv("COLUMNS", "80")
+    estimator = load(model).model_
+    rows = people(30)
+    columns = result_columns(estimator, trust=True)
+    show_predictions(predictions(estimator, rows, trust=True), columns, rows)
+    lines = capsys.readouterr().out.splitlines()
+    heads = "row person predicted income probability set novelty_p reasons".split()
+    assert sorted(" ".join(lines[:2]).split()) == sorted(heads)
+    assert re.match(r" +1 +p00000 +[<>]=?50K +0\.\d+ ", lines[2])
+    assert max(map(len, lines)) <= 80
+    show_predictions(predictions(estimator, rows), result_columns(estimator), rows)  # without trust there is room
+    assert {"row", "person", "age", "town", "member"} <= set(capsys.readouterr().out.split()[:12])

@@ -105,7 +105,8 @@ def test_a_folder_that_is_not_there(tmp_path):
 def test_texts_in_another_encoding(tmp_path):
     make(tmp_path, "a/1.txt", content="one\nzwei\nfünf".encode("latin-1"))
     with pytest.raises(
-        ReadError, match=r"1.txt, line 3: byte 0xfc is not UTF-8 .*'fünf'.* iconv -f CP1252 -t utf-8 1.txt > utf8_1"
+        ReadError,
+        match=r"1.txt, line 3: byte 0xfc is not UTF-8 .*CP1252 reads 'one zwei fünf'.* iconv -f CP1252 -t utf-8 1.txt > utf8_1",
     ):
         read_folder(tmp_path)
 
