@@ -44,6 +44,10 @@ class ModelFileError(LaminaError, ValueError):
     """A .lamina file cannot be read or written."""
 
 
+class ForkError(LaminaError, RuntimeError):
+    """A call needs threads that a forked process does not have."""
+
+
 class MissingExtraError(LaminaError, ImportError):
     """An optional dependency is not installed; the message has the install command."""
 

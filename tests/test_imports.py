@@ -11,6 +11,7 @@ import lamina
 ROOT = Path(lamina.__file__).parent
 ROWS = [
     ["errors", "version"],
+    ["forked"],
     ["functions", "stored"],
     ["migration", "options", "wording"],
     ["data", "graph"],
