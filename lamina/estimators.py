@@ -28,6 +28,7 @@ from lamina.data.weights import row_weights
 from lamina.data.xy import MOST_CELLS_NETWORK, check_cells, is_rich, read_labels, read_rows, read_values, weigh
 from lamina.errors import DataError, LaminaWarning, OptionError
 from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family_from_json
+from lamina.families.classical.importance import feature_importance
 from lamina.families.family import NetworkFamily
 from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SEEDS, ImportanceOptions, PredictOptions, Settings
@@ -256,13 +257,14 @@ class _Estimator(BaseEstimator, ABC):
     def feature_importances_(self) -> np.ndarray:
         """Importance of each column of X, float64 (columns,), summing to 1; not of every family.
 
-        The impurity importance of a forest. Scores of a model's columns are better measured on test rows: :meth:`importance`.
+        For forests, boosting and linear models, see :func:`lamina.families.classical.importance.feature_importance`. The
+        importance on test rows is more reliable: :meth:`importance`.
 
         Raises:
             AttributeError: The family has no importance of its own, or the model is not fitted.
         """
         check_is_fitted(self)
-        shares = self.model_.predictor.feature_importance()
+        shares = feature_importance(self.model_.predictor, self.model_.encoder.inputs)
         if not shares:
             raise AttributeError(f"the family {self.model_.family!r} has no feature_importances_; use importance(data)")
         columns = [column.name for column in self.model_.schema.columns if column.role != "target"]

@@ -58,13 +58,13 @@ def like(result: pl.DataFrame | pl.Series, source: Any) -> Any:
     Args:
         result: The rows of the source, in its order.
         source: The data that was read. A polars or pyarrow source gives the same; pandas gives pandas with the source's index;
-            a path gives polars; a dict, a list or an array gives NumPy, as scikit-learn does.
+            a path or an open file gives polars; a dict, a list or an array gives NumPy, as scikit-learn does.
 
     Example:
         >>> like(pl.Series("income", ["low", "high"]), {"age": [17, 40]})
         array(['low', 'high'], dtype='<U4')
     """
-    if isinstance(source, pl.DataFrame | pl.LazyFrame | pl.Series | str | os.PathLike):
+    if isinstance(source, pl.DataFrame | pl.LazyFrame | pl.Series | str | os.PathLike) or hasattr(source, "read"):
         return result
     if dependencies.is_pandas_dataframe(source) or dependencies.is_pandas_series(source):
         import pandas

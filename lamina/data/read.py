@@ -42,6 +42,8 @@ _PATHS_CHECKED = 50
 _WHOLE_PATH = r"^(/|\\|~|\w+:[/\\])"
 """Absolute paths and addresses: /data/1.png, C:/1.png, https://example.org/1.png."""
 
+_IMAGE = {"bytes", "path"}
+"""The fields of an image of Hugging Face's datasets."""
 STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 """Names of standard input."""
 _HEAD = 65536
@@ -94,7 +96,7 @@ def read_table(source: Any) -> pl.DataFrame:
 
     Args:
         source: A path to CSV or TSV (the separator is found: ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
-            .gz; "-" for standard input, or another pipe, which is read once; a folder that holds a folder of images or of .txt
+            .gz; "-" for standard input, or another pipe or open file, read once; a folder that holds folders of images or .txt
             files for each class; an .npz archive of arrays; a frame of pandas, polars, pyarrow or any library that narwhals or
             Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of 3 or 4 axes is a column of series or images); a dict of
             columns; a list of dicts, texts, arrays, images or paths.
@@ -111,7 +113,10 @@ def read_table(source: Any) -> pl.DataFrame:
     """
     is_path = isinstance(source, str | os.PathLike)
     try:
-        table = _read_file(Path(os.path.expanduser(source))) if is_path else from_memory(source)
+        if is_path:
+            table = _read_file(Path(os.path.expanduser(source)))
+        else:
+            table = _read_open(source) if hasattr(source, "read") else from_memory(source)
     except UnicodeEncodeError as error:
         if not is_path:
             raise
@@ -119,9 +124,10 @@ def read_table(source: Any) -> pl.DataFrame:
             f"{error.object!r}: the name of a file or folder is not UTF-8, which a table cannot hold; rename it"
         ) from None
     # Only if needed: for a single row, a pass over the columns takes longer than the rest.
-    if any(dtype == pl.Object or dtype.is_float() for dtype in set(table.dtypes)):
+    if any(dtype in (pl.Object, pl.Struct) or dtype.is_float() for dtype in set(table.dtypes)):
         columns_of = list(zip(table.get_columns(), table.dtypes, strict=True))
         paths = [_paths(column) for column, dtype in columns_of if dtype == pl.Object]
+        paths += [_images(column) for column, dtype in columns_of if dtype == pl.Struct and set(column.struct.fields) == _IMAGE]
         # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
         holes = [column.fill_nan(None) for column, dtype in columns_of if dtype.is_float() and (total := column.sum()) != total]
         table = table.with_columns(*holes, *paths) if holes or paths else table
@@ -151,15 +157,33 @@ def _read_file(path: Path) -> pl.DataFrame:
         return _beside(path, read_arrays(path))
     try:
         data = _streamed(path)
-        if data is None:
-            with open(path, "rb") as file:
-                head = file.read(_HEAD)
-        else:
-            head = data[:_HEAD]
+        if data is not None:
+            return _read_content(path, data, data[:_HEAD])
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
     except FileNotFoundError:
         raise ReadError(f"no file {path}; {_near_files(path)}") from None
     except OSError as error:
         raise ReadError(f"cannot read {path}: {error.strerror}; check its permissions") from None
+    return _read_content(path, None, head)
+
+
+def _read_open(file: Any) -> pl.DataFrame:
+    """The table in an open file or a buffer of text or bytes."""
+    name = getattr(file, "name", None)
+    path = Path(name if isinstance(name, str) else f"the {type(file).__name__}")
+    try:
+        content = file.read()
+        content = content.encode() if isinstance(content, str) else bytes(content)
+    except (OSError, ValueError, TypeError) as error:
+        raise ReadError(f"cannot read {path}: {error}; open the file in mode 'rb'") from None
+    if not content:
+        raise ReadError(f"{path} has nothing left to read; give the path, or go back to its start: file.seek(0)")
+    return _read_content(path, content, content[:_HEAD])
+
+
+def _read_content(path: Path, data: bytes | None, head: bytes) -> pl.DataFrame:
+    """The table of a file, whose content is given where it was read already."""
     if not head:
         raise ReadError(f"{path} is empty; expected a table with a line of column names")
     name = path.name.lower()
@@ -211,6 +235,12 @@ def _paths(column: pl.Series) -> pl.Series:
     if not all(value is None or isinstance(value, str | os.PathLike) for value in values):
         return column
     return pl.Series(column.name, [None if value is None else os.fspath(value) for value in values], dtype=pl.String)
+
+
+def _images(column: pl.Series) -> pl.Series:
+    """Images of Hugging Face, which are their bytes beside a path, as one of both."""
+    content = column.struct.field("bytes")
+    return (column.struct.field("path") if content.null_count() == len(content) else content).alias(column.name)
 
 
 def _near_files(path: Path) -> str:

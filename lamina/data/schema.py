@@ -140,7 +140,7 @@ class Schema:
         names = set(present)
         if missing := [column.name for column in self.features if column.name not in names]:
             raise SchemaError(self._missing(missing, present))
-        if not notes and (few := self._few_numbers(table)) is not None:
+        if (few := self._few_numbers(table, notes)) is not None:
             return few, []
         remarks: list[str] = []
         if notes and (extra := [name for name in present if name not in self._by_name]):
@@ -160,8 +160,10 @@ class Schema:
         changed = [values for name, values in of.items() if values.dtype != table.schema[name]]
         return table.with_columns(changed) if changed else table
 
-    def _few_numbers(self, table: pl.DataFrame) -> pl.DataFrame | None:
+    def _few_numbers(self, table: pl.DataFrame, notes: bool) -> pl.DataFrame | None:
         """The checked table if it is a few rows of finite numbers only; column by column would be much slower.
+
+        With ``notes`` only if there is none: all are within the training range.
 
         A table of integers stays so: the encoder reads both dtypes.
         """
@@ -171,9 +173,15 @@ class Schema:
         if not all(dtype.is_float() or dtype.is_integer() for dtype in dtypes):
             return None
         values = np.array(table.rows(), dtype=np.float64)  # missing is NaN
-        if not np.isfinite(values).all():
+        if not np.isfinite(values).all() or (notes and ((values < self._ranges[0]) | (values > self._ranges[1])).any()):
             return None
         return table if dtypes in ({pl.Float64()}, {pl.Int64()}) else matrix(self._numbers, values)
+
+    @cached_property
+    def _ranges(self) -> np.ndarray:
+        """The training range of each feature that is a number, float64 (2, features)."""
+        ranges = [(column.details.get("low"), column.details.get("high")) for column in self.features]
+        return np.array(ranges, dtype=np.float64).T  # NaN where there is none
 
     @cached_property
     def _numbers(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from narwhals.dependencies import is_pandas_dataframe
 from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -57,8 +58,8 @@ def read_rows(estimator: Any, X: Any, *, reset: bool = False) -> pl.DataFrame:
             estimator.n_features_in_ = 1
             _ask_about_axes(X)
         return _by_position(estimator, read_table(X), reset=reset)
-    if not is_sparse and not hasattr(X, "__array__") and hasattr(X, "schema"):  # of Arrow, DuckDB, ...
-        X = read_table(X)
+    if not isinstance(X, np.ndarray | list | tuple | pl.DataFrame) and not is_sparse and not is_pandas_dataframe(X):
+        X = read_table(X) if any(hasattr(X, name) for name in ("columns", "column_names", "schema")) else X
     if hasattr(X, "columns") or hasattr(X, "column_names"):
         if strict and hasattr(X, "shape") and (reset or not _has_names_of(estimator, X)):
             validate_data(estimator, X, reset=reset, skip_check_array=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,7 @@ def fit_model(
         TrainingError: No epoch gave a finite validation loss.
         RunError: The run was begun with ``edit`` and is resumed without.
     """
-    with Hooks(callbacks, monitor) as hooks:
+    with _without_autologging(), Hooks(callbacks, monitor) as hooks:
         model = _fit(table, settings, run=run, hooks=hooks, edit=edit)
         path, card = None if save is None else str(save(model)), model.card
         end = End(
@@ -81,6 +83,15 @@ def fit_model(
             run.write(end)
         hooks.emit(end)
     return model
+
+
+def _without_autologging() -> contextlib.AbstractContextManager[Any]:
+    """A context in which MLflow's autologging, where it is used, logs none of the scikit-learn models inside a fit."""
+    if "mlflow.sklearn" not in sys.modules:
+        return contextlib.nullcontext()
+    from mlflow.utils.autologging_utils import disable_autologging  # pyright: ignore[reportMissingImports]
+
+    return disable_autologging()
 
 
 def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Model:
