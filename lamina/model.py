@@ -136,14 +136,16 @@ class Network(Predictor):
                 raise ModelFileError(f"the network reads {name!r} of {shape}, the encoder has {block and block.shape}")
         for name, layer in plan.layers.items():
             read = [inputs[edge.source] for edge in plan.edges[name] if edge.source in inputs]
-            for block in read if isinstance(layer, CategoryEmbedding) else ():
+            if not isinstance(layer, CategoryEmbedding):
+                continue
+            for block in read:
                 if any(codes < most for codes, most in zip(layer.cardinalities, block.cardinalities, strict=True)):
                     raise ModelFileError(f"layer {name!r} embeds fewer codes than the encoder has")
         if self.loss not in LOSSES:
             raise ModelFileError(f"the loss is {self.loss!r}, expected one of {', '.join(LOSSES)}")
         shapes = [plan.shapes[after] for after in plan.outputs.values()]
         expected = 1 if LOSSES[self.loss].single and outputs == 2 else outputs
-        if len(shapes) != 1 or len(shapes[0]) > 2 or shapes[0][-1] != expected:
+        if len(shapes) != 1 or len(shapes[0]) not in (1, 2) or shapes[0][-1:] != (expected,):
             raise ModelFileError(f"the network has outputs of {shapes}, expected {expected} for the task")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
@@ -123,12 +124,10 @@ def stored_as(hint: Any, value: Any, name: str) -> Any:
 
 
 def _as_one_of(hints: tuple[Any, ...], value: Any, name: str) -> Any:
-    for hint in hints:
-        try:
+    for hint in hints[:-1]:
+        with contextlib.suppress(ModelFileError):
             return stored_as(hint, value, name)
-        except ModelFileError as error:
-            last = error
-    raise last
+    return stored_as(hints[-1], value, name)
 
 
 def _is_plain(hint: Any, value: Any) -> bool:

@@ -26,6 +26,7 @@ ROWS = [
     ["callbacks", "progress"],
     ["api"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 
