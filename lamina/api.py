@@ -15,7 +15,8 @@ import polars as pl
 
 from lamina import store
 from lamina.data.folder import SPLIT
-from lamina.data.read import read_table
+from lamina.data.frames import with_labels
+from lamina.data.read import STDIN, read_table
 from lamina.data.rowhash import check_comparable, fingerprint
 from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor, estimator
@@ -64,8 +65,9 @@ def fit(
     """Fit a model that predicts one column of a table, or several, from the others.
 
     Args:
-        data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz), a folder with a folder of images or texts for each
-            class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of arrays).
+        data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz; "-" is standard input), a folder with a folder of images
+            or texts for each class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of
+            arrays).
         target: Column to predict, or several columns of numbers or of yes and no; optional for class folders.
         task: "classification", "regression" or "multilabel"; None infers it from the target.
         kinds: Column kinds instead of the inferred ones, ``{"zip": "category"}``.
@@ -109,7 +111,7 @@ def fit(
     recording = Recording(run=run, monitor=monitor).check()
     Interventions(callbacks, edit).check()
     settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
-    table = read_table(data)
+    table = with_labels(read_table(data), data, settings.targets)
     settings = with_parts(settings, data, table)
     folder = None if recording.run is None else start_run(recording.run, data, table, settings)
     return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
@@ -193,7 +195,7 @@ def compare(
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
         monitor = stack.enter_context(_monitoring(recording.monitor))
-        table = read_table(data)
+        table = with_labels(read_table(data), data, settings.targets)
         settings = with_parts(settings, data, table)
         question = comparison.fixed_options(table, settings, terms)
         if (Path(folder) / "run.json").exists():
@@ -235,8 +237,11 @@ def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:
 
 
 def _path(data: Any) -> Path | None:
-    """The absolute path of a file or folder; None for data in memory."""
-    return Path(os.path.abspath(os.path.expanduser(data))) if isinstance(data, str | os.PathLike) else None
+    """The absolute path of a file or folder; None for data in memory, and for pipes, which can be read only once."""
+    if not isinstance(data, str | os.PathLike) or str(data) in STDIN:
+        return None
+    path = Path(os.path.abspath(os.path.expanduser(data)))
+    return None if path.is_fifo() or path.is_relative_to("/dev") or path.is_relative_to("/proc") else path
 
 
 @known_options
@@ -249,7 +254,8 @@ def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:
     """
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"path is {shortened(path)}, expected the path of a .lamina file")
-    return estimator(store.load(path, choose_device(device)))
+    with store.reading(path):
+        return estimator(store.load(path, choose_device(device)))
 
 
 @known_options

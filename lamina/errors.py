@@ -44,5 +44,13 @@ class ModelFileError(LaminaError, ValueError):
     """A .lamina file cannot be read or written."""
 
 
+class ForkError(LaminaError, RuntimeError):
+    """A call needs threads that a forked process does not have."""
+
+
 class MissingExtraError(LaminaError, ImportError):
     """An optional dependency is not installed; the message has the install command."""
+
+
+class LaminaWarning(UserWarning):
+    """Rows to predict differ from the training rows, or X can be read in two ways."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import tempfile
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,25 +13,29 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from lamina.data.columns.column import Values
 from lamina.data.columns.image import Image
-from lamina.data.frames import free_name, like
+from lamina.data.frames import free_name, like, with_labels
 from lamina.data.read import read_table
+from lamina.data.rows import as_rows
 from lamina.data.schema import rows_numbered_as
 from lamina.data.weights import row_weights
-from lamina.data.xy import is_rich, read_labels, read_rows, read_values, weigh
-from lamina.errors import DataError, OptionError
+from lamina.data.xy import MOST_CELLS_NETWORK, check_cells, is_rich, read_labels, read_rows, read_values, weigh
+from lamina.errors import DataError, LaminaWarning, OptionError
 from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family_from_json
+from lamina.families.classical.importance import feature_importance
+from lamina.families.family import NetworkFamily
 from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SEEDS, ImportanceOptions, PredictOptions, Settings
 from lamina.model import Model
 from lamina.options import known_options, shortened
 from lamina.predictions import predictions
-from lamina.store import save
+from lamina.store import load, save
 from lamina.train.callbacks import Callback
 from lamina.train.events import Monitor
 from lamina.train.recipe import Recipe
@@ -45,6 +52,7 @@ class _Estimator(BaseEstimator, ABC):
     unique: bool
     random_state: int | np.random.RandomState | None
     callbacks: Sequence[Callback] | None
+    notes_: tuple[str, ...] = ()
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also nested ones: ``recipe__learning_rate``, ``family__hidden_sizes``.
@@ -74,6 +82,8 @@ class _Estimator(BaseEstimator, ABC):
             DataError: The data are not suitable (a ValueError).
             OptionError: An option is out of bounds (a ValueError).
         """
+        if issparse(X) and isinstance(check_family(self.family), NetworkFamily):
+            check_cells(X, MOST_CELLS_NETWORK, f"sparse X for the network {check_family(self.family).name!r}")
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         table = read_rows(self, X, reset=True)
@@ -103,27 +113,34 @@ class _Estimator(BaseEstimator, ABC):
         """Predicted labels or values; with ``trust`` a frame with sets or intervals, novelty and reasons.
 
         Args:
-            X: Rows, as in ``fit``.
+            X: Rows, as in ``fit``; one row as a dict, a pandas Series or a named tuple. Where the only feature is of images or
+                texts also one of these: the path of an image, a folder of images, bytes, a PIL image, an array, a text.
             trust: Add calibrated probabilities, sets or intervals, novelty and reasons: see
                 :func:`lamina.predictions.predictions`.
             coverage: With trust, share of rows whose true value is in their set or interval.
             reasons: With trust, add reasons; they take most of the time.
 
         Returns:
-            For a frame a series of the same library, named as the target, or a frame for several targets; for an array an
-            array, (N,) or (N, targets). With trust a frame, of polars where X is an array.
+            After ``fit(X, y)`` an array (N,) or (N, targets), as in scikit-learn. A model of :func:`lamina.fit` or from a file
+            returns a series of the library of X, named as the target, or a frame for several targets; for an array an array.
+            With trust a frame, of polars where X is an array.
+
+        Warns:
+            LaminaWarning: Rows differ from the training rows: values outside their range, unseen categories, columns that are
+                ignored. One warning for each call; its sentences stay in ``notes_``.
 
         Raises:
             SchemaError: A column is missing or of another kind.
             OptionError: With trust: the coverage is not between 0 and 1, or the model was fitted without trust.
         """
         PredictOptions(trust, coverage, reasons).check()
+        X = self._as_rows(X)
         if trust:
             return self.predict_table(X, trust=True, coverage=coverage, reasons=reasons)
-        table = read_rows(self, X)
+        outputs = self._outputs(X)
         task = self.model_.task
-        prediction = task.predict(self.model_.outputs(table))
-        if isinstance(X, np.ndarray | list | tuple):
+        prediction = task.predict(outputs)
+        if hasattr(self, "n_features_in_") or isinstance(X, np.ndarray | list | tuple) or issparse(X):
             return prediction.labels
         columns = [
             pl.Series(name, values)
@@ -138,9 +155,15 @@ class _Estimator(BaseEstimator, ABC):
         The options are those of :meth:`predict`.
         """
         PredictOptions(trust, coverage, reasons).check()
-        table = predictions(self.model_, read_rows(self, X), trust=trust, coverage=coverage, reasons=reasons)
+        X = self._as_rows(X)
+        rows, _ = self._checked(X)
+        table = predictions(self.model_, rows, trust=trust, coverage=coverage, reasons=reasons)
         converted = like(table, X)
         return table if isinstance(converted, np.ndarray) else converted
+
+    def _as_rows(self, X: Any) -> Any:
+        """X in a form that has rows; an estimator without a model refuses it later."""
+        return as_rows(X, self.model_.schema) if hasattr(self, "model_") else X
 
     @known_options
     def evaluate(self, data: Any) -> dict[str, Any]:
@@ -150,7 +173,7 @@ class _Estimator(BaseEstimator, ABC):
             data: A path or frame with the target.
         """
         check_is_fitted(self)
-        return self.model_.evaluate(read_table(data))
+        return self.model_.evaluate(with_labels(read_table(data), data, self.model_.task.targets))
 
     @known_options
     def importance(self, data: Any, *, repeats: int = 5, seed: int = 0, monitor: Monitor | None = None) -> pl.DataFrame:
@@ -185,7 +208,7 @@ class _Estimator(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         ImportanceOptions(repeats, seed, monitor).check()
-        model, whole = self.model_, read_table(data)
+        model, whole = self.model_, with_labels(read_table(data), data, self.model_.task.targets)
         task, metric = model.task, model.task.main_metric
         usable = np.flatnonzero(task.usable_rows(whole)[0])
         sample = np.random.default_rng(seed).choice(usable, min(len(usable), most_rows(model.schema)), replace=False)
@@ -230,12 +253,69 @@ class _Estimator(BaseEstimator, ABC):
     def _targets(self, y: Any) -> tuple[str, dict[str, Any]]:
         """The task, and the target columns by name."""
 
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """Importance of each column of X, float64 (columns,), summing to 1; not of every family.
+
+        For forests, boosting and linear models, see :func:`lamina.families.classical.importance.feature_importance`. The
+        importance on test rows is more reliable: :meth:`importance`.
+
+        Raises:
+            AttributeError: The family has no importance of its own, or the model is not fitted.
+        """
+        check_is_fitted(self)
+        shares = feature_importance(self.model_.predictor, self.model_.encoder.inputs)
+        if not shares:
+            raise AttributeError(f"the family {self.model_.family!r} has no feature_importances_; use importance(data)")
+        columns = [column.name for column in self.model_.schema.columns if column.role != "target"]
+        return np.array([shares.get(name, 0.0) for name in columns[: getattr(self, "n_features_in_", None)]])
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The outputs of the model for rows to predict."""
+        _, checked = self._checked(X, depth=1)
+        return self.model_.outputs(checked, checked=True)
+
+    def _checked(self, X: Any, depth: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """X as a table, and as the checked rows of the schema; how these differ from the training rows is one warning."""
+        table, model = read_rows(self, X), self.model_  # checks first that the estimator is fitted
+        checked, notes = model.schema.check(table)
+        with rows_numbered_as(table, model.schema):
+            notes += model.encoder.unseen(checked)
+        if (found := tuple(notes)) != self.notes_:
+            self.notes_ = found
+        if notes:
+            warnings.warn("; ".join(notes), LaminaWarning, stacklevel=4 + depth)
+        return table, checked
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state for pickle, copy and joblib, with the model as the bytes of its ``.lamina`` file."""
+        state = dict(super().__getstate__())
+        if "model_" not in state:
+            return state
+        model = state.pop("model_")
+        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+            content = save(model, Path(folder) / "model.lamina").read_bytes()
+        return state | {"_file": _reproducible(content), "_metric": model.metric}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        content, metric = state.pop("_file", None), state.pop("_metric", None)
+        super().__setstate__(state)
+        if content is None:
+            return
+        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+            path = Path(folder) / "model.lamina"
+            path.write_bytes(content)
+            self.model_ = load(path)
+        self.model_.metric = metric
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
@@ -256,6 +336,7 @@ class Classifier(ClassifierMixin, _Estimator):
         classes_: Sorted labels.
         model_: The fitted :class:`~lamina.model.Model`.
         history_: Training history, a dict for each epoch.
+        notes_: How the rows of the last prediction differed from the training rows, a sentence each.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -301,16 +382,17 @@ class Classifier(ClassifierMixin, _Estimator):
         self.random_state = random_state
         self.trust = trust
 
+    @known_options
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities, an array (N, classes) in the order of ``classes_``."""
-        table = read_rows(self, X)  # checks first that the estimator is fitted
-        return self.model_.outputs(table)
+        return self._outputs(self._as_rows(X))
 
     @property
     def classes_(self) -> np.ndarray:
         """Sorted labels."""
         check_is_fitted(self)
-        return np.array(self.model_.task.classes)
+        task: Any = self.model_.task
+        return np.array(task.classes) if isinstance(task.classes[0], str) else task.labels
 
     def _targets(self, y: Any) -> tuple[str, dict[str, Any]]:
         labels = read_labels(y)
@@ -369,6 +451,16 @@ class Regressor(RegressorMixin, _Estimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _reproducible(content: bytes) -> bytes:
+    """A safetensors file with sorted metadata, which safetensors writes in another order each time."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def _seed(random_state: Any) -> int:

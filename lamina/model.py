@@ -13,14 +13,16 @@ import polars as pl
 import torch
 
 from lamina.data.encode import Encoder
+from lamina.data.encoding import Input
 from lamina.data.feed import as_tensor
 from lamina.data.schema import Schema, rows_numbered_as
 from lamina.data.weights import row_weights
-from lamina.errors import OptionError
+from lamina.errors import ModelFileError, OptionError
 from lamina.families.predictor import Predictor
 from lamina.graph.graph import Graph
+from lamina.graph.layers.embedding import CategoryEmbedding
 from lamina.graph.net import Net
-from lamina.graph.plan import Plan
+from lamina.graph.plan import LARGE_ROW, PADDED_ROWS, Plan
 from lamina.tasks.losses import LOSSES
 from lamina.tasks.metrics import Metric
 from lamina.tasks.task import Task
@@ -31,9 +33,6 @@ from lamina.trust.view import View
 BATCH_ROWS = 131_072
 BATCH_BYTES = 2**28
 """Limits of the rows that are encoded at once."""
-PADDED_ROWS = 32
-LARGE_ROW = 4096
-"""Smaller batches are padded with zeros, unless a row has this many values."""
 WIDEST_LAYER = 4096
 """Wider layers are not used for novelty."""
 
@@ -72,12 +71,19 @@ class Network(Predictor):
         outputs = self._outputs(blocks, rows)
         return outputs.double().std(dim=1, correction=0).cpu().numpy() if outputs.ndim == 3 else None
 
+    @property
+    def layer_width(self) -> int | None:
+        plan = self.net.plan
+        names = [edge.source for last in plan.outputs.values() for edge in plan.edges.get(last, ())]
+        width = sum(math.prod(plan.shapes[name]) for name in names)
+        return None if plan.recurrent or not names or width > WIDEST_LAYER else width
+
     def layer(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
         """Activations of the layer before the output, float32 (N, features); None where it is too wide."""
+        if self.layer_width is None:
+            return None
         plan = self.net.plan
         names = [edge.source for last in plan.outputs.values() for edge in plan.edges[last]]
-        if plan.recurrent or sum(math.prod(plan.shapes[name]) for name in names) > WIDEST_LAYER:
-            return None
         inputs, chunk = self._inputs(blocks, rows), chunk_rows(self.net)
         parts = []
         with torch.inference_mode():
@@ -116,9 +122,31 @@ class Network(Predictor):
 
     @classmethod
     def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        net = Net(Plan(Graph.from_json(content["graph"])), seed=0)
+        plan = Plan(Graph.from_json(content["graph"]))
+        plan.check_file({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        net = Net(plan, seed=0)
         net.load_state_dict(tensors)
         return cls(net.eval(), content["loss"])
+
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        plan = self.plan
+        for name, shape in plan.inputs.items():
+            block = inputs.get(name)
+            if block is None or shape != (block.shape[1:] if plan.recurrent else block.shape):
+                raise ModelFileError(f"the network reads {name!r} of {shape}, the encoder has {block and block.shape}")
+        for name, layer in plan.layers.items():
+            read = [inputs[edge.source] for edge in plan.edges[name] if edge.source in inputs]
+            if not isinstance(layer, CategoryEmbedding):
+                continue
+            for block in read:
+                if any(codes < most for codes, most in zip(layer.cardinalities, block.cardinalities, strict=True)):
+                    raise ModelFileError(f"layer {name!r} embeds fewer codes than the encoder has")
+        if self.loss not in LOSSES:
+            raise ModelFileError(f"the loss is {self.loss!r}, expected one of {', '.join(LOSSES)}")
+        shapes = [plan.shapes[after] for after in plan.outputs.values()]
+        expected = 1 if LOSSES[self.loss].single and outputs == 2 else outputs
+        if len(shapes) != 1 or len(shapes[0]) not in (1, 2) or shapes[0][-1:] != (expected,):
+            raise ModelFileError(f"the network has outputs of {shapes}, expected {expected} for the task")
 
 
 @dataclass

@@ -16,10 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -27,16 +30,30 @@ from safetensors.torch import save_file
 import lamina.families  # noqa: F401  its predictors enter their registry
 from lamina.data.encode import Encoder
 from lamina.data.schema import Schema
-from lamina.errors import LaminaError, ModelFileError
+from lamina.errors import ModelFileError
 from lamina.families.predictor import PREDICTORS
 from lamina.migration import renamed
 from lamina.model import Model
+from lamina.stored import stored_as
 from lamina.tasks.task import Task
 from lamina.train.events import StopReason
 from lamina.train.run import replacing
 from lamina.trust.trust import Trust
 
 FORMAT = 3
+#: What every card has, with its types.
+_CARD: dict[str, Any] = {
+    **dict.fromkeys(("lamina", "made"), str),
+    **dict.fromkeys(("family", "recipe"), Mapping[str, Any]),
+    **dict.fromkeys(("parameters", "best_epoch"), int),
+    **dict.fromkeys(("validation", "baseline"), Mapping[str, float | None]),
+    "versions": Mapping[str, str],
+    **dict.fromkeys(("data.rows", "split.train", "split.validation"), int),
+    **dict.fromkeys(("data.fingerprint", "split.how"), str),
+    "notes": tuple[str, ...],
+    "history": tuple[Mapping[str, Any], ...],
+    "seconds": float,
+}
 TRUST = "trust/"
 
 
@@ -90,6 +107,31 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
         inside = path / "model.lamina"
         hint = f"; did you mean {inside}?" if inside.exists() else "; give a .lamina file"
         raise ModelFileError(f"{path} is a folder{hint}")
+    with reading(path):
+        return _build(*_read(path), device)
+
+
+@contextmanager
+def reading(path: str | Path, part: str = "") -> Iterator[None]:
+    """A context in which every error is a ModelFileError that names the file, and the part of it that is read.
+
+    A file may hold anything, so any error is one of the file, a panic of a Rust library among them.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        if isinstance(error, ModelFileError) and not part and str(error).startswith(str(path)):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
+        where = f"{path} cannot be read by this lamina: " if path else ""
+        raise ModelFileError(f"{where}{part and part + ': '}{reason}") from error
+
+
+def _read(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The JSON and the tensors of a file."""
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
             metadata = file.metadata() or {}
@@ -110,33 +152,69 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     content = metadata["content"]
     if _digest(content, tensors) != metadata.get("sha256"):
         raise ModelFileError(f"{path} is damaged: its checksum does not match; download it again or fit again")
-    return _build(path, json.loads(content), tensors, device)
+    content = json.loads(content)
+    if not isinstance(content, dict):
+        raise ModelFileError(f"its content is a {type(content).__name__}, expected names and values")
+    json.dumps(content, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
+    return content, tensors
 
 
-def _build(path: Path, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: Any) -> Model:
-    try:
+def _build(content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: Any) -> Model:
+    """The model, each part checked before anything of its sizes is allocated."""
+    with reading("", "its schema"):
+        schema = Schema.from_json(content["schema"])
+    with reading("", "its task"):
+        task = _task(content["task"])
+    with reading("", "its encoder"):
+        encoder = Encoder.from_json(content["encoder"])
+        encoder.verify(schema)
+        inputs = encoder.inputs
+    with reading("", "its predictor"):
         stored = content.get("predictor") or {"kind": "network", "graph": content["graph"], "loss": content["loss"]}
         if stored["kind"] not in PREDICTORS:
-            raise ModelFileError(f"its predictor is a {stored['kind']!r}, expected one of {', '.join(PREDICTORS)}")
+            raise ModelFileError(f"it is a {stored['kind']!r}, expected one of {', '.join(PREDICTORS)}")
         own = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRUST)}
-        trust_arrays = {name.removeprefix(TRUST): tensor.numpy() for name, tensor in tensors.items() if name not in own}
+        predictor = PREDICTORS[stored["kind"]].from_file(stored, own)
+        predictor.check(inputs, task.size)
+        predictor = predictor.to(device)
+    with reading("", "its trust"):
+        arrays = {name.removeprefix(TRUST): tensor.numpy() for name, tensor in tensors.items() if name not in own}
         trust = content.get("trust")  # a file of lamina 0.1.0 has none
-        predictor = PREDICTORS[stored["kind"]].from_file(stored, own).to(device)
-        return Model(
-            schema=Schema.from_json(content["schema"]),
-            task=Task.from_json(content["task"]),
-            encoder=Encoder.from_json(content["encoder"]),
-            predictor=predictor,
-            family=content["family"],
-            card=_card(content["card"], content["family"]),
-            trust=None if trust is None else Trust.from_json(trust, trust_arrays),
-        )
-    except (LaminaError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"{path} cannot be read by this lamina: {error}") from error
+        if trust is not None:
+            trust = Trust.from_json(trust, arrays).check(schema, task.judge, task.size, predictor.layer_width)
+    with reading("", "its card"):
+        family = content["family"]
+        if not isinstance(family, str) or not family.isprintable():
+            raise ModelFileError(f"the family is {repr(family)[:60]}, expected a name")
+        card = _card(content["card"], family, task)
+    return Model(schema=schema, task=task, encoder=encoder, predictor=predictor, family=family, card=card, trust=trust)
 
 
-def _card(card: Mapping[str, Any], family: str) -> dict[str, Any]:
+def _task(values: Mapping[str, Any]) -> Task:
+    """The task, after it has made a prediction of the baseline."""
+    task = Task.from_json(values)
+    outputs = task.baseline(1)
+    if not task.targets or outputs.shape != (1, task.size) or not np.isfinite(outputs).all():
+        raise ModelFileError(f"it has outputs {outputs.shape} for {task.size} classes, labels or targets")
+    columns = [pl.Series(values) for values in task.columns(task.predict(outputs), outputs)]
+    if len(columns) != len(task.column_names) or len(set(task.targets)) < len(task.targets):
+        raise ModelFileError(f"it predicts {len(columns)} columns, but names {len(task.column_names)}, or one twice")
+    _ = task.title, task.column_names, task.metrics, task.main_metric
+    return task
+
+
+def _card(card: Mapping[str, Any], family: str, task: Task) -> dict[str, Any]:
     """The card, migrated to the current ids, flags and names of options."""
+    for name, hint in _CARD.items():
+        value = card
+        for key in name.split("."):
+            value = value[key]
+        stored_as(hint, value, name)
+    for epoch in card["history"]:
+        stored_as(float, epoch["validation_loss"], "history")
+    if card["history"] and not 0 <= card["best_epoch"] < len(card["history"]):
+        raise ModelFileError(f"best_epoch is {card['best_epoch']} of {len(card['history'])} epochs")
+    _ = task.summary(card["validation"], card["baseline"], "rows"), task.tables(card)
     card = renamed(card, family)
     if "stopped" in card:
         card |= {"stopped": StopReason(card["stopped"]), "stopped_by": card.get("stopped_by", "")}

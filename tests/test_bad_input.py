@@ -15,6 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lamina.data.read import read_table
+from lamina.data.readings import typed
+from lamina.data.schema import learn_readings
 from tests.cli.helpers import QUICK, Output, lamina, leftovers, people
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde"
@@ -349,4 +351,5 @@ def test_every_good_format_is_read_the_same():
             {"csv": table.write_csv, "parquet": table.write_parquet, "arrow": table.write_ipc, "jsonl": table.write_ndjson}[
                 name[2:]
             ](name)
-        assert read_table(name).equals(table)
+        found = read_table(name)
+        assert typed(found, learn_readings(found)).equals(table)

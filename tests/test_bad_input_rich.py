@@ -164,7 +164,7 @@ def test_uncommon_images_are_read_and_counted(images):
     notes = "\n".join(model.model_.card["notes"])
     assert "x0: 1 image with several frames (animations, pages): the first is used" in notes
     assert "x0: 2 images with an alpha channel or a transparent colour: composited on white" in notes
-    assert "x0: 1 image of more than 8 bits per channel: reduced to 8" in notes
+    assert "x0: 1 image of more than 8 bits per channel: values from 0 to 56700 are scaled to 0 to 255" in notes
     assert "resized" in notes
     assert model.model_.encoder.inputs["image"].shape == (8, 8, 3)
     assert len(images.predict(given)) == 24

@@ -1,5 +1,7 @@
 """Classifier and Regressor under scikit-learn's contract."""
 
+import copy
+import datetime as dt
 import io
 import pickle
 import warnings
@@ -13,10 +15,14 @@ import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from scipy import sparse
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.ensemble import StackingRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -25,9 +31,10 @@ from sklearn.utils.estimator_checks import check_estimator
 import lamina
 from lamina import Classifier, FeedForward, Recipe, Regressor, Shortcut
 from lamina.data.xy import is_rich
-from lamina.errors import DataError, OptionError, SchemaError
+from lamina.errors import DataError, LaminaWarning, OptionError, SchemaError, TargetError
 
 PLAIN = FeedForward(hidden_sizes=(32,), number_embedding=None, members=1, dropout=0.0)
+WORDS = ["a fine day", "a poor day"] * 20
 SHORT = Recipe(epochs=40, batch_size=32, learning_rate=0.01)
 
 
@@ -103,19 +110,207 @@ def test_clone_pickle_and_joblib(iris):
     assert np.array_equal(joblib.load(file).predict_proba(X), probabilities)
 
 
-def test_predictions_come_back_in_the_library_of_the_rows(iris):
+def test_predictions_are_arrays_after_fit_and_in_the_library_of_the_rows_from_a_table(iris, tmp_path):
     X, y = iris
     X = X.set_axis([f"row {i}" for i in range(len(X))])
     model = classifier().fit(X, y.set_axis(X.index))
-    labels = model.predict(X[:5])
+    forms = {"pandas": X, "polars": pl.from_pandas(X), "pyarrow": pl.from_pandas(X).to_arrow(), "array": X.to_numpy()}
+    for form in forms.values():
+        fitted = classifier().fit(form, y)
+        assert isinstance(fitted.predict(form), np.ndarray)
+        assert fitted.predict(form).dtype == fitted.classes_.dtype
+    assert isinstance(Regressor("linear").fit(X, pd.DataFrame({"a": y.to_numpy(), "b": y.to_numpy()})).predict(X), np.ndarray)
+    assert isinstance(model.predict_table(X[:5]), pd.DataFrame)
+    assert model.predict_table(X[:5]).columns.tolist() == ["target", "probability 0", "probability 1", "probability 2"]
+    loaded = lamina.load(model.save(tmp_path / "iris.lamina"))
+    labels = loaded.predict(X[:5])
     assert isinstance(labels, pd.Series)
     assert list(labels.index) == list(X.index[:5])
     assert labels.name == "target"
-    assert isinstance(model.predict(pl.from_pandas(X)), pl.Series)
-    assert isinstance(model.predict(pa.table(pl.from_pandas(X).to_arrow())), pa.ChunkedArray | pa.Array)
-    assert isinstance(model.predict_table(X[:5]), pd.DataFrame)
-    assert model.predict_table(X[:5]).columns.tolist() == ["target", "probability 0", "probability 1", "probability 2"]
-    assert isinstance(classifier().fit(X.to_numpy(), y).predict(X.to_numpy()), np.ndarray)
+    assert isinstance(loaded.predict(forms["polars"]), pl.Series)
+    assert isinstance(loaded.predict(forms["pyarrow"]), pa.ChunkedArray | pa.Array)
+    assert isinstance(loaded.predict(X.to_numpy()), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda one: TransformedTargetRegressor(one, func=np.log, inverse_func=np.exp),
+        lambda one: StackingRegressor([("one", one)], cv=2),
+    ],
+    ids=["transformed", "stacked"],
+)
+@pytest.mark.parametrize("form", [lambda X: X, pl.from_pandas, lambda X: X.to_numpy()], ids=["pandas", "polars", "array"])
+def test_regressors_of_regressors(form, wrap):
+    random = np.random.default_rng(0)
+    X = pd.DataFrame(random.normal(size=(120, 2)), columns=["a", "b"])
+    y = np.exp(X["a"] + 0.1 * random.normal(size=120))
+    assert wrap(Regressor("linear", random_state=0)).fit(form(X), y).score(form(X), y) > 0.5
+
+
+def test_an_array_is_read_by_position(iris):
+    X, y = iris
+    table = lamina.fit(X.assign(y=y), "y", family="linear", task="classification", monitor=None, seed=0)
+    assert np.array_equal(table.predict(X.to_numpy()), table.predict(X))
+    assert np.array_equal(table.predict(X.to_numpy().tolist()), table.predict(X))
+    with pytest.raises(SchemaError, match="X has 3 columns without names, the model was fitted on 4: sepal length"):
+        table.predict(X.to_numpy()[:, :3])
+    fitted = Classifier("linear", random_state=0).fit(X, y)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        assert np.array_equal(fitted.predict_proba(X.to_numpy()), fitted.predict_proba(X))
+    from_array = Classifier("linear", random_state=0).fit(X.to_numpy(), y)
+    with pytest.warns(UserWarning, match="X has feature names"):
+        assert np.array_equal(from_array.predict(X), from_array.predict(X.to_numpy()))
+    mixed = X.assign(kind=np.where(y == 0, "a", "b"), y=y)
+    by_words = lamina.fit(pl.from_pandas(mixed), "y", family="forest", task="classification", monitor=None, seed=0)
+    rows = mixed.drop(columns="y")
+    assert np.array_equal(by_words.predict(rows.to_numpy()), by_words.predict(rows))
+    importance = permutation_importance(by_words, pl.from_pandas(rows), y, n_repeats=1, random_state=0).importances_mean
+    assert importance.shape == (5,)
+    texts = lamina.fit(
+        {"review": WORDS, "y": ["fine", "poor"] * 20}, "y", family="linear", monitor=None, kinds={"review": "text"}
+    )
+    assert texts.predict(["a fine day"]).tolist() == ["fine"]
+
+
+@pytest.mark.parametrize("rows", [[], np.empty((0, 4)), pd.DataFrame], ids=["list", "array", "frame"])
+def test_nothing_to_predict_gives_nothing(iris, rows):
+    X, y = iris
+    rows = X[:0] if rows is pd.DataFrame else rows
+    for model in (
+        Classifier("linear").fit(X, y),
+        lamina.fit(X.assign(y=y), "y", task="classification", monitor=None, family="linear"),
+    ):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="X does not have valid feature names")
+            assert len(model.predict(rows)) == 0
+            assert model.predict_proba(rows).shape == (0, 3)
+
+
+@pytest.mark.parametrize("family", ["linear", "forest", "neighbours", FeedForward(members=1)])
+def test_sparse_rows(iris, family):
+    X, y = iris
+    X = X.to_numpy() * (X.to_numpy() > 1)
+    model = Classifier(family, recipe=Recipe(epochs=2), random_state=0)
+    dense = model.fit(X, y).predict_proba(X)
+    for form in (sparse.csr_matrix, sparse.csr_array, sparse.dok_array):
+        assert np.array_equal(model.fit(form(X), y).predict_proba(form(X)), dense)
+    assert isinstance(model.predict(sparse.csr_array(X)), np.ndarray)
+
+
+def test_sparse_rows_that_are_too_many_are_refused():
+    y = [0, 1] * 1000
+    with pytest.raises(
+        DataError, match="sparse X of 2,000 rows x 60,000 columns is read as dense rows, of at most 100,000,000"
+    ):
+        Classifier("linear").fit(sparse.csr_array((2000, 60_000)), y)
+    with pytest.raises(
+        DataError, match="sparse X for the network 'feedforward' of .* at most 10,000,000 cells; reduce the col"
+    ):
+        Classifier("feedforward").fit(sparse.csr_array((2000, 6_000)), y)
+
+
+def test_texts_and_categories_in_sklearn_pipelines(iris):
+    labels = ["fine", "poor"] * 20
+    assert make_pipeline(TfidfVectorizer(), Classifier("linear")).fit(WORDS, labels).score(WORDS, labels) == 1
+    words = pd.DataFrame({"word": WORDS})
+    assert make_pipeline(OneHotEncoder(), Classifier("forest", random_state=0)).fit(words, labels).score(words, labels) == 1
+
+
+HALF = np.array([0, 1] * 20)
+DAYS = np.array(["2020-01-01", "2021-01-01"])
+LABELS = {
+    "categorical of whole numbers": (pd.Categorical(np.array([10, 20])[HALF]), [10, 20], "i"),
+    "categorical of booleans": (pd.Series(np.array([False, True])[HALF]).astype("category"), [False, True], "b"),
+    "categorical of words": (pd.Series(np.array(["a", "b"])[HALF]).astype("category"), ["a", "b"], "O"),
+    "booleans": (pd.Series(HALF == 1), [False, True], "b"),
+    "nullable booleans": (pd.Series(HALF == 1).astype("boolean"), [False, True], "b"),
+    "nullable whole numbers": (pd.Series(HALF).astype("Int64"), [0, 1], "i"),
+    "whole numbers of pyarrow": (pd.Series(HALF).astype("int8[pyarrow]"), [0, 1], "i"),
+    "strings": (pd.Series(np.array(["a", "b"])[HALF]).astype("string"), ["a", "b"], "O"),
+    "objects": (pd.Series(HALF).astype(object), [0, 1], "i"),
+    "dates": (pd.Series(pd.to_datetime(DAYS)[HALF]), [np.datetime64(day) for day in DAYS], "M"),
+    "days": ([dt.date.fromisoformat(DAYS[i]) for i in HALF], [np.datetime64(day) for day in DAYS], "M"),
+    "dates in seconds": (DAYS.astype("datetime64[s]")[HALF], [np.datetime64(day) for day in DAYS], "M"),
+    "periods": (pd.Series(pd.PeriodIndex(DAYS, freq="D")[HALF]), [np.datetime64(day) for day in DAYS], "M"),
+    "polars categories": (pl.Series(np.array(["a", "b"])[HALF]).cast(pl.Categorical), ["a", "b"], "O"),
+    "polars booleans": (pl.Series(HALF == 1), [False, True], "b"),
+    "pyarrow": (pa.array(["a", "b"] * 20).dictionary_encode(), ["a", "b"], "O"),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_have_the_type_that_they_were_given_in(name):
+    y, labels, kind = LABELS[name]
+    X = pd.DataFrame({"x": HALF + 0.1, "z": np.arange(40.0)})
+    model = Classifier("linear", random_state=0).fit(X, y)
+    predicted = model.predict(X)
+    assert predicted.dtype.kind == kind
+    assert (predicted == np.array(labels)[HALF]).all()
+    assert (model.classes_ == np.array(labels)).all()
+    if not isinstance(y, pl.Series | pa.Array):
+        table = lamina.fit(X.assign(y=y), "y", family="linear", monitor=None)
+        assert (table.predict(X).to_numpy() == np.array(labels)[HALF]).all()
+        assert table.evaluate(X.assign(y=y))["scores"]["accuracy"] == 1
+
+
+def test_missing_labels_are_refused(iris):
+    for y in (
+        np.ma.masked_array([0, 1] * 75, mask=[1] * 5 + [0] * 145),
+        pd.Series([0, 1] * 75, dtype="Int64").mask(np.arange(150) < 5),
+    ):
+        with pytest.raises(TargetError, match="y has no value in 5 of 150 rows; leave these rows out"):
+            Classifier("linear").fit(iris[0], y)
+
+
+def test_masked_cells_are_missing(iris):
+    X, y = iris
+    hidden = np.random.default_rng(0).random(X.shape) < 0.2
+    masked, missing = np.ma.masked_array(X.to_numpy(), hidden), np.where(hidden, np.nan, X.to_numpy())
+    model = Classifier("forest", random_state=0)
+    assert np.array_equal(model.fit(masked, y).predict_proba(masked), model.fit(missing, y).predict_proba(missing))
+
+
+def test_series_with_channels_first_are_asked_about():
+    wave = np.random.default_rng(0).normal(size=(20, 3, 30))
+    model, y = Classifier("linear", random_state=0), [0, 1] * 10
+    with pytest.warns(LaminaWarning, match=r"\(20, 3, 30\) is read as \(rows, steps, channels\).*give X.transpose\(0, 2, 1\)"):
+        model.fit(wave, y)
+    with pytest.raises(DataError, match="1 step of 30 channels, and one step is no series; if it is"):
+        model.fit(wave[:, :1], y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(wave.transpose(0, 2, 1), y).predict(wave.transpose(0, 2, 1))
+
+
+def test_notes_on_rows_to_predict_are_one_warning_for_each_call(iris):
+    X, y = iris
+    X = X.assign(place=np.where(y == 0, "a", "b"))
+    model = lamina.fit(X.assign(y=y), "y", family="linear", task="classification", monitor=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(X)
+    assert model.notes_ == ()
+    rows = X.assign(place="elsewhere", more=1)[:3]
+    rows["sepal length (cm)"] += 100
+    for predict in (model.predict, model.predict_proba, model.predict_table):
+        with pytest.warns(LaminaWarning) as caught:
+            predict(rows)
+        assert [warning.filename for warning in caught] == [__file__]
+    assert len(model.notes_) == 3
+    assert all(any(word in note for note in model.notes_) for word in ("'more'", "outside the training range", "'elsewhere'"))
+    assert str(caught[0].message) == "; ".join(model.notes_)
+
+
+def test_a_pickle_is_the_file_of_the_model(iris, tmp_path):
+    X, y = iris
+    model = Classifier("forest", random_state=0).fit(X, y)
+    stored, copied = pickle.dumps(model), copy.deepcopy(model)
+    assert pickle.loads(stored).get_params() == model.get_params()
+    assert len(stored) < model.save(tmp_path / "iris.lamina").stat().st_size + 5000
+    assert pickle.dumps(model) == stored
+    assert np.array_equal(copied.predict_proba(X), model.predict_proba(X))
+    assert not hasattr(pickle.loads(pickle.dumps(Classifier())), "model_")
 
 
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [10, 20, 30], [1.0, 2.0, 3.0]])
@@ -282,9 +477,6 @@ def test_tables_are_not_rich(name):
 @pytest.mark.parametrize("name", RICH)
 def test_images_texts_and_series_are_rich(name):
     assert is_rich(RICH[name]) is True
-
-
-WORDS = ["a fine day", "a poor day"] * 20
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import lamina
 ROOT = Path(lamina.__file__).parent
 ROWS = [
     ["errors", "version"],
-    ["functions"],
+    ["forked"],
+    ["functions", "stored"],
     ["migration", "options", "wording"],
     ["data", "graph"],
     ["tasks"],
@@ -25,6 +26,7 @@ ROWS = [
     ["callbacks", "progress"],
     ["api"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 

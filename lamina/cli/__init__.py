@@ -5,21 +5,18 @@ Heavy modules are imported by the verbs that need them, so that ``lamina --help`
 
 from __future__ import annotations
 
-import io
-import sys
 import warnings
 from typing import Annotated
 
 import typer
 
 from lamina.cli import compare, fit, info, predict, resume
-from lamina.cli.shared import Commands
+from lamina.cli.shared import Commands, open_streams
 from lamina.version import __version__
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog="Exit codes: 0 success, 1 error in the data, an option or a file (one line on stderr), 2 wrong usage, "
@@ -45,7 +42,5 @@ def _lamina(
 def main() -> None:
     """Entry point of the command ``lamina``."""
     warnings.simplefilter("ignore")  # of libraries
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # for names that the terminal cannot encode
+    open_streams()
     app(prog_name="lamina")

@@ -45,7 +45,7 @@ def compare(  # typer reads the options from the arguments
     time_limit: Annotated[float | None, options.declared(Terms, "time_limit", _FOLDS)] = None,
     memory_limit: Annotated[float | None, options.declared(Terms, "memory_limit", _FOLDS)] = None,
     workers: Annotated[int | None, options.declared(Terms, "workers", _FOLDS)] = None,
-    out: Annotated[Path | None, options.output("Path of the recommended model; default TARGET.lamina.")] = None,
+    out: Annotated[Path | None, options.output("Path of the recommended model; default TARGET-compare.lamina.")] = None,
     picture: Annotated[Path | None, options.output("Plot scores against fit times into this .svg file.")] = None,
     run: Annotated[Path | None, options.output("Folder of the run; an unfinished run in it is resumed.")] = None,
     task: options.Task = None,
@@ -69,12 +69,12 @@ def compare(  # typer reads the options from the arguments
 
     [bold]lamina compare adult.parquet --target income[/bold]
     """
-    target, path, folder = check_paths(data, target, out, run, suffix="-compare")
     if picture is not None:
         if picture.suffix.lower() != ".svg":
             raise OptionError(f"--picture {picture}: the picture is an SVG file, choose a name that ends in .svg")
         check_output(picture, data)
-    with waiting(f"reading {data}"):
+    target, path, folder = check_paths(data, target, out, run, suffix="-compare")
+    with discarding_empty_run(folder), waiting(f"reading {data}"):
         from lamina import api
         from lamina.progress import progress
 

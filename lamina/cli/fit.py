@@ -162,26 +162,20 @@ def check_paths(
         raise typer.BadParameter("give the column to predict, such as --target income", param_hint="--target")
     target = target or ["label"]
     name = re.sub(r"[^\w.-]+", "-", "-".join(target)[:80]).strip("-.") or "model"
-    path = check_output(out or Path(f"{name}.lamina"), data)
-    return target, path, run or Run.fresh_folder(Path(Path(data).name.removesuffix(".gz")).stem + suffix)
+    path = check_output(out or Path(f"{name}{suffix}.lamina"), data)
+    stem = "stdin" if data == "-" else Path(Path(data).name.removesuffix(".gz")).stem
+    return target, path, run or Run.fresh_folder(stem + suffix)
 
 
 @contextlib.contextmanager
 def discarding_empty_run(folder: Path) -> Iterator[None]:
     """Delete the files of a run that fails before its first event; a later failure leaves a run that can be resumed."""
-    parent_existed, existed = folder.parent.exists(), folder.exists()
-    foreign = existed and (not folder.is_dir() or any(folder.iterdir()))
+    from lamina.train.run import Run
+
     try:
         yield
     except BaseException:
-        if not foreign and not _has_events(folder):
-            for path in folder.glob("*"):
-                path.unlink()
-            with contextlib.suppress(OSError):
-                if folder.exists() and not existed:
-                    folder.rmdir()
-                if not parent_existed:
-                    folder.parent.rmdir()
+        Run.discard_empty(folder)
         raise
 
 

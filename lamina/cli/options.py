@@ -39,7 +39,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="CSV, TSV, Parquet, Arrow or JSON Lines file, also .gz; .npz file; or a folder with a folder for each class.",
+        help="CSV, TSV, Parquet, Arrow or JSON Lines file, also .gz; - for stdin; .npz file; or a folder with a folder for "
+        "each class.",
     ),
 ]
 Target = Annotated[list[str] | None, declared(Settings, "target", DATA)]

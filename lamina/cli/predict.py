@@ -14,7 +14,7 @@ import typer
 
 from lamina.cli.options import Debug, Json
 from lamina.cli.shared import check_output, plain, print_json, waiting
-from lamina.errors import OptionError
+from lamina.errors import OptionError, ReadError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +30,12 @@ _FORMATS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".ndjson
 def predict(
     model: ModelFile,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="Rows to predict: CSV, TSV, Parquet, Arrow or JSON Lines, also .gz.")
+        list[str],
+        typer.Argument(
+            metavar="DATA...",
+            help="Rows to predict: CSV, TSV, Parquet, Arrow or JSON Lines, also .gz; - for stdin. "
+            "Of a model of images or texts also image files, .txt files, folders of them, or a text.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Output file: .csv, .tsv, .parquet, .arrow or .jsonl.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Include the columns of the data.")] = False,
@@ -51,17 +56,25 @@ def predict(
     [bold]lamina predict income.lamina new.csv --out predictions.csv[/bold]
 
     [bold]lamina predict income.lamina new.csv --trust --coverage 0.95[/bold]
+
+    [bold]lamina predict pets.lamina 1.jpg 2.jpg[/bold]
     """
     if out is not None:
         if out.suffix.lower() not in _FORMATS:
             raise OptionError(f"--out {out}: the extension defines the format, expected one of {', '.join(_FORMATS)}")
-        check_output(out, data, model)
-    with waiting(f"predicting {data}"):
+        check_output(out, *data, model)
+    from lamina.fitting.settings import PredictOptions
+
+    PredictOptions(trust, coverage, reasons).check()
+    with waiting(f"predicting {', '.join(data[:3])}"):
         estimator, table, notes = _read("predict", model, data)
+        schema = estimator.model_.schema
+        keep = keep or (not schema.plain and table.width == 1)  # an image or a text is its only name
+        from lamina.predictions import predictions as predicted
         from lamina.train.sharing import sharing_cores
 
         with sharing_cores():
-            predictions = estimator.predict_table(table, trust=trust, coverage=coverage, reasons=reasons)
+            predictions = predicted(estimator.model_, table, trust=trust, coverage=coverage, reasons=reasons)
     if sys.stdout.isatty() and out is None and not as_json:
         from lamina.cli.render import show_predictions
         from lamina.predictions import result_columns
@@ -107,7 +120,7 @@ def evaluate(
     [bold]lamina evaluate income.lamina held_out.csv --importance[/bold]
     """
     with waiting(f"predicting {data}"):
-        estimator, table, notes = _read("evaluate", model, data)
+        estimator, table, notes = _read("evaluate", model, [data])
         from lamina.cli.render import show_importance, show_scores
         from lamina.fitting.card import trained_on
 
@@ -153,17 +166,23 @@ def _shuffling() -> Iterator[Monitor]:
         yield monitor
 
 
-def _read(verb: str, model: Path, data: str) -> tuple[Classifier | Regressor, pl.DataFrame, list[str]]:
+def _read(verb: str, model: Path, data: list[str]) -> tuple[Classifier | Regressor, pl.DataFrame, list[str]]:
     """The estimator, the table, and notes on what is changed in its rows to bring them into the form of the training rows."""
-    if data.endswith(".lamina") and model.suffix != ".lamina":
-        raise OptionError(f"the model comes first: lamina {verb} {data} {model}")
+    if data[0].endswith(".lamina") and model.suffix != ".lamina":
+        raise OptionError(f"the model comes first: lamina {verb} {data[0]} {model}")
+    import polars as pl
+
+    from lamina.api import load
     from lamina.data.read import read_table
-
-    table = read_table(data)
-
-    from lamina.api import load  # loads torch, so the data are read before
+    from lamina.data.rows import as_rows
 
     estimator = load(model)
+    schema = estimator.model_.schema
+    tables = [read_table(as_rows(source, schema) if verb == "predict" else source) for source in data]
+    try:
+        table = tables[0] if len(tables) == 1 else pl.concat(tables, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise ReadError(f"{', '.join(data)} do not fit together: {error}; predict each by itself") from None
     checked, notes = estimator.model_.schema.check(table)
     return estimator, table, notes + estimator.model_.encoder.unseen(checked)
 

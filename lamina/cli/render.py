@@ -138,7 +138,7 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
         out.print(Text(f"Preprocessing: {plain(preprocessing)}."))
     kind = "Network" if model.predictor.plan else "Model"
     about = _first_line(FAMILIES[model.family]) if model.family in FAMILIES else ""
-    out.print(f"{kind}: {model.family}, {card['parameters']:,} {model.predictor.counted}. {about}")
+    out.print(f"{kind}: {plain(model.family)}, {card['parameters']:,} {model.predictor.counted}. {about}")
     if why := card.get("why"):  # missing in files of lamina 0.1
         out.print(Text(f"Why: {plain(why)}."))
     if model.trust is not None:
@@ -146,6 +146,9 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     out.print()
     show_scores(model.task, {"rows": split["validation"], "scores": card["validation"], **card}, "validation rows")
     out.print()
+    if test := card.get("test"):
+        show_scores(model.task, test, "test rows, used for nothing else")
+        out.print()
     if importance := model.predictor.feature_importance():
         most = sorted(importance.items(), key=lambda pair: -pair[1])[:5]
         features = ", ".join(f"{plain(name)} ({share:.0%})" for name, share in most)
@@ -337,9 +340,13 @@ def show_predictions(predictions: pl.DataFrame, columns: Mapping[str, str], tabl
         elif kind == "novelty_p":
             values = [f"{p_value:.2g}{' !' * is_novel}" for p_value, is_novel in zip(values, novel[0], strict=False)]
         if kind != "is_novel":
-            shown.append((kind, name if table is None else f"predicted {name}", values))
+            shown.append((kind, name if table is None or name not in table.columns else f"predicted {name}", values))
     if table is not None:
-        shown = [("", column.name, column.to_list()) for column in table[:, :4].head(MOST_ROWS)] + shown
+        room = out.width - sum(map(_width, shown)) - len("row  ")
+        kept = [("", column.name, column.to_list()) for column in table[:, :4].head(MOST_ROWS)]
+        while kept and sum(map(_width, kept)) > room:
+            kept.pop()
+        shown = kept + shown
     texts = [place for place, (kind, _, _) in enumerate(shown, 1) if kind in ("set", "reasons")]
     heads = (_name(name).plain for _, name, _ in shown)
     lines = small_table("row", *heads, right=set(range(len(shown) + 1)).difference(texts))
@@ -350,6 +357,13 @@ def show_predictions(predictions: pl.DataFrame, columns: Mapping[str, str], tabl
         out.print(f"!: novel, {novel_rows:,} of {len(predictions):,} rows (5 % of rows like the training rows are marked).")
     if len(predictions) > MOST_ROWS:
         out.print(f"and {len(predictions) - MOST_ROWS:,} more rows; save all with --out predictions.csv")
+
+
+def _width(column: tuple[str, str, list[Any]]) -> int:
+    """The width of a column on the terminal; sets and reasons, which may be folded, need 20."""
+    kind, name, values = column
+    width = max(map(len, [*_name(name).plain.split(), *map(_cell, values)]), default=0)
+    return (min(width, 20) if kind in ("set", "reasons") else width) + 2
 
 
 # Options

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import itertools
 import json
 import os
 import shlex
@@ -22,27 +25,81 @@ if TYPE_CHECKING:
     from lamina.train.run import Run
 
 REFUSED, INTERNAL, INTERRUPTED = 1, 70, 130
+_OTHER_VERBS = {
+    "fit": ("train", "learn", "build"),
+    "predict": ("infer", "inference", "apply", "classify", "forecast"),
+    "evaluate": ("test", "score", "eval", "validate"),
+    "compare": ("benchmark", "leaderboard", "cv", "cross-validate", "automl"),
+    "info": ("show", "describe", "inspect", "summary"),
+    "resume": ("continue", "restart"),
+}
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
 
 class Commands(TyperGroup):
     """The commands; an error of any of them becomes one line on stderr and an exit code."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        code: Any = 0
+        try:
+            try:
+                super().main(*args, **options)
+            except SystemExit as end:
+                if isinstance(end.__context__, BrokenPipeError):
+                    raise end.__context__ from None
+                code = end.code
+            sys.stdout.flush()
+        except OSError as error:  # of stdout
+            if error.filename:
+                raise
+            if not isinstance(error, BrokenPipeError):  # the reader of a pipe, such as `head`, may stop
+                code = _print_message(error)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(code)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
-        except BrokenPipeError:  # the reader of the pipe, such as `head`, has stopped
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
         except KeyboardInterrupt:
             print_error("stopped")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:  # any other error becomes a message
+            if hasattr(error, "option_name"):
+                _add_hint(error, ctx.meta["words"])
             if ctx.meta.get("debug") or isinstance(error, typer.Exit) or hasattr(error, "exit_code"):
                 raise
             raise typer.Exit(_print_message(error)) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        ctx.meta["words"] = args
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.Exit:
+            raise
+        except Exception as error:
+            verb = next((verb for verb, names in _OTHER_VERBS.items() if args[0].lower() in names), None)
+            if verb and hasattr(error, "message"):
+                error.message = f"No such command {args[0]!r}. Did you mean {verb!r}?"  # pyright: ignore[reportAttributeAccessIssue]
+            raise
+
+
+def _add_hint(error: Any, words: list[str]) -> None:
+    """Name --set where an unknown option is one of the recipe or of a family; ``words`` are the command."""
+    from lamina.families import FAMILIES
+    from lamina.train.recipe import Recipe
+
+    verb, flag = words[0], str(error.option_name)
+    asked = flag.lstrip("-").replace("-", "_")
+    owners = {"fit": (("recipe", Recipe), *(("family", cls) for cls in FAMILIES.values())), "compare": (("recipe", Recipe),)}
+    for owner, cls in owners.get(verb, ()):
+        for name in (field.name for field in dataclasses.fields(cls)):
+            if asked in (name, "".join(word[0] for word in name.split("_"))):
+                given = [*itertools.dropwhile(lambda word: word.partition("=")[0] != flag, words), ""]
+                value = given[0].partition("=")[2] or ("" if given[1].startswith("-") else given[1]) or "VALUE"
+                error.message, error.possibilities = f"No such option: {flag}. Did you mean --set {owner}.{name}={value}?", None
+                return
 
 
 def _print_message(error: Exception) -> int:
@@ -53,13 +110,24 @@ def _print_message(error: Exception) -> int:
     elif isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY):
         print_error("not enough memory; use fewer rows, drop columns (--drop), or lower recipe.batch_size with --set")
     elif isinstance(error, OSError) and error.strerror:
-        print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        print_error(f"{error.filename or 'stdout'}: {error.strerror}")
     else:
         print_error(
             f"{type(error).__name__}: {text}; this is a bug in lamina: run it again with --debug and report the traceback"
         )
         return INTERNAL
     return REFUSED
+
+
+def open_streams() -> None:
+    """Make results UTF-8, but on a terminal its encoding; what stdout cannot encode is escaped, never replaced by "?"."""
+    if sys.stdout is None:  # closed by >&-; writing is then an error
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def print_error(text: str) -> None:
@@ -75,16 +143,18 @@ def plain(value: Any) -> str:
 def print_json(content: Any) -> None:
     """Print a JSON document on stdout, NaN and infinite numbers as null."""
     finite = json.loads(json.dumps(content, default=str), parse_constant=lambda constant: None)
-    print(json.dumps(finite, ensure_ascii=False))
+    print(json.dumps(finite, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
 
 
 def check_output(path: Path, *inputs: str | Path) -> Path:
     """The path of a file, checked to be writable and no input file."""
-    folder = path.parent
+    folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
     if path.is_dir():
         raise OptionError(
             f"--out {path} is a folder; give the path of a file, such as {path / 'name'}{path.suffix or '.lamina'}"
         )
+    if path.exists() and not path.is_file():
+        raise OptionError(f"--out {path} is a device or a pipe; give the path of a file")
     if not folder.is_dir():
         raise OptionError(f"--out {path}: there is no folder {folder}; make it (mkdir -p {folder}) or choose another")
     for source in inputs:

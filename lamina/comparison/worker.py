@@ -10,8 +10,11 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import os
+import queue
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -21,11 +24,13 @@ OUT_OF_MEMORY = "ran out of memory"
 
 
 def main() -> None:
-    """Run the jobs on stdin until it is closed."""
+    """Run the jobs on stdin; end as soon as it is closed."""
     out, sys.stdout = sys.stdout, sys.stderr  # a library that prints must not write between the results
     folder = Path(sys.argv[1])
     memory = float(sys.argv[2]) if len(sys.argv) > 2 else None
     warnings.simplefilter("ignore")
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     try:
         work, ready = Work(folder), {"ready": True}
         if memory is not None:
@@ -33,10 +38,17 @@ def main() -> None:
     except Exception as error:  # also the result of the first job: the process would fail again
         work, ready = None, {"failed": str(error) or type(error).__name__}
     print(json.dumps(ready), file=out, flush=True)
+    if work is None:
+        os._exit(1)
+    while True:
+        print(json.dumps(run_job(work, json.loads(jobs.get()))), file=out, flush=True)
+
+
+def _read_jobs(jobs: queue.SimpleQueue[str]) -> None:
+    """Queue the lines of stdin; end the process, also in the middle of a fit, where stdin ends: then its parent was killed."""
     for line in sys.stdin:
-        if work is None:
-            return
-        print(json.dumps(run_job(work, json.loads(line))), file=out, flush=True)
+        jobs.put(line)
+    os._exit(1)
 
 
 def run_job(work: Work, job: dict[str, Any]) -> dict[str, Any]:

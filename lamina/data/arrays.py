@@ -7,7 +7,8 @@ lists or arrays of numbers                      a series of one channel each: Li
 arrays of two or three axes, all of one shape   series as (steps, channels), or images: Array
 arrays of two axes, of unequal length           series: List of Array. Where the lengths differ along the second axis
                                                 and not along the first, (channels, steps) is transposed
-uint8 arrays of differing sizes, PIL images     images, as the bytes of PNG files: Binary
+uint8 arrays of differing sizes, PIL images     images, as the bytes of PNG files: Binary; among PIL images also bytes,
+                                                paths and arrays
 ==============================================  ====================================================================
 
 Only uint8, the dtype of images, is kept; other numbers become Float32 where it is wide enough, else Float64.
@@ -18,7 +19,9 @@ from __future__ import annotations
 import decimal
 import io
 import numbers
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +33,7 @@ from lamina.errors import ReadError
 def has_axes(value: Any) -> bool:
     """Whether the value is a list, an array or a tensor."""
     if isinstance(value, Sequence):
-        return not isinstance(value, str | bytes | bytearray)
+        return not isinstance(value, str | bytes | bytearray | memoryview)
     return hasattr(value, "__array__") and getattr(value, "ndim", 0) > 0
 
 
@@ -129,15 +132,39 @@ def from_rows(name: str, values: Sequence[Any]) -> pl.Series | None:
     return _ragged(name, arrays, present)
 
 
+def image_file(name: str, value: Any) -> bytes:
+    """The bytes of the file of an image among PIL images: of another one, of its bytes, its path, or an array of uint8.
+
+    Raises:
+        ReadError: The value is no image.
+    """
+    if hasattr(value, "getbands"):
+        return png(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, str | os.PathLike):
+        try:
+            return Path(os.path.expanduser(value)).read_bytes()
+        except OSError as error:
+            raise ReadError(f"column {name!r}: cannot read {value}: {error.strerror}; check its name and permissions") from None
+    array = as_array(value) if has_axes(value) else None
+    if array is None or array.dtype != np.uint8 or array.ndim not in (2, 3):
+        raise ReadError(
+            f"column {name!r} holds {type(value).__name__} beside images; expected PIL images, bytes, paths or arrays of uint8"
+        )
+    return _png_of_array(name, array)
+
+
 def png(image: Any) -> bytes:
-    """The bytes of a PNG file of a PIL image, rotated as in its EXIF data."""
+    """The bytes of a file of a PIL image, rotated as in its EXIF data: PNG, or TIFF for numbers that PNG cannot hold."""
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(image)
-    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"):
-        image = image.convert("L" if image.mode == "F" else "RGB")
+    numbers = image.mode[0] in "IF" and image.mode != "I;16"
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") and not numbers:
+        image = image.convert("RGB")
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
+    image.save(file, "TIFF") if numbers else image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

@@ -30,12 +30,13 @@ import polars as pl
 from lamina.data.columns import BLOCKS, FEATURE_KINDS, KINDS
 from lamina.data.columns.category import Levels
 from lamina.data.columns.column import Block, Measure, PlainKind
-from lamina.data.columns.scaled import Scaled, floats
+from lamina.data.columns.scaled import CYCLES, Scaled, floats
 from lamina.data.encoding import Encoding, Input
 from lamina.data.frames import FEW_ROWS
 from lamina.data.scaling import moments, robust, scale
 from lamina.data.schema import Schema
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError, ModelFileError, OptionError
+from lamina.stored import stored
 
 _MEASURES: dict[str, Measure] = {"robust": robust, "standard": moments, "none": lambda values: (0.0, 1.0)}
 _SHARED = ("numbers", "flags", "categories")
@@ -187,11 +188,40 @@ class Encoder:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        numbers = tuple(Scaled(**{**number, "cycles": tuple(number["cycles"])}) for number in values["numbers"])
-        categories = tuple(Levels(category["name"], tuple(category["levels"])) for category in values["categories"])
-        stored = [dict(block) for block in values.get("blocks", ())]  # absent in files of lamina 0.1.0
-        blocks = tuple(BLOCKS[block.pop("kind")].from_json(block) for block in stored)
-        return cls(numbers, tuple(values["flags"]), categories, values["scaling"], tuple(values["notes"]), blocks)
+        own = [dict(block) for block in values.get("blocks", ())]  # absent in files of lamina 0.1.0
+        blocks = tuple(BLOCKS[block.pop("kind")].from_json(block) for block in own)
+        return dataclasses.replace(stored(cls, {**values, "blocks": ()}), blocks=blocks)
+
+    def verify(self, schema: Schema) -> None:
+        """Raise ModelFileError unless the encoder of a file reads features of the schema, each once and as its kind."""
+        shared = {"numbers": self.numbers, "flags": self.flags, "categories": self.categories}
+        if self.scaling not in _MEASURES:
+            raise ModelFileError(f"scaling is {self.scaling!r}, expected {', '.join(map(repr, _MEASURES))}")
+        read = {getattr(entry, "name", entry): block for block, entries in shared.items() for entry in entries}
+        read |= {block.name: block.kind for block in self.blocks}
+        if len(read) < sum(map(len, shared.values())) + len(self.blocks):
+            raise ModelFileError("the encoder reads a column twice")
+        kinds = {column.name: KINDS[column.kind] for column in schema.features}
+        for name, block in read.items():
+            kind = kinds.get(name)
+            if kind is None or block not in (
+                getattr(kind, "shared", ""),
+                *(own.kind for own in (kind.block, kind.vector) if own),
+            ):
+                raise ModelFileError(f"the encoder reads column {name!r} as {block}, the schema has {kind and kind.name}")
+        for number in self.numbers:
+            if not set(number.cycles) <= CYCLES.keys() or number.is_date != (kinds[number.name].name == "date"):
+                raise ModelFileError(f"the encoder of column {number.name!r} is not that of a {kinds[number.name].name}")
+        for category in self.categories:
+            if len(set(category.levels)) < len(category.levels):
+                raise ModelFileError(f"the encoder of column {category.name!r} has a level twice")
+        names = [name for block in self.blocks for name in block.inputs]
+        if len({*names, *_SHARED}) < len(names) + len(_SHARED):
+            raise ModelFileError(f"the encoder has two blocks of one name among {names[:10]}")
+        for block in self.blocks:
+            details = schema[block.name].details if "channels" in kinds[block.name].saved_details else {}
+            if details and (count := getattr(block, "channels", 0)) != details["channels"]:
+                raise ModelFileError(f"the encoder of column {block.name!r} has {count} channels, the schema another number")
 
     @cached_property
     def _lookup(self) -> list[tuple[dict[str | None, int], pl.Enum]]:

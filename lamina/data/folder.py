@@ -8,11 +8,15 @@ Public data sets of images and texts have one of these forms::
     │   └── 2.jpg       │   └── poor/2.txt      ├── x_test  (10000, 28, 28)
     └── dog/            └── test/               └── y_test  (10000,)
         └── 3.jpg           └── good/3.txt
+
+A part without class folders, or with none of the classes of the training rows, has no labels: Kaggle's test rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shlex
 import zipfile
 import zlib
@@ -31,6 +35,9 @@ _TRAIN = ("train", "training")
 _PARTS = (*_TRAIN, "valid", "validation", "val", "test", "testing")
 SPLIT = pl.Enum(_PARTS)
 """The dtype of the column ``split``; a column of the same name with another dtype is no split."""
+_IMAGES = re.compile(r"(^|[^a-z])(jpeg)?(image|img|photo|picture|input)s?([^a-z]|$)")
+_MASKS = re.compile(r"(^|[^a-z])(mask|label|annotation|segmentation(class|object)?|ground_?truth|gt|target|output)s?([^a-z]|$)")
+_STEM = re.compile(r"[^a-z0-9]*(mask|label|seg|segmentation|gt)s?$")  # of the name of a mask, to leave that of its image
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # files of Windows and macOS
 _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -46,29 +53,54 @@ def read_folder(path: Path) -> pl.DataFrame:
 
     Returns:
         Columns ``image`` (the whole path of a file) or ``text`` (the content of a .txt file), ``label`` (the name of the class
-        folder) and, where there is a folder ``train``, ``split`` (the name of its part).
+        folder, missing in a part without labels) and, where another part than ``train`` has labels, ``split`` (the name of
+        the part).
 
     Raises:
-        ReadError: No class folders, or an empty one; files that are neither images nor texts, or both; text that is not UTF-8.
+        ReadError: No class folders, or an empty one; folders of images and masks; files that are neither images nor texts, or
+            both; text that is not UTF-8.
     """
-    folders = _folders(path)
-    if not any(folder.name.lower() in _TRAIN and _folders(folder) for folder in folders):
-        files, labels = _read_classes(path, folders)
-        return pl.DataFrame([_column(path, files), pl.Series("label", labels)])
+    folders = subfolders(path)
+    train = [folder for folder in folders if folder.name.lower() in _TRAIN]
+    only_parts = len(folders) > 1 and all(folder.name.lower() in _PARTS for folder in folders)
+    if not any(subfolders(folder) or only_parts for folder in train):
+        inside, classes = _read_classes(path, folders)
+        return pl.DataFrame([_column(path, inside), pl.Series("label", classes)])
     if unexpected := [folder.name for folder in folders if folder.name.lower() not in _PARTS]:
         raise ReadError(
             f"{path}: beside the folder of training rows is {unexpected[0]!r}, expected test, valid or val; move it elsewhere"
         )
-    files, labels, split = [], [], []
-    for folder in folders:
-        inside, classes = _read_classes(folder, _folders(folder))
+    files: list[Path] = []
+    labels: list[str | None] = []
+    split: list[str] = []
+    for folder in sorted(folders, key=lambda folder: folder.name.lower() not in _TRAIN):
+        inside, classes = _read_part(folder, SUFFIXES if any(map(_is_image, files)) else (".txt",), set(labels))
         files, labels, split = files + inside, labels + classes, split + [folder.name.lower()] * len(inside)
-    return pl.DataFrame([_column(path, files), pl.Series("label", labels), pl.Series("split", split, dtype=SPLIT)])
+    columns = [_column(path, files), pl.Series("label", labels, dtype=pl.String)]
+    labelled = {part for part, label in zip(split, labels, strict=True) if label is not None}
+    return pl.DataFrame([*columns, pl.Series("split", split, dtype=SPLIT)] if len(labelled) > 1 else columns)
 
 
-def _folders(path: Path) -> list[Path]:
+def _read_part(folder: Path, suffixes: tuple[str, ...], trained: set[str | None]) -> tuple[list[Path], list[str | None]]:
+    """The files and labels of a part; the labels are missing where the part has none of the training classes."""
+    classes = subfolders(folder)
+    if folder.name.lower() in _TRAIN or trained & {entry.name for entry in classes}:
+        files, labels = _read_classes(folder, classes)
+        return files, [*labels]
+    files = [file for file in files_below(folder) if file.suffix.lower() in suffixes]
+    return files, [None] * len(files)
+
+
+def _is_runs(folder: Path) -> bool:
+    """Whether it is the folder of lamina's runs."""
+    if folder.name != "runs":
+        return False
+    return all(run.is_dir() and ((run / "run.json").exists() or not any(run.iterdir())) for run in folder.iterdir())
+
+
+def subfolders(path: Path) -> list[Path]:
     try:
-        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not _hidden(entry.name))
+        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not _hidden(entry.name) and not _is_runs(entry))
     except OSError as error:
         raise ReadError(f"cannot read the folder {path}: {error.strerror}; check its name and permissions") from None
 
@@ -89,20 +121,38 @@ def _read_classes(path: Path, folders: list[Path]) -> tuple[list[Path], list[str
             f"{path} holds {content} {'beside' if folders else 'and no'} class folders; put each class in a folder of its own, "
             "or give a table with a column of paths"
         )
+    _refuse_masks(path, folders)
     files, labels = [], []
     for folder in folders:
-        inside = _files(folder)
+        inside = files_below(folder)
         if not inside:
             raise ReadError(f"the class folder {folder} holds no files; remove it, or put its images or texts there")
         files, labels = files + inside, labels + [folder.name] * len(inside)
     return files, labels
 
 
-def _files(folder: Path) -> list[Path]:
+def _refuse_masks(path: Path, folders: list[Path]) -> None:
+    """Raise an error for a folder of images beside one of a mask or of annotations for each of them."""
+    images, masks = (next((f for f in folders if word.search(f.name.lower())), None) for word in (_IMAGES, _MASKS))
+    if images is None or masks is None or images == masks:
+        return
+    stems, others = ({_STEM.sub("", file.stem.lower()) for file in files_below(folder)} for folder in (images, masks))
+    if others and len(stems & others) >= len(others) / 2:
+        raise ReadError(
+            f"{path} looks like segmentation or detection: {masks.name} has a file for each image in {images.name}; lamina "
+            "predicts a label or numbers for each image, no masks and no boxes. Put each class in a folder of its own, or give "
+            "a table with a column of paths and the target"
+        )
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and its folders, by name, without hidden ones."""
     files = []
     for root, inner, names in os.walk(folder):
         inner[:] = sorted(name for name in inner if not _hidden(name))
         files += [Path(root, name) for name in sorted(names) if not _hidden(name)]
+    if others := [file for file in files if not file.is_file()]:
+        raise ReadError(f"{others[0]} is not a file that can be read (a pipe, a device or a broken link); remove it")
     return files
 
 
@@ -125,23 +175,40 @@ def _column(path: Path, files: list[Path]) -> pl.Series:
             f"{path} mixes {len(images):,} images ({images[0].relative_to(path)}, ...) and {len(texts):,} texts "
             f"({texts[0].relative_to(path)}, ...); keep one of the two, or give a table with a column of each"
         )
-    return pl.Series("image", map(os.path.abspath, images)) if images else pl.Series("text", map(_read_text, texts))
+    return pl.Series("image", map(os.path.abspath, images)) if images else pl.Series("text", map(read_text, texts))
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file; ReadError if it is not UTF-8."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ReadError(f"cannot read {path}: {error.strerror}; check its permissions") from None
     except UnicodeDecodeError as error:
-        line, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
-        raise ReadError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; {in_utf8(path)}") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ReadError(f"{path}, line {line}: {not_utf8(path, error.object, error.start)}") from None
 
 
-def in_utf8(path: Path) -> str:
-    """The remedy for a file in another encoding."""
+_ENCODINGS = ("CP1252", "CP1250", "CP1251", "MACINTOSH", "CP932", "GB18030", "BIG5", "CP949")
+"""Encodings of files by their names for iconv, which Python knows too."""
+
+
+def not_utf8(path: Path, text: bytes, place: int) -> str:
+    """The fault of a byte that is not UTF-8, with what other encodings read there, and the remedy."""
+    readings: dict[str, str] = {}
+    for encoding in _ENCODINGS:
+        with contextlib.suppress(UnicodeDecodeError):
+            text.decode(encoding)
+            around = " ".join(text[max(0, place - 12) : place + 12].decode(encoding, errors="ignore").split())
+            if around.isprintable():
+                readings.setdefault(around, encoding)
+    known = ", ".join(f"{encoding} reads {around!r}" for around, encoding in readings.items()) or "no common encoding reads it"
     name, better = shlex.quote(path.name), shlex.quote(f"utf8_{path.name}")
-    return f"save the file as UTF-8, for example: iconv -f latin1 -t utf-8 {name} > {better}"
+    command = f"iconv -f {next(iter(readings.values()), 'ENCODING')} -t utf-8 {name} > {better}"
+    return (
+        f"byte 0x{text[place]:02x} is not UTF-8 ({known}); convert the file from the encoding that reads correctly, "
+        f"for example: {command}"
+    )
 
 
 # Archives

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from narwhals import dependencies
 
-from lamina.data.arrays import as_array, from_array, from_rows, has_axes, is_missing, is_nested, is_numeric, png
+from lamina.data.arrays import as_array, from_array, from_rows, has_axes, image_file, is_missing, is_nested, is_numeric
 from lamina.errors import ReadError
 
 FEW_ROWS = 16
@@ -44,7 +44,7 @@ def from_memory(source: Any) -> pl.DataFrame:
     if dependencies.is_pandas_series(source):
         return _pandas("x0" if source.name is None else literal(str(source.name)), source).to_frame()
     if isinstance(source, np.ndarray):
-        return _array(source)
+        return _array(unmasked(source))
     if isinstance(source, Mapping):
         return _columns(dict(source))
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
@@ -58,13 +58,13 @@ def like(result: pl.DataFrame | pl.Series, source: Any) -> Any:
     Args:
         result: The rows of the source, in its order.
         source: The data that was read. A polars or pyarrow source gives the same; pandas gives pandas with the source's index;
-            a path gives polars; a dict, a list or an array gives NumPy, as scikit-learn does.
+            a path or an open file gives polars; a dict, a list or an array gives NumPy, as scikit-learn does.
 
     Example:
         >>> like(pl.Series("income", ["low", "high"]), {"age": [17, 40]})
         array(['low', 'high'], dtype='<U4')
     """
-    if isinstance(source, pl.DataFrame | pl.LazyFrame | pl.Series | str | os.PathLike):
+    if isinstance(source, pl.DataFrame | pl.LazyFrame | pl.Series | str | os.PathLike) or hasattr(source, "read"):
         return result
     if dependencies.is_pandas_dataframe(source) or dependencies.is_pandas_series(source):
         import pandas
@@ -148,10 +148,11 @@ def _pandas(name: str, values: Any) -> pl.Series:
         return _vector(name, values.to_numpy())
     kind = str(dtype)
     if kind == "category":
-        codes = pl.Series(values.cat.codes.to_numpy()).cast(pl.Int64)
-        codes = codes.set(codes < 0, None)
-        levels = pl.Series([plain_text(level) for level in values.cat.categories], dtype=pl.String)
-        return levels.gather(codes).alias(name).cast(pl.Categorical)
+        return (
+            _categories(values, pl.Series([plain_text(level) for level in values.cat.categories], dtype=pl.String))
+            .cast(pl.Categorical)
+            .alias(name)
+        )
     if getattr(dtype, "tz", None) is not None:
         plain = values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
         return _vector(name, plain).dt.replace_time_zone("UTC")
@@ -161,9 +162,85 @@ def _pandas(name: str, values: Any) -> pl.Series:
         return filled.set(pl.Series(missing), None) if missing.any() else filled
     if (kind.startswith("str") or "[pyarrow]" in kind) and dependencies.get_pyarrow() is not None:
         return pl.Series(name, values.array.__arrow_array__())
-    if kind.startswith(("period", "interval")):
+    if kind.startswith("period"):
+        return _vector(name, values.dt.to_timestamp().to_numpy())
+    if kind.startswith("interval"):
         return objects(name, [str(value) if present else None for value, present in zip(values, values.notna(), strict=True)])
     return objects(name, values.astype(object).tolist())
+
+
+def _categories(values: Any, levels: pl.Series) -> pl.Series:
+    """A categorical of pandas, from its levels."""
+    codes = pl.Series(values.cat.codes.to_numpy()).cast(pl.Int64)
+    return levels.gather(codes.set(codes < 0, None))
+
+
+def labels(name: str, values: Any) -> pl.Series | None:
+    """Labels of any container as a column of the type that they were given in; None for a plain array of NumPy.
+
+    Example:
+        >>> labels("y", ["a", None]).dtype, labels("y", np.array([1, 2]))
+        (String, None)
+    """
+    if dependencies.is_pandas_series(values) or type(values).__name__ in ("Categorical", "CategoricalIndex"):
+        import pandas
+
+        series = pandas.Series(values)
+        if str(series.dtype) == "category":
+            levels = _pandas(name, series.cat.categories.to_series())
+            fractions = levels.dtype.is_float() and bool((levels != levels.floor()).any())  # no task has them as classes
+            return _pandas(name, series).cast(pl.String) if fractions else _categories(series, levels).alias(name)
+        return None if isinstance(series.dtype, np.dtype) and series.dtype.kind in "biufU" else _pandas(name, series)
+    if isinstance(values, pl.Series) or (hasattr(values, "to_pylist") and not hasattr(values, "columns")):
+        column = from_memory(values).to_series()
+        return column.cast(pl.String) if column.dtype in (pl.Categorical, pl.Enum) else column
+    if isinstance(values, list | tuple):
+        return None if any(map(has_axes, values)) else objects(name, list(values))
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "OM":
+        return _vector(name, values)
+    return None
+
+
+def with_labels(table: pl.DataFrame, source: Any, names: Collection[str]) -> pl.DataFrame:
+    """The table that was read from a source, with columns to predict in the type that they were given in.
+
+    A categorical of pandas is read as text, which is right for a feature; the labels of one of numbers are numbers.
+    """
+    if not dependencies.is_pandas_dataframe(source):
+        return table
+    columns = [
+        column.alias(name)
+        for place, name in enumerate(table.columns)
+        if name in names and str(source.dtypes.iloc[place]) == "category"
+        if (column := labels(name, source.iloc[:, place])) is not None
+    ]
+    return table.with_columns(columns) if columns else table
+
+
+def unmasked(values: Any) -> Any:
+    """A masked array of NumPy as an array with missing values, anything else as it is.
+
+    Example:
+        >>> unmasked(np.ma.masked_array([1, 2], mask=[False, True])).tolist()
+        [1, None]
+    """
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    if values.dtype.kind == "f":
+        return values.filled(np.nan)
+    present = values.data.astype(object)
+    present[np.ma.getmaskarray(values)] = None
+    return present
+
+
+def positions(width: int) -> list[str]:
+    """The names of the columns of an array.
+
+    Example:
+        >>> positions(3)
+        ['x0', 'x1', 'x2']
+    """
+    return [f"x{place}" for place in range(width)]
 
 
 def _vector(name: str, values: np.ndarray) -> pl.Series:
@@ -183,7 +260,7 @@ def _array(array: np.ndarray) -> pl.DataFrame:
     if array.dtype.names:
         return pl.DataFrame([_vector(literal(name), array[name]) for name in array.dtype.names])
     if array.ndim == 2:
-        return matrix([f"x{place}" for place in range(array.shape[1])], array)
+        return matrix(positions(array.shape[1]), array)
     return _one_column("x0", array).to_frame()
 
 
@@ -214,6 +291,7 @@ def _columns(columns: dict[Any, Any]) -> pl.DataFrame:
 
 
 def _any_column(name: str, values: Any) -> pl.Series:
+    values = unmasked(values)
     if isinstance(values, pl.Series):
         return values.alias(name)
     if dependencies.is_pandas_series(values):
@@ -247,7 +325,12 @@ def _rows(rows: Sequence[Any]) -> pl.DataFrame:
 def _foreign(source: Any) -> pl.DataFrame:
     if hasattr(source, "toarray"):
         raise ReadError(f"sparse data ({type(source).__name__}) is not a table yet; give it dense: X.toarray()")
-    if type(source).__module__.partition(".")[0] == "pyarrow":
+    library = type(source).__module__.partition(".")[0]
+    if library == "datasets":  # of Hugging Face; with the order and rows of shuffle() and select()
+        source = source.with_format("arrow")[:]
+        library = "pyarrow"
+    if library == "pyarrow":
+        source = source.to_table() if hasattr(source, "to_table") else source
         if hasattr(source, "schema"):
             column_names(source.schema.names, "the Arrow table")
         return from_memory(pl.from_arrow(source))
@@ -289,10 +372,12 @@ def objects(name: str, values: list[Any]) -> pl.Series:
             return pl.Series(name, values, strict=True)
         except (TypeError, ValueError, pl.exceptions.PolarsError):
             return _text(name, _map(plain_text, values))
-    if all(issubclass(kind, bytes | bytearray) for kind in types):
+    if all(hasattr(kind, "to_timestamp") for kind in types):  # a period of pandas
+        return objects(name, _map(lambda period: period.to_timestamp(), values))
+    if all(issubclass(kind, bytes | bytearray | memoryview) for kind in types):
         return pl.Series(name, _map(bytes, values), dtype=pl.Binary)
-    if all(kind.__module__.startswith("PIL.") for kind in types):
-        return pl.Series(name, _map(png, values), dtype=pl.Binary)
+    if any(kind.__module__.startswith("PIL.") for kind in types):
+        return pl.Series(name, _map(lambda value: image_file(name, value), values), dtype=pl.Binary)
     if all(value is None or has_axes(value) for value in values) and (column := from_rows(name, values)) is not None:
         return column
     scalars = str | bool | np.bool_ | numbers.Number | dt.date | dt.time | dt.timedelta | decimal.Decimal

@@ -1,19 +1,23 @@
 """Headers and pixels of image files, and one error for all that cannot be read.
 
-Files may be of any size and colour mode. They are rotated as in their EXIF data, transparency is composited on white, 16 bits
-become 8, and of several frames in a file (animations, pages) the first is used.
+Files may be of any size and colour mode. They are rotated as in their EXIF data, transparency is composited on white, gray
+values of 16 or 32 bits are scaled to 8 by the values of training images, and of several frames in a file (animations, pages)
+the first is used.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -30,22 +34,27 @@ SIGNATURE = re.compile(rb"\x89PNG|\xff\xd8\xff|BM|GIF8|II\*\0|MM\0\*|RIFF....WEB
 """The first bytes of an image file."""
 PIECE = 1024
 """Images of a chunk."""
+MOST_PIXELS = 200_000_000
+"""Pixels that are decoded only to find equal ones among files of one format."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _TURNS = dict(
     enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"), 2)
 )
 """How Pillow undoes each orientation in EXIF data."""
+_LOSSY = {"JPEG", "MPO"}
 _GRAY = ("1", "L", "LA", "La", "I", "F")
 
 Source = str | bytes
+Scale = tuple[float, float]
 Result = TypeVar("Result")
 
 
 class Header(NamedTuple):
     """The properties of an image that need no decoding.
 
-    ``several``: it is an animation or a file of pages; ``deep``: it has more than 8 bits per channel.
+    ``several``: it is an animation or a file of pages; ``deep``: it is gray with more than 8 bits; ``upper``: it has 16 bits
+    per channel, of which Pillow reads the upper 8.
     """
 
     height: int
@@ -54,6 +63,7 @@ class Header(NamedTuple):
     several: bool
     transparent: bool = False
     deep: bool = False
+    upper: bool = False
 
 
 def readable_headers(values: pl.Series) -> list[Header]:
@@ -79,11 +89,43 @@ def verify(values: pl.Series) -> None:
     Raises:
         ReadError: As for :func:`read_headers`.
     """
-    _refuse(values, _each(values, lambda row, image: _pixels(image, 8, 8, 1))[1])
+    _refuse(values, _each(values, lambda row, image: _pixels(image, 8, 8, 1, (0, 1)))[1])
 
 
-def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np.ndarray:
+def extremes(values: pl.Series) -> tuple[float, float]:
+    """The lowest and the highest value in gray images of more than 8 bits; 0 and 0 without such images.
+
+    Of each image one pixel in a thousand is left out at either end: a few dead pixels would turn all others black.
+
+    Raises:
+        ReadError: As for :func:`read_headers`.
+    """
+
+    def ends(row: int, image: Image) -> np.ndarray | None:
+        if image.mode[0] not in "IF":
+            return None
+        numbers = np.asarray(image).astype(np.float64)
+        numbers = numbers[np.isfinite(numbers)]
+        margin = len(numbers) // 1000
+        places = [margin, len(numbers) - 1 - margin]
+        return np.partition(numbers, places)[places] if len(numbers) else None
+
+    found, faults = _each(values, ends)
+    _refuse(values, faults)
+    found = [pair for pair in found if pair is not None]
+    return (float(min(low for low, _ in found)), float(max(high for _, high in found))) if found else (0.0, 0.0)
+
+
+def read_pixels(values: pl.Series, height: int, width: int, channels: int, scale: Scale | None = None) -> np.ndarray:
     """All images, uint8 (N, height, width, channels); a missing one is all 0.
+
+    Args:
+        values: Paths or bytes.
+        height: To which they are resized.
+        width: To which they are resized.
+        channels: 1 for gray, 3 for colour.
+        scale: The values of black and of white in gray images of more than 8 bits; by default white is 65535, and 1 or 255
+            where values are floats.
 
     Raises:
         ReadError: As for :func:`read_headers`.
@@ -91,10 +133,76 @@ def read_pixels(values: pl.Series, height: int, width: int, channels: int) -> np
     pixels = np.zeros((len(values), height, width, channels), dtype=np.uint8)
 
     def place(row: int, image: Image) -> None:
-        pixels[row] = _pixels(image, height, width, channels)
+        pixels[row] = _pixels(image, height, width, channels, scale)
 
     _refuse(values, _each(values, place)[1])
     return pixels
+
+
+def contents(values: pl.Series) -> pl.Series:
+    """A number for the content of each image, the same for two with equal bytes or equal pixels; null for a missing one.
+
+    A file is read only if another has its size. It is decoded only if another has its height and width in another format, or
+    in the same lossless one if there are not too many such pixels. A file that cannot be read differs from all others.
+
+    Shape:
+        (N,) -> (N,) of UInt32.
+    """
+    sources = values.drop_nulls().unique(maintain_order=True)
+    sizes = [_size(source) for source in sources]
+    alike = Counter(sizes)
+    first = _first([_digest(source) if alike[size] > 1 else None for source, size in zip(sources, sizes, strict=True)])
+    distinct = sorted(set(first))
+    files = sources.gather(distinct)
+    rows = _alike(files)
+    pixels = dict(_each(files.gather(rows), lambda place, image: (rows[place], _pixel_digest(image)))[0])
+    same = dict(zip(distinct, _first([pixels.get(row) for row in range(len(files))]), strict=True))
+    number = {source: same[row] for source, row in zip(sources, first, strict=True)}
+    return pl.Series(values.name, [number.get(source) for source in values], dtype=pl.UInt32)
+
+
+def _alike(files: pl.Series) -> list[int]:
+    """The positions of files that may have the pixels of another one."""
+    groups: dict[tuple[int, int], list[tuple[int, str]]] = {}
+    for extent, file in _each(files, lambda row, image: (_header(row, image)[:2], (row, image.format or "")))[0]:
+        groups.setdefault(extent, []).append(file)
+    formats = {extent: {format for _, format in group} for extent, group in groups.items() if len(group) > 1}
+    lossless = [extent for extent, found in formats.items() if not found & _LOSSY]
+    decode_all = sum(height * width * len(groups[height, width]) for height, width in lossless) <= MOST_PIXELS
+    chosen = [extent for extent in formats if len(formats[extent]) > 1 or (decode_all and extent in lossless)]
+    return [row for extent in chosen for row, _ in groups[extent]]
+
+
+def _first(keys: Sequence[bytes | None]) -> list[int]:
+    """The position of the first equal key, for each key; None differs from all others."""
+    first: dict[bytes, int] = {}
+    return [place if key is None else first.setdefault(key, place) for place, key in enumerate(keys)]
+
+
+def _size(source: Source) -> int | None:
+    """The number of bytes; None of a file that is not there."""
+    try:
+        return len(source) if isinstance(source, bytes) else os.stat(os.path.expanduser(source)).st_size
+    except OSError:
+        return None
+
+
+def _digest(source: Source) -> bytes | None:
+    """A hash of the bytes; None of a file that cannot be read."""
+    try:
+        data = source if isinstance(source, bytes) else Path(os.path.expanduser(source)).read_bytes()
+    except OSError:
+        return None
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _pixel_digest(image: Image) -> bytes:
+    """A hash of the upright pixels, the same for gray ones in colour."""
+    height, width = _header(0, image)[:2]
+    image.load()
+    deep = image.mode[0] in "IF"
+    pixels = np.asarray(image).astype(np.float64) if deep else _pixels(image, height, width, 3)
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
 
 
 def _each(values: pl.Series, work: Callable[[int, Image], Result]) -> tuple[list[Result], dict[int, str]]:
@@ -182,7 +290,9 @@ def _header(row: int, image: Image) -> Header:
         width, height = height, width
     gray = image.mode in _GRAY or image.mode.startswith("I;16")
     several = getattr(image, "is_animated", False) and image.format != "MPO"
-    return Header(height, width, gray, several, image.has_transparency_data, image.mode[0] in "IF")
+    deep = image.mode[0] in "IF"
+    upper = not deep and any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+    return Header(height, width, gray, several, image.has_transparency_data, deep, upper)
 
 
 def _orientation(image: Image) -> int:
@@ -196,7 +306,7 @@ def _orientation(image: Image) -> int:
     return orientation if orientation in _TURNS else 1
 
 
-def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
+def _pixels(image: Image, height: int, width: int, channels: int, scale: Scale | None = None) -> np.ndarray:
     """The pixels of an image, (height, width, channels)."""
     from PIL import Image as PIL
 
@@ -205,7 +315,7 @@ def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
     image.load()
     orientation = _orientation(image)
     if image.mode[0] in "IF":
-        image = _eight_bits(image)
+        image = _eight_bits(image, scale)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = PIL.alpha_composite(PIL.new("RGBA", image.size, "white"), image)
@@ -217,11 +327,13 @@ def _pixels(image: Image, height: int, width: int, channels: int) -> np.ndarray:
     return np.asarray(image).reshape(height, width, channels)
 
 
-def _eight_bits(image: Image) -> Image:
-    """16-bit gray, or floats from 0 to 1 or to 255, as 8 bits."""
+def _eight_bits(image: Image, scale: Scale | None) -> Image:
+    """Gray of 16 or 32 bits as 8 bits."""
     from PIL.Image import fromarray
 
     values = np.asarray(image)
+    if scale is not None:
+        return fromarray(scaled(values, *scale))
     low, high = float(values.min()), float(values.max())
     white = (1 if high <= 1 else 255) if image.mode == "F" else 65535
     if not (low >= 0 and high <= white):

@@ -6,6 +6,8 @@ line, and the remedy.
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import difflib
 import gzip
@@ -14,22 +16,43 @@ import itertools
 import json
 import os
 import re
+import stat
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 
-from lamina.data.folder import brief, in_utf8, read_arrays, read_folder
+from lamina.data.folder import brief, not_utf8, read_arrays, read_folder, subfolders
 from lamina.data.frames import column_names, from_memory, objects, without_patterns
 from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
+from lamina.wording import count, file_size
 
 _PATHS_CHECKED = 50
 """Values of a column that are checked for images beside the file, as each check accesses the disk."""
 _WHOLE_PATH = r"^(/|\\|~|\w+:[/\\])"
 """Absolute paths and addresses: /data/1.png, C:/1.png, https://example.org/1.png."""
+
+_IMAGE = {"bytes", "path"}
+"""The fields of an image of Hugging Face's datasets."""
+STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+"""Names of standard input."""
+_HEAD = 65536
+"""Bytes by which the format of a file is recognised."""
+_LISTS_IN_LISTS = 100
+"""Nested lists and objects of JSON; parsers fail from a few hundred on."""
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte order marks; that of UTF-32 begins with that of UTF-16."""
+_ABOVE = re.compile(rb'(?:\xef\xbb\xbf)?(?:"?sep=([^\n])"?[^\S\n]*\n)?((?:(?:#[^\n]*|[^\S\n]*)\n)*)', re.IGNORECASE)
+"""Lines above the column names: a line ``sep=;`` of Excel, comments, and empty lines."""
 
 _FORMATS = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".data": "text",
@@ -67,9 +90,10 @@ def read_table(source: Any) -> pl.DataFrame:
 
     Args:
         source: A path to CSV or TSV (the separator is found: ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
-            .gz; a folder that holds a folder of images or of .txt files for each class; an .npz archive of arrays; a frame of
-            pandas, polars, pyarrow or any library that narwhals or Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of
-            3 or 4 axes is a column of series or images); a dict of columns; a list of dicts, texts, arrays, images or paths.
+            .gz; "-" for standard input, or another pipe or open file, read once; a folder that holds folders of images or .txt
+            files for each class; an .npz archive of arrays; a frame of pandas, polars, pyarrow or any library that narwhals or
+            Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of 3 or 4 axes is a column of series or images); a dict of
+            columns; a list of dicts, texts, arrays, images or paths.
 
     Two kinds of names are changed: a blank one becomes ``column_3``, by its position, and one that polars would read as a
     pattern, such as ``^a$``, becomes ``^a$_``. Options accept either.
@@ -82,15 +106,37 @@ def read_table(source: Any) -> pl.DataFrame:
         (2, 2)
     """
     is_path = isinstance(source, str | os.PathLike)
-    table = _read_file(Path(os.path.expanduser(source))) if is_path else from_memory(source)
+    try:
+        if is_path:
+            table = _read_file(Path(os.path.expanduser(source)))
+        else:
+            table = _read_open(source) if hasattr(source, "read") else from_memory(source)
+    except UnicodeEncodeError as error:
+        if not is_path:
+            raise
+        raise ReadError(
+            f"{error.object!r}: the name of a file or folder is not UTF-8, which a table cannot hold; rename it"
+        ) from None
     # Only if needed: for a single row, a pass over the columns takes longer than the rest.
-    if any(dtype == pl.Object or dtype.is_float() for dtype in set(table.dtypes)):
+    if any(dtype in (pl.Object, pl.Struct) or dtype.is_float() for dtype in set(table.dtypes)):
         columns_of = list(zip(table.get_columns(), table.dtypes, strict=True))
         paths = [_paths(column) for column, dtype in columns_of if dtype == pl.Object]
+        paths += [_images(column) for column, dtype in columns_of if dtype == pl.Struct and set(column.struct.fields) == _IMAGE]
         # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
         holes = [column.fill_nan(None) for column, dtype in columns_of if dtype.is_float() and (total := column.sum()) != total]
         table = table.with_columns(*holes, *paths) if holes or paths else table
     return table
+
+
+def is_table_name(text: str) -> bool:
+    """Whether a text is the name of a file of a table, an address or "-", and no text to predict.
+
+    Example:
+        >>> is_table_name("new.csv.gz"), is_table_name("What a film.")
+        (True, False)
+    """
+    name = text.lower().removesuffix(".gz")
+    return text == "-" or ("://" in text or name.endswith((*_FORMATS, ".npz"))) and len(text.split()) == 1
 
 
 def _read_file(path: Path) -> pl.DataFrame:
@@ -98,24 +144,46 @@ def _read_file(path: Path) -> pl.DataFrame:
         raise ReadError(f"{path} is an address; lamina reads local files: download it first")
     if path.is_dir():
         tables = sorted(entry.name for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in _FORMATS)
-        if tables and not any(entry.is_dir() for entry in path.iterdir()):
+        if tables and not subfolders(path):
             raise ReadError(f"{path} is a folder, expected a file: one of {', '.join(tables[:5])}")
         return read_folder(path)
     if path.suffix.lower() == ".npz" and path.exists():
         return _beside(path, read_arrays(path))
     try:
+        data = _streamed(path)
+        if data is not None:
+            return _read_content(path, data, data[:_HEAD])
         with open(path, "rb") as file:
-            head = file.read(65536)
+            head = file.read(_HEAD)
     except FileNotFoundError:
         raise ReadError(f"no file {path}; {_near_files(path)}") from None
     except OSError as error:
         raise ReadError(f"cannot read {path}: {error.strerror}; check its permissions") from None
+    return _read_content(path, None, head)
+
+
+def _read_open(file: Any) -> pl.DataFrame:
+    """The table in an open file or a buffer of text or bytes."""
+    name = getattr(file, "name", None)
+    path = Path(name if isinstance(name, str) else f"the {type(file).__name__}")
+    try:
+        content = file.read()
+        content = content.encode() if isinstance(content, str) else bytes(content)
+    except (OSError, ValueError, TypeError) as error:
+        raise ReadError(f"cannot read {path}: {error}; open the file in mode 'rb'") from None
+    if not content:
+        raise ReadError(f"{path} has nothing left to read; give the path, or go back to its start: file.seek(0)")
+    return _read_content(path, content, content[:_HEAD])
+
+
+def _read_content(path: Path, data: bytes | None, head: bytes) -> pl.DataFrame:
+    """The table of a file, whose content is given where it was read already."""
     if not head:
         raise ReadError(f"{path} is empty; expected a table with a line of column names")
-    name, data = path.name.lower(), None
+    name = path.name.lower()
     if head[:2] == b"\x1f\x8b":
-        name, data = name.removesuffix(".gz"), _unzip(path)
-        head = data[:65536]
+        name, data = name.removesuffix(".gz"), _unzip(path, data)
+        head = data[:_HEAD]
     elif name.endswith(".gz"):
         raise ReadError(f"{path} is not compressed with gzip, although its name ends in .gz; rename it")
     by_name, by_content = _FORMATS.get(Path(name).suffix), _format(path, head)
@@ -163,6 +231,12 @@ def _paths(column: pl.Series) -> pl.Series:
     return pl.Series(column.name, [None if value is None else os.fspath(value) for value in values], dtype=pl.String)
 
 
+def _images(column: pl.Series) -> pl.Series:
+    """Images of Hugging Face, which are their bytes beside a path, as one of both."""
+    content = column.struct.field("bytes")
+    return (column.struct.field("path") if content.null_count() == len(content) else content).alias(column.name)
+
+
 def _near_files(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
@@ -172,10 +246,48 @@ def _near_files(path: Path) -> str:
     return "did you mean " + " or ".join(close) + "?" if close else f"the folder {folder} has no file of a similar name"
 
 
-def _unzip(path: Path) -> bytes:
+def _streamed(path: Path) -> bytes | None:
+    """The content of a pipe, which can be read only once, and of a file with a name that polars cannot open; else None."""
+    if str(path) in STDIN:
+        with open(0, "rb", closefd=False) as file:
+            return _bounded(path, file)
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        raise ReadError(f"{path} is a device or a socket; expected a file, a folder or a pipe")
+    if stat.S_ISREG(mode) and str(path).isprintable():
+        return None
+    with open(path, "rb") as file:
+        return _bounded(path, file)
+
+
+def _bounded(path: Path, file: BinaryIO | gzip.GzipFile) -> bytes:
+    """The content of a stream, which may take half of the available memory."""
+    most, content = _available_memory() // 2, io.BytesIO()
+    while part := file.read(1 << 20):
+        content.write(part)
+        if content.tell() > most:
+            raise ReadError(
+                f"{path} has more than {file_size(most)}, half of the available memory; "
+                "use fewer rows, or write the rows as a Parquet file"
+            )
+    return content.getvalue()
+
+
+def _available_memory() -> int:
+    """Bytes of memory that this process can still use; in a container, no more than its limit."""
+    limits = []
+    for source in ("/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError):
+            text = Path(source).read_text()
+            if number := re.search(r"^MemAvailable: +(\d+) kB|^(\d+)$", text, re.MULTILINE):
+                limits.append(int(number[1]) * 1024 if number[1] else int(number[2]))
+    return min(limits, default=8 << 30)
+
+
+def _unzip(path: Path, data: bytes | None) -> bytes:
     try:
-        with gzip.open(path, "rb") as file:
-            data = file.read()
+        with gzip.open(path if data is None else io.BytesIO(data), "rb") as file:
+            data = _bounded(path, file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ReadError(f"{path} is truncated or damaged ({error}); download or compress it again") from None
     if not data:
@@ -191,8 +303,8 @@ def _format(path: Path, head: bytes) -> str:
                 return meaning
             remedy = "" if ";" in meaning else "; give a table: CSV, Parquet, Arrow or JSON Lines"
             raise ReadError(f"{path} is not a table but {meaning}{remedy}")
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "text"  # UTF-16 with a byte order mark
+    if head.startswith(tuple(_MARKS)):
+        return "text"
     if b"\x00" in head:
         if max(head[::2].count(0), head[1::2].count(0)) > len(head) // 5:
             raise ReadError(f"{path} looks like UTF-16 without a mark; save it as UTF-8")
@@ -225,6 +337,9 @@ def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
 
 def _read_json(path: Path, data: bytes | None) -> pl.DataFrame:
     data = path.read_bytes() if data is None else data
+    for number, line in enumerate(io.BytesIO(data), 1):
+        if line.count(b"[") + line.count(b"{") > _LISTS_IN_LISTS and _depth(line) > _LISTS_IN_LISTS:
+            raise ReadError(f"{path}, line {number}: over {_LISTS_IN_LISTS} lists or objects inside one another; flatten them")
     try:
         return pl.read_ndjson(data, infer_schema_length=None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -244,22 +359,26 @@ def _read_json(path: Path, data: bytes | None) -> pl.DataFrame:
     return pl.DataFrame([objects(name, [row.get(name) for row in rows]) for name in names])
 
 
+def _depth(line: bytes) -> int:
+    """How many lists and objects are inside one another in a line of JSON."""
+    steps = (1 if mark in b"[{" else -1 for mark in re.findall(rb"[\[\]{}]", re.sub(rb'"(?:[^"\\]|\\.)*+"', b"", line)))
+    return max(itertools.accumulate(steps), default=0)
+
+
 # CSV and its relatives
 
 
 def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.DataFrame:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            data = (path.read_bytes() if data is None else data).decode("utf-16").encode()
-        except UnicodeDecodeError:
-            raise ReadError(f"{path} is damaged UTF-16; save it as UTF-8") from None
-        head = data[:65536]
+    data, stated = _without_lines_above(path, data, head)
+    head = head if data is None else data[:_HEAD]
     sample = head.decode("utf-8-sig", errors="replace")
-    separator = "\t" if name.endswith((".tsv", ".tab")) else _separator(sample)
-    header = _header(path, data, separator)
+    separator = stated or ("\t" if name.endswith((".tsv", ".tab")) else _separator(sample))
+    number, header = _header(path, data, separator)
+    if fault := _title(head, separator):
+        raise ReadError(f"{path}, {fault}")
     if _padded(sample, separator):  # "39, Private, 77516"
         data = re.sub(rb"[ \t]*" + re.escape(separator.encode()) + rb"[ ]+", separator.encode(), data or path.read_bytes())
-    owner = f"{path}, line 1:"
+    owner = f"{path}, line {number}:"
     names = column_names([name.strip() for name in header], owner, "rename one, or add a line of names if the file has none")
     try:
         source = path if data is None else data
@@ -277,6 +396,81 @@ def _read_text(path: Path, data: bytes | None, head: bytes, name: str) -> pl.Dat
     return table
 
 
+def _without_lines_above(path: Path, data: bytes | None, head: bytes) -> tuple[bytes | None, str | None]:
+    """The text as UTF-8 with LF at the ends of lines, and the separator that a line ``sep=;`` states.
+
+    That line and comments above the column names become empty lines, so that the numbers of lines in errors are those of the
+    file. None is the unchanged file.
+    """
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            try:
+                data = (path.read_bytes() if data is None else data).decode(encoding).encode()
+            except UnicodeDecodeError:
+                raise ReadError(f"{path} is damaged {encoding.upper()}; save it as UTF-8") from None
+            head = data[:_HEAD]
+            break
+    if b"\r" in head and b"\n" not in head:
+        data = (path.read_bytes() if data is None else data).replace(b"\r", b"\n")
+        head = data[:_HEAD]
+    above = _ABOVE.match(head)
+    if not above or not (above[1] or b"#" in above[2]):
+        return data, None
+    stated = above[1].decode(errors="replace") if above[1] else None
+    end, lines = above.end(), above[2].splitlines(keepends=True)
+    while lines and not lines[-1].startswith(b"#"):
+        end -= len(lines.pop())
+    if lines and _names_columns(lines[-1], head[above.end() :], stated):  # "#id,name"
+        end -= len(lines.pop())
+    data = path.read_bytes() if data is None else data
+    return b"\n" * data.count(b"\n", 0, end) + data[end:], stated
+
+
+def _names_columns(line: bytes, below: bytes, stated: str | None) -> bool:
+    """Whether a line that begins with # has the names of the columns below, instead of a comment."""
+    text, after = line.decode(errors="replace"), below.decode(errors="replace")
+    separator = stated or _separator(after)
+    first = _fields(after.partition("\n")[0], separator)
+    alike = len(_fields(text, separator)) == len(first)
+    return alike and (any(map(_is_number, first)) or len(first) > 1 and not text[1:2].isspace())
+
+
+def _title(head: bytes, separator: str) -> str | None:
+    """The fault of a first line that is no line of column names, such as a title above them."""
+    cut = head[: head.rfind(b"\n") + 1] if len(head) == _HEAD else head
+    lines = itertools.islice(_lines(Path(), cut), 100)
+    records = [(number, _fields(line.decode(errors="replace"), separator)) for number, line in lines if line.strip()]
+    if len(records) < 2:
+        return None
+    (number, names), *others = records
+    width, amount = Counter(len(fields) for _, fields in others).most_common(1)[0]
+    if len(names) != width and amount > 2 and amount >= 0.9 * len(others):
+        return (
+            f"line {number}: names {count(len(names), 'column')} ({', '.join(names)[:40]!r}), but {amount} of the next "
+            f"{len(others)} lines have {count(width, 'value')}; remove a title above the column names, or correct that line"
+        )
+    for below, fields in others[:10]:
+        if all(fields) and not any(map(_is_number, fields)):
+            if 2 * sum(map(bool, names)) < len(names):
+                return (
+                    f"line {number}: most column names are empty; {', '.join(filter(None, names))[:40]!r} seems to be a title, "
+                    f"so remove the lines above the column names, which seem to be in line {below}"
+                )
+            break
+    return None
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+([.,]\d+)*", text) is not None
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """The values of a line, without spaces around them; of any length."""
+    mark = re.escape(separator)
+    values = re.finditer(rf'(?:^|{mark})(?: *"((?:[^"]|"")*+)"\s*(?={mark}|\Z)|([^{mark}]*))', line)
+    return [(value[2] if value[1] is None else value[1].replace('""', '"')).strip() for value in values]
+
+
 def _separator(sample: str) -> str:
     """The separator that divides the first line, and most lines into as many fields."""
     lines = sample.splitlines()[:100]
@@ -287,7 +481,13 @@ def _separator(sample: str) -> str:
         if widths and widths[0] > 1:
             score = (sum(width == widths[0] for width in widths) / len(widths), widths[0])
             best = max(best, (separator, score), key=lambda item: item[1])
-    return best[0] or ","
+    return best[0] or next((separator for separator in ",;\t|" if _divides(lines[1:], separator)), ",")
+
+
+def _divides(lines: list[str], separator: str) -> bool:
+    """Whether a separator divides all lines into as many fields."""
+    widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+    return len(widths) > 2 and widths[0] > 1 and len(set(widths)) == 1
 
 
 def _padded(sample: str, separator: str) -> bool:
@@ -297,29 +497,37 @@ def _padded(sample: str, separator: str) -> bool:
 def _lines(path: Path, data: bytes | None) -> Iterator[tuple[int, bytes]]:
     """Records with the number of their first line; a quoted field may run over several lines."""
     with open(path, "rb") if data is None else io.BytesIO(data) as file:
-        pending, start = b"", 1
+        parts, start, is_open = [], 1, False
         for number, line in enumerate(file, 1):
-            if pending or b'"' in line:
-                pending, start = pending + line, start if pending else number
-                if pending.count(b'"') % 2:
-                    continue
-                line, pending = pending, b""
-                yield start, line
-            else:
+            is_open ^= b'"' in line and line.count(b'"') % 2 == 1
+            if not parts and not is_open:
                 yield number, line
-        if pending:
-            yield start, pending
+                continue
+            start = start if parts else number
+            parts.append(line)
+            if not is_open:
+                yield start, b"".join(parts)
+                parts = []
+        if parts:
+            yield start, b"".join(parts)
 
 
-def _header(path: Path, data: bytes | None, separator: str) -> list[str]:
+def _header(path: Path, data: bytes | None, separator: str) -> tuple[int, list[str]]:
+    """The number of the line of column names, and the names."""
     for number, line in itertools.islice(_lines(path, data), 100):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise ReadError(_bad_bytes(path, number, line, error)) from None
+        if line.count(b'"') % 2:
+            raise ReadError(_open_quote(path, number))
         if text.strip():
-            return next(csv.reader([text.rstrip("\r\n")], delimiter=separator))
+            return number, _fields(text, separator)
     raise ReadError(f"{path} holds nothing but empty lines; expected a table with a line of column names")
+
+
+def _open_quote(path: Path, number: int) -> str:
+    return f'{path}, line {number}: a quote (") is opened and never closed; close it, or double it inside of a value'
 
 
 def _text_fault(path: Path, data: bytes | None, separator: str, width: int) -> str | None:
@@ -330,7 +538,7 @@ def _text_fault(path: Path, data: bytes | None, separator: str, width: int) -> s
         except UnicodeDecodeError as error:
             return _bad_bytes(path, number, line, error)
         if line.count(b'"') % 2:
-            return f'{path}, line {number}: a quote (") is opened and never closed; close it, or double it inside of a value'
+            return _open_quote(path, number)
     fault = _ragged(path, data, separator, width)
     return fault if isinstance(fault, str) else None
 
@@ -339,9 +547,7 @@ def _bad_bytes(path: Path, number: int, line: bytes, error: UnicodeDecodeError) 
     if len(error.object) < len(line):  # utf-8-sig counts from behind the mark
         line = line.removeprefix(b"\xef\xbb\xbf")
     number += line[: error.start].count(b"\n")
-    around = line[max(0, error.start - 12) : error.start + 12].decode("latin-1").strip()
-    byte = f"byte 0x{line[error.start]:02x} is not UTF-8 (as Latin-1 it would read {around!r})"
-    return f"{path}, line {number}: {byte}; {in_utf8(path)}"
+    return f"{path}, line {number}: {not_utf8(path, line, error.start)}"
 
 
 def _ragged(path: Path, data: bytes | None, separator: str, width: int) -> str | int:
@@ -353,7 +559,7 @@ def _ragged(path: Path, data: bytes | None, separator: str, width: int) -> str |
             continue
         fields = line.count(mark) + 1
         if fields != width and b'"' in line:
-            fields = len(next(csv.reader([line.decode(errors="replace")], delimiter=separator)))
+            fields = len(_fields(line.decode(errors="replace"), separator))
         if fields != width:
             return f"{path}, line {number}: {fields} values, but the first line names {width} columns; correct that line"
     return blank

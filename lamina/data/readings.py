@@ -33,33 +33,18 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from lamina.errors import SchemaError
+from lamina.errors import ModelFileError, SchemaError
+from lamina.stored import stored
 
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
 """The dtypes of text."""
 SHARE = 0.95
 """Least share of the values of a column that a reading other than text has to fit."""
 MISSING = (
-    *(
-        "",
-        "na",
-        "n/a",
-        "n.a.",
-        "#n/a",
-        "#na",
-        "<na>",
-        "nan",
-        "-nan",
-        "nat",
-        "null",
-        "(null)",
-        "none",
-        "nil",
-        "missing",
-        "unknown",
-    ),
-    *("undefined", "?", "-", "--", "–", "—", ".", "..", "...", "*", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"),
-    *("not available", "not applicable", "no data", "(blank)", "\\n"),
+    "",
+    *"na n/a n.a. #n/a #na <na> nan -nan nat null (null) none nil missing unknown undefined (blank) \\n".split(),
+    *"? - -- – — . .. ... * #div/0! #value! #ref! #num! #name? #null!".split(),
+    *("not available", "not applicable", "no data"),
 )
 """Texts of a missing number or date, in lower case."""
 _AMONG_TEXTS = ("na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "(null)", "none", "?", "\\n")
@@ -71,7 +56,8 @@ _SAMPLE = 1000  # distinct values that are looked at first
 
 _SIGN = "[+\N{MINUS SIGN}-]"
 _SPACES = " \u00a0\u2009\u202f"
-_CURRENCY = r"(?:US|A|C|NZ|HK|S)?[$€£¥₹₽₩₺₫₴₪฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|RUB|KRW|TRY|BRL|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|MXN|ZAR|Rs[.]?"
+_CODES = "USD EUR GBP CHF JPY CNY INR RUB KRW TRY BRL AUD CAD NZD SEK NOK DKK PLN CZK HUF MXN ZAR"
+_CURRENCY = rf"(?:US|A|C|NZ|HK|S)?[$€£¥₹₽₩₺₫₴₪฿]|Rs[.]?|{_CODES.replace(' ', '|')}"
 _UNIT = r"%|‰|[a-zA-Z°µμΩ€$£¥₹₽₩₺₫₴₪฿²³/\"″'′.]{1,9}(?: [a-zA-Z²³/.]{1,9})?"
 _BODY = rf"\d(?:[\d.,'’{_SPACES}]*\d)?[.,]?|[.,]\d+"
 _NUMBER = (
@@ -306,10 +292,15 @@ READINGS: dict[str, type[Reading]] = {
 """The readings by name."""
 
 
-def reading_from_json(values: Mapping[str, Any]) -> Reading:
-    """The reading that :meth:`Reading.to_json` wrote."""
-    values = dict(values)
-    return READINGS[values.pop("name")](**values)
+def reading_from_json(values: Any) -> Reading:
+    """The reading that :meth:`Reading.to_json` wrote.
+
+    Raises:
+        ModelFileError: There is no such reading, or its fields are of other types.
+    """
+    if not isinstance(values, Mapping) or not isinstance(name := values.get("name"), str) or name not in READINGS:
+        raise ModelFileError(f"a reading is {values!r:.60}, expected one of {', '.join(READINGS)}")
+    return stored(READINGS[name], {key: value for key, value in values.items() if key != "name"})
 
 
 def _group(thousands: str) -> str:
@@ -559,7 +550,7 @@ def _words_for_missing(words: pl.DataFrame, values: pl.DataFrame, clues: Clues) 
     """
     if not clues.in_file:
         return {}
-    total = int(values["rows"].sum() + words["rows"].sum())
+    total = int(values["rows"].sum()) + int(words["rows"].sum())
     found = {}
     for word, rows in _counted(words.filter(words["cell"].str.to_lowercase().is_in(_AMONG_TEXTS))).items():
         code = re.fullmatch(r"[A-Z]{2,3}", word) and values["cell"].str.contains(rf"^[A-Z]{{{len(word)}}}$").mean() == 1

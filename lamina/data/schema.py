@@ -23,7 +23,8 @@ from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import read_table
 from lamina.data.readings import TEXTS, Clues, Reading, learn, reading_from_json, typed
-from lamina.errors import DataError, SchemaError
+from lamina.errors import DataError, ModelFileError, SchemaError
+from lamina.stored import stored, stored_as
 from lamina.wording import count, listed, nearest
 
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
@@ -147,7 +148,7 @@ class Schema:
         names = set(present)
         if missing := [column.name for column in self.features if column.name not in names]:
             raise SchemaError(self._missing(missing, present))
-        if not notes and (few := self._few_numbers(table)) is not None:
+        if (few := self._few_numbers(table, notes)) is not None:
             return few, []
         remarks: list[str] = []
         if notes and (extra := [name for name in present if name not in self._by_name]):
@@ -175,8 +176,16 @@ class Schema:
         ]
         return table.with_columns(read)
 
-    def _few_numbers(self, table: pl.DataFrame) -> pl.DataFrame | None:
+    def contents(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The table with files among its features as numbers that are equal where the files have the same content."""
+        of = {column.name: KINDS[column.kind].contents(table.get_column(column.name)) for column in self.features}
+        changed = [values for name, values in of.items() if values.dtype != table.schema[name]]
+        return table.with_columns(changed) if changed else table
+
+    def _few_numbers(self, table: pl.DataFrame, notes: bool) -> pl.DataFrame | None:
         """The checked table if it is a few rows of finite numbers only; column by column would be much slower.
+
+        With ``notes`` only if there is none: all are within the training range.
 
         A table of integers stays so: the encoder reads both dtypes.
         """
@@ -186,9 +195,15 @@ class Schema:
         if not all(dtype.is_float() or dtype.is_integer() for dtype in dtypes):
             return None
         values = np.array(table.rows(), dtype=np.float64)  # missing is NaN
-        if not np.isfinite(values).all():
+        if not np.isfinite(values).all() or (notes and ((values < self._ranges[0]) | (values > self._ranges[1])).any()):
             return None
         return table if dtypes in ({pl.Float64()}, {pl.Int64()}) else matrix(self._numbers, values)
+
+    @cached_property
+    def _ranges(self) -> np.ndarray:
+        """The training range of each feature that is a number, float64 (2, features)."""
+        ranges = [(column.details.get("low"), column.details.get("high")) for column in self.features]
+        return np.array(ranges, dtype=np.float64).T  # NaN where there is none
 
     @cached_property
     def _numbers(self) -> tuple[str, ...]:
@@ -218,11 +233,24 @@ class Schema:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Schema:
         """The schema that :meth:`to_json` wrote."""
-        columns = []
-        for column in values["columns"]:
-            reading = column.get("reading")
-            columns.append(Column(**{**column, "reading": None if reading is None else reading_from_json(reading)}))
-        return cls(tuple(columns))
+        columns = values.get("columns") if isinstance(values, Mapping) else None
+        if isinstance(columns, list):
+            columns = [
+                {**column, "reading": reading_from_json(reading)}
+                if isinstance(column, Mapping) and (reading := column.get("reading")) is not None
+                else column
+                for column in columns
+            ]
+            values = {**values, "columns": columns}
+        schema = stored(cls, values)
+        for column in schema.columns:
+            if column.kind not in KINDS or column.role not in ROLES:
+                raise ModelFileError(f"column {column.name!r} is a {column.role!r} of kind {column.kind!r}, which is unknown")
+            for name, hint in KINDS[column.kind].saved_details.items() if column.role == "feature" else ():
+                stored_as(hint, column.details.get(name), f"{name} of column {column.name!r}")
+        if len(schema._by_name) < len(schema.columns):
+            raise ModelFileError("the schema has two columns of one name")
+        return schema
 
 
 # Reading

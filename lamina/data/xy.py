@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from narwhals.dependencies import is_pandas_dataframe
 from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -20,11 +23,14 @@ from sklearn.utils.validation import (
 )
 
 from lamina.data.arrays import has_axes, is_missing, is_nested
-from lamina.data.frames import column_names, free_name, literal
+from lamina.data.frames import column_names, free_name, labels, literal, positions, unmasked
 from lamina.data.read import read_table
-from lamina.errors import OptionError
+from lamina.errors import DataError, LaminaWarning, OptionError, SchemaError, TargetError
+from lamina.wording import count, listed
 
 WEIGHT = "sample_weight"
+MOST_CELLS, MOST_CELLS_NETWORK = 10**8, 10**7
+"""Most cells of sparse rows, which are read as dense ones, and the same for a network."""
 MOST_REPEATS = 10
 """Integer sample weights repeat rows, exactly, if the result has at most this many times the rows."""
 
@@ -36,45 +42,72 @@ def read_rows(estimator: Any, X: Any, *, reset: bool = False) -> pl.DataFrame:
     # After fit(X, y) scikit-learn requires the same columns in the same order; models of lamina.fit or from a file select
     # columns by name.
     strict = reset or hasattr(estimator, "n_features_in_")
+    if isinstance(X, list | tuple) and not X and not reset:
+        return pl.DataFrame({column.name: [] for column in estimator.model_.schema.columns})
     first = X[0] if isinstance(X, list | tuple) and X else X
+    is_sparse = issparse(X)
     # one of scipy's sparse arrays is a dict
-    if isinstance(X, str | Path) or (isinstance(first, Mapping) and not issparse(X)):
-        return read_table(X)
+    if isinstance(X, str | Path) or hasattr(X, "read") or (isinstance(first, Mapping) and not is_sparse):
+        table = read_table(X)
+        if reset:
+            estimator.n_features_in_, estimator.feature_names_in_ = table.width, np.array(table.columns, dtype=object)
+        return table
+    X = unmasked(X)
     if is_rich(X):
         if reset:
             estimator.n_features_in_ = 1
-        return read_table(X)
+            _ask_about_axes(X)
+        return _by_position(estimator, read_table(X), reset=reset)
+    if not isinstance(X, np.ndarray | list | tuple | pl.DataFrame) and not is_sparse and not is_pandas_dataframe(X):
+        X = read_table(X) if any(hasattr(X, name) for name in ("columns", "column_names", "schema")) else X
     if hasattr(X, "columns") or hasattr(X, "column_names"):
         if strict and hasattr(X, "shape") and (reset or not _has_names_of(estimator, X)):
             validate_data(estimator, X, reset=reset, skip_check_array=True)
         table = read_table(X)
-        if strict and 0 in table.shape:
+        if reset and 0 in table.shape:
             what = "0 feature(s)" if table.width == 0 else "Found array with 0 sample(s)"
             raise ValueError(f"{what} (shape={table.shape}) while a minimum of 1 is required.")
-        return table
+        return _by_position(estimator, table, reset=reset) if strict else table
     if isinstance(X, list) or getattr(getattr(X, "dtype", None), "kind", "") == "O":
         X = _numbers(X)
-    X = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
+    X = check_array(
+        X,
+        dtype=None,
+        accept_sparse=True,
+        ensure_all_finite=False,
+        ensure_min_samples=int(reset),
+        estimator=estimator,
+        input_name="X",
+    )
     if strict:
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return read_table(X)
+    return _by_position(estimator, read_table(_dense(X) if is_sparse else X), reset=reset)
 
 
 def read_labels(y: Any) -> dict[str, Any]:
     """Labels (N,), or (N, labels) of 0 and 1, as columns by name."""
+    y = unmasked(y)
     if len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1:  # labels may be missing
         if hasattr(y, "columns"):
             table = read_table(y)
             return dict(zip(table.columns, table, strict=True))
         return {f"label{i}": column for i, column in enumerate(np.asarray(y).T)}
     name = _name_of(y)
-    y = column_or_1d(y, warn=True)
-    check_classification_targets(y)
-    return {name: y}
+    column = labels(name, y)
+    if column is None or column.dtype == pl.Object:
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        return {name: y if column is None else labels(name, y)}
+    if lost := column.null_count():
+        raise TargetError(f"y has no value in {lost:,} of {len(column):,} rows; leave these rows out of X and y")
+    if column.dtype.is_float():
+        check_classification_targets(column.to_numpy())
+    return {name: column}
 
 
 def read_values(estimator: Any, y: Any) -> dict[str, Any]:
     """Values (N,) or (N, targets) as columns by name, float64."""
+    y = unmasked(y)
     names = column_names(list(y.columns), "y") if hasattr(y, "columns") else [_name_of(y)]
     values = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=estimator)
     values = np.asarray(values, dtype=np.float64)
@@ -99,6 +132,15 @@ def weigh(table: pl.DataFrame, sample_weight: Any, *, repeat: bool) -> tuple[pl.
     return table.with_columns(pl.Series(name, weights)).filter(pl.Series(weights > 0)), name
 
 
+def check_cells(X: Any, most: int, owner: str) -> None:
+    """Raise DataError if sparse X has more cells than that."""
+    if math.prod(X.shape) > most:
+        raise DataError(
+            f"{owner} of {X.shape[0]:,} rows x {X.shape[1]:,} columns is read as dense rows, of at most {most:,} cells; "
+            "reduce the columns (max_features of a vectorizer, TruncatedSVD), or give the texts and categories themselves"
+        )
+
+
 def is_rich(X: Any) -> bool:
     """Whether X has one image, text or series per row, and is no table."""
     if isinstance(X, pl.Series) or (hasattr(X, "to_pylist") and not hasattr(X, "columns")):  # pyarrow array
@@ -114,6 +156,58 @@ def is_rich(X: Any) -> bool:
         return False
     ragged = len({len(row) for row in rows}) > 1 and not any(isinstance(cell, str) for row in rows for cell in row)
     return ragged or any(map(is_nested, rows))
+
+
+def _by_position(estimator: Any, table: pl.DataFrame, *, reset: bool) -> pl.DataFrame:
+    """The rows of an array with the names of the training columns, where the model was fitted on named columns.
+
+    So it is for a frame whose model was fitted on an array, as in scikit-learn.
+
+    Raises:
+        SchemaError: The number of columns is another one.
+    """
+    if reset:
+        return table
+    schema, present = estimator.model_.schema, table.columns
+    if {column.name for column in schema.features}.issubset(present):
+        return table
+    if present != positions(len(present)) and (
+        hasattr(estimator, "feature_names_in_") or not hasattr(estimator, "n_features_in_")
+    ):
+        return table
+    known = getattr(estimator, "n_features_in_", None)
+    columns = [column.name for column in schema.columns if column.role != "target"][:known]
+    features = [column.name for column in schema.features]
+    names = next((names for names in (columns, features) if len(names) == len(present)), None)
+    if names is None:
+        raise SchemaError(
+            f"X has {len(present)} columns without names, the model was fitted on {len(columns)}: {listed(columns, 10)}; "
+            "give these in this order, or a frame with their names"
+        )
+    return table.rename(dict(zip(present, names, strict=True)))
+
+
+def _dense(X: Any) -> np.ndarray:
+    """Sparse rows as a dense array.
+
+    Raises:
+        DataError: It would have more than :data:`MOST_CELLS`.
+    """
+    check_cells(X, MOST_CELLS, "sparse X")
+    return X.toarray()
+
+
+def _ask_about_axes(X: Any) -> None:
+    """Warn about series that look like (rows, channels, steps), or raise DataError if there is one step only."""
+    if getattr(X, "ndim", 0) != 3 or str(X.dtype).endswith("uint8") or not X.shape[1] < X.shape[2]:
+        return
+    rows, steps, channels = X.shape
+    read = f"X of shape ({rows}, {steps}, {channels}) is read as (rows, steps, channels): "
+    read += f"{count(steps, 'step')} of {channels} channels"
+    remedy = "if it is (rows, channels, steps), give X.transpose(0, 2, 1)"
+    if steps == 1:
+        raise DataError(f"{read}, and one step is no series; {remedy}")
+    warnings.warn(f"{read}; {remedy}", LaminaWarning, stacklevel=5)
 
 
 def _has_names_of(estimator: Any, X: Any) -> bool:

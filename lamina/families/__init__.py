@@ -35,6 +35,23 @@ CLASSICAL: dict[str, type[ClassicalFamily]] = {
 }
 FAMILIES: dict[str, type[Family]] = {**NETWORKS, **CLASSICAL}
 
+#: What other libraries call families, for errors.
+_OTHER_NAMES = {
+    "feedforward": ("mlp", "dnn", "dense", "nn", "neural_network", "fnn"),
+    "shortcut": ("resnet", "residual"),
+    "convolutional": ("cnn", "convnet", "lenet", "conv"),
+    "recurrent": ("rnn", "lstm", "gru"),
+    "attention": ("transformer", "bert"),
+    "hierarchical": ("han",),
+    "forest": ("random_forest", "randomforest", "rf"),
+    "boosting": ("gbm", "gbdt", "gradient_boosting", "hist_gradient_boosting"),
+    "linear": ("logistic", "logistic_regression", "linear_regression", "ridge"),
+    "neighbours": ("knn", "k_neighbors", "neighbors"),
+    "constant": ("dummy", "baseline"),
+    "lightgbm": ("lgbm", "lgb"),
+    "xgboost": ("xgb",),
+}
+
 #: Families from the simplest to the most complex, by what a model of theirs keeps and computes for a prediction: a number, a
 #: weight for each column, some hundred small trees, full-grown trees, all training rows, layers. Nothing in it is measured, so
 #: where a comparison prefers the simpler of two models it does so every time.
@@ -163,7 +180,9 @@ def make_family(name: str) -> type[Family]:
     if name == Custom.name:
         return Custom
     if name not in FAMILIES:
-        raise OptionError(f"lamina has no family {name!r}; {nearest(name, ['auto', *FAMILIES])}")
+        known = next((known for known, others in _OTHER_NAMES.items() if name.lower() in others), None)
+        hint = f"did you mean {known!r}?" if known else nearest(name, ["auto", *FAMILIES])
+        raise OptionError(f"lamina has no family {name!r}; {hint}")
     return FAMILIES[name]
 
 

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from lamina.stored import stored
+
 if TYPE_CHECKING:
     import torch
 
+    from lamina.data.encoding import Input
     from lamina.graph.plan import Plan
 
 PREDICTORS: dict[str, type[Predictor]] = {}
@@ -59,6 +62,11 @@ class Predictor(ABC):
         """Importance of each column of the table during the fit, summing to 1; empty if the predictor has none."""
         return {}
 
+    @property
+    def layer_width(self) -> int | None:
+        """Number of features of :meth:`layer`; None without hidden layers."""
+        return None
+
     def layer(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
         """Outputs of the last hidden layer, float32 (N, features); None without hidden layers."""
         return None
@@ -79,6 +87,12 @@ class Predictor(ABC):
     @abstractmethod
     def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
         """The predictor from :meth:`to_json` and :meth:`tensors`, with bitwise equal outputs."""
+
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:  # noqa: B027  there may be nothing to check
+        """Raise ModelFileError if a loaded predictor cannot read these blocks, or has another number of outputs.
+
+        What it accepts can be predicted with: no index leads outside of an array, and no tree leads around in a circle.
+        """
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,7 @@ class ArrayPredictor(Predictor):
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Self:
         """The predictor from :meth:`saved`."""
-        return cls(**{name: values[saved] for name, saved in cls._saved_fields().items()})
+        return stored(cls, {name: values[saved] for name, saved in cls._saved_fields().items() if saved in values})
 
     def to_json(self) -> dict[str, Any]:
         values = {name: value for name, value in self.saved().items() if not isinstance(value, np.ndarray)}
@@ -115,5 +129,4 @@ class ArrayPredictor(Predictor):
 
     @classmethod
     def from_file(cls, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
-        return cls.restored({**values, **{name: tensor.numpy() for name, tensor in tensors.items()}})
+        return cls.restored({**content, **{name: tensor.numpy() for name, tensor in tensors.items()}})

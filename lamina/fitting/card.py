@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from lamina.data.readings import typed
 from lamina.data.rowhash import fingerprint, first_of_duplicates
 from lamina.families.family import Family
 from lamina.fitting.settings import Settings
@@ -65,5 +66,7 @@ def make_card(
 
 def trained_on(model: Model, table: pl.DataFrame) -> bool:
     """Whether these are the rows that a model was fitted to: those whose target is known, or the first of each duplicate."""
+    table = typed(table, {column.name: column.reading for column in model.schema.columns if column.reading is not None})
     known = table.filter(pl.Series(model.task.usable_rows(table)[0]))
-    return model.card["data"]["fingerprint"] in (fingerprint(known), fingerprint(known.filter(first_of_duplicates(known))))
+    of_card = model.card["data"]["fingerprint"]
+    return of_card in (fingerprint(known), fingerprint(known.filter(first_of_duplicates(model.schema.contents(known)))))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.weights import row_weights
-from lamina.errors import OptionError, RunError
+from lamina.errors import DataError, OptionError, RunError
 from lamina.families import choose_family
 from lamina.families.classical.family import ClassicalFamily
 from lamina.families.family import Family, NetworkFamily
@@ -65,7 +67,7 @@ def fit_model(
         TrainingError: No epoch gave a finite validation loss.
         RunError: The run was begun with ``edit`` and is resumed without.
     """
-    with Hooks(callbacks, monitor) as hooks:
+    with _without_autologging(), Hooks(callbacks, monitor) as hooks:
         model = _fit(table, settings, run=run, hooks=hooks, edit=edit)
         path, card = None if save is None else str(save(model)), model.card
         end = End(
@@ -81,6 +83,15 @@ def fit_model(
             run.write(end)
         hooks.emit(end)
     return model
+
+
+def _without_autologging() -> contextlib.AbstractContextManager[Any]:
+    """A context in which MLflow's autologging, where it is used, logs none of the scikit-learn models inside a fit."""
+    if "mlflow.sklearn" not in sys.modules:
+        return contextlib.nullcontext()
+    from mlflow.utils.autologging_utils import disable_autologging  # pyright: ignore[reportMissingImports]
+
+    return disable_autologging()
 
 
 def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Model:
@@ -123,6 +134,7 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
     if outputs is None:
         outputs = trained.predictor.outputs(trained.validation, len(parts.validation))
     scores = _decide_and_score(model, prepared, parts, outputs)
+    test = _test(model, prepared, parts, notes)
     if settings.trust:
         model.trust = _trust(model, prepared, parts, trained, outputs)
     model.card = make_card(
@@ -136,6 +148,8 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
         notes=notes,
         scores=scores,
     )
+    if test:
+        model.card["test"] = test
     return model
 
 
@@ -156,7 +170,7 @@ def _split(prepared: Prepared, family: Family, settings: Settings) -> Split:
     """Validation rows; or all rows, out of bag, where the family can and no column says which rows validate."""
     table, schema = prepared.table, prepared.schema
     if family.out_of_bag and splitting_column(schema) is None:
-        return out_of_bag(table, schema)
+        return out_of_bag(table, schema, prepared.task)
     return split(table, schema, prepared.task, validation=settings.validation, seed=settings.seed)
 
 
@@ -168,6 +182,17 @@ def _decide_and_score(model: Model, prepared: Prepared, parts: Split, outputs: n
     weights = None if weights is None else weights[known]
     model.task = model.task.decide(outputs[known], truth, weights)
     return model.evaluate_outputs(truth, outputs[known], weights)
+
+
+def _test(model: Model, prepared: Prepared, parts: Split, notes: list[str]) -> dict[str, Any] | None:
+    """Scores on the test rows; without them, or with a note on why there are none, None."""
+    if not len(parts.test):
+        return None
+    try:
+        return model.evaluate(prepared.table[parts.test])
+    except DataError as error:  # the model is worth more than the score
+        notes.append(f"the test rows are not scored: {error}")
+        return None
 
 
 def _trust(model: Model, prepared: Prepared, parts: Split, trained: Trained, outputs: np.ndarray) -> Trust:

@@ -60,8 +60,11 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
     """
     readings = learn_readings(table, settings.kinds, settings.drop or ())
     rows = typed(table, readings)
-    rows = rows.filter(first_of_duplicates(rows)) if settings.unique else rows
-    schema = Schema.infer(rows, target=list(settings.targets), kinds=settings.kinds, roles=settings.roles, readings=readings)
+    inferring = {"target": list(settings.targets), "kinds": settings.kinds, "roles": settings.roles, "readings": readings}
+    schema = Schema.infer(rows, **inferring)
+    if settings.unique and (first := first_of_duplicates(schema.contents(rows))).sum() < len(rows):
+        rows = rows.filter(first)
+        schema = Schema.infer(rows, **inferring)
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     usable, missing = task.usable_rows(rows)
     rows = in_order(rows if usable.all() else rows.filter(pl.Series(usable)))

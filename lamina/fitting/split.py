@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import operator
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -12,7 +14,7 @@ from lamina.data.schema import Column, Schema
 from lamina.errors import DataError
 from lamina.fitting.settings import SPLITTERS
 from lamina.tasks.task import Outcome, Task
-from lamina.wording import count
+from lamina.wording import count, listed
 
 TRAIN_WORDS = ("train", "training", "fit", "false", "0", "0.0")
 VALIDATION_WORDS = ("valid", "validation", "val", "dev", "true", "1", "1.0")
@@ -27,7 +29,8 @@ OUT_OF_BAG = "out of bag: by the trees that were not fitted to it"
 class Split:
     """Positions of training and validation rows (ascending), how they were chosen, and notes for a person.
 
-    With ``out_of_bag`` all rows are training rows, and each is validated by the trees that were not fitted to it.
+    With ``out_of_bag`` all rows are training rows, and each is validated by the trees that were not fitted to it. ``test`` rows
+    are those that a split column sets aside beside validation rows: the finished model is scored on them, once.
     """
 
     train: np.ndarray
@@ -35,6 +38,7 @@ class Split:
     how: str
     notes: tuple[str, ...] = ()
     out_of_bag: bool = False
+    test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float = 0.2, seed: int = 0) -> Split:
@@ -65,7 +69,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     by = splitting_column(schema)
     generator = np.random.default_rng(seed)
     notes: list[str] = []
-    unused = np.zeros(len(table), dtype=bool)
+    test = np.zeros(len(table), dtype=bool)
     if by is None:
         strata = task.strata(table)
         validation_rows = _random(np.zeros(len(table), dtype=np.int64) if strata is None else strata, validation, generator)
@@ -77,7 +81,7 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         if column.null_count() == len(column):
             raise DataError(f"the {by.role} column {column.name!r} has no value in any row; name another column or none")
         if by.role == "split":
-            validation_rows, unused = fixed(column, notes)
+            validation_rows, test = fixed(column, notes)
             how = f"by the column {column.name}"
         elif by.role == "group":
             validation_rows = _groups(column, validation, generator, notes)
@@ -85,13 +89,39 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
         else:
             validation_rows = _latest(column, validation, notes)
             how = f"by time: the latest rows by {column.name}"
-    train = ~validation_rows & ~unused
-    _check_outcomes(task.outcomes(task.truth(table)), train, notes)
+    train = ~validation_rows & ~test
+    outcomes = task.outcomes(task.truth(table))
+    _check_outcomes(outcomes, train, validation_rows, notes)
     rows = np.flatnonzero(train), np.flatnonzero(validation_rows)
-    if duplicates := count_duplicates(table, schema, *rows):
+    contents = schema.contents(table)
+    notes += _contradictions(table, contents, schema, outcomes)
+    if duplicates := count_duplicates(contents, schema, *rows):
         which = f"{duplicates:,} of {len(rows[1]):,} validation rows {'have' if duplicates > 1 else 'has'}"
         notes.append(f"{which} an exact duplicate among the training rows: scores may be better than on new rows")
-    return Split(*rows, how, tuple(notes))
+    return Split(*rows, how, tuple(notes), test=np.flatnonzero(test))
+
+
+def _contradictions(table: pl.DataFrame, contents: pl.DataFrame, schema: Schema, outcomes: tuple[Outcome, ...]) -> list[str]:
+    """A sentence on rows of images, texts or series that are equal in every feature but not in their class."""
+    labels = outcomes[0].labels if len(outcomes) == 1 else None
+    kinds = {column.kind for column in schema.features}
+    rich = [table.get_column(column.name) for column in schema.features if column not in schema.plain]
+    if labels is None or not rich:
+        return []
+    features = contents.select([contents.get_column(column.name) for column in schema.features])
+    rows = pl.DataFrame({"hash": hash_rows(features), "label": outcomes[0].values}).with_row_index()
+    rows = rows.filter(functools.reduce(operator.and_, [column.is_not_null() for column in rich]))
+    rows = rows.filter(pl.col("label").n_unique().over("hash") > 1)
+    if rows.is_empty():
+        return []
+    shown = []
+    for row, _, label in rows.filter(pl.col("hash") == rows["hash"][0]).unique("label", maintain_order=True).head(2).rows():
+        value = rich[0][row]
+        shown.append(f"{value!r:.200} in {labels[label]!r}" if isinstance(value, str) else f"one in {labels[label]!r}")
+    same = f"the same {kinds.pop()}" if len(schema.features) == 1 else "the same features"
+    return [
+        f"{count(len(rows), 'row')} have {same} as a row of another class, such as {' and '.join(shown)}; correct the labels"
+    ]
 
 
 def splitting_column(schema: Schema) -> Column | None:
@@ -103,24 +133,27 @@ def splitting_column(schema: Schema) -> Column | None:
     return by[0] if by else None
 
 
-def out_of_bag(table: pl.DataFrame, schema: Schema) -> Split:
+def out_of_bag(table: pl.DataFrame, schema: Schema, task: Task) -> Split:
     """All rows are training rows and validation rows: each is validated by trees that were not fitted to it.
 
     Of two duplicates one may be in the bag and the other out of it, so the notes count them.
     """
     rows = np.arange(len(table))
-    features = table.select([table.get_column(column.name) for column in schema.features])
+    contents = schema.contents(table)
+    features = contents.select([contents.get_column(column.name) for column in schema.features])
     duplicates = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
     have = "has" if duplicates == 1 else "have"
     note = f"{count(duplicates, 'row')} {have} an exact duplicate: scores may be better than on new rows"
-    return Split(rows, rows, OUT_OF_BAG, (note,) if duplicates else (), out_of_bag=True)
+    notes = _contradictions(table, contents, schema, task.outcomes(task.truth(table)))
+    return Split(rows, rows, OUT_OF_BAG, (*notes, *([note] if duplicates else [])), out_of_bag=True)
 
 
 def count_duplicates(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:
-    """How many validation rows equal a training row in every feature.
+    """How many validation rows equal a training row in every feature; image files are compared by their content.
 
     Rows are compared by hash, then the few that agree value by value (images and series in memory by the hash alone).
     """
+    table = schema.contents(table)
     features = table.select([table.get_column(column.name) for column in schema.features])
     if not features.width:
         return 0
@@ -217,7 +250,7 @@ def times(column: pl.Series) -> pl.Series:
 
 
 def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of validation rows and of unused rows, from a split column."""
+    """Masks of validation rows and of test rows, from a split column."""
     words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
     known = pl.Series([*TRAIN_WORDS, *VALIDATION_WORDS, *TEST_WORDS])
     if len(strange := column.filter(~words.is_in(known.implode()).fill_null(False))):
@@ -236,14 +269,23 @@ def fixed(column: pl.Series, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return validation_rows, test
 
 
-def _check_outcomes(outcomes: tuple[Outcome, ...], train: np.ndarray, notes: list[str]) -> None:
-    """Note classes without training rows; DataError if all training rows are of one class."""
+def _check_outcomes(outcomes: tuple[Outcome, ...], train: np.ndarray, validation: np.ndarray, notes: list[str]) -> None:
+    """Note classes without training rows or validation rows; DataError if all training rows are of one class."""
     alone = []
     for outcome in outcomes:
         if outcome.labels is None:
             continue
-        labels, known = outcome.labels, outcome.values[train]
-        present = np.bincount(known[known >= 0], minlength=len(labels)) > 0
+        labels = outcome.labels
+        sides = (outcome.values[train], outcome.values[validation])
+        trained, validated = (np.bincount(known[known >= 0], minlength=len(labels)) for known in sides)
+        present = trained > 0
+        if never := np.flatnonzero(present & (validated == 0)).tolist():
+            names = listed([outcome.named(code) for code in never], 5)
+            which = "this class was" if len(never) == 1 else "these classes were"
+            notes.append(
+                f"no validation row has {names} ({count(int(trained[never].sum()), 'training row')}): {which} never validated; "
+                "get more rows, or raise validation"
+            )
         if present.sum() < 2:
             alone.append(outcome.named(int(present.argmax())))
         if absent := [repr(label) for label, there in zip(labels, present, strict=True) if not there]:

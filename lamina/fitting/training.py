@@ -112,7 +112,7 @@ def choose_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=chosen).cpu()  # meta tensors have no values
+    except (RuntimeError, AssertionError, ImportError, Warning) as error:
         raise OptionError(f"device {device!r} cannot be used here; take 'cpu' or 'auto'") from error
     return chosen

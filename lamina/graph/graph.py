@@ -11,6 +11,8 @@ from typing import Any
 from lamina.errors import GraphError
 from lamina.graph.layer import Layer, Shape, is_whole, nearest
 
+MOST_EDGES = 10_000
+"""Most nodes and edges of a graph in a file."""
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -275,6 +277,8 @@ class Graph:
         if version != FORMAT:
             raise GraphError(f"the graph has format {version!r}, this lamina reads {FORMAT}; update lamina to read newer ones")
         _check_keys("graph", values, ("format", "nodes", "edges", "outputs"))
+        if len(values["edges"]) + len(values["nodes"]) > MOST_EDGES:
+            raise GraphError(f"the graph has more than {MOST_EDGES:,} nodes and edges; give a smaller one")
         graph = cls()
         for node in values["nodes"]:
             if "shape" in node:

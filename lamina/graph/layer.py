@@ -165,6 +165,10 @@ class Layer:
         """Name and shape of each parameter for a joined input of this shape."""
         return {}
 
+    def saved(self, shape: Shape) -> dict[str, Shape]:
+        """Name and shape of each tensor that a file must have, for a joined input of this shape."""
+        return self.tensors(shape)
+
     def shape(self, inputs: Sequence[Shape]) -> Shape:
         """The output shape for inputs of these shapes.
 

@@ -85,10 +85,31 @@ class Net(nn.Module):
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    def forward(self, batch: Mapping[str, Tensor] | Tensor, *more: Tensor) -> Tensor | dict[str, Tensor]:
+        """The outputs for a batch: a tensor for each input, by name.
+
+        Tools for PyTorch such as Captum give tensors, in the order of the inputs: for these the members of the network are
+        averaged, so that outputs are (rows, K).
+
+        Raises:
+            GraphError: The number of tensors is another than that of the inputs.
+        """
+        if isinstance(batch, Tensor):
+            return self._averaged(batch, *more)
         values = self._run(batch)
         outputs = {name: values[after] for name, after in self.plan.outputs.items()}
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    def _averaged(self, *tensors: Tensor) -> Tensor:
+        names = list(self.plan.inputs)
+        if len(tensors) != len(names):
+            raise GraphError(
+                f"the network has {len(names)} inputs, {', '.join(names)}; {len(tensors)} given: give one for each"
+            )
+        outputs = self.forward(dict(zip(names, tensors, strict=True)))
+        if not isinstance(outputs, Tensor):
+            raise GraphError(f"the network has {len(outputs)} outputs, {', '.join(outputs)}; give a dict of its inputs")
+        return outputs.mean(dim=1) if outputs.ndim == 3 else outputs
 
     def activations(self, batch: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
         """The outputs of the named layers for a batch, by name."""

@@ -14,6 +14,12 @@ from lamina.errors import GraphError
 from lamina.graph.graph import Edge, Graph, check_masked
 from lamina.graph.layer import Layer, Shape, joined, notes, projection_name, size_text
 
+PADDED_ROWS = 32
+LARGE_ROW = 4096
+"""Batches are padded to this many rows, unless a row of the inputs has this many values."""
+MOST_VALUES, MOST_VALUES_PADDED = 2**29, 2**25
+"""Most values of all layers for a row that the plan of a file may have, without and with padding: a few gigabytes."""
+
 _Node = TypeVar("_Node", str, int)
 
 
@@ -105,6 +111,26 @@ class Plan:
     def read(self, edge: Edge) -> Shape:
         """The shape in which an edge's source is read, before joining."""
         return self.layers[edge.target].reads(self.shapes[edge.source])
+
+    def saved(self) -> dict[str, Shape]:
+        """Name and shape of each tensor that a file of this plan must have."""
+        own = {
+            f"{name}.{tensor}": shape
+            for name, layer in self.layers.items()
+            for tensor, shape in layer.saved(self.joined[name]).items()
+        }
+        return own | {f"{projection_name(*ends)}.weight": sizes[::-1] for ends, sizes in self.projections.items()}
+
+    def check_file(self, shapes: Mapping[str, Shape]) -> None:
+        """Raise GraphError unless tensors of these shapes are those of the plan: before anything of its sizes is allocated."""
+        for name, shape in self.saved().items():
+            if name not in shapes or tuple(shapes[name]) != shape:
+                given = f"has the shape {tuple(shapes[name])}" if name in shapes else "is missing"
+                raise GraphError(f"the tensor {name!r} {given}, expected {shape} as the graph has it")
+        row = sum(math.prod(shape) for shape in self.shapes.values())
+        few = sum(math.prod(shape) for shape in self.inputs.values()) < LARGE_ROW
+        if row > (most := MOST_VALUES_PADDED if few else MOST_VALUES):
+            raise GraphError(f"the layers have {row:,} values for a row, more than the {most:,} that a file may have")
 
     def _parameters(self, name: str) -> int:
         own = sum(math.prod(shape) for shape in self.layers[name].tensors(self.joined[name]).values())

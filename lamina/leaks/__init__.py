@@ -76,7 +76,7 @@ def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0
     """
     if missing := [column.name for column in schema.columns if column.name not in table.columns]:
         raise DataError(f"the table lacks the column {missing[0]!r} of its schema; give the table that the schema is of")
-    rows = Rows.from_table(table, schema, task, seed)
+    rows = Rows.from_table(schema.contents(table), schema, task, seed)
     leaks = []
     if result := duplicates.find(rows):
         columns, evidence = result

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from lamina.errors import OptionError, TargetError
+from lamina.stored import stored
 from lamina.tasks.head import Head
 from lamina.tasks.losses import Loss, find_loss
 from lamina.tasks.metrics import ALIASES, Metric, make_metric, scores
@@ -347,7 +348,7 @@ class Task(ABC):
         cls = TASKS[values["kind"]]
         names = {field.name for field in dataclasses.fields(cls)}
         read = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in names}
-        return cls(**cls._read(read))
+        return stored(cls, cls._read(read))
 
     @classmethod
     def _read(cls, values: dict[str, Any]) -> dict[str, Any]:

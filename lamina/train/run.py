@@ -13,11 +13,14 @@
 All files of a run are in its folder under these names, so a folder can be moved, and a run from others cannot write elsewhere.
 Only the data may be outside, and they are only read.
 
-Every file but ``events.jsonl`` is replaced atomically, see :func:`replacing`. Events are appended.
+Every file but ``events.jsonl`` is replaced atomically, see :func:`replacing`. Events are appended. A run begins when its
+process creates ``run.json``, which only one process can.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import re
@@ -43,7 +46,13 @@ FILES = ("run.json", "events.jsonl", DATA, "checkpoint.safetensors", "folds.npz"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Replace a file atomically: yields a temporary path, which is flushed to disk and renamed, or removed on an error."""
+    """Replace a file atomically: yields a temporary path, which is flushed to disk and renamed, or removed on an error.
+
+    A symbolic link stays, and its target is replaced. Devices and pipes raise OSError.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -57,6 +66,25 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_own: set[Path] = set()  # the folders and files ``run.json`` that this process created
+
+
+def _make(folder: Path, *, exist_ok: bool = False) -> None:
+    """Create a folder, and remember it and the parents that were created with it."""
+    missing = [path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+    _own.update(missing)
+
+
+def _unwritable(folder: Path, error: OSError) -> RunError:
+    return RunError(f"cannot write the run folder {folder}: {error.strerror or error}; choose another with --run")
+
+
+def _is_temporary(path: Path) -> bool:
+    """Whether it is a file that :func:`replacing` left behind when its process was killed."""
+    return any(path.name.startswith(f".{name}.") for name in FILES)
 
 
 class Run:
@@ -74,6 +102,7 @@ class Run:
     def __init__(self, folder: Path, settings: dict[str, Any]):
         self.folder = folder
         self.settings = settings
+        self._appended = False
 
     @classmethod
     def create(cls, folder: str | Path, settings: Mapping[str, Any]) -> Run:
@@ -83,17 +112,20 @@ class Run:
             RunError: The folder is not empty or cannot be written.
         """
         folder = Path(folder)
+        run = cls(folder, {"format": FORMAT, **settings})
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise RunError(f"the run folder {folder} is not empty; choose another, or resume it: lamina resume {folder}")
-            run = cls(folder, {"format": FORMAT, **settings})
-            with replacing(folder / "run.json") as path:
-                path.write_text(json.dumps(run.settings, indent=1))
+            if not folder.is_dir():
+                _make(folder, exist_ok=True)
+            if not all(_is_temporary(path) for path in folder.iterdir()):
+                raise FileExistsError
+            with (folder / "run.json").open("x") as file:  # of several processes, one creates it
+                _own.add(Path(file.name).absolute())
+                file.write(json.dumps(run.settings, indent=1))
+        except FileExistsError as error:
+            how = f"resume it: lamina resume {folder}" if (folder / "run.json").exists() else "empty it"
+            raise RunError(f"the run folder {folder} is not empty; choose another, or {how}") from error
         except OSError as error:
-            raise RunError(
-                f"cannot write the run folder {folder}: {error.strerror or error}; choose another with --run"
-            ) from error
+            raise _unwritable(folder, error) from error
         return run
 
     @classmethod
@@ -110,7 +142,7 @@ class Run:
         try:
             settings = json.loads((folder / "run.json").read_text())
         except FileNotFoundError as error:
-            raise RunError(f"{folder} has no run: there is no run.json in it") from error
+            raise RunError(f"{folder} has no run: there is no run.json in it; give the folder of a run") from error
         except (OSError, ValueError) as error:
             raise RunError(f"cannot read {folder / 'run.json'}: {error}") from error
         if not isinstance(settings, dict) or settings.get("format", 0) > FORMAT:
@@ -126,12 +158,38 @@ class Run:
 
     @staticmethod
     def fresh_folder(stem: str, parent: str | Path = "runs") -> Path:
-        """The next free ``runs/<stem>-<n>``."""
+        """The next free ``runs/<stem>-<n>``, created empty, so that each of several processes gets its own.
+
+        Raises:
+            RunError: It cannot be created.
+        """
         stem = re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
         number = 1
-        while (folder := Path(parent) / f"{stem}-{number}").exists():
-            number += 1
-        return folder
+        while True:
+            folder = Path(parent) / f"{stem}-{number}"
+            try:
+                _make(folder)
+                return folder
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise _unwritable(folder, error) from error
+
+    @classmethod
+    def discard_empty(cls, folder: Path) -> None:
+        """Remove what this process created in the folder of a run without events: nothing of another process, no other file."""
+        path = folder.absolute()
+        if path / "run.json" in _own and (folder / "run.json").exists():
+            if cls.open(folder).events():
+                return
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+        _own.discard(path / "run.json")
+        for made in (path, *path.parents):
+            if made in _own:
+                with contextlib.suppress(OSError):  # not empty, or removed already
+                    made.rmdir()
+                _own.discard(made)
 
     @property
     def model_path(self) -> Path:
@@ -205,8 +263,12 @@ class Run:
     def write(self, event: Event) -> None:
         """Append an event; :meth:`events` ignores an incomplete line."""
         line = json.dumps(event.to_json()) + "\n"
-        with self._writing(), (self.folder / "events.jsonl").open("a") as file:
-            file.write(line)
+        with self._writing(), (self.folder / "events.jsonl").open("ab+") as file:
+            if not self._appended:
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)  # a crash may have left an incomplete line
+                self._appended = True
+            file.write(line.encode())
 
     def events(self) -> list[Event]:
         """The events so far, without an incomplete last line.

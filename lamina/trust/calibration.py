@@ -9,8 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from lamina.errors import DataError
+from lamina.errors import DataError, ModelFileError
+from lamina.stored import stored
 
+METHODS = ("none", "temperature", "isotonic")
 FOLDS = 5
 FEWEST = 20
 """With fewer validation rows the probabilities are not changed."""
@@ -116,8 +118,12 @@ class Calibration:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        x, y = values["curve"]
-        return cls(**{**values, "curve": (tuple(x), tuple(y))})
+        calibration = stored(cls, values)
+        x, y = calibration.curve
+        curve = len(x) == len(y) and (len(x) > 0 or calibration.method != "isotonic")
+        if calibration.method not in METHODS or calibration.temperature <= 0 or calibration.rows < 0 or not curve:
+            raise ModelFileError(f"the calibration is {repr(calibration)[:200]}, expected one that Calibration.fit made")
+        return calibration
 
     @classmethod
     def _temperature(cls, probabilities: np.ndarray, truth: np.ndarray) -> Self:

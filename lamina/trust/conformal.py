@@ -15,7 +15,8 @@ from typing import Self
 
 import numpy as np
 
-from lamina.errors import DataError
+from lamina.errors import DataError, ModelFileError
+from lamina.stored import check_array
 from lamina.trust.calibration import check_probabilities
 from lamina.trust.part import Part
 
@@ -44,6 +45,13 @@ class Sets(Part):
     classes: int
     scores: np.ndarray
     ties: np.ndarray
+
+    def check(self, outputs: int) -> None:
+        """Raise ModelFileError unless loaded sets fit this number of classes."""
+        check_array("the scores of the sets", self.scores, "f", (None,))
+        check_array("the ties of the sets", self.ties, "f", (len(self.scores),))
+        if self.classes != outputs:
+            raise ModelFileError(f"the sets are of {self.classes} classes, expected {outputs}")
 
     @classmethod
     def fit(cls, probabilities: np.ndarray, truth: np.ndarray, *, ties: np.ndarray | None = None) -> Self:
@@ -117,6 +125,11 @@ class Intervals(Part):
     scores: np.ndarray
     added: np.ndarray
     with_spread: bool
+
+    def check(self, outputs: int) -> None:
+        """Raise ModelFileError unless loaded intervals fit this number of targets."""
+        check_array("the scores of the intervals", self.scores, "f", (None, outputs))
+        check_array("the constants of the intervals", self.added, "f", (outputs,))
 
     @classmethod
     def fit(cls, values: np.ndarray, truth: np.ndarray, *, spread: np.ndarray | None = None) -> Self:

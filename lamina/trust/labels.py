@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from lamina.errors import ModelFileError
+from lamina.stored import check_array
 from lamina.trust.calibration import FEWEST, Calibration
 from lamina.trust.part import Part
 
@@ -88,6 +90,13 @@ class LabelSets(Part):
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         calibrations = tuple(part and Calibration.from_json(part) for part in values["calibrations"])
         return super().from_json({**values, "calibrations": calibrations}, arrays)
+
+    def check(self, outputs: int) -> None:
+        """Raise ModelFileError unless a loaded part fits this number of labels."""
+        check_array("the probabilities of true labels", self.true_probabilities, "f", (None,))
+        check_array("the losses of the label sets", self.cumulative_loss, "f", (len(self.true_probabilities),))
+        if len(self.calibrations) != outputs or self.rows < 0:
+            raise ModelFileError(f"there are {len(self.calibrations)} calibrations, expected {outputs}")
 
 
 def _binary(probability: np.ndarray) -> np.ndarray:

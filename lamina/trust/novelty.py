@@ -9,7 +9,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from lamina.errors import DataError
+from lamina.errors import DataError, ModelFileError
+from lamina.stored import check_array
 from lamina.trust.part import Part
 
 MAX_TRAIN_ROWS = 2000
@@ -24,6 +25,7 @@ _NEIGHBOURS = 5
 _BATCH = 256
 _SOFT, _SOFT_LAYER = 1.0, 0.3  # in medians of the rows' norms
 _RIDGE = 1e-3
+_SOFTEST = 1e100  # its square is finite
 _ENTRIES = 2**17  # of components: half a megabyte
 _LARGEST = 6e4  # below the maximum of float16
 
@@ -106,6 +108,20 @@ class Novelty(Part):
         novelty = dataclasses.replace(novelty, reference=reference, local_distances=_local_distances(reference))
         sample = np.sort(generator.permutation(len(validation))[:MAX_VALIDATION_ROWS])
         return dataclasses.replace(novelty, validation_scores=np.sort(novelty.score(validation[sample])))
+
+    def check(self, features: int) -> None:
+        """Raise ModelFileError unless a loaded part fits this number of features."""
+        components = np.shape(self.components)[-1] if np.ndim(self.components) else 0
+        rows = np.shape(self.reference)[0] if np.ndim(self.reference) else 0
+        check_array("the center of novelty", self.center, "f", (features + 1,))
+        check_array("the scale of novelty", self.scale, "f", (features + 1,))
+        check_array("the components of novelty", self.components, "f", (features + 1, components))
+        check_array("the whitening of novelty", self.whitening, "f", (components + 1,))
+        check_array("the reference of novelty", self.reference, "f", (rows, components + 1))
+        check_array("the local distances of novelty", self.local_distances, "f", (rows,))
+        check_array("the scores of novelty", self.validation_scores, "f", (None,))
+        if not rows or not 0 < self.soft < _SOFTEST:
+            raise ModelFileError(f"novelty has {rows} reference rows and directions that shrink below {self.soft}")
 
     def score(self, rows: np.ndarray) -> np.ndarray:
         """Novelty score of each row (N,), about 1 for usual rows. It does not depend on the other rows.

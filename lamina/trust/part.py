@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from lamina.stored import stored
+
 
 class Part:
     """Base of dataclasses with arrays."""
@@ -24,4 +26,4 @@ class Part:
     @classmethod
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         fields = {stored: name for name, stored in cls.stored_as.items()}
-        return cls(**values, **{fields.get(name, name): array for name, array in arrays.items()})
+        return stored(cls, {**values, **{fields.get(name, name): array for name, array in arrays.items()}})

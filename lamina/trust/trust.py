@@ -11,7 +11,11 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from lamina.data.columns import KINDS
 from lamina.data.schema import Schema
+from lamina.errors import ModelFileError
+from lamina.stored import check_array
+from lamina.trust.arrow import sizes
 from lamina.trust.calibration import Calibration
 from lamina.trust.conformal import Intervals, Sets
 from lamina.trust.labels import LabelSets
@@ -24,6 +28,8 @@ MOST_PROBABILITIES = 1_000_000
 """Calibration is fitted to at most this many rows and probabilities."""
 BACKGROUND = 64
 """Training rows that are stored as the background of reasons."""
+MOST_BACKGROUND, BACKGROUND_BYTES = 100_000, 2**27
+"""Most rows, levels of categories included, and unpacked bytes of the background in a file."""
 MOST_COLUMNS = 1_000
 """With more plain columns there are no reasons: they would take too long."""
 
@@ -141,11 +147,59 @@ class Trust:
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         parts: dict[str, Any] = {}
         for name, content in values.items():
+            if name not in _PARTS:
+                raise ModelFileError(f"it has a part {name!r}, which this lamina does not know")
             own = {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
             parts[name] = _PARTS[name].from_json(content, own) if own else _PARTS[name].from_json(content)
         if "background" in arrays:
-            parts["background"] = pl.read_ipc(io.BytesIO(arrays["background"].tobytes()))
+            parts["background"] = _unpacked(arrays["background"])
         return cls(**parts)
+
+    def check(self, schema: Schema, judge: str, outputs: int, layer: int | None) -> Self:
+        """The trust of a file, with the background in the types of the schema.
+
+        Args:
+            schema: The columns.
+            judge: The task's method of uncertainty.
+            outputs: Number of classes, labels or targets.
+            layer: Width of the layer that novelty reads without a view; None if there is none.
+
+        Raises:
+            ModelFileError: It does not fit the model.
+        """
+        for name, method in (("calibration", "classes"), ("sets", "classes"), ("intervals", "values"), ("labels", "labels")):
+            part = getattr(self, name)
+            if part is not None and method != judge:
+                raise ModelFileError(f"it has {name}, which are of {method}, not of {judge}")
+            if isinstance(part, Sets | Intervals | LabelSets):
+                part.check(outputs)
+        if self.view is not None:
+            self.view.encoder.verify(schema)
+            empty, _ = schema.check(pl.DataFrame({column.name: [None] for column in schema.features}), notes=False)
+            layer = self.view.transform(empty).shape[1]
+        if self.novelty is not None:
+            if layer is None:
+                raise ModelFileError("it has novelty, but neither a view nor a layer for it")
+            self.novelty.check(layer)
+        if self.background is None:
+            return self
+        plain = {column.name: column for column in schema.plain}
+        if not len(self.background) or not set(self.background.columns) <= plain.keys():
+            raise ModelFileError(f"its background has the columns {self.background.columns[:10]}, expected plain features")
+        checked = [KINDS[plain[values.name].kind].check(plain[values.name], values, []) for values in self.background]
+        return dataclasses.replace(self, background=pl.DataFrame(checked))
+
+
+def _unpacked(array: np.ndarray) -> pl.DataFrame:
+    """The background of a file, whose sizes are bounded before it is unpacked."""
+    check_array("its background", array, "u", (None,))
+    data = array.tobytes()
+    rows, size = sizes(data)
+    if rows > MOST_BACKGROUND or size > BACKGROUND_BYTES:
+        raise ModelFileError(
+            f"its background has {rows:,} rows of {size:,} bytes, expected at most {MOST_BACKGROUND:,} and {BACKGROUND_BYTES:,}"
+        )
+    return pl.read_ipc(io.BytesIO(data))
 
 
 def background(table: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:

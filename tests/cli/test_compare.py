@@ -29,6 +29,7 @@ def rows() -> str:
 
 
 def test_the_board_and_the_verdict_as_text(rows):
+    Path("y.lamina").write_text("the model of lamina fit")
     result = lamina("compare", rows, "--target", "y", *FEW, "--picture", "b.svg")
     assert result.code == 0, result.err
     assert re.search(r"^Possible leak \(duplicates\): 30 of 180 rows .*; use --unique\.", result.out.replace("\n", " "))
@@ -36,9 +37,10 @@ def test_the_board_and_the_verdict_as_text(rows):
     assert re.search(r"^linear +0\.\d+ +0\.\d+ to ", result.out, re.M)
     assert re.search(r"^baseline +0\.5", result.out, re.M)
     assert "use linear" in result.out.replace("\n", " ").lower()
-    assert re.search(r"^model +y\.lamina \(.*linear fitted to all rows", result.out, re.M)
+    assert re.search(r"^model +y-compare\.lamina \(.*linear fitted to all rows", result.out, re.M)
     assert max(map(len, result.out.splitlines())) <= 80
-    assert load("y.lamina").model_.family == "linear"
+    assert load("y-compare.lamina").model_.family == "linear"
+    assert Path("y.lamina").read_text() == "the model of lamina fit"
     assert Path("b.svg").read_text().startswith("<svg")
 
 
@@ -74,7 +76,7 @@ def test_a_metric_about_one_class_names_it_and_trust_is_left_out(rows):
     result = lamina("compare", rows, "--target", "y", *FEW, "--metric", "f1", "--no-trust")
     assert result.code == 0, result.err
     assert re.search(r"^F1 of '(up|down)' on 180 rows", result.out, re.M)
-    assert load("y.lamina").model_.trust is None
+    assert load("y-compare.lamina").model_.trust is None
 
 
 def test_rare_classes_may_count_as_much_as_frequent_ones(tmp_path):
@@ -106,7 +108,7 @@ class Failing:
 def test_where_nothing_has_a_score_there_is_no_model(rows, monkeypatch):
     monkeypatch.setattr(runner, "_Worker", Failing)
     Path("y.lamina").write_text("an older model")
-    result = lamina("compare", rows, "--target", "y", *FEW, "--run", "here")
+    result = lamina("compare", rows, "--target", "y", *FEW, "--run", "here", "--out", "y.lamina")
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert "no candidate has a score, so there is no model; the verdict gives the reasons, here the results" in result.err
     assert "(baseline, linear: ran out of luck)" in result.out.replace("\n", " ")

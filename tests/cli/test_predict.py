@@ -53,10 +53,13 @@ def test_trust_fits_into_80_columns(model, monkeypatch, capsys):
 @pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "arrow", "jsonl"])
 def test_the_extension_of_out_defines_the_format(model, table, ending):
     from lamina.data.read import read_table
+    from lamina.data.readings import typed
+    from lamina.data.schema import learn_readings
 
     result = lamina("predict", model, table, "--out", f"predictions.{ending}")
     assert (result.code, result.out) == (0, f"240 rows in predictions.{ending}\n")
-    assert read_table(f"predictions.{ending}").equals(load(model).predict_table(people()))
+    found = read_table(f"predictions.{ending}")
+    assert typed(found, learn_readings(found)).equals(load(model).predict_table(people()))
 
 
 def test_keep_puts_the_columns_of_the_data_before_the_predictions(model, table):
@@ -204,3 +207,20 @@ def test_a_bar_only_where_a_person_waits(monkeypatch, capsys):
         with predict._shuffling() as bar:
             bar(Shuffle("age", 0.5))
         assert ("shuffling" in capsys.readouterr().err) == shown
+
+
+def test_trust_with_the_columns_of_the_data_is_readable_on_80_columns(model, monkeypatch, capsys):
+    from lamina.cli.render import show_predictions
+    from lamina.predictions import predictions, result_columns
+
+    monkeypatch.setenv("COLUMNS", "80")
+    estimator = load(model).model_
+    rows = people(30)
+    columns = result_columns(estimator, trust=True)
+    show_predictions(predictions(estimator, rows, trust=True), columns, rows)
+    lines = capsys.readouterr().out.splitlines()
+    heads = " ".join(lines[:2]).split()  # no word of them is broken
+    assert {"row", "predicted", "income", "probability", "set", "novelty_p", "reasons"} <= set(heads)
+    assert max(map(len, lines)) <= 80
+    show_predictions(predictions(estimator, rows), result_columns(estimator), rows)  # without trust there is room
+    assert {"row", "person", "age", "town", "member"} <= set(capsys.readouterr().out.split()[:12])

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
@@ -172,3 +173,57 @@ def test_an_interrupt_while_reading_leaves_nothing(table):
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "lamina: stopped\n")
     assert sorted(os.listdir()) == ["people.csv", "slow.csv"]
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A command of bash in which ``lamina`` is this one."""
+    return subprocess.run(
+        ["bash", "-c", f'lamina() {{ {sys.executable} -m lamina "$@"; }}; {command}'],
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def test_data_from_pipes(table, model):
+    fit = shell("cat people.csv | lamina fit - --target income --family linear --out m.lamina --run run")
+    assert (fit.returncode, fit.stderr) == (0, b"")
+    data = json.loads(Path("run/run.json").read_text())["data"]
+    assert data["copy"] == "data.arrow"  # so that it can be resumed
+    expected = shell(f"lamina predict {model} people.csv")
+    assert expected.returncode == 0
+    for words in ("<(cat people.csv)", "- < people.csv", "/dev/stdin < <(gzip -c people.csv)"):
+        done = shell(f"lamina predict {model} {words}")
+        assert (done.returncode, done.stdout, done.stderr) == (0, expected.stdout, b""), words
+    compare = shell("cat people.csv | lamina compare /dev/stdin --target income --family constant --folds 2 --repeats 1")
+    assert (compare.returncode, compare.stderr) == (0, b"")
+    assert os.listdir("runs") == ["stdin-compare-1"]
+
+
+def test_results_are_utf8_in_a_pipe(table, model):
+    rows = people(3).with_columns(town=pl.Series(["Zürich", "Київ", "東京"]))
+    rows.write_csv("new.csv")
+    done = shell(f"lamina predict {model} new.csv --keep", PYTHONIOENCODING="cp1252")
+    assert done.returncode == 0
+    assert pl.read_csv(done.stdout)["town"].to_list() == rows["town"].to_list()
+    done = shell(f"lamina predict {model} new.csv --json", PYTHONIOENCODING="ascii")
+    assert "Київ" in " ".join(json.loads(done.stdout)["notes"])
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("lamina predict MODEL people.csv >&-", 1, "lamina: stdout: Bad file descriptor\n"),
+        ("lamina predict MODEL people.csv --out p.csv 2>&-", 0, ""),
+        ("lamina --help >/dev/full", 1, "lamina: stdout: No space left on device\n"),
+        ("set -o pipefail; lamina --help | true", 0, ""),
+    ],
+)
+def test_a_stdout_that_cannot_be_written(table, model, command, code, message):
+    done = shell(command.replace("MODEL", str(model)))
+    assert (done.returncode, done.stderr.decode()) == (code, message)
+
+
+def test_completion_can_be_installed(tmp_path):
+    done = shell("lamina --install-completion bash", HOME=str(tmp_path), _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert (done.returncode, done.stderr) == (0, b"")

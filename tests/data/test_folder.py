@@ -85,7 +85,7 @@ def test_train_may_be_a_class(tmp_path):
             ["a/1.png", "b/1.txt", "b/2.txt"],
             r"mixes 1 images \(a.1.png, ...\) and 2 texts \(b.1.txt, ...\); keep one of the two",
         ),
-        (["train/a/1.png", "test/2.png"], r"test holds 1 image \(2.png\) and no class folders"),
+        (["train/1.png", "test/a/2.png"], r"train holds 1 image \(1.png\) and no class folders"),
         (
             ["train/a/1.png", "extra/2.png"],
             r"beside the folder of training rows is 'extra', expected test, valid or val; move",
@@ -105,7 +105,8 @@ def test_a_folder_that_is_not_there(tmp_path):
 def test_texts_in_another_encoding(tmp_path):
     make(tmp_path, "a/1.txt", content="one\nzwei\nfünf".encode("latin-1"))
     with pytest.raises(
-        ReadError, match=r"1.txt, line 3: byte 0xfc is not UTF-8; save .* iconv -f latin1 -t utf-8 1.txt > utf8_1"
+        ReadError,
+        match=r"1.txt, line 3: byte 0xfc is not UTF-8 .*CP1252 reads 'one zwei fünf'.* iconv -f CP1252 -t utf-8 1.txt > utf8_1",
     ):
         read_folder(tmp_path)
 
@@ -113,7 +114,7 @@ def test_texts_in_another_encoding(tmp_path):
 def test_a_text_that_cannot_be_opened(tmp_path):
     make(tmp_path, "a/1.txt")
     (tmp_path / "a" / "2.txt").symlink_to(tmp_path / "lost")
-    with pytest.raises(ReadError, match="cannot read .*2.txt: No such file or directory; check its permissions"):
+    with pytest.raises(ReadError, match=r"a/2.txt is not a file that can be read .*a broken link\); remove it"):
         read_folder(tmp_path)
 
 
@@ -213,3 +214,55 @@ def test_files_that_are_no_archives(tmp_path):
 def test_an_array_called_split_is_a_column_like_others(tmp_path):
     table = read_arrays(save(tmp_path, x=np.zeros(2), split=np.array(["train", "test"])))
     assert table.schema == {"x": pl.Float64, "split": pl.String}
+
+
+@pytest.mark.parametrize("inside", ["3.png", "unknown/3.png"])
+def test_a_part_without_labels(tmp_path, inside):
+    make(tmp_path, "train/a/1.png", "train/b/2.png", f"test/{inside}", "test/list.csv")
+    table = read_folder(tmp_path)
+    assert table.columns == ["image", "label"]  # there is no part to validate
+    assert table["label"].to_list() == ["a", "b", None]
+    assert table["image"].to_list()[2] == str(tmp_path / "test" / inside)
+    make(tmp_path, "val/b/4.png")
+    table = read_folder(tmp_path)
+    assert table["label"].to_list() == ["a", "b", None, "b"]
+    assert table["split"].to_list() == ["train", "train", "test", "val"]
+
+
+def test_a_part_without_labels_of_texts(tmp_path):
+    make(tmp_path, "train/a/1.txt", "train/b/2.txt", "test/3.txt", "test/plot.png")
+    assert read_folder(tmp_path).rows() == [("x", "a"), ("x", "b"), ("x", None)]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("images/{}.png", "masks/{}.png"),
+        ("images/{}.jpg", "labels/{}.txt"),
+        ("train_images/{}.png", "train_masks/{}_mask.gif"),
+        ("JPEGImages/{}.jpg", "SegmentationClass/{}.png"),
+        ("train/images/{}.png", "train/masks/{}.png"),
+        ("images/train/{}.png", "masks/train/{}_seg.png"),
+    ],
+)
+def test_images_with_masks_are_no_two_classes(tmp_path, images, masks):
+    make(tmp_path, *(form.format(name) for form in (images, masks) for name in ("one", "two", "3")))
+    if images.startswith("train/"):
+        make(tmp_path, "val/images/4.png", "val/masks/4.png")
+    with pytest.raises(ReadError, match="looks like segmentation or detection: .* has a file for each image in .*; lamina"):
+        read_folder(tmp_path)
+
+
+def test_classes_called_masks_and_images_are_classes(tmp_path):
+    make(tmp_path, "images/sea.png", "masks/carnival.png")
+    assert read_folder(tmp_path)["label"].to_list() == ["images", "masks"]
+
+
+def test_the_folder_of_runs_is_no_class(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.txt").write_text(f"a {name}")
+    (tmp_path / "runs" / "pets-1").mkdir(parents=True)
+    (tmp_path / "runs" / "pets-2").mkdir()
+    (tmp_path / "runs" / "pets-2" / "run.json").write_text("{}")
+    assert read_table(tmp_path)["label"].to_list() == ["cat", "dog"]

@@ -194,3 +194,24 @@ def test_what_does_not_fit(source, message):
     with pytest.raises(ReadError, match=message) as error:
         read_table(source)
     assert "\n" not in str(error.value)
+
+
+def test_images_in_several_forms_are_one_column(tmp_path):
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "1.png")
+    data = (tmp_path / "1.png").read_bytes()
+    cells = [image, data, bytearray(data), memoryview(data), str(tmp_path / "1.png"), tmp_path / "1.png", pixels, None]
+    column = read_table(cells)["x0"]
+    assert column.dtype == pl.Binary
+    assert [None if file is None else np.asarray(Image.open(io.BytesIO(file))).tolist() for file in column] == [
+        *[pixels.tolist()] * 7,
+        None,
+    ]
+    assert read_table([memoryview(data)])["x0"].to_list() == [data]
+    for value, message in [
+        ("lost.png", "column 'x0': cannot read lost.png: No such file"),
+        (3, "holds int beside images; exp"),
+    ]:
+        with pytest.raises(ReadError, match=message):
+            read_table([image, value])

@@ -2,7 +2,9 @@
 
 import io
 import json
+import struct
 import time
+import zlib
 
 import numpy as np
 import polars as pl
@@ -13,6 +15,7 @@ from lamina.data.columns.column import Values
 from lamina.data.columns.image import Image as ImageKind
 from lamina.data.columns.image import ImageBlock
 from lamina.data.encoding import Encoding, Input
+from lamina.data.frames import objects
 from lamina.data.schema import Column
 from lamina.errors import ReadError, SchemaError
 
@@ -278,3 +281,85 @@ def test_json():
     block = fit(arrays(NOISE * np.float32(3)), image_size=4)
     assert block.notes
     assert ImageBlock.from_json(json.loads(json.dumps(block.to_json()))) == block
+
+
+def deep(values, kind="TIFF"):
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, kind)
+    return file.getvalue()
+
+
+DARK = NOISE[..., 0].astype(np.uint16) // 2
+STEPS = np.arange(12, dtype=np.uint16).reshape(3, 4)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+def test_sixteen_bit_files_of_few_values_are_read_as_eight_bit_ones(kind):
+    column = pl.Series("scan", [deep(image, kind) for image in DARK])
+    block = fit(column)
+    np.testing.assert_array_equal(block.transform(column)["image"][..., 0], DARK)
+    assert block.notes == ("scan: 5 images of more than 8 bits per channel: values from 0 to 255 are scaled to 0 to 255",)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1023), (0, 4095), (40, 3900), (29_000, 31_000), (0, 65_535)])
+def test_sixteen_bit_files_are_scaled_by_training_images(low, high):
+    scans = [(low + STEPS * ((high - low) / 11) * share).astype(np.uint16) for share in (1, 0.5)]
+    column = pl.Series("scan", [deep(scan) for scan in scans])
+    block = fit(column)
+    pixels = block.transform(column)["image"][..., 0]
+    np.testing.assert_allclose(pixels[0], STEPS * (255 / 11), atol=1)
+    np.testing.assert_allclose(pixels[1], STEPS * (255 / 22), atol=1)
+    again = ImageBlock.from_json(json.loads(json.dumps(block.to_json())))
+    for later in (column[1:], pl.Series("scan", [deep(scans[1], "PNG")]), objects("scan", [Image.fromarray(scans[1])])):
+        np.testing.assert_array_equal(again.transform(later)["image"][0, ..., 0], pixels[1])
+    trained_column = trained(column)
+    for array in (arrays(np.stack(scans[1:]).astype(np.float32), "scan"), objects("scan", scans[1:])):
+        np.testing.assert_array_equal(again.transform(check(trained_column, array))["image"][0, ..., 0], pixels[1])
+    brighter = pl.Series("scan", [deep(np.full((3, 4), min(high + 200, 65_535), dtype=np.uint16))])
+    assert again.transform(brighter)["image"].min() == 255
+    outside = [f"scan: values outside the training range {low}..{high}, clipped"] if high < 65_535 else []
+    assert (again.remarks(brighter), again.remarks(column)) == (outside, [])
+
+
+def test_a_few_dead_pixels_do_not_set_the_scale():
+    scan = np.tile(np.arange(0, 1000, 10, dtype=np.uint16), (100, 1))
+    scan[5, 5] = 65_535
+    block = fit(pl.Series("scan", [deep(scan)]))
+    assert (block.low, block.high) == (0, 990)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 255), (-1, 1), (0, 1000)])
+def test_files_of_floats_are_scaled_by_training_images(low, high):
+    floats = (low + STEPS * ((high - low) / 11)).astype(np.float32)
+    block = fit(pl.Series("scan", [deep(floats)]))
+    for later in (pl.Series("scan", [deep(floats)]), objects("scan", [Image.fromarray(floats)])):
+        np.testing.assert_allclose(block.transform(later)["image"][0, ..., 0], STEPS * (255 / 11), atol=1)
+    holes = floats.copy()
+    holes[0, 0] = np.nan
+    assert fit(pl.Series("scan", [deep(holes)])).transform(pl.Series("scan", [deep(holes)]))["image"][0, 0, 0, 0] == 0
+
+
+def test_eight_bit_images_beside_deep_ones_stay_as_they_are():
+    scans = pl.Series("scan", [deep(STEPS * 300), png(DARK[0].astype(np.uint8)[:3, :4])])
+    block = fit(scans)
+    np.testing.assert_array_equal(block.transform(scans)["image"][1, ..., 0], DARK[0, :3, :4])
+    eight = arrays(DARK[:1, :3, :4].astype(np.uint8), "scan")
+    np.testing.assert_array_equal(block.transform(check(trained(scans), eight))["image"][0, ..., 0], DARK[0, :3, :4])
+    assert block.remarks(eight) == []
+
+
+def test_a_model_of_eight_bit_images_reads_the_full_range_of_sixteen_bits_and_says_so():
+    block, later = fit(files(DARK.astype(np.uint8))), pl.Series("photo", [deep(np.full((8, 6), 65_535, dtype=np.uint16))])
+    assert block.transform(later)["image"].min() == 255
+    note = "photo: 1 image of more than 8 bits per channel, unlike training images: white is 65535, or 1 in floats"
+    assert block.remarks(later) == [note]
+
+
+def test_colours_of_sixteen_bits_are_a_note():
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in np.repeat(STEPS * 5000, 3, axis=1).astype(">u2")))
+    chunk = lambda name, body: struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))  # noqa: E731
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 16, 2, 0, 0, 0))
+    colour = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    block = fit(pl.Series("scan", [colour]))
+    assert block.notes[0].startswith("scan: 1 image in colour with 16 bits per channel: only the upper 8 bits are read")
+    assert block.transform(pl.Series("scan", [colour]))["image"][0, 2, 3].tolist() == [55_000 // 256] * 3

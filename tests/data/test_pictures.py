@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from PIL import Image, ImageOps
 
-from lamina.data.pictures import Header, read_headers, read_pixels, readable_headers, scaled
+from lamina.data.pictures import Header, contents, read_headers, read_pixels, readable_headers, scaled
 from lamina.errors import ReadError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
@@ -173,3 +173,46 @@ def test_scaled():
     values = np.array([-2.0, -1.0, 0.0, 1.0, np.nan, np.inf, -np.inf])
     assert scaled(values, -1, 1).tolist() == [0, 0, 128, 255, 0, 255, 0]
     assert scaled(NOISE, 0, 255) is NOISE
+
+
+def test_contents_are_equal_where_the_bytes_or_the_pixels_are(tmp_path):
+    gray = Image.fromarray(NOISE[..., 0])
+    (tmp_path / "1.png").write_bytes(file_bytes(NOISE))
+    (tmp_path / "copy.png").write_bytes(file_bytes(NOISE))
+    Image.fromarray(NOISE).save(tmp_path / "best.png", compress_level=9)
+    for name, options in {"1.bmp": {}, "1.tif": {}, "1.webp": {"lossless": True}, "1.ppm": {}}.items():
+        Image.fromarray(NOISE).save(tmp_path / name, **options)
+    (tmp_path / "other.png").write_bytes(file_bytes(NOISE[::-1]))  # of the same size in bytes and pixels
+    gray.save(tmp_path / "gray.png")
+    gray.convert("RGB").save(tmp_path / "coloured gray.png")
+    gray.save(tmp_path / "2.jpg")
+    Image.open(tmp_path / "2.jpg").save(tmp_path / "2.png")
+    (tmp_path / "cut.png").write_bytes(file_bytes(NOISE)[:-60])
+    names = ["1.png", "copy.png", "best.png", "1.bmp", "1.tif", "1.webp", "1.ppm", "other.png", "gray.png", "coloured gray.png"]
+    names += ["2.jpg", "2.png", "cut.png", "lost.png"]
+    paths = [str(tmp_path / name) for name in names]
+    found = contents(pl.Series("photo", [*paths, None, paths[0]])).to_list()
+    assert found[:7] == [found[0]] * 7
+    assert found[8] == found[9]
+    assert found[10] == found[11]
+    assert len({found[place] for place in (0, 7, 8, 10, 12, 13)}) == 6
+    assert found[14:] == [None, found[0]]
+    assert contents(pl.Series("photo", [file_bytes(NOISE), file_bytes(NOISE, "BMP"), b"x"])).to_list() == [0, 0, 2]
+
+
+def test_deep_images_are_compared_in_full():
+    values = np.array([[1, 2], [3, 4]], dtype=np.uint16)
+    files = [file_bytes(values), file_bytes(values, "TIFF"), file_bytes(values + 1)]
+    assert contents(pl.Series("scan", files)).to_list() == [0, 0, 2]
+
+
+def test_contents_of_many_files_are_cheap(tmp_path, monkeypatch):
+    """Files of differing sizes are not read, and photos of differing extents not decoded."""
+    paths = [str(tmp_path / f"{side}.png") for side in range(1, 40)]
+    for side, path in enumerate(paths, 1):
+        Image.new("L", (side, 1)).save(path)
+        with open(path, "ab") as file:
+            file.write(bytes(100 * side))
+    for name in ("_digest", "_pixels"):
+        monkeypatch.setattr(f"lamina.data.pictures.{name}", None)
+    assert contents(pl.Series(paths)).n_unique() == len(paths)

@@ -174,7 +174,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_damaged_blocks_are_refused():
     block = fit(REVIEWS)
     for damaged in (replace(block, tokenizer="{}"), replace(block, idf=block.idf[1:])):
-        with pytest.raises(ModelFileError, match="the terms of column 'review' cannot be read .*; fit again"):
+        with pytest.raises(ModelFileError, match="of column 'review' cannot be read .*; fit again"):
             TermsBlock.from_json(damaged.to_json())
 
 

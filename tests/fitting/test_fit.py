@@ -1,14 +1,19 @@
 """From a table and settings to a model."""
 
+import contextlib
+import io
 import json
+import shutil
 from importlib.metadata import version
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 import lamina
+from lamina.cli.render import show_model
 from lamina.data.rowhash import fingerprint
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, SchemaError
@@ -209,3 +214,39 @@ def test_rows_that_weigh_next_to_nothing_have_no_part_in_scores(family):
     assert model.evaluate(frame)["scores"]["accuracy"] > 0.99
     assert model.evaluate(frame.drop("w"))["scores"]["accuracy"] < 0.8
     assert model.importance(frame)["importance"][0] > 0.3
+
+
+def three_parts(path):
+    draw = np.random.default_rng(0)
+    for name in ("train", "validation", "test"):
+        for shade, kind in ((0, "dark"), (120, "light")):
+            (path / name / kind).mkdir(parents=True)
+            for i in range(6):
+                pixels = draw.integers(shade, shade + 120, (6, 6)).astype(np.uint8)
+                if name == "test" and i < 2:  # of the other class, so that the test score is another one
+                    pixels = 240 - pixels
+                Image.fromarray(pixels).save(path / name / kind / f"{i}.png")
+    return path
+
+
+def test_the_test_part_of_three_is_scored_once_and_used_for_nothing_else(tmp_path):
+    model = lamina.fit(three_parts(tmp_path), family="linear", monitor=None).model_
+    assert model.card["split"] == {"how": "by the column split", "out_of_bag": False, "train": 12, "validation": 12}
+    assert model.card["validation"]["accuracy"] == 1
+    assert (model.card["test"]["rows"], model.card["test"]["scores"]["accuracy"]) == (12, pytest.approx(8 / 12))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        show_model(model, columns=False)
+    assert "12 test rows, used for nothing else" in output.getvalue().replace("\n", " ")
+
+
+def test_a_damaged_test_image_is_a_note_and_not_the_end_of_the_fit(tmp_path):
+    (three_parts(tmp_path) / "test" / "dark" / "0.png").write_bytes(b"")
+    card = lamina.fit(tmp_path, family="linear", monitor=None).model_.card
+    assert "test" not in card
+    assert any("the test rows are not scored: column 'image': 1 of 12 images cannot be read" in note for note in card["notes"])
+
+
+def test_without_a_third_part_there_is_no_test_score(tmp_path):
+    shutil.rmtree(three_parts(tmp_path) / "test")
+    assert "test" not in lamina.fit(tmp_path, family="linear", monitor=None).model_.card

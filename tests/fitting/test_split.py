@@ -1,5 +1,6 @@
 """Which rows train and which validate."""
 
+import shutil
 from datetime import date
 
 import numpy as np
@@ -7,12 +8,16 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from lamina.data.schema import Column, Schema
 from lamina.errors import DataError
 from lamina.fitting import split as module
-from lamina.fitting.split import count_duplicates, split
+from lamina.fitting.prepare import prepare
+from lamina.fitting.settings import Settings
+from lamina.fitting.split import count_duplicates, out_of_bag, split
+from lamina.leaks import find_leaks
 from lamina.tasks import Task
 
 
@@ -144,6 +149,7 @@ def test_a_column_says_which_rows_validate(words, validation, train):
 def test_test_rows_beside_validation_rows_are_left_out_and_told():
     found = cut({"x": range(3), "y": np.arange(3) / 3, "side": ["train", "test", "val"]}, side="split")
     assert found.notes == ("1 row marked as test in side: neither training nor validation rows",)
+    assert found.test.tolist() == [1]
 
 
 def test_exact_doubles_are_counted_whatever_their_target():
@@ -204,3 +210,64 @@ def test_rows_that_cannot_be_split_are_refused(columns, roles, message):
 def test_words_of_a_split_column_do_not_overlap():
     words = module.TRAIN_WORDS + module.VALIDATION_WORDS + module.TEST_WORDS
     assert len(set(words)) == len(words)
+
+
+def test_a_class_that_is_never_validated_is_a_note():
+    columns = {"x": np.arange(303), "y": ["fine"] * 300 + ["fraud"] * 3}
+    assert cut(columns, validation=0.1).notes == (
+        "no validation row has y = fraud (3 training rows): this class was never validated; get more rows, or raise validation",
+    )
+    assert cut(columns, validation=0.5).notes == ()
+    rare = {"x": np.arange(310), "y": ["fine"] * 300 + [f"rare {i // 2}" for i in range(10)]}
+    (note,) = cut(rare, validation=0.01).notes
+    assert note.startswith(
+        "no validation row has y = rare 0, y = rare 1, y = rare 2, y = rare 3, y = rare 4 (10 training rows): "
+    )
+    assert "these classes were never validated" in note
+
+
+def photos(folder, names, seed=0):
+    draw = np.random.default_rng(seed)
+    paths = []
+    for name in names:
+        paths.append(str(folder / name))
+        Image.fromarray(draw.integers(0, 255, (6, 6), dtype=np.uint8)).save(paths[-1])
+    return paths
+
+
+def test_copies_of_image_files_are_duplicates(tmp_path):
+    paths = photos(tmp_path, [f"{place}.png" for place in range(6)])
+    Image.open(paths[0]).save(tmp_path / "0.webp", lossless=True)
+    shutil.copy(paths[1], tmp_path / "copy of 1.png")
+    columns = {"photo": [*paths, str(tmp_path / "0.webp"), str(tmp_path / "copy of 1.png")], "y": [*"abababab"]}
+    table = pl.DataFrame(columns)
+    schema = Schema.infer(table, target="y")
+    assert count_duplicates(table, schema, np.arange(6), np.array([6, 7])) == 2
+    task = Task.infer(table, "y")
+    (note,) = out_of_bag(table, schema, task).notes
+    assert note == "2 rows have an exact duplicate: scores may be better than on new rows"
+    (leak,) = find_leaks(pl.concat([table, table.reverse()] * 5), schema, task)
+    assert (leak.kind, leak.remedy) == ("duplicates", "unique=True")
+    assert len(prepare(table, Settings("y", unique=True)).table) == 6
+
+
+def test_a_photo_in_two_classes_is_a_note(tmp_path):
+    paths = photos(tmp_path, [f"{place}.png" for place in range(10)])
+    shutil.copy(paths[0], tmp_path / "same.png")
+    same = str(tmp_path / "same.png")
+    table = pl.DataFrame({"photo": [*paths, same, None, None], "y": [*"ababababab", "b", "a", "b"]})
+    schema, task = Schema.infer(table, target="y"), Task.infer(table, "y")
+    note = (
+        f"2 rows have the same image as a row of another class, such as {paths[0]!r} in 'a' and {same!r} in 'b'; "
+        "correct the labels"
+    )
+    assert note in split(table, schema, task).notes
+    assert note in out_of_bag(table, schema, task).notes
+    texts = {
+        "x": [f"the film was {word} and the next one {other}" for word in "abcde" for other in "fghij"],
+        "y": ["a", "b"] * 13,
+    }
+    texts["x"].append(texts["x"][0])
+    rows = pl.DataFrame(texts)
+    notes = split(rows, Schema.infer(rows, target="y", kinds={"x": "text"}), Task.infer(rows, "y")).notes
+    assert any(note.startswith("2 rows have the same text as a row of another class, such as 'the film") for note in notes)

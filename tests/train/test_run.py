@@ -91,11 +91,82 @@ def test_bad_folders_are_refused_by_name(tmp_path, run):
         run.load_checkpoint()
 
 
-def test_fresh_folders_count_up(tmp_path):
+def test_a_cut_line_is_dropped_before_the_next_event(run):
+    run.write(START)
+    with (run.folder / "events.jsonl").open("a") as file:
+        file.write('{"event": "epo')
+    again = Run.open(run.folder)
+    again.write(EPOCH)
+    again.write(End(StopReason.PATIENCE))
+    assert again.events() == [START, EPOCH, End(StopReason.PATIENCE)]
+
+
+def test_a_first_event_that_was_cut_is_dropped(run):
+    (run.folder / "events.jsonl").write_text('{"event": "sta')
+    run.write(START)
+    assert run.events() == [START]
+
+
+def test_fresh_folders_count_up_and_are_created(tmp_path):
     first = Run.fresh_folder("my data", tmp_path)
     assert first.name == "my-data-1"
-    first.mkdir()
+    assert first.is_dir()
     assert Run.fresh_folder("my data", tmp_path).name == "my-data-2"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot write the run folder .*choose another with --run"):
+        Run.fresh_folder("my data", tmp_path / "file")
+
+
+def test_a_folder_with_a_temporary_file_of_a_killed_process_is_new(tmp_path):
+    (tmp_path / ".run.json.k2x_9a").write_text("{")
+    with pytest.raises(RunError, match="has no run"):
+        Run.open(tmp_path)
+    Run.create(tmp_path, {"target": "y"})
+    assert Run.open(tmp_path).settings["target"] == "y"
+    assert sorted(os.listdir(tmp_path)) == [".run.json.k2x_9a", "run.json"]
+
+
+def test_a_folder_with_other_files_is_not_a_run_to_resume(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="is not empty; choose another, or empty it"):
+        Run.create(tmp_path, {})
+
+
+def test_one_of_several_processes_creates_a_run(tmp_path):
+    code = (
+        "import sys, pathlib; from lamina.errors import RunError; from lamina.train.run import Run\n"
+        "print('ready', flush=True); sys.stdin.readline(); folder = pathlib.Path(sys.argv[1])\n"
+        "try: Run.create(folder, {'by': sys.argv[2]}); print('created', sys.argv[2])\n"
+        "except RunError as error: Run.discard_empty(folder); print(error)\n"
+        "print(Run.fresh_folder('d', sys.argv[3]).name)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "r")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([*command, str(number), str(tmp_path / "runs")], **pipes) for number in range(6)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    lines = [process.communicate()[0].splitlines() for process in processes]
+    (created,) = [first for first, _ in lines if first.startswith("created")]
+    assert sum("is not empty; choose another, or resume it" in first for first, _ in lines) == 5
+    assert Run.open(tmp_path / "r").settings["by"] == created.split()[1]
+    assert sorted(second for _, second in lines) == [f"d-{number}" for number in range(1, 7)]
+
+
+def test_only_an_own_run_without_events_is_discarded(tmp_path):
+    other = Run.create(tmp_path / "new" / "r", {})
+    (other.folder / "mine.txt").write_text("")
+    Run.discard_empty(other.folder)
+    assert os.listdir(other.folder) == ["mine.txt"]
+    own = Run.create(tmp_path / "a" / "b" / "r", {})
+    Run.discard_empty(own.folder)
+    assert not (tmp_path / "a").exists()
+    begun = Run.create(tmp_path / "c", {})
+    begun.write(START)
+    Run.discard_empty(begun.folder)
+    assert begun.events() == [START]
 
 
 def test_a_full_disk_is_an_error_and_keeps_the_old_checkpoint(run):

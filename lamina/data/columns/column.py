@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -22,6 +23,7 @@ import polars as pl
 from lamina.data.parse import dates, numbers, texts
 from lamina.data.readings import TEXTS, Reading
 from lamina.errors import SchemaError
+from lamina.stored import stored
 
 if TYPE_CHECKING:
     from lamina.data.encoding import Encoding, Input
@@ -118,7 +120,13 @@ class Block(ABC):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        """The block that :meth:`to_json` wrote; raises ModelFileError for other values."""
+        block = stored(cls, values)
+        block.verify()
+        return block
+
+    def verify(self) -> None:  # noqa: B027  most have no sizes
+        """Raise ModelFileError for sizes of a file that no fit has, before anything is allocated."""
 
 
 class ColumnKind(ABC):
@@ -137,6 +145,8 @@ class ColumnKind(ABC):
         streams: Whether its block, made one step long, reads a value step by step.
         max_group_size: Most rows of a group on average if its values identify groups; 0 if they never do.
         reading: Class of the reading of text that is declared to be of this kind; None for any.
+        saved_details: The details that predictions read, with their types.
+        forms: What one value may be given as without a table around it, for errors.
     """
 
     name: ClassVar[str]
@@ -151,6 +161,8 @@ class ColumnKind(ABC):
     streams: ClassVar[bool] = False
     max_group_size: ClassVar[int] = 0
     reading: ClassVar[type[Reading] | None] = None
+    saved_details: ClassVar[Mapping[str, Any]] = {}
+    forms: ClassVar[str] = ""
 
     @abstractmethod
     def guess(self, values: Values) -> Guess | None:
@@ -184,6 +196,22 @@ class ColumnKind(ABC):
 
     def verify(self, values: pl.Series) -> None:  # noqa: B027  most kinds are read whole
         """Read all values of a column whose reading failed, so that the error names every unreadable row."""
+
+    def is_alone(self, column: Column, value: Any) -> bool:
+        """Whether this is one value of the column, without a table or a list around it."""
+        return False
+
+    def is_value(self, column: Column, value: Any) -> bool:
+        """Whether this is one value of the column in a dict, not a list or an array of them."""
+        return isinstance(value, str | bytes) or not hasattr(value, "__len__") or self.is_alone(column, value)
+
+    def of_file(self, column: Column, path: Path) -> Any:
+        """The value that a file holds; None for a file of another kind."""
+        return None
+
+    def contents(self, values: pl.Series) -> pl.Series:
+        """Values that are equal where the content is: of files, what is in them."""
+        return values
 
     def missing(self, values: pl.Series) -> pl.Series:
         """Which values are missing, or say that they are."""

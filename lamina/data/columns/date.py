@@ -17,6 +17,7 @@ class Date(ScaledKind):
     """Datetime("us"), UTC without zone; ``low``, ``high`` (ISO text), ``time``: whether the time of day varies."""
 
     name = "date"
+    saved_details = {"low": dt.datetime, "high": dt.datetime}
     expects = "dates (2024-05-31)"
     reading = DateReading
     parse = staticmethod(dates)

@@ -18,6 +18,7 @@ class Flag(PlainKind):
     """Boolean, unseen values as null; ``levels``: [text of false, text of true]."""
 
     name = "flag"
+    saved_details = {"levels": tuple[str, str]}
     expects = "exactly two different values"
     shared = "flags"
     numeric = True

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,11 +19,25 @@ import polars as pl
 
 from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
 from lamina.data.encoding import Encoding, Input
-from lamina.data.pictures import PIECE, SIGNATURE, SUFFIXES, Header, read_headers, read_pixels, readable_headers, scaled, verify
+from lamina.data.pictures import (
+    PIECE,
+    SIGNATURE,
+    SUFFIXES,
+    Header,
+    contents,
+    extremes,
+    read_headers,
+    read_pixels,
+    readable_headers,
+    scaled,
+    verify,
+)
 from lamina.data.readings import TextReading
-from lamina.errors import SchemaError
+from lamina.errors import ModelFileError, SchemaError
 from lamina.wording import count
 
+LARGEST = 4096
+"""Most pixels of a side."""
 LONGEST = 224
 """Longest side in pixels where no size is set, as customary for ImageNet."""
 
@@ -31,7 +46,7 @@ _LUMA = (19595, 38470, 7471)  # red, green and blue of gray in 65536ths, as ITU-
 _HANDLED = {
     "several": "with several frames (animations, pages): the first is used",
     "transparent": "with an alpha channel or a transparent colour: composited on white",
-    "deep": "of more than 8 bits per channel: reduced to 8",
+    "upper": "in colour with 16 bits per channel: only the upper 8 bits are read; save darker ones with 8 bits",
 }
 
 
@@ -50,8 +65,9 @@ class ImageBlock(Block):
         width: Of every image in the block.
         channels: 1 for gray, 3 for red, green and blue.
         resized: Whether training images were resized.
-        low: Value of black in arrays: 0 for values in 0..1 or 0..255, else the lowest.
-        high: Value of white in arrays: 1, 255 or the highest.
+        low: Value of black in arrays and in gray files of more than 8 bits: 0 for values in 0..1 or 0..255, else the lowest.
+        high: Value of white there: 1, 255 or the highest.
+        deep: Whether training images were files of more than 8 bits.
 
     Example:
         >>> images = pl.Series("digit", np.arange(8, dtype=np.uint8).reshape(2, 2, 2))
@@ -71,6 +87,7 @@ class ImageBlock(Block):
     low: float = 0.0
     high: float = 255.0
     notes: tuple[str, ...] = ()
+    deep: bool = False
 
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
@@ -80,20 +97,25 @@ class ImageBlock(Block):
             ReadError: Images cannot be read; all of them are counted.
             SchemaError: There is no image.
         """
-        name, notes, low, high = values.name, [], 0.0, 255.0
+        name, notes, low, high, deep = values.name, [], 0.0, 255.0, False
         if values.null_count() == len(values):
             raise SchemaError(f"column {name!r} has no image in any training row; drop it")
         if isinstance(values.dtype, pl.Array):
             height, width, channels = _shape(values.dtype)
             heights, widths, gray = [height], [width], channels == 1
-            low, high = _scale(values)
+            low, high = _scale(*_extremes(values))
             if (low, high) not in ((0, 1), (0, 255)):
                 notes.append(f"{name}: values from {low:.6g} to {high:.6g} are scaled to 0 to 255")
         else:
             headers = read_headers(values)
             heights, widths = [header.height for header in headers], [header.width for header in headers]
             gray = all(header.gray for header in headers)
-            notes += _handled(values, headers)
+            handled = _HANDLED
+            if deep := any(header.deep for header in headers):
+                low, high = _scale(*extremes(values))
+                scaling = f"of more than 8 bits per channel: values from {low:.6g} to {high:.6g} are scaled to 0 to 255"
+                handled = {**_HANDLED, "deep": scaling}
+            notes += _handled(values, headers, handled)
         height, width = (float(np.median(sides)) for sides in (heights, widths))
         scale = min(1.0, LONGEST / max(height, width))
         height, width = (encoding.image_size or max(1, round(side * scale)) for side in (height, width))
@@ -101,7 +123,14 @@ class ImageBlock(Block):
         if others:
             which = "all images are" if others == len(heights) else f"{others:,} of {count(len(heights), 'image')} are"
             notes.append(f"{name}: {which} resized to {height} x {width} (height x width)")
-        return cls(name, block, height, width, 1 if gray else 3, others > 0, low, high, tuple(notes))
+        return cls(name, block, height, width, 1 if gray else 3, others > 0, low, high, tuple(notes), deep)
+
+    def verify(self) -> None:
+        if not (1 <= min(self.height, self.width) and max(self.height, self.width) <= LARGEST) or self.channels not in (1, 3):
+            raise ModelFileError(
+                f"images of column {self.name!r} have {self.height} x {self.width} pixels of {self.channels} channels, "
+                f"expected at most {LARGEST} x {LARGEST} of 1 or 3"
+            )
 
     @property
     def extent(self) -> str:
@@ -121,7 +150,8 @@ class ImageBlock(Block):
         """
         if isinstance(values.dtype, pl.Array):
             return {self.block: self._arrays(values)}
-        return {self.block: read_pixels(values, self.height, self.width, self.channels)}
+        scale = (self.low, self.high) if self.deep else None
+        return {self.block: read_pixels(values, self.height, self.width, self.channels, scale)}
 
     def remarks(self, values: pl.Series) -> list[str]:
         """Sentences on images of another size, colour or range of values than in training.
@@ -138,13 +168,20 @@ class ImageBlock(Block):
             others = present if (height, width) != (self.height, self.width) else 0
             coloured = present if channels > 1 else 0
             low, high = _extremes(values)
-            if low < self.low or high > self.high:
-                remarks.append(f"{self.name}: values outside the training range {self.low:.6g}..{self.high:.6g}, clipped")
+            black, white = self._scale_of(values.dtype)
         else:
             headers = read_headers(values)
             others = sum((header.height, header.width) != (self.height, self.width) for header in headers)
             coloured = sum(not header.gray for header in headers)
-            remarks += _handled(values, headers, {"several": _HANDLED["several"]})
+            handled = {"several": _HANDLED["several"]}
+            if not self.deep:
+                handled["deep"] = "of more than 8 bits per channel, unlike training images: white is 65535, or 1 in floats"
+            remarks += _handled(values, headers, handled)
+            low, high = black, white = self.low, self.high
+            if self.deep and any(header.deep for header in headers):
+                low, high = extremes(values)
+        if low < black or high > white:
+            remarks.append(f"{self.name}: values outside the training range {black:.6g}..{white:.6g}, clipped")
         if others and not self.resized:
             size = f"{self.height} x {self.width}, the size of training"
             remarks.append(f"{self.name}: {count(others, 'image')} resized to {size}")
@@ -152,9 +189,14 @@ class ImageBlock(Block):
             remarks.append(f"{self.name}: {count(coloured, 'image')} in colour converted to gray, as in training")
         return remarks
 
+    def _scale_of(self, dtype: pl.DataType) -> tuple[float, float]:
+        """The values of black and white in arrays; those of 8 bits are read as files of 8 bits are."""
+        return (0.0, 255.0) if self.deep and inner_dtype(dtype) == pl.UInt8 else (self.low, self.high)
+
     def _arrays(self, values: pl.Series) -> np.ndarray:
         height, width, channels = _shape(values.dtype)
-        same = (height, width, channels) == (self.height, self.width, self.channels) and (self.low, self.high) == (0, 255)
+        scale = self._scale_of(values.dtype)
+        same = (height, width, channels) == (self.height, self.width, self.channels) and scale == (0, 255)
         if same and inner_dtype(values.dtype) == pl.UInt8 and not values.null_count():
             pixels = values.to_numpy()
             if pixels.dtype == np.uint8:  # else single pixels are missing
@@ -162,7 +204,7 @@ class ImageBlock(Block):
         result = np.zeros((len(values), self.height, self.width, self.channels), dtype=np.uint8)
         for start in range(0, len(values), PIECE):
             chunk = values.slice(start, PIECE)
-            pixels = scaled(chunk.to_numpy().reshape(-1, height, width, channels), self.low, self.high)
+            pixels = scaled(chunk.to_numpy().reshape(-1, height, width, channels), *scale)
             pixels = _coloured(pixels, self.channels)
             if (height, width) != (self.height, self.width):
                 pixels = _resized(pixels, self.height, self.width)
@@ -193,9 +235,8 @@ def _extremes(values: pl.Series) -> tuple[float, float]:
     return float(flat.min() or 0), float(flat.max() or 0)  # pyright: ignore[reportArgumentType]
 
 
-def _scale(values: pl.Series) -> tuple[float, float]:
-    """The values of black and white in arrays: 0 and 1, 0 and 255, or the lowest and highest value."""
-    low, high = _extremes(values)
+def _scale(low: float, high: float) -> tuple[float, float]:
+    """The values of black and white: 0 and 1, 0 and 255, or the lowest and highest value."""
     if low >= 0 and high <= 255:
         return 0.0, 1.0 if high <= 1 else 255.0
     return low, high if high > low else low + 1
@@ -232,7 +273,9 @@ class Image(ColumnKind):
 
     name = "image"
     reading = TextReading
+    saved_details = {"dtype": str}
     expects = "paths or bytes of image files, or arrays"
+    forms = "the path of an image or of a folder of images, bytes, a PIL image, an array (height, width[, channels])"
     block = vector = ImageBlock
 
     def guess(self, values: Values) -> Guess | None:
@@ -278,10 +321,30 @@ class Image(ColumnKind):
                 "or arrays (height, width) or (height, width, channels), channels last"
             )
         trained = column.details["dtype"]
-        if ("Float" in trained) != ("Float" in str(dtype)):  # 0.5 is gray in one of them and nearly black in the other
+        if ("Float" in trained) != ("Float" in str(dtype)) and not column.details.get(
+            "deep"
+        ):  # 0.5 is gray in one of them and nearly black in the other
             form = "arrays of floats" if "Float" in trained else "image files, or arrays of uint8 from 0 to 255"
             raise SchemaError(f"column {column.name!r} holds images as {dtype}, expected {trained} as in training; give {form}")
         return values
+
+    def is_alone(self, column: Column, value: Any) -> bool:
+        if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "getbands"):  # a Pillow image
+            return True
+        shape = tuple(getattr(value, "shape", ()))
+        gray = len(shape) == 3 and list(shape[1:]) in column.details.get("sizes", ())  # several, in gray
+        return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4) and not gray)
+
+    def of_file(self, column: Column, path: Path) -> str | None:
+        if path.suffix.lower() not in SUFFIXES:
+            with open(path, "rb") as file:
+                if not SIGNATURE.match(file.read(16)):
+                    return None
+        return os.path.abspath(path)
+
+    def contents(self, values: pl.Series) -> pl.Series:
+        values = values.cast(pl.String) if values.dtype in (pl.Categorical, pl.Enum) else values
+        return contents(values) if values.dtype in (pl.String, pl.Binary) else values
 
     def verify(self, values: pl.Series) -> None:
         if not isinstance(values.dtype, pl.Array):
@@ -308,19 +371,20 @@ def _sample(column: pl.Series) -> list[Any]:
 def _described(column: pl.Series, source: str) -> Guess:
     if source == "arrays":
         height, width, channels = _shape(column.dtype)
-        sizes, gray = [[height, width]], channels == 1
+        sizes, gray, deep = [[height, width]], channels == 1, False
     else:
         # An unreadable image is an error only when it is read for training.
         headers = readable_headers(pl.Series(column.name, _sample(column), dtype=column.dtype))
         sizes = sorted({(header.height, header.width) for header in headers}, key=lambda size: (size[0] * size[1], size))
         sizes, gray = [list(size) for size in sizes], all(header.gray for header in headers)
+        deep = any(header.deep for header in headers)
     description = "that cannot be read"
     if sizes:
         span = f"of {_times(sizes[0])}" if len(sizes) == 1 else f"from {_times(sizes[0])} to {_times(sizes[-1])}"
         description = f"{span}, {'gray' if gray else 'colour'}"
     reason = f"{count(len(column) - column.null_count(), 'image')} {description}"
     extra = {"source": source, "channels": 1 if gray else 3, "sizes": [sizes[0], sizes[-1]] if sizes else []}
-    return Guess("image", reason, describe(column) | extra)
+    return Guess("image", reason, describe(column) | extra | ({"deep": True} if deep else {}))
 
 
 def _times(size: tuple[int, ...] | list[int]) -> str:

@@ -20,6 +20,7 @@ class Number(ScaledKind):
     """Float64, NaN and infinite as null; ``low``, ``high`` (finite), ``whole`` (only whole numbers)."""
 
     name = "number"
+    saved_details = {"low": float, "high": float}
     expects = "numbers"
     numeric = True
     floats = True

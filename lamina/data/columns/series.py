@@ -13,12 +13,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
+from lamina.data.arrays import as_array, has_axes, is_nested, is_numeric
 from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
-from lamina.data.columns.summary import SummaryBlock, empty_series
+from lamina.data.columns.summary import SummaryBlock, check_length, empty_series
 from lamina.data.encoding import Encoding, Input
 from lamina.data.readings import TextReading
 from lamina.data.scaling import moments
-from lamina.errors import SchemaError
+from lamina.errors import ModelFileError, SchemaError
 from lamina.wording import count
 
 MOST_STEPS = 2_048
@@ -79,6 +80,19 @@ class SeriesBlock(Block):
         marked = tuple(int(channel) for channel in np.flatnonzero(~finite.all(axis=0)) if channel not in empty)
         centers, scales = tuple(center for center, _ in measured), tuple(scale for _, scale in measured)
         return cls(values.name, block, length, centers, scales, marked, tuple(notes))
+
+    @property
+    def channels(self) -> int:
+        return len(self.centers)
+
+    def verify(self) -> None:
+        channels = self.channels
+        check_length(self.name, self.length, channels)
+        if len(self.scales) != channels or not set(self.marked) <= set(range(channels)):
+            raise ModelFileError(
+                f"series of column {self.name!r} have {channels} centers, {len(self.scales)} scales and the marked channels "
+                f"{list(self.marked)[:10]}, expected one of each for a channel"
+            )
 
     @property
     def extent(self) -> str:
@@ -157,7 +171,9 @@ class Series(ColumnKind):
 
     name = "series"
     reading = TextReading
+    saved_details = {"channels": int}
     expects = "lists or arrays of numbers"
+    forms = "a list or an array of numbers, (steps,) or (steps, channels)"
     block = SeriesBlock
     vector = SummaryBlock
     streams = True
@@ -172,6 +188,13 @@ class Series(ColumnKind):
         if result is not None and result.kind == "other":
             raise SchemaError(f"column {column.name!r} cannot be a series: {result.reason}; fill missing values with NaN")
         return result if result is not None and result.kind == "series" else None
+
+    def is_alone(self, column: Column, value: Any) -> bool:
+        axes = 1 if column.details["channels"] == 1 else 2
+        if not has_axes(value) or not len(value) or has_axes(value[0]) != (axes == 2) or is_nested(value[0]):
+            return False
+        array = as_array(value)
+        return array.ndim == axes and is_numeric(array)
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         channels: int = column.details["channels"]

@@ -30,6 +30,7 @@ import polars as pl
 from lamina.data.columns.column import Block
 from lamina.data.encoding import Encoding, Input
 from lamina.data.scaling import robust, scale
+from lamina.errors import ModelFileError
 
 STATISTICS = (
     *("mean", "standard deviation", "smallest", "largest", "first", "last"),
@@ -38,6 +39,9 @@ STATISTICS = (
 )
 MOST_VALUES = 64
 """Most values, steps times channels, of a series whose raw values follow the statistics."""
+
+MOST_STEPS, MOST_NUMBERS, MOST_CHANNELS = 2**20, 2**26, 2**16
+"""Most steps, numbers and channels of a series in a file."""
 
 _PIECE = 1 << 18  # numbers in a chunk: some twenty arrays of them stay in the cache
 _LARGEST = float(np.finfo(np.float32).max)
@@ -92,6 +96,16 @@ class SummaryBlock(Block):
         centers, scales = tuple(center for center, _ in measured), tuple(width for _, width in measured)
         return dataclasses.replace(fitted, centers=centers, scales=scales)
 
+    def verify(self) -> None:
+        check_length(self.name, max(self.steps, 1), self.channels)
+        if self.steps < 0 or self.steps * self.channels > MOST_VALUES or self.channels > MOST_CHANNELS:
+            raise ModelFileError(f"series of column {self.name!r} have {self.steps} steps of {self.channels} channels")
+        if not len(self.centers) == len(self.scales) or len(self.centers) not in (0, len(self._names)):
+            raise ModelFileError(
+                f"series of column {self.name!r} have {len(self.centers)} centers and {len(self.scales)} scales, "
+                f"expected {len(self._names)} of each"
+            )
+
     @property
     def extent(self) -> str:
         return f"{len(self._names):,} summary statistics" + f", with the {self.steps:,} steps" * bool(self.steps)
@@ -140,6 +154,15 @@ class SummaryBlock(Block):
                 numbers = np.hstack([statistics, steps.transpose(1, 2, 0).reshape(len(rows), -1)])
                 out[rows, 1 : 1 + numbers.shape[1]] = numbers
         return out
+
+
+def check_length(name: str, length: int, channels: int) -> None:
+    """Raise ModelFileError for longer or wider series than any fit has."""
+    if not (1 <= length <= MOST_STEPS and 1 <= channels and length * channels <= MOST_NUMBERS):
+        raise ModelFileError(
+            f"series of column {name!r} have {length} steps of {channels} channels, expected 1 to {MOST_STEPS:,} steps and "
+            f"at most {MOST_NUMBERS:,} numbers"
+        )
 
 
 def empty_series(values: pl.Series) -> list[str]:

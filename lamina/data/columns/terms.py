@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -17,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.columns.column import Block
-from lamina.data.columns.tokens import UNKNOWN, TextBlock, empty_texts, has_word, unknown_texts
+from lamina.data.columns.tokens import UNKNOWN, TextBlock, check_tokenizer, empty_texts, has_word, unknown_texts
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import ModelFileError
 from lamina.wording import count
@@ -107,21 +106,13 @@ class TermsBlock(Block):
         unseen = sum(not weight and has_word(text or "") for weight, text in zip(weights, values.to_list(), strict=True))
         return unknown_texts(self.name, unseen)
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The block that :meth:`to_json` wrote.
-
-        Raises:
-            ModelFileError: The tokenizer cannot be read, or terms and weights do not belong together.
-        """
-        block = super().from_json(values)
-        try:
-            _ = block._vectorizer
-        except Exception as error:  # tokenizers raises no other class
+    def verify(self) -> None:
+        if not self.terms or len(set(self.terms)) != len(self.terms) or len(self.idf) != len(self.terms):
             raise ModelFileError(
-                f"the terms of column {block.name!r} cannot be read ({error}), expected what TermsBlock.fit made; fit again"
-            ) from error
-        return block
+                f"the terms of column {self.name!r} cannot be read ({len(self.terms)} terms, {len(self.idf)} weights), "
+                "expected what TermsBlock.fit made; fit again"
+            )
+        check_tokenizer(self.name, self.tokenizer)
 
     @cached_property
     def _vectorizer(self) -> TfidfVectorizer:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +14,7 @@ from lamina.data.columns.column import Column, ColumnKind, Guess, Values, descri
 from lamina.data.columns.terms import TermsBlock
 from lamina.data.columns.tokens import MOST_TOKENS, UNSPACED, TextBlock
 from lamina.data.encoding import Encoding
+from lamina.data.folder import read_text
 from lamina.data.parse import texts
 from lamina.data.readings import TextReading
 from lamina.errors import SchemaError
@@ -34,6 +38,17 @@ class Text(ColumnKind):
     vector = TermsBlock
     all_different = True
     max_group_size = 100
+    forms = "a text, the path of a .txt file or of a folder of these"
+
+    def is_alone(self, column: Column, value: Any) -> bool:
+        return isinstance(value, str)
+
+    def of_file(self, column: Column, path: Path) -> str | None:
+        if path.suffix.lower() != ".txt":
+            return None
+        text = read_text(path)
+        names = re.split(r"[,;|\t]", text.partition("\n")[0])
+        return None if column.name in [name.strip(' "') for name in names] else text  # else a table
 
     def guess(self, values: Values) -> Guess | None:
         column = values.column

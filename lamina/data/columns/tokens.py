@@ -18,9 +18,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -40,6 +40,8 @@ MOST_TOKENS = 512
 """Largest length in tokens where it follows the training rows."""
 MOST_PLACES = 16_384
 """The same with ``sentence``, where much is padding."""
+LONGEST = 2**20
+"""Most tokens of a text in a file."""
 UNKNOWN = "[unknown]"
 
 _FEW_TEXTS = 200  # below, a word that occurs once gets a code
@@ -159,22 +161,13 @@ class TextBlock(Block):
         clean = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is not valid
         return [words_of(self)[code] for code in self.transform(pl.Series(self.name, [clean]))[self.block][0]]
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The block that :meth:`to_json` wrote.
-
-        Raises:
-            ModelFileError: The tokenizer cannot be read.
-        """
-        block = super().from_json(values)
-        try:
-            _ = block._tokenizer
-        except Exception as error:  # tokenizers raises no other class
+    def verify(self) -> None:
+        if not (1 <= self.length <= LONGEST and 0 <= self.sentence <= self.length):
             raise ModelFileError(
-                f"the tokenizer of column {block.name!r} cannot be read ({error}), expected one that TextBlock.fit made; "
-                "fit again"
-            ) from error
-        return block
+                f"texts of column {self.name!r} have {self.length} tokens in sentences of {self.sentence}, "
+                f"expected 1 to {LONGEST:,} tokens"
+            )
+        check_tokenizer(self.name, self.tokenizer)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -195,6 +188,39 @@ class TextBlock(Block):
         is_word = np.array([has_word(word) for word in words_of(self)])
         is_word[:2] = False
         return is_word
+
+
+def check_tokenizer(column: str, tokenizer: str) -> None:
+    """Raise ModelFileError unless a tokenizer is one of a fit, apart from its vocabulary: others may take for ever."""
+    from tokenizers import Tokenizer
+
+    try:
+        content = json.loads(tokenizer)
+        vocabulary = content["model"]["vocab"]
+        known = vocabulary.get("") == 0 and sorted(vocabulary.values()) == list(range(len(vocabulary)))
+        known = known and (not vocabulary.keys() - {""} or vocabulary.get(UNKNOWN) == 1)
+        reason = "" if known and _frame(content) in map(_frame, _frames()) else "it has other steps, or codes"
+        _ = reason or Tokenizer.from_str(tokenizer)
+    except Exception as error:  # tokenizers raises no other class
+        reason = str(error) or type(error).__name__
+    if reason:
+        raise ModelFileError(
+            f"the tokenizer of column {column!r} cannot be read ({reason}), expected one that TextBlock.fit made; fit again"
+        )
+
+
+def _frame(content: Any) -> Any:
+    """A tokenizer's JSON without its words, and without options that are off, which not every version writes."""
+    if isinstance(content, dict):
+        items = {name: _frame(value) for name, value in content.items() if name not in ("vocab", "merges", "version")}
+        return {name: value for name, value in items.items() if value not in (None, False, [])}
+    return [_frame(item) for item in content] if isinstance(content, list) else content
+
+
+@cache
+def _frames() -> list[Any]:
+    """The JSON of a tokenizer of each kind."""
+    return [json.loads(_trained([], Encoding(tokens=tokens)).to_str()) for tokens in TOKENS]
 
 
 def words_of(block: TextBlock) -> tuple[str, ...]:

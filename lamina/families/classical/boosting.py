@@ -10,13 +10,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from lamina.errors import TrainingError
+from lamina.data.encoding import Input
+from lamina.errors import ModelFileError, TrainingError
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
-from lamina.families.classical.matrix import cardinalities, coded, probabilities
+from lamina.families.classical.matrix import cardinalities, check_outputs, coded, probabilities
 from lamina.families.classical.trees import Trees, TreesPredictor
 from lamina.families.predictor import Predictor
 from lamina.options import option
+from lamina.stored import check_array
 
 #: Most levels of a category that is split by subsets of levels; one with more is split by thresholds on the code.
 _MOST_CODES = 255
@@ -217,6 +219,15 @@ class BoostedTrees(TreesPredictor):
                 "install one of these, or use family='forest'"
             )
         return predictor
+
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        super().check(inputs, outputs)
+        check_array("the leaves' values", self.value, "f", (int(self.trees.is_leaf.sum()), 1))
+        check_array("the trees' outputs", self.output, "i", (len(self.trees),))
+        check_array("the initial values", self.base, "f", (None,))
+        if set(np.unique(self.output).tolist()) != set(range(len(self.base))):
+            raise ModelFileError(f"the trees do not have the {len(self.base)} outputs of their initial values")
+        check_outputs(len(self.base), self.present, self.classes, outputs)
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         return self._outputs(coded(blocks))

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lamina.data.encoding import Encoding
+from lamina.data.encoding import Encoding, Input
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.predictor import ArrayPredictor
+from lamina.stored import check_array
 
 
 @dataclass
@@ -51,6 +52,9 @@ class ConstantPredictor(ArrayPredictor):
     kind: ClassVar[str] = "constant"
     counted: ClassVar[str] = "numbers"
     saved_as: ClassVar[Mapping[str, str]] = {"output": "answer"}
+
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        check_array("the output", self.output, "f", (outputs,))
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         return np.tile(self.output, (rows, 1))

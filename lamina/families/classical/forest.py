@@ -13,10 +13,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from lamina.data.encoding import Input
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.classical.matrix import all_classes, columns, ordered
 from lamina.families.classical.trees import Trees, TreesPredictor
 from lamina.options import option
+from lamina.stored import check_array
 
 #: Minimum number of trees, and target of seconds, between two progress reports: threads wait for each other at each report.
 _FIRST, _SECONDS = 10, 2.0
@@ -155,6 +157,13 @@ class ForestPredictor(TreesPredictor):
             importance[name] = importance.get(name, 0.0) + float(share)
         predictor = cls(trees, value.astype(np.float32), np.empty((0, 0), np.float32), mode, importance, out_of_bag)
         return predictor if rows.classes else predictor._with_drawn(estimator, X, rows, fitting)
+
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        super().check(inputs, outputs)
+        leaves = int(self.trees.is_leaf.sum())
+        check_array("the leaves' values", self.value, "f", (leaves, outputs))
+        if len(self.drawn):
+            check_array("the leaves' drawn values", self.drawn, "f", (leaves, outputs))
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         sums = self.trees.sums(ordered(blocks), self._values).astype(np.float64)

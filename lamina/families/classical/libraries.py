@@ -13,11 +13,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from lamina.errors import OptionError
+from lamina.data.encoding import Input
+from lamina.errors import ModelFileError, OptionError
 from lamina.families.classical.boosting import BoostingFamily, Problem
-from lamina.families.classical.matrix import all_classes, coded
+from lamina.families.classical.matrix import all_classes, cardinalities, check_outputs, coded
 from lamina.families.predictor import ArrayPredictor, Predictor
 from lamina.options import option
+from lamina.stored import check_codes
 
 
 def library(name: str) -> Any:
@@ -83,6 +85,13 @@ class LibraryTrees(ArrayPredictor):
             return np.stack([values.reshape(-1) for values in outputs], axis=1)
         shares = outputs[0] if outputs[0].ndim == 2 else np.stack([1 - outputs[0], outputs[0]], axis=1)
         return all_classes(shares / shares.sum(1, keepdims=True), self.present, self.classes)
+
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        if self.classes:
+            check_codes("the codes of the classes", self.present, self.classes)
+        check_outputs(outputs if self.classes else len(self.raw), None, self.classes, outputs)
+        if not self.raw or self.categories != len(cardinalities(inputs)):
+            raise ModelFileError(f"the predictor reads {self.categories} categories, the encoder has {cardinalities(inputs)}")
 
     @abstractmethod
     def read(self, module: Any, raw: bytes) -> Any:

@@ -10,11 +10,21 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 
+from lamina.data.encoding import Input
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
-from lamina.families.classical.matrix import all_classes, cardinalities, one_hot, probabilities
+from lamina.families.classical.matrix import (
+    all_classes,
+    cardinalities,
+    check_cardinalities,
+    check_outputs,
+    count_columns,
+    one_hot,
+    probabilities,
+)
 from lamina.families.predictor import ArrayPredictor, Predictor
 from lamina.options import option
+from lamina.stored import check_array
 
 #: Candidates of alpha="auto".
 ALPHAS = (100.0, 10.0, 1.0, 0.1, 0.01)
@@ -150,6 +160,12 @@ class LinearPredictor(ArrayPredictor):
     kind: ClassVar[str] = "linear"
     counted: ClassVar[str] = "weights"
     saved_as: ClassVar[Mapping[str, str]] = {"intercept": "offset", "present": "known", "alpha": "penalty"}
+
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        check_array("the intercept", self.intercept, "f", (None,))
+        check_array("the weights", self.weights, "f", (count_columns(inputs, levels=True), len(self.intercept)))
+        check_cardinalities(self.cardinalities, inputs)
+        check_outputs(len(self.intercept), self.present, self.classes, outputs)
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         # A sparse product sums each row by itself: the same bits in a batch of any size.

@@ -11,6 +11,8 @@ from scipy import sparse
 from scipy.special import expit, softmax
 
 from lamina.data.encoding import Input
+from lamina.errors import ModelFileError
+from lamina.stored import check_codes
 
 #: Number of levels of all categories from which one-hot columns are sparse.
 _MANY_LEVELS = 1_000
@@ -65,6 +67,38 @@ def columns(inputs: Mapping[str, Input]) -> list[str]:
 def cardinalities(inputs: Mapping[str, Input]) -> tuple[int, ...]:
     """Number of codes of each category."""
     return inputs["categories"].cardinalities if "categories" in inputs else ()
+
+
+def count_columns(inputs: Mapping[str, Input], *, levels: bool = False) -> int:
+    """Number of columns of :func:`ordered` and :func:`coded`, or with ``levels`` of :func:`one_hot`."""
+    plain = sum(math.prod(block.shape) for name, block in inputs.items() if not (levels and name == "categories"))
+    return plain + sum(cardinalities(inputs)) * levels
+
+
+def check_outputs(scores: int, present: Sequence[int] | None, classes: int, outputs: int) -> None:
+    """Raise ModelFileError unless a loaded model has the outputs of its task, as :func:`probabilities` makes them of scores.
+
+    Args:
+        scores: Number of scores of a row.
+        present: Codes of the classes that have a score; None for all.
+        classes: Number of classes of the model, 0 for values.
+        outputs: Number of outputs of the task.
+    """
+    if present is not None and classes:
+        check_codes("the codes of the classes", present, classes)
+        expected = 1 if len(present) == 2 else len(set(present))
+        if scores != expected or len(present) < 2 or len(set(present)) < len(present):
+            raise ModelFileError(f"the predictor has {scores} scores for the classes {list(present)[:10]}")
+    elif scores != outputs:
+        raise ModelFileError(f"the predictor has {scores} outputs, expected {outputs} as the task")
+    if classes not in (0, outputs):
+        raise ModelFileError(f"the predictor has {classes} classes, expected {outputs} as the task")
+
+
+def check_cardinalities(given: Sequence[int], inputs: Mapping[str, Input]) -> None:
+    """Raise ModelFileError unless a loaded model has the numbers of codes of the encoder."""
+    if tuple(given) != (expected := cardinalities(inputs)):
+        raise ModelFileError(f"the predictor has {list(given)[:10]} codes of categories, the encoder {list(expected)[:10]}")
 
 
 def all_classes(probabilities: np.ndarray, present: Any, classes: int) -> np.ndarray:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from lamina.data.encoding import Input
+from lamina.errors import ModelFileError
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.predictor import PREDICTORS, Predictor
 from lamina.tasks.task import Learnable
@@ -62,6 +64,12 @@ class MultiOutputPredictor(Predictor):
         names = dict.fromkeys(name for importance in importances for name in importance)
         return {name: float(np.mean([importance.get(name, 0.0) for importance in importances])) for name in names}
 
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        if len(self.parts) != outputs:
+            raise ModelFileError(f"the predictor has {len(self.parts)} parts, expected {outputs} as the task")
+        for part in self.parts:
+            part.check(inputs, 2)
+
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         return np.stack([part.outputs(blocks, rows)[:, 1] for part in self.parts], axis=1)
 
@@ -79,6 +87,8 @@ class MultiOutputPredictor(Predictor):
         parts = []
         for number, values in enumerate(content["parts"]):
             prefix = f"{number}/"
+            if values["kind"] == cls.kind:
+                raise ModelFileError("the predictor of a label has labels itself")
             own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
             parts.append(PREDICTORS[values["kind"]].from_file(values, own))
         return cls(tuple(parts))

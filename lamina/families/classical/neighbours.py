@@ -10,11 +10,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy import sparse
 
+from lamina.data.encoding import Input
+from lamina.errors import ModelFileError
 from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
-from lamina.families.classical.matrix import cardinalities, one_hot
+from lamina.families.classical.matrix import cardinalities, check_cardinalities, check_outputs, count_columns, one_hot
 from lamina.families.predictor import ArrayPredictor, Predictor
 from lamina.options import option
+from lamina.stored import check_array, check_codes
 
 #: Candidates of n_neighbors="auto".
 N_NEIGHBORS = (1, 3, 9, 27, 81)
@@ -25,6 +28,7 @@ _DISTANCES = 1 << 22
 #: Relative difference below which squared distances are ties: that of float32 features.
 _TOLERANCE = 1e-6
 #: The features: two levels of a category, or the two values of a flag, are 1 apart.
+_SPARSE = ("values", "places", "starts")
 _features = partial(one_hot, flag=0.5, level=np.sqrt(0.5))
 
 
@@ -98,6 +102,26 @@ class NearestNeighborsPredictor(ArrayPredictor):
     counted: ClassVar[str] = "rows"
     saved_as: ClassVar[Mapping[str, str]] = {"n_neighbors": "k"}
 
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        count, columns = len(self.target), count_columns(inputs, levels=True)
+        check_cardinalities(self.cardinalities, inputs)
+        check_outputs(outputs, None, self.classes, outputs)
+        if sparse.issparse(self.rows):
+            check_array("the values of the rows", self.rows.data, "f", (None,))
+            self.rows.check_format(full_check=True)
+        else:
+            check_array("the rows", self.rows, "f", (count, None))
+        if self.rows.shape != (count, columns) or not 1 <= self.n_neighbors <= count:
+            raise ModelFileError(
+                f"{self.n_neighbors} neighbors of rows {self.rows.shape} with {count} targets, expected {columns} columns"
+            )
+        if self.classes:
+            check_array("the target", self.target, "iu", (count,))
+            check_codes("the target", self.target, self.classes)
+        else:
+            check_array("the target", self.target, "f", (count, outputs))
+        check_array("the weights", self.weight, "f", (count,))
+
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
         X = _features(blocks, self.cardinalities)
         parts = [self._mean(distances, self.n_neighbors) for _, distances in self._distances(X)]
@@ -131,9 +155,7 @@ class NearestNeighborsPredictor(ArrayPredictor):
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Self:
         if "rows" not in values:
-            shape = (len(values["target"]), values["columns"])
-            rows = sparse.csr_matrix((values["values"], values["places"], values["starts"]), shape=shape)
-            values = {**values, "rows": rows}
+            values = {**values, "rows": _sparse(**{name: values.get(name) for name in (*_SPARSE, "target", "columns")})}
         return super().restored(values)
 
     def _distances(self, X: Any) -> Iterator[tuple[int, np.ndarray]]:
@@ -167,6 +189,17 @@ class NearestNeighborsPredictor(ArrayPredictor):
     def _targets(self) -> np.ndarray:
         """One-hot classes or values, float64 (M, outputs)."""
         return np.eye(self.classes)[self.target] if self.classes else self.target.astype(np.float64)
+
+
+def _sparse(values: Any, places: Any, starts: Any, target: Any, columns: Any) -> sparse.csr_matrix:
+    """Sparse rows from arrays of a file; ``check`` looks at the indices before anything reads the rows."""
+    check_array("the values of the rows", values, "f", (None,))
+    check_array("the columns of the values", places, "i", values.shape)
+    check_array("the target", target, "iuf", (None,) * np.ndim(target))
+    check_array("the starts of the rows", starts, "i", (len(target) + 1,))
+    if not isinstance(columns, int) or not 0 < columns < 2**31:
+        raise ModelFileError(f"the rows have {columns!r} columns, expected a number of them")
+    return sparse.csr_matrix((values, places, starts), shape=(len(target), columns))
 
 
 def _append_column(rows: Any, column: np.ndarray) -> Any:

@@ -14,8 +14,14 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from lamina.data.encoding import Input
+from lamina.errors import ModelFileError
+from lamina.families.classical.matrix import count_columns
 from lamina.families.predictor import ArrayPredictor
+from lamina.stored import check_array, stored
 
 #: Number of rows from which they are sorted by their leaves in the first trees, which helps branch prediction.
 SORTED_FROM = 2_000
@@ -24,6 +30,10 @@ _SORTED_BY = 2
 #: Most rows for which all trees are traversed in one call; more rows are traversed tree by tree.
 FEW_ROWS = 16
 _LEAF = -1
+#: Most levels of a tree of a file: deeper ones take seconds to traverse.
+_LEVELS = 1 << 14
+#: Most values of all trees' copies of a row, for which they are merged.
+_MERGED = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,34 @@ class Trees:
             for tree in trees
         ]
         return cls.concatenated(nodes, columns)
+
+    def check(self, inputs: Mapping[str, Input]) -> None:
+        """Raise ModelFileError where a row of these blocks would lead out of the arrays, or around in a circle."""
+        nodes = len(self.feature)
+        for name, kinds in (("feature", "i"), ("threshold", "f"), ("left", "i"), ("right", "i"), ("missing_left", "b")):
+            check_array(f"the trees' {name}", getattr(self, name), kinds, (nodes,))
+        check_array("the trees' roots", self.roots, "i", (None,))
+        sizes = np.diff(self.roots)
+        if not len(sizes) or self.roots[0] or self.roots[-1] != nodes or sizes.min() < 1:
+            raise ModelFileError(f"the trees' roots do not divide the {nodes} nodes")
+        if self.columns != (columns := count_columns(inputs)):
+            raise ModelFileError(f"the trees read {self.columns} columns, the encoder has {columns}")
+        if self.feature.max() >= columns:
+            raise ModelFileError(f"the trees split by column {self.feature.max()}, the encoder has {columns}")
+        if any((side[self.is_leaf] != _LEAF).any() for side in (self.left, self.right)):
+            raise ModelFileError("a leaf of the trees has a child")
+        inner = np.flatnonzero(~self.is_leaf)
+        base, end = np.repeat(self.roots[:-1], sizes)[inner], np.repeat(sizes, sizes)[inner]
+        children = [side[inner].astype(np.int64) for side in (self.left, self.right)]
+        if any(((side < 1) | (side >= end)).any() for side in children):
+            raise ModelFileError("a node of the trees has a child outside of its tree")
+        children = [side + base for side in children]
+        if all((side > inner).all() for side in children):  # else nodes that were added for a split by a subset of codes
+            return
+        edges = (np.ones(2 * len(inner), bool), (np.tile(inner, 2), np.concatenate(children)))
+        components, _ = connected_components(coo_array(edges, shape=(nodes, nodes)), connection="strong")
+        if components < nodes or any((side == inner).any() for side in children):
+            raise ModelFileError("a node of the trees leads back to itself")
 
     def __len__(self) -> int:
         return len(self.roots) - 1
@@ -197,7 +235,7 @@ class Trees:
         node = np.tile(root, (len(rows), 1))
         base = np.broadcast_to(root, node.shape)
         row = np.arange(len(rows))[:, None]
-        while True:
+        for _ in range(_LEVELS):
             feature = self.feature[node]
             inner = feature >= 0
             if not inner.any():
@@ -206,6 +244,7 @@ class Trees:
             missing = np.isnan(value)
             goes_left = np.where(missing, self.missing_left[node], value <= self.threshold[node])
             node = np.where(inner, base + np.where(goes_left, self.left[node], self.right[node]), node)
+        raise ModelFileError(f"the trees have more than {_LEVELS:,} levels; fit again")
 
     def _traverse_merged(self, merged: Any, rows: np.ndarray) -> np.ndarray:
         """Leaf nodes (N, trees) in one call: each row is repeated for each tree, with the tree's number in an extra column."""
@@ -231,6 +270,8 @@ class Trees:
     def _merged(self) -> Any:
         """All trees as one, below nodes that split by the number of the tree; None as for :attr:`_compiled`."""
         count, shift = len(self), len(self) - 1  # shift: number of the nodes above the trees
+        if count * (self.columns + 1) > _MERGED:
+            return None
         split, left, right = np.zeros(shift), np.zeros(shift, np.int64), np.zeros(shift, np.int64)
         free, todo = 1, [(0, 0, count)] if shift else []
         while todo:
@@ -289,7 +330,10 @@ class TreesPredictor(ArrayPredictor):
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Self:
-        return super().restored({**values, "trees": Trees(*(values[name] for name in _FIELDS))})
+        return super().restored({**values, "trees": stored(Trees, {name: values.get(name) for name in _FIELDS})})
+
+    def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
+        self.trees.check(inputs)
 
 
 def as_float32(threshold: np.ndarray) -> np.ndarray:

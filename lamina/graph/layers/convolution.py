@@ -317,3 +317,6 @@ class RadialBasis(Layer):
 
     def result(self, shape: Shape) -> Shape:
         return (self.size,)
+
+    def saved(self, shape: Shape) -> dict[str, Shape]:
+        return {"codes": (self.size, shape[0])}

@@ -9,6 +9,9 @@ from typing import Annotated
 from lamina.errors import GraphError
 from lamina.graph.layer import ActivationName, Layer, Shape, Whole, Wholes, one_of, wholes
 
+MOST_WIDTH = 2**22
+"""Largest width of all categories."""
+
 
 @dataclass(frozen=True)
 class CategoryEmbedding(Layer):
@@ -38,6 +41,9 @@ class CategoryEmbedding(Layer):
                 f"CategoryEmbedding has {len(self.cardinalities)} cardinalities and {len(self.sizes)} sizes; "
                 "give one of each for every column"
             )
+
+        if sum(self.widths) > MOST_WIDTH:
+            raise GraphError(f"CategoryEmbedding has a width of {sum(self.widths):,}, expected at most {MOST_WIDTH:,}")
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -160,5 +160,8 @@ class Loop(Layer):
             for ends, (width_in, width_out) in plan.projections.items()
         }
 
+    def saved(self, shape: Shape) -> dict[str, Shape]:
+        return {f"net.{name}": size for name, size in self.plan.saved().items()}
+
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "graph": self.graph.to_json()}

@@ -1,0 +1,146 @@
+"""Readings: how cells of text become values, learnt from training rows and kept."""
+
+import datetime as dt
+
+import polars as pl
+import pytest
+
+from lamina.data.readings import Clues, DateReading, NumberReading, learn, reading_from_json
+from lamina.errors import ModelFileError, SchemaError
+
+D, T = dt.date, dt.datetime
+
+
+def read(cells, **clues):
+    column = pl.Series("c", cells)
+    reading = learn(column.to_frame(), clues=Clues(**clues))["c"]
+    assert reading_from_json(reading.to_json()) == reading
+    values, failed = reading(column)
+    return reading, values.to_list(), [] if failed is None else column.filter(failed).to_list()
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1", "2", "-3"], [1, 2, -3]),
+        (["1.5", "2", "1e5"], [1.5, 2, 1e5]),
+        ([" 39", "40 "], [39, 40]),
+        (["+5", "\N{MINUS SIGN}6.5", "7-"], [5, -6.5, -7]),
+        (["1,234.5", "2,000", "17"], [1234.5, 2000, 17]),
+        (["1.234,56", "2,5"], [1234.56, 2.5]),
+        (["1'234.50", "17.00"], [1234.5, 17]),
+        (["1 234,50", "2\u00a0345,1"], [1234.5, 2345.1]),
+        (["1,23,456", "12,34,567"], [123456, 1234567]),
+        (["(1,234.50)", "12.0"], [-1234.5, 12]),
+        (["1,234", "2,345"], [1234, 2345]),
+        (["1.234", "2.345"], [1.234, 2.345]),
+        (["$5", "-$1,200", "$ 12", "7"], [5, -1200, 12, 7]),
+        (["12,345.67 €", "1.00 €"], [12345.67, 1]),
+        (["USD 5", "USD 7"], [5, 7]),
+        (["1234 kg", "5 kg"], [1234, 5]),
+        (["1234 sq ft", "2 sq ft"], [1234, 2]),
+        (["12 %", "3%"], [12, 3]),
+        (["1.2K", "3M", "500"], [1200, 3e6, 500]),
+        (["01:23:45", "00:10:00.5"], [5025, 600.5]),
+        (["12:30", "-08:15"], [45000, -29700]),
+        (["nan", "1", "inf"], [None, 1, float("inf")]),
+        (["1,234", "5.5", "-inf"], [1234, 5.5, float("-inf")]),
+        (["n/a", "1.5", "#DIV/0!", "-", "<NA>", "Missing", "."] + ["2"] * 9, [None, 1.5] + [None] * 5 + [2] * 9),
+        (["True", "FALSE", "true"], [True, False, True]),
+        (["2017-12-31", "2018-01-01"], [D(2017, 12, 31), D(2018, 1, 1)]),
+        (["2017/12/31", "2018/1/1"], [D(2017, 12, 31), D(2018, 1, 1)]),
+        (["12/31/2017", "01/02/2018"], [D(2017, 12, 31), D(2018, 1, 2)]),
+        (["31/12/2017", "01/02/2018"], [D(2017, 12, 31), D(2018, 2, 1)]),
+        (["31.12.2017", "1.2.2018"], [D(2017, 12, 31), D(2018, 2, 1)]),
+        (["1.2.2018", "2.3.2018"], [D(2018, 2, 1), D(2018, 3, 2)]),
+        (["01/31/22", "02/01/69"], [D(2022, 1, 31), D(1969, 2, 1)]),
+        (["31-Jan-2017", "1-Feb-2018"], [D(2017, 1, 31), D(2018, 2, 1)]),
+        (["Jan 31, 2017", "September 1, 2018"], [D(2017, 1, 31), D(2018, 9, 1)]),
+        (["Mon, 20 May 2019", "3 June 2020"], [D(2019, 5, 20), D(2020, 6, 3)]),
+        (["12/31/2017 1:05 PM", "01/02/2018 12:10 AM"], [T(2017, 12, 31, 13, 5), T(2018, 1, 2, 0, 10)]),
+        (["2017-12-31 10:00:00 UTC", "2017-12-31"], [T(2017, 12, 31, 10), T(2017, 12, 31)]),
+        (["2017-12-31T10:00:00+02:00", "2017-12-31T10:00:00.5Z"], [T(2017, 12, 31, 8), T(2017, 12, 31, 10, 0, 0, 500_000)]),
+        (["01/01/2024", "02/02/2024"], [D(2024, 1, 1), D(2024, 2, 2)]),
+    ],
+)
+def test_values(cells, values):
+    assert read(cells)[1:] == (values, [])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["00123", "123"],
+        ["1.2.3", "1.2.4"],
+        ["Room 5", "Room 7"],
+        ["555 123 4567", "555 123 4568"],
+        ["12345678901234567890", "12345678901234567891"],
+        ["10.0.0.1", "10.0.0.2"],
+        ["-5 kg", "5 lb"],
+        ["$12", "12 €"],
+        ["1-2", "3-4"],
+        ["1st", "2nd"],
+        ["2017-13-01", "2017-01-02"],
+        ["31/12/2017", "12/31/2017"] * 30,
+        ["True", "False", "Unknown"],
+        ["1.5"] * 94 + ["x"] * 6,
+        ["NA", "DE", "CH"],
+        ["None", "Apnea"],
+    ],
+)
+def test_texts_stay_as_they_are(cells):
+    assert read(cells, in_file=True)[1:] == (cells, [])
+
+
+def test_a_few_odd_cells_do_not_make_a_number_a_text():
+    reading, values, failed = read(["1.5"] * 96 + ["lost", "3 or 4"])
+    assert (values[-3:], failed, reading.invalid) == ([1.5, None, None], ["lost", "3 or 4"], 2)
+    assert reading.remark() == "2 invalid, such as '3 or 4', treated as missing"
+
+
+def test_words_for_missing_values_among_texts():
+    rare = ["NA"] + ["Apnea", "Insomnia"] * 30
+    assert read(rare, in_file=True)[1][0] is None
+    assert read(rare, in_file=True)[0].remark() == "missing where 'NA' (1)"
+    assert read(rare)[1] == rare  # a frame has missing values of its own
+    table = pl.DataFrame({"country": ["NA", "DE", "CH", "DE"] * 9, "x": ["1", "NA", "2", "3"] * 9})
+    reading = learn(table, clues=Clues(in_file=True))["country"]
+    assert reading.missing == {"NA": 9}  # as in the column of numbers
+
+
+def test_other_columns_decide_where_two_readings_fit():
+    table = pl.DataFrame(
+        {"a": ["01/02/2018", "03/04/2018"], "b": ["12/31/2018", "01/01/2019"], "c": ["1.234", "5.678"], "d": ["1,5", "2,5"]}
+    )
+    readings = learn(table)
+    assert readings["a"](table["a"])[0].to_list() == [D(2018, 1, 2), D(2018, 3, 4)]
+    assert readings["c"](table["c"])[0].to_list() == [1234, 5678]
+    assert read(["1,234", "2,345"], separator=";")[1] == [1.234, 2.345]
+    with pytest.raises(SchemaError, match=r"'01/02/2018', which may be 1 February 2018 or 2 January 2018; say which: kinds="):
+        learn(table[["a"]])
+
+
+def test_declared_readings():
+    table = pl.DataFrame({"day": ["01/02/2018", "03/04/2018"], "serial": ["43831", "43832.5"], "price": ["1.234", "2"]})
+    declared = {"day": "date %m/%d/%Y", "serial": "date excel", "price": "number 1.234,5"}
+    readings = learn(table, declared=declared)
+    assert readings["day"](table["day"])[0].to_list() == [D(2018, 1, 2), D(2018, 3, 4)]
+    assert readings["serial"](table["serial"])[0].to_list() == [T(2020, 1, 1), T(2020, 1, 2, 12)]
+    assert readings["price"](table["price"])[0].to_list() == [1234, 2]
+    with pytest.raises(SchemaError, match="kinds: column 'day' is 'date foo'; expected a kind, 'date' with a format such as"):
+        learn(table, declared={"day": "date foo"})
+
+
+def test_a_cell_that_does_not_fit_is_never_read_in_another_way():
+    german = NumberReading(decimal=",", thousands=".")
+    values, failed = german(pl.Series(["1.234,5", "1,5", "1.5", "1,234.5"]))
+    assert (values.to_list(), failed.to_list()) == ([1234.5, 1.5, None, None], [False, False, True, True])
+    values, failed = DateReading(order="dmy")(pl.Series(["31/12/2017", "12/31/2017", "2017-12-31", "n/a"]))
+    assert values.to_list() == [D(2017, 12, 31), None, D(2017, 12, 31), None]
+    assert failed.to_list() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("values", [None, {}, {"name": "guess"}, {"name": "date", "order": 5}, {"name": "date", "unit": "kg"}])
+def test_damaged_readings_are_refused(values):
+    with pytest.raises(ModelFileError):
+        reading_from_json(values)
