@@ -265,4 +265,4 @@ def test_the_folder_of_runs_is_no_class(tmp_path):
     (tmp_path / "runs" / "pets-1").mkdir(parents=True)
     (tmp_path / "runs" / "pets-2").mkdir()
     (tmp_path / "runs" / "pets-2" / "run.json").write_text("{}")
-    assert read_table(tmp_path)["label"].to_list() == ["cat", "dog"]
+    assert read_folder(tmp_path)["label"].to_list() == ["cat", "dog"]
