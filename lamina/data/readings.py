@@ -200,11 +200,8 @@ class NumberReading(Reading):
     name = "number"
 
     def read(self, cells: pl.Series) -> pl.Series:
-        if self.decimal == ".":
-            for dtype in (pl.Int64, pl.Float64):
-                values = cells.cast(dtype, strict=False)
-                if values.null_count() == cells.null_count():
-                    return values.fill_nan(None) if dtype == pl.Float64 else values
+        if self.decimal == "." and (parsed := _parsed(cells)) is not None:
+            return parsed.fill_nan(None) if parsed.dtype == pl.Float64 else parsed
         parts = cells.str.extract_groups(self._pattern).struct
         body = parts.field("body")
         digits = body.str.replace_all(_group(self.thousands), "") if self.thousands else body
@@ -406,6 +403,8 @@ def typed(table: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:
 
 def _tried(reading: Reading, column: pl.Series) -> Reading:
     """The reading with the cells of the column that do not fit."""
+    if reading.verbatim:
+        return reading
     failed = reading(column)[1]
     if failed is None:
         return reading
@@ -455,14 +454,31 @@ def _declared(name: str, kind: str, how: str) -> Reading:
 
 def _plain_numbers(cells: pl.Series, clues: Clues) -> _Learnt | None:
     """The reading of numbers that polars parses, and of codes with leading zeros; else None."""
-    if cells.cast(pl.Int64, strict=False).null_count() == cells.null_count():
-        return _Learnt(TextReading() if cells.str.contains(_CODE).any() else NumberReading())
-    if cells.cast(pl.Float64, strict=False).null_count() > cells.null_count():
+    values = _parsed(cells)
+    if values is None:
         return None
-    if cells.str.contains(_CODE).any() or cells.str.contains(_LONG).any():
+    zeros = cells.filter(cells.str.starts_with("0"))
+    if zeros.str.contains(_CODE).any() or (values.dtype == pl.Float64 and cells.str.contains(_LONG).any()):
         return _Learnt(TextReading())
-    sure = not cells.str.contains(r"^[+-]?([1-9]\d{0,2}([.]\d{3})+|\d+)$").all()
-    return None if clues.decimal == "," and not sure else _Learnt(NumberReading(), "." if sure else None, sure=sure)
+    pointed = r"^[+-]?([1-9]\d{0,2}([.]\d{3})+|\d+)$"  # perhaps points of thousands
+    sure = values.dtype == pl.Int64 or not (
+        cells.head(_SAMPLE).str.contains(pointed).all() and cells.str.contains(pointed).all()
+    )
+    if clues.decimal == "," and not sure:
+        return None
+    return _Learnt(NumberReading(), "." if sure and values.dtype == pl.Float64 else None, sure=sure)
+
+
+def _parsed(cells: pl.Series) -> pl.Series | None:
+    """The values as polars parses them, Int64 or else Float64; None where it cannot. The first cells are tried first."""
+    for dtype in (pl.Int64, pl.Float64):
+        for part in (cells.head(_SAMPLE), cells):
+            values = part.cast(dtype, strict=False)
+            if values.null_count() > part.null_count():
+                break
+        else:
+            return values
+    return None
 
 
 def _counted(words: pl.DataFrame) -> dict[str, int]:
