@@ -89,7 +89,7 @@ def test_predictions_of_many_classes_show_the_highest_probability(capsys):
     columns = {"y": "prediction"} | dict.fromkeys(probabilities, "probability")
     show_predictions(pl.DataFrame({"y": ["c"], **probabilities}), columns, pl.DataFrame({"name": ["x\n"], "y": ["a"]}))
     result = capsys.readouterr().out.splitlines()
-    assert result[0].split("  ") == ["row", "name", "y", "predicted y", "predicted probability"]
+    assert result[0].split("  ") == ["row", "name", "y", "predicted y", "probability"]
     assert result[1].split() == ["1", "x\\n", "a", "c", "0.7000"]
 
 
