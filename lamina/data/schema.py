@@ -22,12 +22,14 @@ from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import read_table
-from lamina.data.readings import TEXTS, Clues, Reading, learn, reading_from_json, typed
+from lamina.data.readings import TEXTS, Clues, Reading, TextReading, learn, reading_from_json, typed
 from lamina.errors import DataError, ModelFileError, SchemaError
 from lamina.stored import stored, stored_as
 from lamina.wording import count, listed, nearest
 
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
+FEW_CLASSES = 20
+"""Most distinct texts of a target in a frame that are classes, whatever they could be read as."""
 IGNORED_BY_ROLE = "ignored as requested"
 """The beginning of the reason of a column with the requested role "ignored"."""
 
@@ -75,7 +77,8 @@ class Schema:
         kinds, roles = dict(kinds or {}), _roles(table, target, dict(roles or {}))
         _check_option("kinds", kinds, table.columns, OPTION_KINDS)
         if readings is None:
-            readings = learn_readings(table, kinds, [name for name, role in roles.items() if role == "ignored"])
+            by_role = {role: [name for name, its in roles.items() if its == role] for role in ("ignored", "target")}
+            readings = learn_readings(table, kinds, ignored=by_role["ignored"], targets=by_role["target"])
             table = typed(table, readings)
         columns = [
             _column(values, kinds.get(values.name), roles.get(values.name), readings.get(values.name)) for values in table
@@ -169,17 +172,19 @@ class Schema:
         Raises:
             SchemaError: A cell does not fit the reading of its column; names column, value and row.
         """
+        names = set(table.columns)
         read = [
             _read(column, table.get_column(column.name), [])
             for column in self.columns
-            if column.role not in ("feature", "ignored") and column.name in table.columns
+            if column.role not in ("feature", "ignored") and column.name in names
         ]
         return table.with_columns(read)
 
     def contents(self, table: pl.DataFrame) -> pl.DataFrame:
         """The table with files among its features as numbers that are equal where the files have the same content."""
-        of = {column.name: KINDS[column.kind].contents(table.get_column(column.name)) for column in self.features}
-        changed = [values for name, values in of.items() if values.dtype != table.schema[name]]
+        given = [table.get_column(column.name) for column in self.features]
+        read = [KINDS[column.kind].contents(values) for column, values in zip(self.features, given, strict=True)]
+        changed = [new for new, values in zip(read, given, strict=True) if new.dtype != values.dtype]
         return table.with_columns(changed) if changed else table
 
     def _few_numbers(self, table: pl.DataFrame, notes: bool) -> pl.DataFrame | None:
@@ -257,16 +262,23 @@ class Schema:
 
 
 def learn_readings(
-    table: pl.DataFrame, kinds: Mapping[str, str] | None = None, ignored: Sequence[str] = ()
+    table: pl.DataFrame, kinds: Mapping[str, str] | None = None, *, ignored: Sequence[str] = (), targets: Sequence[str] = ()
 ) -> dict[str, Reading]:
-    """The readings of the text columns of training rows, besides the ignored ones."""
+    """The readings of the text columns of training rows, besides the ignored ones.
+
+    Labels keep the type in which a frame has them: there the classes "0" and "1", or "True" and "False", stay text.
+    """
     declared = {}
     for name, value in (kinds or {}).items():
         kind = KINDS.get(value.partition(" ")[0])
         if kind is not None and kind.reading is not None:
             declared[name] = kind.reading.name + value[len(kind.name) :]
     is_file = set(table.dtypes) == {pl.String()}  # only a text file has texts alone
-    return learn(table.drop(ignored, strict=False), declared=declared, clues=Clues(in_file=is_file))
+    readings = learn(table.drop(ignored, strict=False), declared=declared, clues=Clues(in_file=is_file))
+    for name in () if is_file else targets:
+        if name in readings and table[name].n_unique() <= FEW_CLASSES:
+            readings[name] = TextReading()
+    return readings
 
 
 def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:

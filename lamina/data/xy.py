@@ -97,12 +97,20 @@ def read_labels(y: Any) -> dict[str, Any]:
     if column is None or column.dtype == pl.Object:
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        return {name: y if column is None else labels(name, y)}
+        return {name: _verbatim(name, y if column is None else labels(name, y))}
     if lost := column.null_count():
         raise TargetError(f"y has no value in {lost:,} of {len(column):,} rows; leave these rows out of X and y")
     if column.dtype.is_float():
         check_classification_targets(column.to_numpy())
-    return {name: column}
+    return {name: _verbatim(name, column)}
+
+
+def _verbatim(name: str, column: Any) -> Any:
+    """Labels of text as a categorical column, which is not read as numbers: the classes "0" and "1" stay text."""
+    is_text = (
+        column.dtype == pl.String if isinstance(column, pl.Series) else getattr(column, "dtype", np.dtype(float)).kind == "U"
+    )
+    return pl.Series(name, column, dtype=pl.String).cast(pl.Categorical) if is_text else column
 
 
 def read_values(estimator: Any, y: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
         >>> len(prepared.table), prepared.task.name, prepared.notes
         (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is ignored",))
     """
-    readings = learn_readings(table, settings.kinds, settings.drop or ())
+    readings = learn_readings(table, settings.kinds, ignored=settings.drop or (), targets=settings.targets)
     rows = typed(table, readings)
     inferring = {"target": list(settings.targets), "kinds": settings.kinds, "roles": settings.roles, "readings": readings}
     schema = Schema.infer(rows, **inferring)
