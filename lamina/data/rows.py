@@ -28,6 +28,7 @@ from typing import Any
 
 import polars as pl
 from narwhals import dependencies
+from scipy.sparse import issparse
 
 from lamina.data.columns import KINDS
 from lamina.data.columns.column import Column
@@ -52,7 +53,7 @@ def as_rows(source: Any, schema: Schema) -> Any:
         >>> as_rows({"age": 17, "town": "Bern"}, schema), as_rows({"age": [17], "town": ["Bern"]}, schema)
         ({'age': [17], 'town': ['Bern']}, {'age': [17], 'town': ['Bern']})
     """
-    if isinstance(source, pl.DataFrame):
+    if isinstance(source, pl.DataFrame) or issparse(source):  # one of scipy's sparse arrays is a dict
         return source
     if isinstance(source, Mapping):
         return _of_dict(source, schema)
