@@ -194,7 +194,7 @@ class Schema:
 
         A table of integers stays so: the encoder reads both dtypes.
         """
-        if len(table) > FEW_ROWS or tuple(table.columns) != self._numbers:
+        if not 0 < len(table) <= FEW_ROWS or tuple(table.columns) != self._numbers:
             return None
         dtypes = set(table.dtypes)
         if not all(dtype.is_float() or dtype.is_integer() for dtype in dtypes):
