@@ -30,7 +30,7 @@ from safetensors.torch import save_file
 import lamina.families  # noqa: F401  its predictors enter their registry
 from lamina.data.encode import Encoder
 from lamina.data.schema import Schema
-from lamina.errors import ModelFileError
+from lamina.errors import ModelFileError, OptionError
 from lamina.families.predictor import PREDICTORS
 from lamina.migration import renamed
 from lamina.model import Model
@@ -120,8 +120,8 @@ def reading(path: str | Path, part: str = "") -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
+        if isinstance(error, OptionError) or (not isinstance(error, Exception) and type(error).__name__ != "PanicException"):
+            raise  # the device
         if isinstance(error, ModelFileError) and not part and str(error).startswith(str(path)):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
