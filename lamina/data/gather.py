@@ -11,8 +11,7 @@ import polars.selectors as cs
 from lamina.data.frames import literal
 from lamina.data.parse import dates, numbers
 from lamina.data.read import read_table
-from lamina.data.readings import typed
-from lamina.data.schema import learn_readings
+from lamina.data.schema import read_texts
 from lamina.errors import SchemaError
 from lamina.wording import nearest
 
@@ -41,8 +40,7 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
         >>> gather_series(rows, "who", "minute").to_dicts()
         [{'who': 'a', 'ill': 'no', 'series': [[70.0], [71.0]]}, {'who': 'b', 'ill': 'yes', 'series': [[64.0]]}]
     """
-    table = read_table(table)
-    table = typed(table, learn_readings(table))
+    _, table = read_texts(read_table(table))
     id, time, values = literal(id), time and literal(time), values and [literal(name) for name in values]
     keys = [id] if time in (None, id) else [id, time]
     if time == id:

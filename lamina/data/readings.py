@@ -15,7 +15,7 @@ date      of which at least 95 % are dates in one order of day, month and year, 
 text      of any other cells
 ========  =================================================================================================================
 
-Where two readings fit all values (1,234 or 01/02/2024), the other columns of the table and the separator of the file decide;
+Where two readings fit all values (1,234 or 01/02/2024), the other columns of the table decide;
 where these do not, numbers have decimal points and thousands commas, and dates are an error that shows both readings.
 
 A missing value is an empty cell; in columns of numbers and dates also each of :data:`MISSING`. Among other texts of a file a
@@ -79,19 +79,17 @@ _DATE = (
 
 
 @dataclass(frozen=True)
-class Clues:
+class _Clues:
     """What a table shows about the readings of its columns.
 
     Attributes:
         in_file: Whether the table is a text file, in which a missing value may have to be written as a word.
-        separator: That of the file.
         decimal: The decimal mark of other columns; None where none shows one.
         order: The order of other dates; None where none shows it.
         words: Words that stand for missing values in columns of numbers and dates, in lower case.
     """
 
     in_file: bool = False
-    separator: str = ","
     decimal: str | None = None
     order: str | None = None
     words: frozenset[str] = frozenset()
@@ -348,40 +346,48 @@ def _moments(cells: pl.Series, order: str) -> pl.Series:
 
 @dataclass(frozen=True)
 class _Learnt:
-    """A reading, and what its column shows about others; ``sure`` where no clue can change it."""
+    """A reading, and what its column shows about others.
+
+    Attributes:
+        sure: Whether no clue can change it.
+        values: The values of the column, where they were parsed to learn it.
+    """
 
     reading: Reading
     decimal: str | None = None
     order: str | None = None
     sure: bool = True
+    values: pl.Series | None = None
 
 
-def learn(table: pl.DataFrame, *, declared: Mapping[str, str] | None = None, clues: Clues = Clues()) -> dict[str, Reading]:
-    """The reading of each text column.
+def learn(
+    table: pl.DataFrame, *, declared: Mapping[str, str] | None = None, in_file: bool = False
+) -> tuple[dict[str, Reading], pl.DataFrame]:
+    """The reading of each text column, and the table read with them; cells that do not fit are null.
 
     Args:
         table: The training rows.
         declared: By name of a column "number" or "date", of which any share of the values may fit; "date %d/%m/%Y",
             "date excel", "number 1.234,56"; or "text".
-        clues: What is known about the table.
+        in_file: Whether the table is a text file, in which a missing value may have to be written as a word.
 
     Raises:
         SchemaError: Dates that can be read in two orders; a date or a number that is declared in a way that is none.
 
     Example:
-        >>> readings = learn(pl.DataFrame({"price": ["1.234,50 €", "17 €"], "day": ["31/12/2024", "n/a"]}))
-        >>> readings["price"].written(), readings["day"].written()
-        ('written 1.234,5 in €', 'day first')
+        >>> readings, rows = learn(pl.DataFrame({"price": ["1.234,50 €", "17 €"], "day": ["31/12/2024", "n/a"]}))
+        >>> readings["price"].written(), readings["day"].written(), rows["price"].to_list()
+        ('written 1.234,5 in €', 'day first', [1234.5, 17.0])
     """
-    declared = declared or {}
+    declared, clues = declared or {}, _Clues(in_file)
     columns = {column.name: column for column in table if column.dtype == pl.String}
     learnt = {name: _learn(column, clues, declared.get(name), ask=False) for name, column in columns.items()}
     decimals, orders = ({getattr(one, which) for one in learnt.values()} - {None} for which in ("decimal", "order"))
     words = {
         word.lower() for one in learnt.values() if not isinstance(one.reading, TextReading) for word in one.reading.missing
     }
-    clues = dataclasses.replace(
-        clues,
+    clues = _Clues(
+        in_file,
         decimal=decimals.pop() if len(decimals) == 1 else None,
         order=orders.pop() if len(orders) == 1 else None,
         words=frozenset(words),
@@ -389,7 +395,8 @@ def learn(table: pl.DataFrame, *, declared: Mapping[str, str] | None = None, clu
     for name, one in learnt.items():
         if not one.sure:
             learnt[name] = _learn(columns[name], clues, declared.get(name), ask=True)
-    return {name: _tried(one.reading, columns[name]) for name, one in learnt.items()}
+    read = [_read(learnt[name], column) for name, column in columns.items()]
+    return {column.name: reading for reading, column in read}, table.with_columns(column for _, column in read)
 
 
 def typed(table: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:
@@ -401,17 +408,18 @@ def typed(table: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:
     )
 
 
-def _tried(reading: Reading, column: pl.Series) -> Reading:
-    """The reading with the cells of the column that do not fit."""
-    if reading.verbatim:
-        return reading
-    failed = reading(column)[1]
-    if failed is None:
-        return reading
-    return dataclasses.replace(reading, invalid=int(failed.sum()), example=column.cast(pl.String).filter(failed).sort()[0])
+def _read(learnt: _Learnt, column: pl.Series) -> tuple[Reading, pl.Series]:
+    """The reading, with the cells of the training rows that do not fit, and the values."""
+    reading, values = learnt.reading, learnt.values
+    if values is None and not reading.verbatim:
+        values, failed = reading(column)
+        if failed is not None:
+            examples = column.filter(failed).sort()
+            reading = dataclasses.replace(reading, invalid=len(examples), example=examples[0])
+    return reading, column if values is None else values.alias(column.name)
 
 
-def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) -> _Learnt:
+def _learn(column: pl.Series, clues: _Clues, declared: str | None, *, ask: bool) -> _Learnt:
     kind, _, how = (declared or "").partition(" ")
     cells = column.cast(pl.String)
     if kind == "text" or cells.null_count() == len(cells):
@@ -432,8 +440,8 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) 
     attempts = {"number": (_number, _duration), "date": (_date,)}.get(kind, (_date, _number, _duration))
     sample = values.gather_every(max(1, len(values) // _SAMPLE))
     for attempt in attempts:
-        if (found := attempt(column.name, values, sample, clues, least, ask)) is not None:
-            return dataclasses.replace(found, reading=dataclasses.replace(found.reading, missing=_counted(words)))
+        if (learnt := attempt(column.name, values, sample, clues, least, ask)) is not None:
+            return dataclasses.replace(learnt, reading=dataclasses.replace(learnt.reading, missing=_counted(words)))
     return _Learnt(TextReading(missing=_words_for_missing(words, values, clues)), sure=not len(words))
 
 
@@ -452,7 +460,7 @@ def _declared(name: str, kind: str, how: str) -> Reading:
     )
 
 
-def _plain_numbers(cells: pl.Series, clues: Clues) -> _Learnt | None:
+def _plain_numbers(cells: pl.Series, clues: _Clues) -> _Learnt | None:
     """The reading of numbers that polars parses, and of codes with leading zeros; else None."""
     values = _parsed(cells)
     if values is None:
@@ -466,7 +474,8 @@ def _plain_numbers(cells: pl.Series, clues: Clues) -> _Learnt | None:
     )
     if clues.decimal == "," and not sure:
         return None
-    return _Learnt(NumberReading(), "." if sure and values.dtype == pl.Float64 else None, sure=sure)
+    decimal = "." if sure and values.dtype == pl.Float64 else None
+    return _Learnt(NumberReading(), decimal, sure=sure, values=values.fill_nan(None) if values.dtype == pl.Float64 else values)
 
 
 def _parsed(cells: pl.Series) -> pl.Series | None:
@@ -489,12 +498,12 @@ def _share(values: pl.DataFrame, fits: pl.Series) -> float:
     return int(values["rows"].filter(fits).sum()) / int(values["rows"].sum())
 
 
-def _duration(name: str, values: pl.DataFrame, sample: pl.DataFrame, clues: Clues, least: float, ask: bool) -> _Learnt | None:
+def _duration(name: str, values: pl.DataFrame, sample: pl.DataFrame, clues: _Clues, least: float, ask: bool) -> _Learnt | None:
     share = _share(values, values["cell"].str.contains(_DURATION))
     return _Learnt(DurationReading()) if share >= least and share else None
 
 
-def _date(name: str, values: pl.DataFrame, sample: pl.DataFrame, clues: Clues, least: float, ask: bool) -> _Learnt | None:
+def _date(name: str, values: pl.DataFrame, sample: pl.DataFrame, clues: _Clues, least: float, ask: bool) -> _Learnt | None:
     if _share(sample, sample["cell"].str.contains(_DATE)) < min(least, 0.5):
         return None
     cells = values["cell"]
@@ -521,7 +530,7 @@ def _date(name: str, values: pl.DataFrame, sample: pl.DataFrame, clues: Clues, l
     return _Learnt(DateReading(order="dmy"), sure=False)
 
 
-def _number(name: str, values: pl.DataFrame, sample: pl.DataFrame, clues: Clues, least: float, ask: bool) -> _Learnt | None:
+def _number(name: str, values: pl.DataFrame, sample: pl.DataFrame, clues: _Clues, least: float, ask: bool) -> _Learnt | None:
     if _share(sample, sample["cell"].str.contains(_NUMBER) | sample["cell"].str.contains(_INFINITE)) < min(least, 0.5):
         return None
     cells = values["cell"]
@@ -545,19 +554,18 @@ def _number(name: str, values: pl.DataFrame, sample: pl.DataFrame, clues: Clues,
     return _Learnt(reading, decimal if shown else None, sure=sure)
 
 
-def _marks(bodies: pl.Series, fitting: list[tuple[str, str]], clues: Clues) -> tuple[str, str, bool]:
+def _marks(bodies: pl.Series, fitting: list[tuple[str, str]], clues: _Clues) -> tuple[str, str, bool]:
     """The decimal mark and the mark of thousands, and whether they are sure."""
     usual = fitting[0]
     if usual == (".", ",") and (",", "") in fitting:  # 1,234 everywhere
-        comma = clues.decimal == "," or (clues.decimal is None and clues.separator == ";")
-        return (",", "", False) if comma else (*usual, False)
+        return (",", "", False) if clues.decimal == "," else (*usual, False)
     pointed = bodies.filter(bodies.str.contains(".", literal=True))
     if usual == (".", "") and (",", ".") in fitting and len(pointed) and not pointed.str.contains("^0").any():  # 1.234
         return (",", ".", False) if clues.decimal == "," else (*usual, False)
     return (*usual, True)
 
 
-def _words_for_missing(words: pl.DataFrame, values: pl.DataFrame, clues: Clues) -> dict[str, int]:
+def _words_for_missing(words: pl.DataFrame, values: pl.DataFrame, clues: _Clues) -> dict[str, int]:
     """The words for a missing value among other texts, with their numbers of rows.
 
     In a frame none is: a frame has missing values of its own. In a file marks such as ``?`` are, and words such as ``NA`` if
@@ -567,9 +575,9 @@ def _words_for_missing(words: pl.DataFrame, values: pl.DataFrame, clues: Clues) 
     if not clues.in_file:
         return {}
     total = int(values["rows"].sum()) + int(words["rows"].sum())
-    found = {}
+    missing = {}
     for word, rows in _counted(words.filter(words["cell"].str.to_lowercase().is_in(_AMONG_TEXTS))).items():
         code = re.fullmatch(r"[A-Z]{2,3}", word) and values["cell"].str.contains(rf"^[A-Z]{{{len(word)}}}$").mean() == 1
         if not word.isalpha() or word.lower() in clues.words or not (code or rows >= 0.1 * total):
-            found[word] = rows
-    return found
+            missing[word] = rows
+    return missing

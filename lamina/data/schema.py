@@ -22,7 +22,7 @@ from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import read_table
-from lamina.data.readings import TEXTS, Clues, Reading, TextReading, learn, reading_from_json, typed
+from lamina.data.readings import TEXTS, Reading, learn, reading_from_json
 from lamina.errors import DataError, ModelFileError, SchemaError
 from lamina.stored import stored, stored_as
 from lamina.wording import count, listed, nearest
@@ -65,7 +65,7 @@ class Schema:
             target: The column or columns to predict.
             kinds: Kinds where the guess is wrong: ``{"zip": "category"}``.
             roles: Roles of columns: ``{"day": "time"}``, ``{"name": "ignored"}``, ``{"id": "feature"}``.
-            readings: Those of :func:`learn_readings`, where the table was read with them.
+            readings: Those of :func:`read_texts`, where the table was read with them.
 
         Raises:
             SchemaError: An unknown column, kind or role; values that cannot be of the requested kind; no feature.
@@ -78,8 +78,7 @@ class Schema:
         _check_option("kinds", kinds, table.columns, OPTION_KINDS)
         if readings is None:
             by_role = {role: [name for name, its in roles.items() if its == role] for role in ("ignored", "target")}
-            readings = learn_readings(table, kinds, ignored=by_role["ignored"], targets=by_role["target"])
-            table = typed(table, readings)
+            readings, table = read_texts(table, kinds, ignored=by_role["ignored"], targets=by_role["target"])
         columns = [
             _column(values, kinds.get(values.name), roles.get(values.name), readings.get(values.name)) for values in table
         ]
@@ -261,24 +260,22 @@ class Schema:
 # Reading
 
 
-def learn_readings(
+def read_texts(
     table: pl.DataFrame, kinds: Mapping[str, str] | None = None, *, ignored: Sequence[str] = (), targets: Sequence[str] = ()
-) -> dict[str, Reading]:
-    """The readings of the text columns of training rows, besides the ignored ones.
+) -> tuple[dict[str, Reading], pl.DataFrame]:
+    """The readings of the text columns of training rows, besides the ignored ones, and the table read with them.
 
     Labels keep the type in which a frame has them: there the classes "0" and "1", or "True" and "False", stay text.
     """
-    declared = {}
+    declared = dict.fromkeys(ignored, "text")
     for name, value in (kinds or {}).items():
         kind = KINDS.get(value.partition(" ")[0])
         if kind is not None and kind.reading is not None:
             declared[name] = kind.reading.name + value[len(kind.name) :]
-    is_file = set(table.dtypes) == {pl.String()}  # only a text file has texts alone
-    readings = learn(table.drop(ignored, strict=False), declared=declared, clues=Clues(in_file=is_file))
-    for name in () if is_file else targets:
-        if name in readings and table[name].n_unique() <= FEW_CLASSES:
-            readings[name] = TextReading()
-    return readings
+    in_file = set(table.dtypes) == {pl.String()}  # only a text file has texts alone
+    if not in_file:
+        declared |= {name: "text" for name in targets if table[name].n_unique() <= FEW_CLASSES}
+    return learn(table, declared=declared, in_file=in_file)
 
 
 def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
@@ -295,6 +292,8 @@ def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         if usual is None:
             return values
         reading = usual()
+    if reading.verbatim:
+        return values
     result, failed = reading(values)
     result = result.alias(column.name)
     if failed is None:

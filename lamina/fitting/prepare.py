@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from lamina.data.readings import typed
 from lamina.data.rowhash import first_of_duplicates, in_order
-from lamina.data.schema import Schema, learn_readings
+from lamina.data.schema import Schema, read_texts
 from lamina.data.weights import row_weights
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import times
@@ -58,8 +57,7 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
         >>> len(prepared.table), prepared.task.name, prepared.notes
         (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is ignored",))
     """
-    readings = learn_readings(table, settings.kinds, ignored=settings.drop or (), targets=settings.targets)
-    rows = typed(table, readings)
+    readings, rows = read_texts(table, settings.kinds, ignored=settings.drop or (), targets=settings.targets)
     inferring = {"target": list(settings.targets), "kinds": settings.kinds, "roles": settings.roles, "readings": readings}
     schema = Schema.infer(rows, **inferring)
     if settings.unique and (first := first_of_duplicates(schema.contents(rows))).sum() < len(rows):

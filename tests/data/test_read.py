@@ -25,8 +25,7 @@ from polars.testing import assert_frame_equal
 from lamina.data import read
 from lamina.data.frames import like
 from lamina.data.read import read_table
-from lamina.data.readings import typed
-from lamina.data.schema import learn_readings
+from lamina.data.schema import read_texts
 from lamina.errors import ReadError
 from lamina.wording import nearest
 
@@ -43,8 +42,7 @@ TABLE = pl.DataFrame(
 
 def read_values(path):
     """The table of a file with the values of its cells."""
-    table = read_table(path)
-    return typed(table, learn_readings(table))
+    return read_texts(read_table(path))[1]
 
 
 def write(folder, name, content):

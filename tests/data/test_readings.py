@@ -5,17 +5,19 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from lamina.data.readings import Clues, DateReading, NumberReading, learn, reading_from_json
+from lamina.data.readings import DateReading, NumberReading, learn, reading_from_json
 from lamina.errors import ModelFileError, SchemaError
 
 D, T = dt.date, dt.datetime
 
 
-def read(cells, **clues):
+def read(cells, **options):
     column = pl.Series("c", cells)
-    reading = learn(column.to_frame(), clues=Clues(**clues))["c"]
+    readings, table = learn(column.to_frame(), **options)
+    reading = readings["c"]
     assert reading_from_json(reading.to_json()) == reading
     values, failed = reading(column)
+    assert values.alias("c").equals(table["c"], null_equal=True)
     return reading, values.to_list(), [] if failed is None else column.filter(failed).to_list()
 
 
@@ -104,7 +106,7 @@ def test_words_for_missing_values_among_texts():
     assert read(rare, in_file=True)[0].remark() == "missing where 'NA' (1)"
     assert read(rare)[1] == rare  # a frame has missing values of its own
     table = pl.DataFrame({"country": ["NA", "DE", "CH", "DE"] * 9, "x": ["1", "NA", "2", "3"] * 9})
-    reading = learn(table, clues=Clues(in_file=True))["country"]
+    reading = learn(table, in_file=True)[0]["country"]
     assert reading.missing == {"NA": 9}  # as in the column of numbers
 
 
@@ -112,10 +114,10 @@ def test_other_columns_decide_where_two_readings_fit():
     table = pl.DataFrame(
         {"a": ["01/02/2018", "03/04/2018"], "b": ["12/31/2018", "01/01/2019"], "c": ["1.234", "5.678"], "d": ["1,5", "2,5"]}
     )
-    readings = learn(table)
-    assert readings["a"](table["a"])[0].to_list() == [D(2018, 1, 2), D(2018, 3, 4)]
-    assert readings["c"](table["c"])[0].to_list() == [1234, 5678]
-    assert read(["1,234", "2,345"], separator=";")[1] == [1.234, 2.345]
+    readings, rows = learn(table)
+    assert rows["a"].to_list() == [D(2018, 1, 2), D(2018, 3, 4)]
+    assert rows["c"].to_list() == [1234, 5678]
+    assert readings["c"](pl.Series(["1.5"]))[1].to_list() == [True]
     with pytest.raises(SchemaError, match=r"'01/02/2018', which may be 1 February 2018 or 2 January 2018; say which: kinds="):
         learn(table[["a"]])
 
@@ -123,10 +125,10 @@ def test_other_columns_decide_where_two_readings_fit():
 def test_declared_readings():
     table = pl.DataFrame({"day": ["01/02/2018", "03/04/2018"], "serial": ["43831", "43832.5"], "price": ["1.234", "2"]})
     declared = {"day": "date %m/%d/%Y", "serial": "date excel", "price": "number 1.234,5"}
-    readings = learn(table, declared=declared)
-    assert readings["day"](table["day"])[0].to_list() == [D(2018, 1, 2), D(2018, 3, 4)]
-    assert readings["serial"](table["serial"])[0].to_list() == [T(2020, 1, 1), T(2020, 1, 2, 12)]
-    assert readings["price"](table["price"])[0].to_list() == [1234, 2]
+    _, rows = learn(table, declared=declared)
+    assert rows["day"].to_list() == [D(2018, 1, 2), D(2018, 3, 4)]
+    assert rows["serial"].to_list() == [T(2020, 1, 1), T(2020, 1, 2, 12)]
+    assert rows["price"].to_list() == [1234, 2]
     with pytest.raises(SchemaError, match="kinds: column 'day' is 'date foo'; expected a kind, 'date' with a format such as"):
         learn(table, declared={"day": "date foo"})
 
