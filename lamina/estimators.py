@@ -281,8 +281,8 @@ class _Estimator(BaseEstimator, ABC):
         checked, notes = model.schema.check(table)
         with rows_numbered_as(table, model.schema):
             notes += model.encoder.unseen(checked)
-        if (found := tuple(notes)) != self.notes_:
-            self.notes_ = found
+        if (sentences := tuple(notes)) != self.notes_:
+            self.notes_ = sentences
         if notes:
             warnings.warn("; ".join(notes), LaminaWarning, stacklevel=4 + depth)
         return table, checked

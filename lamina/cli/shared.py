@@ -91,11 +91,11 @@ def _add_hint(error: Any, words: list[str]) -> None:
     from lamina.train.recipe import Recipe
 
     verb, flag = words[0], str(error.option_name)
-    asked = flag.lstrip("-").replace("-", "_")
+    option = flag.lstrip("-").replace("-", "_")
     owners = {"fit": (("recipe", Recipe), *(("family", cls) for cls in FAMILIES.values())), "compare": (("recipe", Recipe),)}
     for owner, cls in owners.get(verb, ()):
         for name in (field.name for field in dataclasses.fields(cls)):
-            if asked in (name, "".join(word[0] for word in name.split("_"))):
+            if option in (name, "".join(word[0] for word in name.split("_"))):
                 given = [*itertools.dropwhile(lambda word: word.partition("=")[0] != flag, words), ""]
                 value = given[0].partition("=")[2] or ("" if given[1].startswith("-") else given[1]) or "VALUE"
                 error.message, error.possibilities = f"No such option: {flag}. Did you mean --set {owner}.{name}={value}?", None

@@ -110,10 +110,10 @@ def extremes(values: pl.Series) -> tuple[float, float]:
         places = [margin, len(numbers) - 1 - margin]
         return np.partition(numbers, places)[places] if len(numbers) else None
 
-    found, faults = _each(values, ends)
+    pairs, faults = _each(values, ends)
     _refuse(values, faults)
-    found = [pair for pair in found if pair is not None]
-    return (float(min(low for low, _ in found)), float(max(high for _, high in found))) if found else (0.0, 0.0)
+    known = [pair for pair in pairs if pair is not None]
+    return float(min((low for low, _ in known), default=0)), float(max((high for _, high in known), default=0))
 
 
 def read_pixels(values: pl.Series, height: int, width: int, channels: int, scale: Scale | None = None) -> np.ndarray:
@@ -167,7 +167,7 @@ def _alike(files: pl.Series) -> list[int]:
     for extent, file in _each(files, lambda row, image: (_header(row, image)[:2], (row, image.format or "")))[0]:
         groups.setdefault(extent, []).append(file)
     formats = {extent: {format for _, format in group} for extent, group in groups.items() if len(group) > 1}
-    lossless = [extent for extent, found in formats.items() if not found & _LOSSY]
+    lossless = [extent for extent, names in formats.items() if not names & _LOSSY]
     decode_all = sum(height * width * len(groups[height, width]) for height, width in lossless) <= MOST_PIXELS
     chosen = [extent for extent in formats if len(formats[extent]) > 1 or (decode_all and extent in lossless)]
     return [row for extent in chosen for row, _ in groups[extent]]

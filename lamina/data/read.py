@@ -89,7 +89,7 @@ def read_table(source: Any) -> pl.DataFrame:
     The result has null, never NaN, for missing values, and unique column names.
 
     Args:
-        source: A path to CSV or TSV (the separator is found: ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
+        source: A path to CSV or TSV (separated by ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
             .gz; "-" for standard input, or another pipe or open file, read once; a folder that holds folders of images or .txt
             files for each class; an .npz archive of arrays; a frame of pandas, polars, pyarrow or any library that narwhals or
             Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of 3 or 4 axes is a column of series or images); a dict of

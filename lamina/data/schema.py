@@ -29,7 +29,7 @@ from lamina.wording import count, listed, nearest
 
 ROLES = ("feature", "target", "group", "time", "weight", "split", "ignored")
 FEW_CLASSES = 20
-"""Most distinct texts of a target in a frame that are classes, whatever they could be read as."""
+"""Most distinct whole numbers of a target that are classes, and texts in a frame, whatever they could be read as."""
 IGNORED_BY_ROLE = "ignored as requested"
 """The beginning of the reason of a column with the requested role "ignored"."""
 

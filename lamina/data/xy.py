@@ -105,12 +105,11 @@ def read_labels(y: Any) -> dict[str, Any]:
     return {name: _verbatim(name, column)}
 
 
-def _verbatim(name: str, column: Any) -> Any:
+def _verbatim(name: str, values: Any) -> Any:
     """Labels of text as a categorical column, which is not read as numbers: the classes "0" and "1" stay text."""
-    is_text = (
-        column.dtype == pl.String if isinstance(column, pl.Series) else getattr(column, "dtype", np.dtype(float)).kind == "U"
-    )
-    return pl.Series(name, column, dtype=pl.String).cast(pl.Categorical) if is_text else column
+    if isinstance(values, np.ndarray) and values.dtype.kind == "U":
+        values = pl.Series(name, values)
+    return values.cast(pl.Categorical) if isinstance(values, pl.Series) and values.dtype == pl.String else values
 
 
 def read_values(estimator: Any, y: Any) -> dict[str, Any]:

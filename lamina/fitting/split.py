@@ -93,23 +93,22 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     outcomes = task.outcomes(task.truth(table))
     _check_outcomes(outcomes, train, validation_rows, notes)
     rows = np.flatnonzero(train), np.flatnonzero(validation_rows)
-    contents = schema.contents(table)
-    notes += _contradictions(table, contents, schema, outcomes)
-    if duplicates := count_duplicates(contents, schema, *rows):
+    features, hashes = hashed_features(table, schema)
+    notes += _contradictions(table, schema, hashes, outcomes)
+    if duplicates := count_duplicates(features, hashes, *rows):
         which = f"{duplicates:,} of {len(rows[1]):,} validation rows {'have' if duplicates > 1 else 'has'}"
         notes.append(f"{which} an exact duplicate among the training rows: scores may be better than on new rows")
     return Split(*rows, how, tuple(notes), test=np.flatnonzero(test))
 
 
-def _contradictions(table: pl.DataFrame, contents: pl.DataFrame, schema: Schema, outcomes: tuple[Outcome, ...]) -> list[str]:
+def _contradictions(table: pl.DataFrame, schema: Schema, hashes: np.ndarray, outcomes: tuple[Outcome, ...]) -> list[str]:
     """A sentence on rows of images, texts or series that are equal in every feature but not in their class."""
     labels = outcomes[0].labels if len(outcomes) == 1 else None
     kinds = {column.kind for column in schema.features}
     rich = [table.get_column(column.name) for column in schema.features if column not in schema.plain]
     if labels is None or not rich:
         return []
-    features = contents.select([contents.get_column(column.name) for column in schema.features])
-    rows = pl.DataFrame({"hash": hash_rows(features), "label": outcomes[0].values}).with_row_index()
+    rows = pl.DataFrame({"hash": hashes, "label": outcomes[0].values}).with_row_index()
     rows = rows.filter(functools.reduce(operator.and_, [column.is_not_null() for column in rich]))
     rows = rows.filter(pl.col("label").n_unique().over("hash") > 1)
     if rows.is_empty():
@@ -139,25 +138,28 @@ def out_of_bag(table: pl.DataFrame, schema: Schema, task: Task) -> Split:
     Of two duplicates one may be in the bag and the other out of it, so the notes count them.
     """
     rows = np.arange(len(table))
-    contents = schema.contents(table)
-    features = contents.select([contents.get_column(column.name) for column in schema.features])
-    duplicates = len(table) - len(np.unique(hash_rows(features))) if features.width else 0
+    features, hashes = hashed_features(table, schema)
+    duplicates = len(table) - len(np.unique(hashes)) if features.width else 0
     have = "has" if duplicates == 1 else "have"
     note = f"{count(duplicates, 'row')} {have} an exact duplicate: scores may be better than on new rows"
-    notes = _contradictions(table, contents, schema, task.outcomes(task.truth(table)))
+    notes = _contradictions(table, schema, hashes, task.outcomes(task.truth(table)))
     return Split(rows, rows, OUT_OF_BAG, (*notes, *([note] if duplicates else [])), out_of_bag=True)
 
 
-def count_duplicates(table: pl.DataFrame, schema: Schema, train: np.ndarray, validation: np.ndarray) -> int:
-    """How many validation rows equal a training row in every feature; image files are compared by their content.
+def hashed_features(table: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, np.ndarray]:
+    """The features, with image files as numbers of their content, and the hash of each row (N,)."""
+    table = schema.contents(table)
+    features = table.select([table.get_column(column.name) for column in schema.features])
+    return features, hash_rows(features)
+
+
+def count_duplicates(features: pl.DataFrame, hashes: np.ndarray, train: np.ndarray, validation: np.ndarray) -> int:
+    """How many validation rows equal a training row in every feature.
 
     Rows are compared by hash, then the few that agree value by value (images and series in memory by the hash alone).
     """
-    table = schema.contents(table)
-    features = table.select([table.get_column(column.name) for column in schema.features])
     if not features.width:
         return 0
-    hashes = hash_rows(features)
     known = pl.DataFrame({"hash": hashes[train], "train": train}).unique("hash", keep="any")
     pairs = pl.DataFrame({"hash": hashes[validation], "row": validation}).join(known, on="hash")
     same = np.ones(len(pairs), dtype=bool)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lamina.data.schema import FEW_CLASSES
 from lamina.errors import TargetError
 from lamina.wording import count, listed, nearest
 
 _TEXT_WORDS = 5
-FEW = 20
-"""Maximum number of distinct whole numbers to be treated as classes."""
 
 
 def target_names(table: pl.DataFrame, targets: str | Sequence[str]) -> list[str]:
@@ -57,7 +56,7 @@ def looks_like_classes(name: str, column: pl.Series) -> tuple[bool, str]:
         return False, f"{name} has fractions, so it is a quantity"
     distinct = column.n_unique()
     count = f"{name} has {distinct:,} distinct whole numbers in {len(column):,} rows"
-    if distinct <= max(2, min(FEW, len(column) // 5)):
+    if distinct <= max(2, min(FEW_CLASSES, len(column) // 5)):
         return True, f"{count}, so each is a class (set task='regression' if they are quantities)"
     return False, f"{count}, so they are quantities (set task='classification' if each is a class)"
 

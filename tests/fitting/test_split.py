@@ -16,7 +16,7 @@ from lamina.errors import DataError
 from lamina.fitting import split as module
 from lamina.fitting.prepare import prepare
 from lamina.fitting.settings import Settings
-from lamina.fitting.split import count_duplicates, out_of_bag, split
+from lamina.fitting.split import count_duplicates, hashed_features, out_of_bag, split
 from lamina.leaks import find_leaks
 from lamina.tasks import Task
 
@@ -156,8 +156,8 @@ def test_exact_doubles_are_counted_whatever_their_target():
     columns = {"x": [1.0, 1.0, 2.0, None, None, 0.0], "z": ["a", "a", "b", "c", "c", "d"], "y": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}
     table = pl.DataFrame(columns)
     schema = schema_of(table, y="target")
-    assert count_duplicates(table, schema, np.array([0, 3, 5]), np.array([1, 2, 4])) == 2
-    assert count_duplicates(table, schema, np.array([0, 1]), np.array([2, 3])) == 0
+    assert count_duplicates(*hashed_features(table, schema), np.array([0, 3, 5]), np.array([1, 2, 4])) == 2
+    assert count_duplicates(*hashed_features(table, schema), np.array([0, 1]), np.array([2, 3])) == 0
     found = cut({**columns, "side": [0, 1, 0, 0, 1, 0]}, side="split")
     assert found.notes == (
         "2 of 2 validation rows have an exact duplicate among the training rows: scores may be better than on new rows",
@@ -167,12 +167,12 @@ def test_exact_doubles_are_counted_whatever_their_target():
 def test_rows_with_the_same_hash_are_not_called_doubles(monkeypatch):
     monkeypatch.setattr("lamina.fitting.split.hash_rows", lambda table: np.zeros(len(table), dtype=np.uint64))
     table = pl.DataFrame({"x": [1, 2, 3]})
-    assert count_duplicates(table, schema_of(table), np.array([0]), np.array([1, 2])) == 0
+    assert count_duplicates(*hashed_features(table, schema_of(table)), np.array([0]), np.array([1, 2])) == 0
 
 
 def test_a_table_without_features_has_no_doubles():
     table = pl.DataFrame({"y": [1, 1]})
-    assert count_duplicates(table, schema_of(table, y="target"), np.array([0]), np.array([1])) == 0
+    assert count_duplicates(*hashed_features(table, schema_of(table, y="target")), np.array([0]), np.array([1])) == 0
 
 
 def test_a_class_whose_rows_all_validate_is_told():
@@ -242,7 +242,7 @@ def test_copies_of_image_files_are_duplicates(tmp_path):
     columns = {"photo": [*paths, str(tmp_path / "0.webp"), str(tmp_path / "copy of 1.png")], "y": [*"abababab"]}
     table = pl.DataFrame(columns)
     schema = Schema.infer(table, target="y")
-    assert count_duplicates(table, schema, np.arange(6), np.array([6, 7])) == 2
+    assert count_duplicates(*hashed_features(table, schema), np.arange(6), np.array([6, 7])) == 2
     task = Task.infer(table, "y")
     (note,) = out_of_bag(table, schema, task).notes
     assert note == "2 rows have an exact duplicate: scores may be better than on new rows"
