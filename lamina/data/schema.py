@@ -274,7 +274,7 @@ def read_texts(
             declared[name] = kind.reading.name + value[len(kind.name) :]
     in_file = set(table.dtypes) == {pl.String()}  # only a text file has texts alone
     if not in_file:
-        declared |= {name: "text" for name in targets if table[name].n_unique() <= FEW_CLASSES}
+        declared |= {name: "text" for name in targets if name in table.columns and table[name].n_unique() <= FEW_CLASSES}
     return learn(table, declared=declared, in_file=in_file)
 
 
