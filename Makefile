@@ -5,13 +5,16 @@ BIN := .venv/bin
 # The torch that the tests run with; lamina itself takes any from 2.11 on, below 3.
 TORCH ?= torch==2.13.0
 
+# One process for each core, at most four: each holds torch.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
+
 .PHONY: run test tiny check wheel lowest clean
 
 run: .venv/.installed
 	$(BIN)/python examples/adult.py
 
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 tiny: .venv/.installed
 	$(BIN)/python -m pytest -m tiny tests
@@ -41,7 +44,7 @@ lowest:
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt -e ".[test]"
-	.venv-lowest/bin/python -m pytest -W "ignore:Support for the dataframe interchange protocol:DeprecationWarning"  # of scikit-learn
+	.venv-lowest/bin/python -m pytest $(PARALLEL) -W "ignore:Support for the dataframe interchange protocol:DeprecationWarning"  # of scikit-learn
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info
