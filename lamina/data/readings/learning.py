@@ -1,0 +1,135 @@
+"""Learning the readings of a table from the training rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from lamina.data.readings.date import DateReading, learn_date
+from lamina.data.readings.duration import DurationReading, learn_duration
+from lamina.data.readings.number import NumberReading, learn_number, learn_plain_numbers
+from lamina.data.readings.reading import MISSING, SHARE, SPACES, TEXTS, Cells, Clues, Learnt, Reading, counted
+from lamina.data.readings.text import AMONG_TEXTS, TextReading, TruthReading, words_for_missing
+from lamina.errors import ModelFileError, SchemaError
+from lamina.stored import stored
+
+READINGS: dict[str, type[Reading]] = {
+    reading.name: reading for reading in (TextReading, TruthReading, NumberReading, DurationReading, DateReading)
+}
+"""The readings by name."""
+
+
+def reading_from_json(values: Any) -> Reading:
+    """The reading that :meth:`Reading.to_json` wrote.
+
+    Raises:
+        ModelFileError: There is no such reading, or its fields are of other types.
+    """
+    if not isinstance(values, Mapping) or not isinstance(name := values.get("name"), str) or name not in READINGS:
+        raise ModelFileError(f"a reading is {values!r:.60}, expected one of {', '.join(READINGS)}")
+    return stored(READINGS[name], {key: value for key, value in values.items() if key != "name"})
+
+
+def learn(
+    table: pl.DataFrame, *, declared: Mapping[str, str] | None = None, in_file: bool = False
+) -> tuple[dict[str, Reading], pl.DataFrame]:
+    """The reading of each text column, and the table read with them; cells that do not fit are null.
+
+    Args:
+        table: The training rows.
+        declared: By name of a column "number" or "date", of which any share of the values may fit; "date %d/%m/%Y",
+            "date excel", "number 1.234,56"; or "text".
+        in_file: Whether the table is a text file, in which a missing value may have to be written as a word.
+
+    Raises:
+        SchemaError: Dates that can be read in two orders; a date or a number that is declared in a way that is none.
+
+    Example:
+        >>> readings, rows = learn(pl.DataFrame({"price": ["1.234,50 €", "17 €"], "day": ["31/12/2024", "n/a"]}))
+        >>> readings["price"].written(), readings["day"].written(), rows["price"].to_list()
+        ('written 1.234,5 in €', 'day first', [1234.5, 17.0])
+    """
+    declared, clues = declared or {}, Clues(in_file)
+    columns = {column.name: column for column in table if column.dtype == pl.String}
+    learnt = {name: _learn(column, clues, declared.get(name), ask=False) for name, column in columns.items()}
+    decimals, orders = ({getattr(one, which) for one in learnt.values()} - {None} for which in ("decimal", "order"))
+    words = {
+        word.lower() for one in learnt.values() if not isinstance(one.reading, TextReading) for word in one.reading.missing
+    }
+    clues = Clues(
+        in_file,
+        decimal=decimals.pop() if len(decimals) == 1 else None,
+        order=orders.pop() if len(orders) == 1 else None,
+        words=frozenset(words),
+    )
+    for name, one in learnt.items():
+        if not one.sure:
+            learnt[name] = _learn(columns[name], clues, declared.get(name), ask=True)
+    read = [_read(learnt[name], column) for name, column in columns.items()]
+    return {column.name: reading for reading, column in read}, table.with_columns(column for _, column in read)
+
+
+def typed(table: pl.DataFrame, readings: Mapping[str, Reading]) -> pl.DataFrame:
+    """The table with the values of text columns; cells that do not fit are null."""
+    return table.with_columns(
+        readings[column.name](column)[0].alias(column.name)
+        for column in table
+        if column.dtype in TEXTS and column.name in readings and not readings[column.name].verbatim
+    )
+
+
+def _read(learnt: Learnt, column: pl.Series) -> tuple[Reading, pl.Series]:
+    """The reading, with the cells of the training rows that do not fit, and the values."""
+    reading, values = learnt.reading, learnt.values
+    if values is None and not reading.verbatim:
+        values, failed = reading(column)
+        if failed is not None:
+            examples = column.filter(failed).sort()
+            reading = dataclasses.replace(reading, invalid=len(examples), example=examples[0])
+    return reading, column if values is None else values.alias(column.name)
+
+
+def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) -> Learnt:
+    kind, _, how = (declared or "").partition(" ")
+    cells = column.cast(pl.String)
+    if kind == "text" or cells.null_count() == len(cells):
+        return Learnt(TextReading())
+    if how:
+        return Learnt(_declared(column.name, kind, how))
+    if kind != "date" and (plain := learn_plain_numbers(cells, clues)) is not None:
+        return plain
+    counts = cells.drop_nulls().str.strip_chars().alias("cell").value_counts(name="rows")
+    blank = counts["cell"].str.to_lowercase().is_in(MISSING)
+    words, values = counts.filter(blank), counts.filter(~blank)
+    if not len(values):
+        return Learnt(TextReading(missing=counted(words)))
+    if not kind and values["cell"].str.to_lowercase().is_in(["true", "false"]).all():
+        if words["cell"].str.to_lowercase().is_in(AMONG_TEXTS).all():
+            return Learnt(TruthReading(missing=counted(words)))
+    attempts = {"number": (learn_number, learn_duration), "date": (learn_date,)}.get(
+        kind, (learn_date, learn_number, learn_duration)
+    )
+    distinct = Cells(column.name, values, clues, 0.0 if kind else SHARE, ask)
+    for attempt in attempts:
+        if (learnt := attempt(distinct)) is not None:
+            return dataclasses.replace(learnt, reading=dataclasses.replace(learnt.reading, missing=counted(words)))
+    return Learnt(TextReading(missing=words_for_missing(words, values, clues)), sure=not len(words))
+
+
+def _declared(name: str, kind: str, how: str) -> Reading:
+    """The reading that a kind with an example or a format declares."""
+    marks = re.fullmatch(rf"\d{{1,3}}(?:([.,'{SPACES}])\d{{3}})?(?:([.,])\d*)?", how) if kind == "number" else None
+    if marks and marks[1] != marks[2]:
+        thousands, decimal = marks[1] or "", marks[2] or ("," if marks[1] == "." else ".")
+        return NumberReading(decimal=decimal, thousands=" " if thousands in SPACES and thousands else thousands)
+    order = "excel" if how == "excel" else "".join(re.findall("%([ymd])", how.lower().replace("%b", "%m")))
+    if kind == "date" and order in ("ymd", "dmy", "mdy", "excel"):
+        return DateReading(order=order)
+    raise SchemaError(
+        f"kinds: column {name!r} is {kind + ' ' + how!r}; expected a kind, 'date' with a format such as 'date %d/%m/%Y', "
+        "'date excel', or 'number' with an example such as 'number 1.234,56'"
+    )
