@@ -34,6 +34,7 @@ def option(
     items: type | None = None,
     words: tuple[str, ...] = (),
     expected: str = "",
+    blocks: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field with its allowed values.
 
@@ -47,12 +48,13 @@ def option(
         items: The value is a tuple (or list) of these, each within ``low`` and ``high``.
         words: Allowed items if they are ``str``; empty for any text.
         expected: Text for the error message, in place of what ``kind`` implies.
+        blocks: The kinds of blocks that it has an effect on; empty for all.
     """
     kinds = set(kind) if isinstance(kind, tuple) else {kind}
     if default is not None and not (choices and isinstance(default, str)):
         kinds.add(type(default))
     meta = {"help": help, "low": low, "high": high, "choices": choices, "kinds": kinds, "items": items}
-    return dataclasses.field(default=default, metadata={**meta, "words": words, "expected": expected})
+    return dataclasses.field(default=default, metadata={**meta, "words": words, "expected": expected, "blocks": blocks})
 
 
 def bounds(field: dataclasses.Field) -> str:

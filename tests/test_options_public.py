@@ -331,6 +331,11 @@ def test_two_weights_of_rows():
     [
         ({"family": "forest", "validation": 0.3}, "validation=0.3 has no effect: all rows validate, out of bag"),
         ({"split": "part", "validation": 0.3}, "validation=0.3 has no effect: column 'part' chooses the validation rows"),
+        ({"family": lamina.Forest(vocabulary_size=99)}, "vocabulary_size=99 has no effect: no column is read as terms"),
+        (
+            {"family": lamina.FeedForward(max_length=9, bins=9), "recipe": Recipe(epochs=1)},
+            "max_length=9 has no effect: no column is read as text or series",
+        ),
         ({"family": "forest"}, None),
         ({"split": "part"}, None),
         ({"validation": 0.3}, None),

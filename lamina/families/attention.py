@@ -57,9 +57,15 @@ class Attention(BranchFamily):
         "position encoding; auto is sinusoidal for texts and series, learnt for images; columns have none",
         choices=("auto", "sinusoidal", "learnt", None),
     )
-    patch_size: int | str = auto_option("height and width of a patch in pixels; auto gives about 64 patches", low=1, high=4096)
+    patch_size: int | str = auto_option(
+        "height and width of a patch in pixels; auto gives about 64 patches", low=1, high=4096, blocks=("image",)
+    )
     word_dropout: float = option(
-        0.3, "word dropout rate: fraction of the words of a text that are dropped in training", low=0, high=0.95
+        0.3,
+        "word dropout rate: fraction of the words of a text that are dropped in training",
+        low=0,
+        high=0.95,
+        blocks=("text",),
     )
 
     def check(self) -> Self:

@@ -36,9 +36,13 @@ class BranchFamily(TextOptions, NetworkFamily):
 
     joint_size: int = option(128, "number of neurons of the layer that joins several branches", low=1, high=65_536)
     dropout: float = option(0.1, "dropout rate", low=0, high=0.95)
-    word_vectors: str = option("", "file of pretrained word vectors (GloVe, word2vec, .npz); sets embedding_dim")
-    backbone: str = option("", "registered pretrained network for images, instead of the family's own layers")
-    freeze_backbone: bool = option(True, "freeze the weights of the backbone")
+    word_vectors: str = option(
+        "", "file of pretrained word vectors (GloVe, word2vec, .npz); sets embedding_dim", blocks=("text",)
+    )
+    backbone: str = option(
+        "", "registered pretrained network for images, instead of the family's own layers", blocks=("image",)
+    )
+    freeze_backbone: bool = option(True, "freeze the weights of the backbone", blocks=("image",))
 
     def check(self) -> Self:
         super().check()

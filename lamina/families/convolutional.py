@@ -67,18 +67,31 @@ class Convolutional(MixedFamily):
     reads: ClassVar[tuple[str, ...]] = ("image", "series", "text")
 
     architecture: str = option(
-        "auto", "architecture for images; auto is plain for gray images and resnet for colour images", choices=ARCHITECTURES
+        "auto",
+        "architecture for images; auto is plain for gray images and resnet for colour images",
+        choices=ARCHITECTURES,
+        blocks=("image",),
     )
     channels: int | str = auto_option(
         "channels of the first stage, up to four times as many in later ones; auto is 32, for colour images on a GPU 128",
         low=1,
         high=4096,
+        blocks=("image",),
     )
     kernel_sizes: tuple[int, ...] = option(
-        (2, 3, 4), "kernel sizes of the parallel convolutions of a text, in tokens", low=1, high=100, items=int
+        (2, 3, 4),
+        "kernel sizes of the parallel convolutions of a text, in tokens",
+        low=1,
+        high=100,
+        items=int,
+        blocks=("text",),
     )
     filters: int = option(
-        64, "number of filters: channels for series, and filters for each kernel size in a text", low=1, high=4096
+        64,
+        "number of filters: channels for series, and filters for each kernel size in a text",
+        low=1,
+        high=4096,
+        blocks=("series", "text"),
     )
 
     def graph(self, inputs: Mapping[str, Input], head: Head | int) -> Graph:

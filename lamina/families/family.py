@@ -45,6 +45,22 @@ class Family(Options):
     #: Does it predict every training row by parts that were not fitted to it, so that no validation rows are needed?
     out_of_bag: ClassVar[bool] = False
 
+    def without_effect(self, inputs: Mapping[str, Input]) -> str:
+        """A note on the options with another value than the default that nothing reads in these inputs.
+
+        Example:
+            >>> from lamina.families.feedforward import FeedForward
+            >>> FeedForward(one_hot=3, bins=9).without_effect({"numbers": Input((2,), ("x", "z"))})
+            'one_hot=3 has no effect: no column is read as categories'
+        """
+        present = {block.kind for block in inputs.values()}
+        notes = []
+        for field in dataclasses.fields(self):
+            blocks, value = field.metadata["blocks"], getattr(self, field.name)
+            if blocks and value != field.default and not present.intersection(blocks):
+                notes.append(f"{field.name}={value!r} has no effect: no column is read as {' or '.join(blocks)}")
+        return "; ".join(notes)
+
     def encoding(self) -> Encoding:
         """What it asks of the encoder."""
         raise TypeError(f"{type(self).__name__} asks nothing of the encoder; take a family such as FeedForward")
@@ -57,12 +73,19 @@ class NetworkFamily(Family):
     in_epochs: ClassVar[bool] = True
 
     scaling: str = option(
-        "robust", "how numbers are brought to size: outliers squeezed, or plain z-scores", choices=("robust", "standard")
+        "robust",
+        "scaling of numbers: outliers squeezed, or plain z-scores",
+        choices=("robust", "standard"),
+        blocks=("numbers", "series"),
     )
-    image_size: int | str = auto_option("height and width that images are brought to", low=4, high=4096)
-    tokens: str = option("words", "what a text is cut into", choices=("words", "pieces"))
-    vocabulary_size: int = option(20_000, "most different tokens that get a vector of their own", low=10, high=1_000_000)
-    max_length: int | str = auto_option("most tokens of a text or steps of a series that are read", low=1, high=1_000_000)
+    image_size: int | str = auto_option("height and width that images are resized to", low=4, high=4096, blocks=("image",))
+    tokens: str = option("words", "what a text is cut into", choices=("words", "pieces"), blocks=("text",))
+    vocabulary_size: int = option(
+        20_000, "most different tokens that get a vector of their own", low=10, high=1_000_000, blocks=("text",)
+    )
+    max_length: int | str = auto_option(
+        "most tokens of a text or steps of a series that are read", low=1, high=1_000_000, blocks=("text", "series")
+    )
 
     def encoding(self) -> Encoding:
         return Encoding(

@@ -22,23 +22,33 @@ class TableOptions(Options):
     """Options of the embeddings of numbers and categories."""
 
     number_embedding: str | None = option(
-        "piecewise_linear", "embedding of numbers; None for no embedding", choices=("piecewise_linear", "periodic", None)
+        "piecewise_linear",
+        "embedding of numbers; None for no embedding",
+        choices=("piecewise_linear", "periodic", None),
+        blocks=("numbers",),
     )
     number_embedding_dim: int | str = auto_option(
-        "dimension of the embedding of a number; auto is 12, or 4 for more than 32 numbers", low=1, high=1024
+        "dimension of the embedding of a number; auto is 12, or 4 for more than 32 numbers",
+        low=1,
+        high=1024,
+        blocks=("numbers",),
     )
-    bins: int = option(64, "maximum number of bins of the piecewise linear embedding", low=2, high=1024)
+    bins: int = option(64, "maximum number of bins of the piecewise linear embedding", low=2, high=1024, blocks=("numbers",))
     one_hot: int = option(
-        50, "maximum number of levels of a one-hot encoded category; categories with more are embedded", low=0, high=100_000
+        50,
+        "maximum number of levels of a one-hot encoded category; categories with more are embedded",
+        low=0,
+        high=100_000,
+        blocks=("categories",),
     )
-    category_embedding_dim: int = option(8, "dimension of the category embedding", low=1, high=1024)
+    category_embedding_dim: int = option(8, "dimension of the category embedding", low=1, high=1024, blocks=("categories",))
 
 
 @dataclass
 class TextOptions(Options):
     """Options of token embeddings."""
 
-    embedding_dim: int = option(64, "dimension of the token embedding", low=1, high=4096)
+    embedding_dim: int = option(64, "dimension of the token embedding", low=1, high=4096, blocks=("text",))
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ class NetworkTraining:
         self.recipe = family.complete(settings.recipe, rows=rows, inputs=inputs, task=task, device=device.type)
         self.net = Net(Plan(family.graph(inputs, task.head(self.recipe.loss))), seed=settings.seed)
         self.net.prepare({name: as_tensor(block) for name, block in data.train.blocks.items()})
-        self.family, self.notes = family, (device_note, *family.initialise(self.net, data.encoder))
+        self.family = family
+        self.notes = (device_note, family.without_effect(inputs), *family.initialise(self.net, data.encoder))
         self.net.to(device)
         self._feeds = tuple(Feed(s.blocks, s.targets, s.weight, device=device) for s in (data.train, data.validation))
         self._task, self._seed = task, settings.seed
@@ -88,7 +89,7 @@ class ClassicalTraining:
         plain, effective = Recipe().get_params(), ("threads",) if isinstance(self.recipe.metric, str) else ("threads", "metric")
         unused = [name for name, value in self.recipe.get_params().items() if value != plain[name] and name not in effective]
         note = f"{family.name} is no network: {', '.join(unused)} of the recipe has no effect" if unused else ""
-        self.notes = (note, *hooks.never_called(family.name))
+        self.notes = (note, family.without_effect(data.encoder.inputs), *hooks.never_called(family.name))
         self._data, self._task, self._seed = data, task, settings.seed
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:

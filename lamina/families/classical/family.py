@@ -75,9 +75,9 @@ class ClassicalFamily(Family):
     #: How numbers are scaled, see :class:`lamina.data.encoding.Encoding`.
     scaling: ClassVar[str] = "robust"
 
-    image_size: int = option(28, "height and width that images are resized to", low=2, high=512)
+    image_size: int = option(28, "height and width that images are resized to", low=2, high=512, blocks=("image",))
     vocabulary_size: int = option(
-        50_000, "maximum number of terms (words and pairs of words) of a text column", low=10, high=1_000_000
+        50_000, "maximum number of terms (words and pairs of words) of a text column", low=10, high=1_000_000, blocks=("terms",)
     )
 
     def encoding(self) -> Encoding:
