@@ -16,7 +16,7 @@ import polars as pl
 from lamina import store
 from lamina.data.folder import SPLIT
 from lamina.data.frames import with_labels
-from lamina.data.read import STDIN, read_table
+from lamina.data.read import STDIN, read_source, read_table
 from lamina.data.rowhash import check_comparable, fingerprint
 from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor, estimator
@@ -111,8 +111,7 @@ def fit(
     recording = Recording(run=run, monitor=monitor).check()
     Interventions(callbacks, edit).check()
     settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
-    table = with_labels(read_table(data), data, settings.targets)
-    settings = with_parts(settings, data, table)
+    table, settings = read(data, settings)
     folder = None if recording.run is None else start_run(recording.run, data, table, settings)
     return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
 
@@ -195,8 +194,7 @@ def compare(
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
         monitor = stack.enter_context(_monitoring(recording.monitor))
-        table = with_labels(read_table(data), data, settings.targets)
-        settings = with_parts(settings, data, table)
+        table, settings = read(data, settings)
         question = comparison.fixed_options(table, settings, terms)
         if (Path(folder) / "run.json").exists():
             opened = Run.open(folder)
@@ -225,6 +223,13 @@ def target_of(data: Any, target: Any) -> Any:
     if (path := _path(data)) and path.is_dir():
         return "label"
     raise OptionError("there is no target; name the column to predict: target='income' (in the command line --target income)")
+
+
+def read(data: Any, settings: Settings) -> tuple[pl.DataFrame, Settings]:
+    """The table, and the settings with what its source says: the separator of its text, and its split."""
+    source = read_source(data)
+    table = with_labels(source.table, data, settings.targets)
+    return table, with_parts(dataclasses.replace(settings, separator=source.separator), data, table)
 
 
 def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:

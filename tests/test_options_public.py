@@ -32,7 +32,7 @@ LINEAR = {"family": "linear", "monitor": None}
 
 
 def declared(*owners):
-    return {field.name: field for owner in owners for field in dataclasses.fields(owner) if field.name != "fewest"}
+    return {field.name: field for owner in owners for field in dataclasses.fields(owner) if field.name not in ("fewest", "separator")}
 
 
 CALLS = {
@@ -309,7 +309,7 @@ def test_frames_whose_columns_are_called_by_numbers():
         ({"drop": ["y"]}, "column 'y' is given both as target and in drop"),
         ({"group": "shop", "time": "age"}, "group='shop' and time='age' each decide which rows validate; give one"),
         ({"kinds": {"shop": "category"}, "drop": ["shop"]}, "column 'shop' is given both in kinds and in drop"),
-        ({"kinds": {"y": "category"}}, "kinds names the target 'y'; leave it out of kinds and say task="),
+        ({"kinds": {"y": "category"}}, "kinds names the target 'y' as 'category', expected how its values are read: number"),
     ],
 )
 def test_options_that_contradict_each_other(options, match):

@@ -73,8 +73,6 @@ def fit(  # typer reads the options from the arguments
     target, model_path, folder = check_paths(data, target, out, run)
     with discarding_empty_run(folder):
         with waiting(f"reading {data}"):
-            from lamina.data.read import read_table
-
             chosen, recipe = parse_options(family, set_ or [])
             settings = Settings(
                 target,
@@ -94,11 +92,9 @@ def fit(  # typer reads the options from the arguments
                 seed=seed,
                 trust=trust,
             ).check()
-            table = read_table(data)
-
             from lamina import api  # loads torch, so the options are checked before
 
-            settings = api.with_parts(settings, data, table)
+            table, settings = api.read(data, settings)
             created = api.start_run(folder, data, table, settings)
         fitted = fit_with_progress(
             lambda monitor: api.finish(table, settings, run=created, monitor=monitor), created, model_path, as_json

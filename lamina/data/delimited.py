@@ -31,7 +31,8 @@ _ABOVE = re.compile(rb'(?:\xef\xbb\xbf)?(?:"?sep=([^\n])"?[^\S\n]*\n)?((?:(?:#[^
 """Lines above the column names: a line ``sep=;`` of Excel, comments, and empty lines."""
 
 
-def read_delimited(path: Path, data: bytes | None, head: bytes, name: str) -> pl.DataFrame:
+def read_delimited(path: Path, data: bytes | None, head: bytes, name: str) -> tuple[pl.DataFrame, str]:
+    """The table, all of text, and its separator."""
     data, stated = _without_lines_above(path, data, head)
     head = head if data is None else data[:HEAD]
     sample = head.decode("utf-8-sig", errors="replace")
@@ -56,7 +57,7 @@ def read_delimited(path: Path, data: bytes | None, head: bytes, name: str) -> pl
             raise ReadError(fault)
         if fault and len(names) > 1:
             table = table.filter(~pl.all_horizontal(pl.all().is_null()))
-    return table
+    return table, separator
 
 
 def _without_lines_above(path: Path, data: bytes | None, head: bytes) -> tuple[bytes | None, str | None]:

@@ -10,7 +10,7 @@ import polars.selectors as cs
 
 from lamina.data.frames import literal
 from lamina.data.parse import dates, numbers
-from lamina.data.read import read_table
+from lamina.data.read import read_source
 from lamina.data.schema import read_texts
 from lamina.errors import SchemaError
 from lamina.wording import nearest
@@ -40,7 +40,8 @@ def gather_series(table: Any, id: str, time: str | None = None, values: Sequence
         >>> gather_series(rows, "who", "minute").to_dicts()
         [{'who': 'a', 'ill': 'no', 'series': [[70.0], [71.0]]}, {'who': 'b', 'ill': 'yes', 'series': [[64.0]]}]
     """
-    _, table = read_texts(read_table(table))
+    source = read_source(table)
+    _, table = read_texts(source.table, separator=source.separator)
     id, time, values = literal(id), time and literal(time), values and [literal(name) for name in values]
     keys = [id] if time in (None, id) else [id, time]
     if time == id:

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,6 +67,19 @@ _SIGNATURES = {
 }
 
 
+@dataclass(frozen=True)
+class Source:
+    """A table, and what its source says about its text.
+
+    Attributes:
+        table: The rows.
+        separator: The separator of a text file, all of whose values are text; None for all other sources.
+    """
+
+    table: pl.DataFrame
+    separator: str | None = None
+
+
 def read_table(source: Any) -> pl.DataFrame:
     """Read a table from a file or from memory.
 
@@ -88,12 +102,17 @@ def read_table(source: Any) -> pl.DataFrame:
         >>> read_table({"age": [17, None], "city": ["Bern", "Oslo"]}).shape
         (2, 2)
     """
+    return read_source(source).table
+
+
+def read_source(source: Any) -> Source:
+    """Read a table as :func:`read_table` does, with what its source says about its text."""
     is_path = isinstance(source, str | os.PathLike)
     try:
         if is_path:
-            table = _read_file(Path(os.path.expanduser(source)))
+            read = _read_file(Path(os.path.expanduser(source)))
         else:
-            table = _read_open(source) if hasattr(source, "read") else from_memory(source)
+            read = _read_open(source) if hasattr(source, "read") else Source(from_memory(source))
     except UnicodeEncodeError as error:
         if not is_path:
             raise
@@ -101,14 +120,15 @@ def read_table(source: Any) -> pl.DataFrame:
             f"{error.object!r}: the name of a file or folder is not UTF-8, which a table cannot hold; rename it"
         ) from None
     # Only if needed: for a single row, a pass over the columns takes longer than the rest.
+    table = read.table
     if any(dtype in (pl.Object, pl.Struct) or dtype.is_float() for dtype in set(table.dtypes)):
         columns_of = list(zip(table.get_columns(), table.dtypes, strict=True))
         paths = [_paths(column) for column, dtype in columns_of if dtype == pl.Object]
         paths += [_images(column) for column, dtype in columns_of if dtype == pl.Struct and set(column.struct.fields) == _IMAGE]
         # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
         holes = [column.fill_nan(None) for column, dtype in columns_of if dtype.is_float() and (total := column.sum()) != total]
-        table = table.with_columns(*holes, *paths) if holes or paths else table
-    return table
+        return replace(read, table=table.with_columns(*holes, *paths)) if holes or paths else read
+    return read
 
 
 def is_table_name(text: str) -> bool:
@@ -122,16 +142,16 @@ def is_table_name(text: str) -> bool:
     return text == "-" or ("://" in text or name.endswith((*_FORMATS, ".npz"))) and len(text.split()) == 1
 
 
-def _read_file(path: Path) -> pl.DataFrame:
+def _read_file(path: Path) -> Source:
     if "://" in str(path) or ":/" in str(path)[:8]:
         raise ReadError(f"{path} is an address; lamina reads local files: download it first")
     if path.is_dir():
         tables = sorted(entry.name for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in _FORMATS)
         if tables and not subfolders(path):
             raise ReadError(f"{path} is a folder, expected a file: one of {', '.join(tables[:5])}")
-        return read_folder(path)
+        return Source(read_folder(path))
     if path.suffix.lower() == ".npz" and path.exists():
-        return _beside(path, read_arrays(path))
+        return Source(_beside(path, read_arrays(path)))
     try:
         data = _streamed(path)
         if data is not None:
@@ -145,7 +165,7 @@ def _read_file(path: Path) -> pl.DataFrame:
     return _read_content(path, None, head)
 
 
-def _read_open(file: Any) -> pl.DataFrame:
+def _read_open(file: Any) -> Source:
     """The table in an open file or a buffer of text or bytes."""
     name = getattr(file, "name", None)
     path = Path(name if isinstance(name, str) else f"the {type(file).__name__}")
@@ -159,7 +179,7 @@ def _read_open(file: Any) -> pl.DataFrame:
     return _read_content(path, content, content[:HEAD])
 
 
-def _read_content(path: Path, data: bytes | None, head: bytes) -> pl.DataFrame:
+def _read_content(path: Path, data: bytes | None, head: bytes) -> Source:
     """The table of a file, whose content is given where it was read already."""
     if not head:
         raise ReadError(f"{path} is empty; expected a table with a line of column names")
@@ -179,15 +199,16 @@ def _read_content(path: Path, data: bytes | None, head: bytes) -> pl.DataFrame:
             + (f" ({head[:24].decode(errors='replace')!r} ...)" if by_content in ("text", "json") else "")
             + f"; rename it to end in {_ENDINGS[family]}"
         )
+    separator = None
     if by_content == "text":
-        table = read_delimited(path, data, head, name)
+        table, separator = read_delimited(path, data, head, name)
     elif by_content == "json":
         table = read_json(path, data)
     else:
         table = _read_binary(path, data, by_content)
     if not table.width or not table.height:
         raise ReadError(f"{path} has no {'columns' if not table.width else 'rows'}; expected at least one")
-    return _beside(path, without_patterns(table))
+    return Source(_beside(path, without_patterns(table)), separator)
 
 
 def _beside(path: Path, table: pl.DataFrame) -> pl.DataFrame:

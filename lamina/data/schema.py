@@ -21,7 +21,7 @@ import polars as pl
 from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
-from lamina.data.read import read_table
+from lamina.data.read import read_source, read_table
 from lamina.data.readings import TEXTS, Reading, learn, reading_from_json
 from lamina.errors import DataError, ModelFileError, SchemaError
 from lamina.stored import stored, stored_as
@@ -70,7 +70,8 @@ class Schema:
         Raises:
             SchemaError: An unknown column, kind or role; values that cannot be of the requested kind; no feature.
         """
-        table = read_table(table)
+        source = read_source(table)
+        table = source.table
         if table.height < 2:
             rows = "1 row" if table.height else "no rows"
             raise SchemaError(f"the table has {rows} (n_samples={table.height}); learning needs at least 2, better hundreds")
@@ -78,7 +79,8 @@ class Schema:
         _check_option("kinds", kinds, table.columns, OPTION_KINDS)
         if readings is None:
             by_role = {role: [name for name, its in roles.items() if its == role] for role in ("ignored", "target")}
-            readings, table = read_texts(table, kinds, ignored=by_role["ignored"], targets=by_role["target"])
+            ignored, targets = by_role["ignored"], by_role["target"]
+            readings, table = read_texts(table, kinds, ignored=ignored, targets=targets, separator=source.separator)
         columns = [
             _column(values, kinds.get(values.name), roles.get(values.name), readings.get(values.name)) for values in table
         ]
@@ -261,21 +263,27 @@ class Schema:
 
 
 def read_texts(
-    table: pl.DataFrame, kinds: Mapping[str, str] | None = None, *, ignored: Sequence[str] = (), targets: Sequence[str] = ()
+    table: pl.DataFrame,
+    kinds: Mapping[str, str] | None = None,
+    *,
+    ignored: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    separator: str | None = None,
 ) -> tuple[dict[str, Reading], pl.DataFrame]:
     """The readings of the text columns of training rows, besides the ignored ones, and the table read with them.
+
+    ``separator`` is that of the text file that the table is; None for a frame.
 
     Labels keep the type in which a frame has them: there the classes "0" and "1", or "True" and "False", stay text.
     """
     declared = dict.fromkeys(ignored, "text")
+    if separator is None:
+        declared |= {name: "text" for name in targets if name in table.columns and table[name].n_unique() <= FEW_CLASSES}
     for name, value in (kinds or {}).items():
         kind = KINDS.get(value.partition(" ")[0])
         if kind is not None and kind.reading is not None:
             declared[name] = kind.reading.name + value[len(kind.name) :]
-    in_file = set(table.dtypes) == {pl.String()}  # only a text file has texts alone
-    if not in_file:
-        declared |= {name: "text" for name in targets if name in table.columns and table[name].n_unique() <= FEW_CLASSES}
-    return learn(table, declared=declared, in_file=in_file)
+    return learn(table, declared=declared, separator=separator)
 
 
 def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:

@@ -57,7 +57,9 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
         >>> len(prepared.table), prepared.task.name, prepared.notes
         (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is ignored",))
     """
-    readings, rows = read_texts(table, settings.kinds, ignored=settings.drop or (), targets=settings.targets)
+    readings, rows = read_texts(
+        table, settings.kinds, ignored=settings.drop or (), targets=settings.targets, separator=settings.separator
+    )
     inferring = {"target": list(settings.targets), "kinds": settings.kinds, "roles": settings.roles, "readings": readings}
     schema = Schema.infer(rows, **inferring)
     if settings.unique and (first := first_of_duplicates(schema.contents(rows))).sum() < len(rows):

@@ -85,6 +85,7 @@ class Settings(CallOptions):
     seed: int = option(0, "Seed of all random numbers; None draws one.", low=0, high=SEEDS - 1, choices=(None,), kind=int)
     trust: bool = option(True, "Keep what `predict(trust=True)` needs in the model, some rows of the data among it.")
     fewest: int = dataclasses.field(default=2)  # rows that the rarest class must have; the estimators take 1
+    separator: str | None = dataclasses.field(default=None)  # of the text file that the rows are from
 
     def __post_init__(self) -> None:
         values = {name: _settled(value) for name, value in self.get_params().items()}
@@ -189,9 +190,10 @@ class Settings(CallOptions):
                 )
             if first.get(name) == "drop":
                 raise OptionError(f"column {name!r} is given both in kinds and in drop; a column that is ignored has no kind")
-            if first.get(name) == "target":
+            if first.get(name) == "target" and kind.partition(" ")[0] not in ("number", "date", "text"):
                 raise OptionError(
-                    f"kinds names the target {name!r}; leave it out of kinds and say task='classification' or task='regression'"
+                    f"kinds names the target {name!r} as {kind!r}, expected how its values are read: number, date or text; "
+                    "say task='classification' or task='regression' for what is predicted"
                 )
 
     def _check_class_weight(self) -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from lamina.data import read
-from lamina.data.read import read_table
+from lamina.data.read import read_source, read_table
 from lamina.data.schema import read_texts
 from lamina.errors import ReadError
 
@@ -40,7 +40,8 @@ TABLE = pl.DataFrame(
 
 def read_values(path):
     """The table of a file with the values of its cells."""
-    return read_texts(read_table(path))[1]
+    source = read_source(path)
+    return read_texts(source.table, separator=source.separator)[1]
 
 
 def write(folder, name, content):
@@ -93,7 +94,8 @@ def test_the_separator_is_found(tmp_path, separator):
         (b'a,b\n1,"two\nlines"\n2,"a ""quote"""\n', {"a": [1, 2], "b": ["two\nlines", 'a "quote"']}),
         (b"age, job, pay\n39, State-gov, 7.5\n50, ?, 3\n", {"age": [39, 50], "job": ["State-gov", None], "pay": [7.5, 3.0]}),
         (b"a;b\n1;2,5\n2;3\n", {"a": [1, 2], "b": [2.5, 3.0]}),
-        (b"a;b\n1;1,234\n2;3,456\n", {"a": [1, 2], "b": [1234, 3456]}),
+        (b"a;b\n1;1,234\n2;3,456\n", {"a": [1, 2], "b": [1.234, 3.456]}),
+        (b"a;b;c\n1;1,234;5.5\n2;3,456;6.5\n", {"a": [1, 2], "b": [1234, 3456], "c": [5.5, 6.5]}),
         (b"a\n1\n2\n", {"a": [1, 2]}),
         (b",a\n1,5\n2,6\n", {"column_1": [1, 2], "a": [5, 6]}),
         (
@@ -426,7 +428,7 @@ def test_a_named_pipe_is_read_once(tmp_path, form):
 @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
 @pytest.mark.parametrize("source", ["file", "pipe", "socket"])
 def test_standard_input(tmp_path, name, source):
-    code = f"from lamina.data.read import read_table; print(read_table({name!r}).rows())"
+    code = f"from lamina.data.read import read_source, read_table; print(read_table({name!r}).rows())"
     content = b"a,b\n1,x\n"
     with contextlib.ExitStack() as stack:
         if source == "pipe":

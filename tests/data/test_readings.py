@@ -35,6 +35,7 @@ def read(cells, **options):
         (["1,23,456", "12,34,567"], [123456, 1234567]),
         (["(1,234.50)", "12.0"], [-1234.5, 12]),
         (["1,234", "2,345"], [1234, 2345]),
+        (["1,234", "0,345"], [1.234, 0.345]),
         (["1.234", "2.345"], [1.234, 2.345]),
         (["$5", "-$1,200", "$ 12", "7"], [5, -1200, 12, 7]),
         (["12,345.67 €", "1.00 €"], [12345.67, 1]),
@@ -91,7 +92,7 @@ def test_values(cells, values):
     ],
 )
 def test_texts_stay_as_they_are(cells):
-    assert read(cells, in_file=True)[1:] == (cells, [])
+    assert read(cells, separator=",")[1:] == (cells, [])
 
 
 def test_a_few_odd_cells_do_not_make_a_number_a_text():
@@ -102,11 +103,11 @@ def test_a_few_odd_cells_do_not_make_a_number_a_text():
 
 def test_words_for_missing_values_among_texts():
     rare = ["NA"] + ["Apnea", "Insomnia"] * 30
-    assert read(rare, in_file=True)[1][0] is None
-    assert read(rare, in_file=True)[0].remark() == "missing where 'NA' (1)"
+    assert read(rare, separator=",")[1][0] is None
+    assert read(rare, separator=",")[0].remark() == "missing where 'NA' (1)"
     assert read(rare)[1] == rare  # a frame has missing values of its own
     table = pl.DataFrame({"country": ["NA", "DE", "CH", "DE"] * 9, "x": ["1", "NA", "2", "3"] * 9})
-    reading = learn(table, in_file=True)[0]["country"]
+    reading = learn(table, separator=",")[0]["country"]
     assert reading.missing == {"NA": 9}  # as in the column of numbers
 
 
@@ -146,3 +147,12 @@ def test_a_cell_that_does_not_fit_is_never_read_in_another_way():
 def test_damaged_readings_are_refused(values):
     with pytest.raises(ModelFileError):
         reading_from_json(values)
+
+
+def test_the_separator_is_a_clue_for_commas():
+    column = pl.DataFrame({"price": ["1,234", "2,345"], "n": ["1", "2"]})
+    assert learn(column, separator=";")[1]["price"].to_list() == [1.234, 2.345]
+    for separator in (None, ",", "\t"):
+        assert learn(column, separator=separator)[1]["price"].to_list() == [1234, 2345]
+    pointed = column.with_columns(weight=pl.Series(["1.5", "2.5"]))
+    assert learn(pointed, separator=";")[1]["price"].to_list() == [1234, 2345]  # another column has decimal points

@@ -15,8 +15,9 @@ date      of which at least 95 % are dates in one order of day, month and year, 
 text      of any other cells
 ========  =================================================================================================================
 
-Where two readings fit all values (1,234 or 01/02/2024), the other columns of the table decide;
-where these do not, numbers have decimal points and thousands commas, and dates are an error that shows both readings.
+Where two readings fit all values (1,234 or 01/02/2024), the other columns of the table decide. Where these do not, 1,234 has a
+decimal comma in a file whose separator is ``;``, elsewhere a comma of thousands; 1.234 has a decimal point; and dates are an
+error that shows both readings.
 
 A missing value is an empty cell; in columns of numbers and dates also each of :data:`MISSING`. Among other texts of a file a
 word such as ``NA`` is a missing value unless it is like the others: see :func:`_words_for_missing`.

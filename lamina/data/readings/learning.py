@@ -35,7 +35,7 @@ def reading_from_json(values: Any) -> Reading:
 
 
 def learn(
-    table: pl.DataFrame, *, declared: Mapping[str, str] | None = None, in_file: bool = False
+    table: pl.DataFrame, *, declared: Mapping[str, str] | None = None, separator: str | None = None
 ) -> tuple[dict[str, Reading], pl.DataFrame]:
     """The reading of each text column, and the table read with them; cells that do not fit are null.
 
@@ -43,7 +43,8 @@ def learn(
         table: The training rows.
         declared: By name of a column "number" or "date", of which any share of the values may fit; "date %d/%m/%Y",
             "date excel", "number 1.234,56"; or "text".
-        in_file: Whether the table is a text file, in which a missing value may have to be written as a word.
+        separator: That of the text file that the table is, in which a missing value may have to be written as a word, and 1,234
+            is 1.234 where it is ``;``; None for a frame.
 
     Raises:
         SchemaError: Dates that can be read in two orders; a date or a number that is declared in a way that is none.
@@ -53,7 +54,7 @@ def learn(
         >>> readings["price"].written(), readings["day"].written(), rows["price"].to_list()
         ('written 1.234,5 in €', 'day first', [1234.5, 17.0])
     """
-    declared, clues = declared or {}, Clues(in_file)
+    declared, clues = declared or {}, Clues(separator)
     columns = {column.name: column for column in table if column.dtype == pl.String}
     learnt = {name: _learn(column, clues, declared.get(name), ask=False) for name, column in columns.items()}
     decimals, orders = ({getattr(one, which) for one in learnt.values()} - {None} for which in ("decimal", "order"))
@@ -61,7 +62,7 @@ def learn(
         word.lower() for one in learnt.values() if not isinstance(one.reading, TextReading) for word in one.reading.missing
     }
     clues = Clues(
-        in_file,
+        separator,
         decimal=decimals.pop() if len(decimals) == 1 else None,
         order=orders.pop() if len(orders) == 1 else None,
         words=frozenset(words),

@@ -72,7 +72,7 @@ class NumberReading(Reading):
     def _pattern(self) -> str:
         unit = f"(?:{re.escape(self.unit)})?" if self.unit else ""
         group = _group(self.thousands)
-        body = rf"\d{{1,3}}(?:{group}\d{{3}})+|\d{{1,2}}(?:{group}\d{{2}})*{group}\d{{3}}|\d+" if self.thousands else r"\d+"
+        body = rf"[1-9]\d{{0,2}}(?:{group}\d{{3}})+|[1-9]\d?(?:{group}\d{{2}})*{group}\d{{3}}|\d+" if self.thousands else r"\d+"
         scale = r"[ ]?(?<scale>[KkMB])?" if self.scaled else ""
         return (
             rf"^(?<open>\()?\s*(?<sign>{SIGN})?\s*{unit}\s*(?<inner>{SIGN})?\s*(?<body>{body})?"
@@ -146,7 +146,8 @@ def _marks(bodies: pl.Series, fitting: list[tuple[str, str]], clues: Clues) -> t
     """The decimal mark and the mark of thousands, and whether they are sure."""
     usual = fitting[0]
     if usual == (".", ",") and (",", "") in fitting:  # 1,234 everywhere
-        return (",", "", False) if clues.decimal == "," else (*usual, False)
+        comma = clues.decimal == "," or (clues.decimal is None and clues.separator == ";")
+        return (",", "", False) if comma else (*usual, False)
     pointed = bodies.filter(bodies.str.contains(".", literal=True))
     if usual == (".", "") and (",", ".") in fitting and len(pointed) and not pointed.str.contains("^0").any():  # 1.234
         return (",", ".", False) if clues.decimal == "," else (*usual, False)

@@ -86,13 +86,13 @@ class Clues:
     """What a table shows about the readings of its columns.
 
     Attributes:
-        in_file: Whether the table is a text file, in which a missing value may have to be written as a word.
+        separator: The separator of the text file that the table is; None for a frame, which has missing values of its own.
         decimal: The decimal mark of other columns; None where none shows one.
         order: The order of other dates; None where none shows it.
         words: Words that stand for missing values in columns of numbers and dates, in lower case.
     """
 
-    in_file: bool = False
+    separator: str | None = None
     decimal: str | None = None
     order: str | None = None
     words: frozenset[str] = frozenset()

@@ -49,7 +49,7 @@ def words_for_missing(words: pl.DataFrame, values: pl.DataFrame, clues: Clues) -
     columns of numbers use them so, or if they are neither in a tenth of the rows nor written like the other values: NA among DE
     and CH is Namibia.
     """
-    if not clues.in_file:
+    if clues.separator is None:
         return {}
     total = int(values["rows"].sum()) + int(words["rows"].sum())
     missing = {}
