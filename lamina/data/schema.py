@@ -84,9 +84,9 @@ class Schema:
         columns = [
             _column(values, kinds.get(values.name), roles.get(values.name), readings.get(values.name)) for values in table
         ]
-        if not any(column.role == "feature" for column in columns):  # a lone x = 1, 2, 3, ... is likely a measurement
+        if not any(column.is_feature for column in columns):  # a lone x = 1, 2, 3, ... is likely a measurement
             columns = [_as_only_feature(column, table[column.name], roles) for column in columns]
-        if not any(column.role == "feature" for column in columns):
+        if not any(column.is_feature for column in columns):
             raise SchemaError(_no_feature(columns))
         return cls(tuple(columns))
 
@@ -101,8 +101,8 @@ class Schema:
 
     @cached_property
     def features(self) -> tuple[Column, ...]:
-        """The columns with the role "feature", in the table's order."""
-        return self.by_role("feature")
+        """The columns that models are trained on, in the table's order."""
+        return tuple(column for column in self.columns if column.is_feature)
 
     @cached_property
     def targets(self) -> tuple[Column, ...]:
@@ -252,7 +252,7 @@ class Schema:
         for column in schema.columns:
             if column.kind not in KINDS or column.role not in ROLES:
                 raise ModelFileError(f"column {column.name!r} is a {column.role!r} of kind {column.kind!r}, which is unknown")
-            for name, hint in KINDS[column.kind].saved_details.items() if column.role == "feature" else ():
+            for name, hint in KINDS[column.kind].saved_details.items() if column.is_feature else ():
                 stored_as(hint, column.details.get(name), f"{name} of column {column.name!r}")
         if len(schema._by_name) < len(schema.columns):
             raise ModelFileError("the schema has two columns of one name")
@@ -351,9 +351,11 @@ def _column(values: pl.Series, kind: str | None, role: str | None, reading: Read
         role = "feature" if KINDS[result.kind].can_be_feature else "ignored"
     elif role == "feature" and not KINDS[result.kind].can_be_feature:
         raise SchemaError(f"column {values.name!r} cannot be a feature: {result.reason}; leave it out of roles")
+    elif role == "time":
+        result = KINDS[result.kind].as_time(result)
     elif role == "ignored":
         result = replace(result, reason=f"{IGNORED_BY_ROLE} ({result.reason})")
-    elif role in ("target", "group", "time", "split", "weight") and values.dtype == pl.Object:
+    if role in ("target", "group", "time", "split", "weight") and values.dtype == pl.Object:
         raise SchemaError(f"column {values.name!r} cannot be the {role}: it holds Python objects; convert it to text")
     elif role == "weight" and not values.dtype.is_numeric() and not KINDS[result.kind].numeric:
         raise SchemaError(f"column {values.name!r} cannot hold weights, which are numbers: {result.reason}")

@@ -15,6 +15,7 @@ from lamina.families.classical.family import Rows
 from lamina.fitting.prepare import Prepared
 from lamina.fitting.split import Split
 from lamina.tasks.task import Task
+from lamina.wording import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,11 @@ def encode(prepared: Prepared, parts: Split, task: Task, encoding: Encoding) -> 
         features, _ = schema.check(table, notes=False)
         train = features[parts.train]
         encoder = Encoder.fit(train, schema, encoding)
+        if not encoder.inputs:
+            names = listed([repr(column.name) for column in schema.features], 3)
+            raise DataError(
+                f"no cycle of {names} is complete in the training rows, so nothing is left to learn from; add columns"
+            )
         _check_weights(prepared, parts)
         group = prepared.group
         if group is not None and not np.ptp(group[parts.train]):

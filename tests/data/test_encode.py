@@ -142,6 +142,34 @@ def test_cycles_of_a_date_are_those_of_the_calendar():
     np.testing.assert_allclose(share, expected, atol=1e-6)
 
 
+def test_the_time_that_splits_the_rows_has_whole_cycles_and_no_days():
+    hours = pl.datetime_range(datetime(2024, 1, 1), datetime(2024, 2, 20), "1h", eager=True).alias("at")
+    rows = pl.DataFrame({"at": hours, "x": [i % 9 for i in range(len(hours))], "born": hours.reverse(), "y": range(len(hours))})
+    schema = Schema.infer(rows, target="y", roles={"at": "time"})
+    assert schema["at"].reason == (
+        "dates from 2024-01-01 to 2024-02-20, with the time of day; its weekday and hour are features, the time itself is not: "
+        "validation rows are later than all training rows"
+    )
+    encoder = Encoder.fit(rows, schema)
+    at = next(number for number in encoder.numbers if number.name == "at")
+    assert (at.cycles, at.trend) == (("weekday", "hour"), False)  # two months are no whole year
+    assert encoder.inputs["numbers"].names == ("x", "born (days)")
+    waves = [name for name in encoder.inputs["flags"].names if name.startswith("at")]
+    assert waves[:3] == ["at weekday (sine)", "at weekday (cosine)", "at weekday (sine 2)"]
+    assert len(waves) == 2 * (3 + 6)
+    blocks = encoder.transform(rows.select("at", "x", "born"))
+    assert blocks["numbers"].shape == (len(rows), 2)
+    np.testing.assert_allclose(blocks["numbers"][:, 0], fit(rows.select("x")).transform(rows.select("x"))["numbers"][:, 0])
+    phase = 2 * np.pi * 6 * (hours.dt.hour().to_numpy() / 24)
+    np.testing.assert_allclose(
+        blocks["flags"][:, encoder.inputs["flags"].names.index("at hour (sine 6)")], np.sin(phase), atol=1e-5
+    )
+    again = Encoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    np.testing.assert_array_equal(again.transform(rows)["flags"], blocks["flags"])
+    alone = Encoder.fit(rows, Schema.infer(rows.select("at", "y"), target="y", roles={"at": "time"}))
+    assert set(alone.inputs) == set(alone.transform(rows)) == {"flags"}
+
+
 def everything(rows, seed=0):
     rng = np.random.default_rng(seed)
     holes = rng.random(rows) < 0.1

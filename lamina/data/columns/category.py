@@ -53,7 +53,7 @@ class Category(PlainKind):
         counts = level_counts(parsed)
         return Guess(self.name, f"given; {counts.height:,} distinct values", details | _level_details(counts))
 
-    def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> Levels:
+    def fit_entry(self, column: Column, values: pl.Series, measure: Measure, notes: list[str]) -> Levels:
         counts = values.drop_nulls().alias("level").value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
         if len(counts) > MOST_LEVELS:
             notes.append(

@@ -50,6 +50,11 @@ class Column:
     details: dict[str, Any]
     reading: Reading | None = None
 
+    @property
+    def is_feature(self) -> bool:
+        """Whether models are trained on it: the time that splits the rows, too, where its cycles are features."""
+        return self.role == "feature" or (self.role == "time" and bool(self.details.get("cycles")))
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -182,6 +187,11 @@ class ColumnKind(ABC):
         """The guess for a column in a table without any feature, given the plain guess; None to ignore it still."""
         return None
 
+    def as_time(self, guess: Guess) -> Guess:
+        """The guess for a column that splits the rows by time, with the cycles that later rows repeat as a detail."""
+        reason = f"{guess.reason}; no feature: validation rows are later than all training rows"
+        return dataclasses.replace(guess, reason=reason)
+
     @abstractmethod
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         """Convert values to predict to the form of the training values, appending to the remarks; idempotent.
@@ -251,7 +261,7 @@ class PlainKind(ColumnKind):
         """The guess for a declared column with parsed values."""
 
     @abstractmethod
-    def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> Any:
+    def fit_entry(self, column: Column, values: pl.Series, measure: Measure, notes: list[str]) -> Any:
         """The entry of a column in the shared block, fitted on training rows, appending to the notes."""
 
     def coerce(self, column: pl.Series) -> Guess | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
 from lamina.data.columns.column import Guess, Values
-from lamina.data.columns.scaled import ScaledKind
+from lamina.data.columns.scaled import DAYS, ScaledKind
 from lamina.data.parse import dates
 from lamina.data.readings import DateReading
 
 
 class Date(ScaledKind):
-    """Datetime("us"), UTC without zone; ``low``, ``high`` (ISO text), ``time``: whether the time of day varies."""
+    """Datetime("us"), UTC without zone; ``low``, ``high`` (ISO text), ``time``: whether the time of day varies.
+
+    Where the column splits the rows by time also ``cycles``, those that are features.
+    """
 
     name = "date"
     saved_details = {"low": dt.datetime, "high": dt.datetime}
@@ -27,6 +31,17 @@ class Date(ScaledKind):
 
     def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any]) -> Guess:
         return self._described(parsed, details, "given; ")
+
+    def as_time(self, guess: Guess) -> Guess:
+        low, high, _ = self.trained_range(guess.details)
+        days = (high - low) / dt.timedelta(days=1)
+        cycles = [cycle for cycle in DAYS if days >= DAYS[cycle] and (cycle != "hour" or guess.details["time"])]
+        if not cycles:
+            return super().as_time(guess)
+        names = " and ".join(filter(None, (", ".join(cycles[:-1]), cycles[-1])))
+        are = "are features" if len(cycles) > 1 else "is a feature"
+        reason = f"{guess.reason}; its {names} {are}, the time itself is not: validation rows are later than all training rows"
+        return replace(guess, reason=reason, details=guess.details | {"cycles": cycles})
 
     def trained_range(self, details: dict[str, Any]) -> tuple[dt.datetime, dt.datetime, str]:
         low, high = (dt.datetime.fromisoformat(details[end]) for end in ("low", "high"))

@@ -66,7 +66,7 @@ class Flag(PlainKind):
             )
         return result
 
-    def fit_entry(self, values: pl.Series, measure: Measure, notes: list[str]) -> str:
+    def fit_entry(self, column: Column, values: pl.Series, measure: Measure, notes: list[str]) -> str:
         return values.name
 
     def indicators(self, column: Column, values: pl.Series) -> Iterator[Indicator]:
