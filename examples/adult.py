@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 
 import lamina
-from lamina.cli.render import show_columns, show_scores
+from lamina.cli.render import show_columns
+from lamina.cli.scores import show_scores
 
 HERE = Path(__file__).parent
 

@@ -13,11 +13,6 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
-
 from lamina.data.columns.column import Values
 from lamina.data.columns.image import Image
 from lamina.data.frames import free_name, like, with_labels
@@ -31,15 +26,21 @@ from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family
 from lamina.families.classical.importance import feature_importance
 from lamina.families.family import NetworkFamily
 from lamina.fitting.fit import fit_model
-from lamina.fitting.settings import SEEDS, ImportanceOptions, PredictOptions, Settings
-from lamina.model import Model
 from lamina.options import known_options, shortened
 from lamina.predictions import predictions
-from lamina.store import load, save
+from lamina.tasks.report import Evaluation
 from lamina.train.callbacks import Callback
 from lamina.train.events import Monitor
 from lamina.train.recipe import Recipe
 from lamina.trust.importance import importances, most_rows
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from lamina.fitting.settings import SEEDS, EvaluateOptions, ImportanceOptions, PredictOptions, Settings
+from lamina.model import Model
+from lamina.store import load, save
 
 
 class _Estimator(BaseEstimator, ABC):
@@ -109,7 +110,15 @@ class _Estimator(BaseEstimator, ABC):
         return self
 
     @known_options
-    def predict(self, X: Any, *, trust: bool = False, coverage: float = 0.9, reasons: bool = True) -> Any:
+    def predict(
+        self,
+        X: Any,
+        *,
+        trust: bool = False,
+        coverage: float = 0.9,
+        reasons: bool = True,
+        threshold: float | str | None = None,
+    ) -> Any:
         """Predicted labels or values; with ``trust`` a frame with sets or intervals, novelty and reasons.
 
         Args:
@@ -119,6 +128,9 @@ class _Estimator(BaseEstimator, ABC):
                 :func:`lamina.predictions.predictions`.
             coverage: With trust, share of rows whose true value is in their set or interval.
             reasons: With trust, add reasons; they take most of the time.
+            threshold: Decision threshold of two classes: "f1", "recall=0.9", "precision=0.9" or "cost=1:5" (of a false positive
+                and of a false negative), chosen on the validation rows of the fit; or a probability from which the positive
+                class is predicted (1, True, or of two texts the rarer). None predicts the most probable class.
 
         Returns:
             After ``fit(X, y)`` an array (N,) or (N, targets), as in scikit-learn. A model of :func:`lamina.fit` or from a file
@@ -133,12 +145,12 @@ class _Estimator(BaseEstimator, ABC):
             SchemaError: A column is missing or of another kind.
             OptionError: With trust: the coverage is not between 0 and 1, or the model was fitted without trust.
         """
-        PredictOptions(trust, coverage, reasons).check()
+        PredictOptions(trust, coverage, reasons, threshold).check()
         X = self._as_rows(X)
         if trust:
-            return self.predict_table(X, trust=True, coverage=coverage, reasons=reasons)
+            return self.predict_table(X, trust=True, coverage=coverage, reasons=reasons, threshold=threshold)
         outputs = self._outputs(X)
-        task = self.model_.task
+        task = self.model_.task if threshold is None else self.model_.task.with_threshold(threshold)
         prediction = task.predict(outputs)
         if hasattr(self, "n_features_in_") or isinstance(X, np.ndarray | list | tuple) or issparse(X):
             return prediction.labels
@@ -149,15 +161,23 @@ class _Estimator(BaseEstimator, ABC):
         return like(columns[0] if len(columns) == 1 else pl.DataFrame(columns), X)
 
     @known_options
-    def predict_table(self, X: Any, *, trust: bool = False, coverage: float = 0.9, reasons: bool = True) -> Any:
+    def predict_table(
+        self,
+        X: Any,
+        *,
+        trust: bool = False,
+        coverage: float = 0.9,
+        reasons: bool = True,
+        threshold: float | str | None = None,
+    ) -> Any:
         """Predictions as a frame of the same library (polars for arrays): targets and the probability of each class.
 
         The options are those of :meth:`predict`.
         """
-        PredictOptions(trust, coverage, reasons).check()
+        PredictOptions(trust, coverage, reasons, threshold).check()
         X = self._as_rows(X)
         rows, _ = self._checked(X)
-        table = predictions(self.model_, rows, trust=trust, coverage=coverage, reasons=reasons)
+        table = predictions(self.model_.with_threshold(threshold), rows, trust=trust, coverage=coverage, reasons=reasons)
         converted = like(table, X)
         return table if isinstance(converted, np.ndarray) else converted
 
@@ -166,14 +186,51 @@ class _Estimator(BaseEstimator, ABC):
         return as_rows(X, self.model_.schema) if hasattr(self, "model_") else X
 
     @known_options
-    def evaluate(self, data: Any) -> dict[str, Any]:
-        """Scores on rows with a target: a dict of ``rows``, ``scores`` and ``baseline``, the scores of the baseline.
+    def evaluate(self, data: Any, *, threshold: float | str | None = None, errors: int = 0) -> Evaluation:
+        """Scores on rows with a target, beside those of the baseline, and figures of each class, label or target.
 
         Args:
             data: A path or frame with the target.
+            threshold: Decision threshold of two classes, as in :meth:`predict`; chosen on the validation rows of the fit, not
+                on these.
+            errors: Number of the worst predictions to include, see :meth:`errors`.
+
+        Returns:
+            A dict with ``rows``, ``scores``, ``baseline``, ``confusion`` and more, see
+            :class:`~lamina.tasks.report.Evaluation`; ``to_frame()`` has precision, recall, F1 and support of each class.
+
+        Raises:
+            SchemaError: A column, or the target, is missing.
+            TargetError: No row has a target.
+            OptionError: The threshold is none, or the task has more than two classes, or none.
+
+        Example:
+            >>> from sklearn.datasets import load_breast_cancer
+            >>> from lamina import fit
+            >>> rows = load_breast_cancer(as_frame=True).frame
+            >>> model = fit(rows[:400], "target", family="linear", monitor=None)
+            >>> model.evaluate(rows[400:], threshold="recall=0.99").to_frame().columns
+            ['class', 'precision', 'recall', 'f1', 'support']
         """
         check_is_fitted(self)
-        return self.model_.evaluate(with_labels(read_table(data), data, self.model_.task.targets))
+        EvaluateOptions(threshold, errors).check()
+        model = self.model_.with_threshold(threshold)
+        return model.evaluate(with_labels(read_table(data), data, model.task.targets), errors=errors)
+
+    @known_options
+    def errors(self, data: Any, n: int = 10, *, threshold: float | str | None = None) -> pl.DataFrame:
+        """The worst predictions on rows with a target: the most confident wrong ones, or those with the largest residuals.
+
+        Args:
+            data: A path or frame with the target.
+            n: Maximum number of predictions.
+            threshold: Decision threshold, as in :meth:`predict`.
+
+        Returns:
+            The columns ``row`` (from 1 on), ``actual``, ``predicted`` and ``probability`` (of the predicted class), or
+            ``residual`` (actual - predicted); with several labels or targets also ``label`` or ``target``.
+        """
+        return self.evaluate(data, threshold=threshold, errors=n).errors
 
     @known_options
     def importance(self, data: Any, *, repeats: int = 5, seed: int = 0, monitor: Monitor | None = None) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 import torch
-
 from lamina.data.encode import Encoder
 from lamina.data.encoding import Input
 from lamina.data.feed import as_tensor
@@ -25,6 +25,7 @@ from lamina.graph.net import Net
 from lamina.graph.plan import LARGE_ROW, PADDED_ROWS, Plan
 from lamina.tasks.losses import LOSSES
 from lamina.tasks.metrics import Metric
+from lamina.tasks.report import Evaluation
 from lamina.tasks.task import Task
 from lamina.train.forward import chunk_rows, forward
 from lamina.trust.trust import Trust
@@ -214,14 +215,18 @@ class Model:
                 return view.transform(table)
         return self._in_batches(table, self.predictor.layer)
 
-    def evaluate(self, table: pl.DataFrame) -> dict[str, Any]:
-        """Scores of the model and of the baseline on rows with a target.
+    def with_threshold(self, threshold: float | str | None) -> Model:
+        """The model with another decision threshold, see :meth:`lamina.tasks.task.Task.with_threshold`; itself for None."""
+        return self if threshold is None else dataclasses.replace(self, task=self.task.with_threshold(threshold))
+
+    def evaluate(self, table: pl.DataFrame, *, errors: int = 0) -> Evaluation:
+        """Scores of the model and of the baseline on rows with a target, and figures of each class, label or target.
 
         Sample weights are used where the model was fitted with a column of weights and the table has it.
 
-        Returns:
-            ``rows``; ``scores`` and ``baseline`` by name of the metric; and details of the task: for up to 100 classes
-            ``confusion``, the confusion matrix of actual × predicted.
+        Args:
+            table: Rows with the target.
+            errors: Number of the worst predictions to include.
 
         Raises:
             SchemaError: A column, or the target, is missing.
@@ -232,15 +237,24 @@ class Model:
         rows = table if usable.all() else table.filter(pl.Series(usable))
         truth = self.task.truth(rows)
         with rows_numbered_as(table, self.schema):
-            return self.evaluate_outputs(truth, self.outputs(rows), row_weights(rows, self.schema))
+            outputs = self.outputs(rows)
+            evaluation = self.evaluate_outputs(truth, outputs, row_weights(rows, self.schema))
+        if errors:
+            numbers = np.flatnonzero(usable) + 1
+            worst = self.task.errors(truth, outputs, errors)
+            evaluation["errors"] = [error | {"row": int(numbers[error["row"]])} for error in worst]
+        return evaluation
 
-    def evaluate_outputs(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
+    def evaluate_outputs(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> Evaluation:
         """The same as :meth:`evaluate`, from truth and outputs."""
         scores, baseline = self.task.scores(truth, outputs, weight), self.task.baseline_scores(truth, weight)
+        if undefined := self.task.undefined(scores):
+            undefined = {"undefined": undefined}
         if (metric := self.metric) is not None and metric.name not in scores:
             scores[metric.name] = metric(truth, self.task.predict(outputs), weight)
             baseline[metric.name] = metric(truth, self.task.untuned.predict(self.task.baseline(len(truth))), weight)
-        return {"rows": len(truth), "scores": scores, "baseline": baseline, **self.task.details(truth, outputs, weight)}
+        details = self.task.details(truth, outputs, weight)
+        return Evaluation(rows=len(truth), scores=scores, baseline=baseline, **undefined, **details)
 
     @cached_property
     def _row_size(self) -> int:

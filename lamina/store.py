@@ -21,24 +21,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import lamina.families  # noqa: F401  its predictors enter their registry
 import numpy as np
 import polars as pl
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
-import lamina.families  # noqa: F401  its predictors enter their registry
 from lamina.data.encode import Encoder
 from lamina.data.schema import Schema
 from lamina.errors import ModelFileError, OptionError
 from lamina.families.predictor import PREDICTORS
 from lamina.migration import renamed
-from lamina.model import Model
 from lamina.stored import stored_as
 from lamina.tasks.task import Task
 from lamina.train.events import StopReason
 from lamina.train.run import replacing
 from lamina.trust.trust import Trust
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from lamina.model import Model
 
 FORMAT = 3
 #: What every card has, with its types.
@@ -214,7 +214,7 @@ def _card(card: Mapping[str, Any], family: str, task: Task) -> dict[str, Any]:
         stored_as(float, epoch["validation_loss"], "history")
     if card["history"] and not 0 <= card["best_epoch"] < len(card["history"]):
         raise ModelFileError(f"best_epoch is {card['best_epoch']} of {len(card['history'])} epochs")
-    _ = task.summary(card["validation"], card["baseline"], "rows"), task.tables(card)
+    _ = task.summary({"rows": card["split"]["validation"], "scores": card["validation"], **card}, "rows"), task.tables(card)
     card = renamed(card, family)
     if "stopped" in card:
         card |= {"stopped": StopReason(card["stopped"]), "stopped_by": card.get("stopped_by", "")}

@@ -10,18 +10,26 @@ import pandas as pd
 import polars as pl
 import pytest
 import typer
-from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
-
-import lamina
-from lamina import Auto, Classifier, FeedForward, Recipe, Regressor
 from lamina.cli import app
 from lamina.comparison.compare import without_effect
 from lamina.comparison.terms import Terms
 from lamina.errors import OptionError, SchemaError
-from lamina.fitting.settings import ImportanceOptions, Interventions, PredictOptions, Recording, Resumption, Settings
 from lamina.options import CallOptions, bounds
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 from tests.cli.helpers import lamina as command
+
+import lamina
+from lamina import Auto, Classifier, FeedForward, Recipe, Regressor
+from lamina.fitting.settings import (
+    EvaluateOptions,
+    ImportanceOptions,
+    Interventions,
+    PredictOptions,
+    Recording,
+    Resumption,
+    Settings,
+)
 
 BASE = {
     "age": [i % 60 for i in range(80)],
@@ -32,7 +40,12 @@ LINEAR = {"family": "linear", "monitor": None}
 
 
 def declared(*owners):
-    return {field.name: field for owner in owners for field in dataclasses.fields(owner) if field.name not in ("fewest", "separator")}
+    return {
+        field.name: field
+        for owner in owners
+        for field in dataclasses.fields(owner)
+        if field.name not in ("fewest", "separator")
+    }
 
 
 CALLS = {
@@ -43,6 +56,7 @@ CALLS = {
     "resume": (lamina.resume, declared(Recording, Interventions, Resumption)),
     "predict": (Classifier.predict, declared(PredictOptions)),
     "predict_table": (Classifier.predict_table, declared(PredictOptions)),
+    "evaluate": (Classifier.evaluate, declared(EvaluateOptions)),
     "importance": (Classifier.importance, declared(ImportanceOptions)),
 }
 LACKS = {
@@ -72,7 +86,7 @@ def test_signatures_are_as_declared(name):
 
 
 def test_every_declared_option_has_help_and_bounds():
-    for field in declared(Settings, Terms, Recording, PredictOptions, ImportanceOptions).values():
+    for field in declared(Settings, Terms, Recording, PredictOptions, EvaluateOptions, ImportanceOptions).values():
         assert field.metadata["help"]
         assert bounds(field)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from lamina.cli.render import console, small_table, title
+from lamina.cli.screen import console, small_table, title
 from lamina.cli.shared import plain
 from lamina.wording import duration, file_size, number
 

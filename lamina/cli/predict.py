@@ -1,12 +1,10 @@
-"""``lamina predict`` and ``lamina evaluate``: predictions and scores of a model on new rows."""
+"""``lamina predict``: predictions of a model for new rows."""
 
 from __future__ import annotations
 
 import io
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +13,16 @@ import typer
 from lamina.cli.options import Debug, Json
 from lamina.cli.shared import check_output, plain, print_json, waiting
 from lamina.errors import OptionError, ReadError
+from lamina.fitting.settings import PredictOptions
+from lamina.options import find
 
 if TYPE_CHECKING:
     import polars as pl
 
     from lamina.estimators import Classifier, Regressor
-    from lamina.train.events import Monitor
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
-BAR_DELAY_SECONDS = 2
+Threshold = Annotated[str | None, typer.Option(metavar="RULE", help=find(PredictOptions, "threshold").metadata["help"])]
 _FORMATS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".ndjson")
 
 
@@ -48,6 +47,7 @@ def predict(
     reasons: Annotated[
         bool, typer.Option("--reasons/--no-reasons", help="With --trust: feature attributions, the slowest part.")
     ] = True,
+    threshold: Threshold = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -63,25 +63,25 @@ def predict(
         if out.suffix.lower() not in _FORMATS:
             raise OptionError(f"--out {out}: the extension defines the format, expected one of {', '.join(_FORMATS)}")
         check_output(out, *data, model)
-    from lamina.fitting.settings import PredictOptions
-
-    PredictOptions(trust, coverage, reasons).check()
+    PredictOptions(trust, coverage, reasons, threshold).check()
     with waiting(f"predicting {', '.join(data[:3])}"):
-        estimator, table, notes = _read("predict", model, data)
+        estimator, table, notes = read("predict", model, data)
         schema = estimator.model_.schema
         keep = keep or (not schema.plain and table.width == 1)  # an image or a text is its only name
         from lamina.predictions import predictions as predicted
         from lamina.train.sharing import sharing_cores
 
         with sharing_cores():
-            predictions = predicted(estimator.model_, table, trust=trust, coverage=coverage, reasons=reasons)
+            predictions = predicted(
+                estimator.model_.with_threshold(threshold), table, trust=trust, coverage=coverage, reasons=reasons
+            )
     if sys.stdout.isatty() and out is None and not as_json:
         from lamina.cli.render import show_predictions
         from lamina.predictions import result_columns
 
         columns = result_columns(estimator.model_, trust=trust, reasons=reasons)
         show_predictions(predictions, columns, table if keep else None)
-        _print_notes(notes)
+        print_notes(notes)
         return
     if keep:
         from lamina.data.frames import free_name
@@ -101,72 +101,10 @@ def predict(
     else:
         sys.stdout.write(predictions.write_csv())
     if not as_json:
-        _print_notes(notes)
+        print_notes(notes)
 
 
-def evaluate(
-    model: ModelFile,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with the target column.")],
-    importance: Annotated[
-        bool, typer.Option("--importance", help="Also feature importance: decrease of the score when a column is shuffled.")
-    ] = False,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Score a model on rows whose target is known.
-
-    [bold]lamina evaluate income.lamina held_out.csv[/bold]
-
-    [bold]lamina evaluate income.lamina held_out.csv --importance[/bold]
-    """
-    with waiting(f"predicting {data}"):
-        estimator, table, notes = _read("evaluate", model, [data])
-        from lamina.cli.render import show_importance, show_scores
-        from lamina.fitting.card import trained_on
-
-        scores = estimator.evaluate(table)
-    importances = None
-    if importance:
-        with _shuffling() as bar:
-            importances = estimator.importance(table, monitor=bar)
-    if trained_on(estimator.model_, table):
-        notes.insert(0, "these are the training rows; score the model on new ones")
-    if as_json:
-        if importances is not None:
-            scores["importance"] = {"score": estimator.model_.task.main_metric.name, "columns": importances.to_dicts()}
-        print_json({**scores, "notes": notes})
-    else:
-        show_scores(estimator.model_.task, scores, "rows")
-        if importances is not None:
-            show_importance(estimator.model_, importances, rows=scores["rows"])
-        _print_notes(notes)
-
-
-@contextmanager
-def _shuffling() -> Iterator[Monitor]:
-    """A monitor that shows a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda event: None
-        return
-    from lamina.train.events import Event, Shuffle
-
-    start = time.monotonic()
-    columns = (TextColumn("shuffling"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=1, visible=False)
-
-        def monitor(event: Event) -> None:
-            if isinstance(event, Shuffle):
-                bar.update(task, completed=event.done, visible=time.monotonic() - start > BAR_DELAY_SECONDS)
-
-        yield monitor
-
-
-def _read(verb: str, model: Path, data: list[str]) -> tuple[Classifier | Regressor, pl.DataFrame, list[str]]:
+def read(verb: str, model: Path, data: list[str]) -> tuple[Classifier | Regressor, pl.DataFrame, list[str]]:
     """The estimator, the table, and notes on what is changed in its rows to bring them into the form of the training rows."""
     if data[0].endswith(".lamina") and model.suffix != ".lamina":
         raise OptionError(f"the model comes first: lamina {verb} {data[0]} {model}")
@@ -187,7 +125,8 @@ def _read(verb: str, model: Path, data: list[str]) -> tuple[Classifier | Regress
     return estimator, table, notes + estimator.model_.encoder.unseen(checked)
 
 
-def _print_notes(notes: list[str]) -> None:
+def print_notes(notes: list[str]) -> None:
+    """Print notes on stderr."""
     for note in notes:
         print(f"note: {plain(note)}", file=sys.stderr)
 

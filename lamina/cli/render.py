@@ -1,4 +1,4 @@
-"""Text output of the commands: tables, sentences and sparklines, for 80 columns or a pipe."""
+"""Text output of the commands: columns, models, runs and predictions, for 80 columns or a pipe."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import dataclasses
 import math
 import re
 import shlex
-import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from rich.bar import Bar
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from lamina.cli.scores import show_scores
+from lamina.cli.screen import Console, cell, console, short_name, small_table, title
 from lamina.cli.shared import plain
 from lamina.families import FAMILIES
 from lamina.graph.layer import size_text
 from lamina.options import bounds
-from lamina.tasks.metrics import TITLES
 from lamina.train.events import StopReason
 from lamina.train.recipe import Recipe
-from lamina.trust.importance import most_rows
-from lamina.wording import count, duration, file_size, number, percent
+from lamina.wording import count, duration, file_size, number
 
 if TYPE_CHECKING:
     from lamina.data.schema import Column, Schema
@@ -37,7 +33,6 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 20
 MOST_ROWS = 20
 MOST_LAYERS = 30
-MOST_IMPORTANT = 15
 _STOPPED = {
     StopReason.EPOCHS: "all epochs done",
     StopReason.PATIENCE: "early stopping after {patience} epochs without improvement",
@@ -46,46 +41,6 @@ _STOPPED = {
     StopReason.INTERRUPTED: "stopped by Ctrl-C",
     StopReason.CALLBACK: "stopped by the callback {stopped_by}",
 }
-
-
-class _Console(Console):
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print without spaces at the ends of lines; a broken pipe raises."""
-        with self.capture() as captured:
-            super().print(*objects, **options)
-        sys.stdout.write(re.sub(r" +$", "", captured.get(), flags=re.MULTILINE))
-
-
-def console() -> Console:
-    """A console on the current stdout."""
-    return _Console(highlight=False, markup=False, emoji=False)
-
-
-def small_table(*heads: str, right: Iterable[int] = ()) -> Table:
-    """A table without borders; ``right`` are the numbers of the right-aligned columns."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place in set(right) else "left", overflow="fold")
-    return table
-
-
-def _name(name: str) -> Text:
-    """A column's name, at most 28 characters of it."""
-    shown = Text(plain(name), no_wrap=True)
-    shown.truncate(28, overflow="ellipsis")
-    return shown
-
-
-def title(text: str) -> Text:
-    return Text(text, style="bold")
-
-
-def _figure(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 10 and round(value, 4) else number(value)
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else _figure(value) if isinstance(value, float) else plain(value)
 
 
 # The columns
@@ -108,7 +63,7 @@ def show_columns(schema: Schema, task: Task) -> None:
 def _print_columns(out: Console, columns: Sequence[Column], *, roles: bool = False) -> None:
     table = small_table("column", "kind", *(["role"] if roles else []), "reason")
     for column in columns[:MOST_COLUMNS]:
-        table.add_row(_name(column.name), column.kind, *([column.role] if roles else []), plain(column.reason))
+        table.add_row(short_name(column.name), column.kind, *([column.role] if roles else []), plain(column.reason))
     out.print(table)
     if rest := Counter(column.kind for column in columns[MOST_COLUMNS:]):
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in rest.most_common())
@@ -160,49 +115,6 @@ def _preprocessing(block: Any) -> str:
     kinds = {values.kind for values in block.inputs.values()}
     verb = "resized to" if "image" in kinds else "truncated to" if kinds & {"text", "series"} else "encoded as"
     return f"{block.name} {verb} {block.extent}"
-
-
-def show_scores(task: Task, result: Mapping[str, Any], rows: str) -> None:
-    """Print scores as a sentence, as a table beside the baseline, and the tables of the task such as a confusion matrix.
-
-    ``result`` is that of ``Estimator.evaluate``; ``rows`` says what the rows are, such as "validation rows".
-    """
-    out = console()
-    for sentence in task.summary(result["scores"], result["baseline"], f"{result['rows']:,} {rows}"):
-        out.print(title(plain(sentence)))
-    out.print()
-    table = small_table("", "this model", "baseline", right=(1, 2))
-    for name, value in result["scores"].items():
-        table.add_row(TITLES.get(name, name), *(_figure(figure) for figure in (value, result["baseline"][name])))
-    out.print(table)
-    for details in task.tables(result):
-        out.print()
-        out.print(title(details.title))
-        table = small_table(*map(plain, details.header), right=range(1, len(details.header)))
-        for row in details.rows:
-            table.add_row(*map(_name, row))
-        out.print(table)
-
-
-def show_importance(model: Model, importances: pl.DataFrame, *, rows: int) -> None:
-    """Print the most important features, with a bar for each, as ``Estimator.importance`` returns them."""
-    out, score, most = console(), model.task.main_metric, most_rows(model.schema)
-    sample = f"{most:,} of {rows:,} rows, drawn at random" if rows > most else f"{rows:,} rows"
-    out.print()
-    out.print(title("Feature importance"))
-    out.print(Text(f"Decrease of the {score.title} when a column is shuffled, on {sample}."))
-    out.print()
-    impurity = "impurity" in importances.columns
-    table = small_table("column", "", "decrease", "std. error", *(["impurity"] if impurity else []), right=(2, 3, 4))
-    longest = max(importances["importance"].max(), 0.0)  # pyright: ignore[reportArgumentType]
-    for name, decrease, error, *share in importances.head(MOST_IMPORTANT).iter_rows():
-        bar = Bar(longest, 0, max(decrease, 0.0), width=20)
-        table.add_row(_name(name), bar, f"{decrease:.4f}", f"{error:.4f}", *map(percent, share))
-    out.print(table)
-    if len(importances) > MOST_IMPORTANT:
-        out.print(f"and {len(importances) - MOST_IMPORTANT:,} more")
-    if impurity:
-        out.print("impurity: the column's share of the impurity decrease in the trees")
 
 
 def _first_line(cls: type) -> str:
@@ -348,10 +260,10 @@ def show_predictions(predictions: pl.DataFrame, columns: Mapping[str, str], tabl
             kept.pop()
         shown = kept + shown
     texts = [place for place, (kind, _, _) in enumerate(shown, 1) if kind in ("set", "reasons")]
-    heads = (_name(name).plain for _, name, _ in shown)
+    heads = (short_name(name).plain for _, name, _ in shown)
     lines = small_table("row", *heads, right=set(range(len(shown) + 1)).difference(texts))
     for row, cells in enumerate(zip(*(values for _, _, values in shown), strict=True), 1):
-        lines.add_row(str(row), *map(_cell, cells))
+        lines.add_row(str(row), *map(cell, cells))
     out.print(lines)
     if novel_rows := sum(flags.sum() for flags in novel):
         out.print(f"!: novel, {novel_rows:,} of {len(predictions):,} rows (5 % of rows like the training rows are marked).")
@@ -362,7 +274,7 @@ def show_predictions(predictions: pl.DataFrame, columns: Mapping[str, str], tabl
 def _width(column: tuple[str, str, list[Any]]) -> int:
     """The width of a column on the terminal; sets and reasons, which may be folded, need 20."""
     kind, name, values = column
-    width = max(map(len, [*_name(name).plain.split(), *map(_cell, values)]), default=0)
+    width = max(map(len, [*short_name(name).plain.split(), *map(cell, values)]), default=0)
     return (min(width, 20) if kind in ("set", "reasons") else width) + 2
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lamina.data.frames import literal
 from lamina.errors import OptionError
 from lamina.options import CallOptions, option, plain, shortened
+from lamina.tasks.threshold import EXPECTED
 from lamina.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -256,6 +257,18 @@ class Resumption(CallOptions):
     )
 
 
+def _threshold() -> Any:
+    return option(
+        None,
+        "Decision threshold of two classes: f1, recall=0.9, precision=0.9, cost=1:5 (false positive : false negative), chosen "
+        "on the validation rows of the fit; or a probability.",
+        low=0,
+        high=1,
+        kind=(str, float),
+        expected=EXPECTED,
+    )
+
+
 @dataclass(frozen=True)
 class PredictOptions(CallOptions):
     """What predictions come with."""
@@ -269,6 +282,15 @@ class PredictOptions(CallOptions):
         expected="a share of the rows between 0 and 1, such as 0.9",
     )
     reasons: bool = option(True, "Look for reasons; that takes longest.")
+    threshold: float | str | None = _threshold()
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(CallOptions):
+    """What an evaluation shows beside the scores."""
+
+    threshold: float | str | None = _threshold()
+    errors: int = option(0, "Number of the worst predictions to show, with their rows.", low=0, high=1_000_000)
 
 
 @dataclass(frozen=True)

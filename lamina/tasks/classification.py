@@ -17,6 +17,7 @@ from lamina.tasks import metrics as m
 from lamina.tasks.losses import BINARY_CROSS_ENTROPY, CROSS_ENTROPY, MAXIMUM_A_POSTERIORI, TARGET, Loss
 from lamina.tasks.metrics import TITLES, Metric
 from lamina.tasks.prediction import Prediction
+from lamina.tasks.report import Table, class_report, class_tables, json_label
 from lamina.tasks.target import (
     check_classes,
     check_known,
@@ -27,13 +28,14 @@ from lamina.tasks.target import (
     plain,
     target_column,
 )
-from lamina.tasks.task import Learnable, Outcome, Table, Task
+from lamina.tasks.task import Learnable, Outcome, Task
+from lamina.tasks.threshold import Curve, Rule, fit_curve
 from lamina.wording import count, percent
 
 COMMON = 0.8
 """Frequency of a class above which accuracy is not the main metric, as the baseline would have a high accuracy."""
-MOST_CONFUSED, MOST_PRINTED = 100, 5
-"""Maximum number of classes in a confusion matrix, and in a printed one."""
+UNBALANCED = 2
+"""Classes are unbalanced if one is more than so many times as frequent as another: accuracy is then never shown alone."""
 
 _LABEL_TYPES = {"Boolean": "bool", "Date": "datetime64[D]", "Datetime": "datetime64[us]"}
 
@@ -46,11 +48,17 @@ class Classification(Task):
         classes: The classes in sorted order, as Python values; a code is an index into it.
         dtype: The polars type of the target, for the type of predicted labels.
         frequencies: Frequency of each class in the training rows.
+        curve: Of two classes, thresholds on the validation rows, see :mod:`lamina.tasks.threshold`.
+        threshold: Probability from which the positive class is predicted; None predicts the most probable class.
+        rule: How the threshold was chosen; empty if it was given.
     """
 
     classes: tuple[Any, ...] = ()
     dtype: str = ""
     frequencies: tuple[float, ...] = ()
+    curve: Curve = ()
+    threshold: float | None = None
+    rule: str = ""
 
     name: ClassVar[str] = "classification"
     judge: ClassVar[str] = "classes"
@@ -156,8 +164,28 @@ class Classification(Task):
         return (BINARY_CROSS_ENTROPY, *several) if len(self.classes) == 2 else several
 
     def predict(self, outputs: np.ndarray) -> Prediction:
-        codes = np.asarray(outputs).argmax(axis=1)
+        outputs = np.asarray(outputs)
+        if self.threshold is None:
+            codes = outputs.argmax(axis=1)
+        else:
+            codes = np.where(outputs[:, self.positive] >= self.threshold, self.positive, 1 - self.positive)
         return Prediction(outputs, codes, self.labels[codes])
+
+    def decide(self, outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> Self:
+        """The task with the curve of thresholds of two classes on these rows, from which a rule chooses later."""
+        if len(self.classes) != 2:
+            return self
+        return dataclasses.replace(self, curve=fit_curve(outputs[:, self.positive], truth == self.positive, weight))
+
+    def with_threshold(self, threshold: float | str) -> Self:
+        rule = Rule.parse(threshold)
+        if len(self.classes) != 2:
+            raise OptionError(f"threshold is for two classes, but {self.targets[0]!r} has {len(self.classes):,}; leave it out")
+        return dataclasses.replace(self, threshold=rule.choose(self.curve), rule=str(rule) if rule.name else "")
+
+    @property
+    def untuned(self) -> Self:
+        return dataclasses.replace(self, threshold=None)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -184,18 +212,19 @@ class Classification(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        two, metric = len(self.classes) == 2, partial(Metric, silent="all rows predicted are of one class")
+        two, uneven = len(self.classes) == 2, self.unbalanced
+        metric = partial(Metric, silent="all rows predicted are of one class")
         metrics = [
             metric("accuracy", TITLES["accuracy"], m.accuracy),
             metric("log_loss", TITLES["log_loss"], m.log_loss, greater=False),
-            metric("balanced_accuracy", TITLES["balanced_accuracy"], m.balanced_accuracy, shown=not two),
+            metric("balanced_accuracy", TITLES["balanced_accuracy"], m.balanced_accuracy, shown=uneven or not two),
             metric("f1_macro", TITLES["f1_macro"], m.f1_macro, shown=False),
         ]
         if two:
             metrics.append(metric("auc", TITLES["auc"], m.of_two("auc")))
             for name in ("f1", "average_precision"):
                 title = f"{TITLES[name]} of {self.classes[self.positive]!r}"
-                metrics.append(metric(name, title, m.of_two(name, self.positive), shown=False))
+                metrics.append(metric(name, title, m.of_two(name, self.positive), shown=uneven and name == "f1"))
         return tuple(metrics)
 
     @property
@@ -216,6 +245,11 @@ class Classification(Task):
         return self.metric("log_loss"), self.metric("accuracy")
 
     @property
+    def unbalanced(self) -> bool:
+        """Whether one class is much more frequent than another."""
+        return max(self.frequencies, default=0.0) > UNBALANCED * min(self.frequencies, default=0.0)
+
+    @property
     def positive(self) -> int:
         """The code of the positive class of F1 and average precision: 1 or True, as in scikit-learn; of two strings the rarer.
 
@@ -228,36 +262,49 @@ class Classification(Task):
         return int(not strings or self.frequencies[1] <= self.frequencies[0])
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
-        """``confusion``: the confusion matrix, actual x predicted, for up to 100 classes."""
-        classes = len(self.classes)
-        if classes > MOST_CONFUSED:
-            return {}
-        pairs = np.bincount(truth * classes + outputs.argmax(1), minlength=classes**2)
-        return {"confusion": pairs.reshape(classes, classes).tolist()}
+        content = class_report(self.classes, truth, self.predict(outputs).decision, weight)
+        if self.threshold is not None:
+            chosen = {"class": json_label(self.classes[self.positive]), "value": self.threshold}
+            content["threshold"] = chosen | ({"rule": self.rule, "rows": "validation rows of the fit"} if self.rule else {})
+        return content
 
     def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
-        confusion = details.get("confusion")
-        if not confusion or len(confusion) > MOST_PRINTED:
-            return ()
-        labels = self.output_names
-        rows = tuple((label, *(f"{cell:,}" for cell in cells)) for label, cells in zip(labels, confusion, strict=True))
-        return (Table("Confusion matrix", ("actual \\ predicted", *labels), rows),)
+        return class_tables(details, self.output_names)
+
+    def errors(self, truth: np.ndarray, outputs: np.ndarray, most: int) -> list[dict[str, Any]]:
+        decision = self.predict(outputs).decision
+        wrong = np.flatnonzero(decision != truth)
+        confidence = outputs[wrong, decision[wrong]]
+        order = np.argsort(-confidence, kind="stable")[:most]
+        labels = [json_label(label) for label in self.classes]
+        return [
+            {"row": row, "actual": labels[truth[row]], "predicted": labels[decision[row]], "probability": probability}
+            for row, probability in zip(wrong[order].tolist(), confidence[order].tolist(), strict=True)
+        ]
 
     # -- words and files ---------------------------------------------------------------------------------------------------
 
-    def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
+    def headline(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> str:
         frequent = self.classes[int(np.argmax(self.frequencies))]
         accuracy, trivial = scores["accuracy"], baseline["accuracy"]
-        first = f"Accuracy {percent(accuracy)} on {rows}; always predicting {frequent} has {percent(trivial)}."
-        if scores["log_loss"] >= baseline["log_loss"]:
-            return first, "It is no better than the baseline: do not rely on it."
-        if accuracy <= trivial:
-            return first, "Its accuracy is no better than that, but its probabilities are."
-        return (first,)
+        own, always = f"Accuracy {percent(accuracy)}", percent(trivial)
+        if self.unbalanced and "balanced_accuracy" in scores:
+            own += f", balanced accuracy {percent(scores['balanced_accuracy'])}"
+            always += f" and {percent(baseline['balanced_accuracy'])}"
+        return f"{own} on {rows}; always predicting {frequent} has {always}."
+
+    def evidence(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: int) -> float:
+        return rows * (baseline["log_loss"] - scores["log_loss"])
+
+    def summary(self, result: Mapping[str, Any], rows: str) -> tuple[str, ...]:
+        sentences, chosen = super().summary(result, rows), result.get("threshold")
+        if not chosen:
+            return sentences
+        how = f", chosen on the {chosen['rows']} for {chosen['rule']}" if "rule" in chosen else ""
+        return (*sentences, f"Predicts {chosen['class']} from a probability of {chosen['value']:.3g}{how}.")
 
     def to_json(self) -> dict[str, Any]:
-        classes = [label.isoformat() if isinstance(label, date) else label for label in self.classes]
-        return super().to_json() | {"classes": classes}
+        return super().to_json() | {"classes": [json_label(label) for label in self.classes]}
 
     @classmethod
     def _read(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -179,17 +179,25 @@ def of_two(name: str, positive: int = 1) -> Compute:
 
 
 def of_values(name: str) -> Compute:
-    """The "rmse", "mae" or "r2", the mean over targets; NaN for the R² of a single row."""
+    """The "rmse", "mae", "medae", "mape" or "r2", mean over targets; NaN for the R² of one row and the MAPE beside a 0."""
 
     def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
-        from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+        from sklearn import metrics
 
         largest = float(np.abs(truth).max(initial=0.0))
         unit = largest if largest > 1e100 else 1.0  # so that squares fit into float64
         truth, predicted = truth / unit, prediction.decision / unit
         if name == "r2":
-            return r2_score(truth, predicted, sample_weight=weight) if len(truth) > 1 else math.nan
-        error = root_mean_squared_error if name == "rmse" else mean_absolute_error
+            return metrics.r2_score(truth, predicted, sample_weight=weight) if len(truth) > 1 else math.nan
+        if name == "mape":
+            scale = largest / unit or 1.0
+            truth, predicted = truth / scale, predicted / scale
+            if (np.abs(truth) < np.finfo(np.float64).eps).any():
+                return math.nan
+            return metrics.mean_absolute_percentage_error(truth, predicted, sample_weight=weight)
+        if name == "medae":
+            return metrics.median_absolute_error(truth, predicted, sample_weight=weight) * unit
+        error = metrics.root_mean_squared_error if name == "rmse" else metrics.mean_absolute_error
         return error(truth, predicted, sample_weight=weight) * unit
 
     return compute
@@ -272,6 +280,8 @@ TITLES = {
     "r2": "R²",
     "rmse": "RMSE",
     "mae": "MAE",
+    "medae": "MedAE",
+    "mape": "MAPE",
 }
 """The metrics as they are called on the screen, by name."""
 ALIASES = {
@@ -279,5 +289,7 @@ ALIASES = {
     "neg_log_loss": "log_loss",
     "neg_root_mean_squared_error": "rmse",
     "neg_mean_absolute_error": "mae",
+    "neg_median_absolute_error": "medae",
+    "neg_mean_absolute_percentage_error": "mape",
 }
 """What scikit-learn calls some of them."""

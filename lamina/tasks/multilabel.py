@@ -16,8 +16,10 @@ from lamina.tasks import metrics as m
 from lamina.tasks.losses import KNOWN, LABEL_CROSS_ENTROPY, TARGET, Loss
 from lamina.tasks.metrics import TITLES, Metric
 from lamina.tasks.prediction import Prediction
+from lamina.tasks.report import Table, amount, label_figures
 from lamina.tasks.target import check_rows, first_values, plain, target_column, titled
-from lamina.tasks.task import Learnable, Outcome, Table, Task
+from lamina.tasks.task import Learnable, Outcome, Task
+from lamina.tasks.threshold import Rule
 from lamina.wording import percent
 
 YES, NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", "0.0")
@@ -109,6 +111,18 @@ class Multilabel(Task):
         weights = np.ones(len(truth)) if weight is None else weight
         thresholds = tuple(_threshold(outputs[:, i], truth[:, i], weights) for i in range(len(self.labels)))
         return dataclasses.replace(self, thresholds=thresholds)
+
+    def with_threshold(self, threshold: float | str) -> Self:
+        """The task with one threshold for all labels; "f1" keeps that of each label, which was chosen for the highest F1."""
+        rule = Rule.parse(threshold)
+        if rule.name == "f1":
+            return self
+        if rule.name:
+            raise OptionError(
+                f"threshold={threshold!r} is for two classes; labels have thresholds of the highest F1, or one probability, "
+                "such as threshold=0.5"
+            )
+        return dataclasses.replace(self, thresholds=rule.values * len(self.labels))
 
     @property
     def warning(self) -> str:
@@ -243,46 +257,65 @@ class Multilabel(Task):
         return (self.metric("log_loss"),)
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
-        """``labels``: for each label its known rows, rows with it, AUC, F1 and threshold."""
         prediction = self.predict(outputs)
-        aucs, f1s = (m.by_label(metric, truth, prediction, weight) for metric in (m.of_two("auc"), m.of_two("f1")))
+        aucs = m.by_label(m.of_two("auc"), truth, prediction, weight)
         thresholds = self.thresholds or (0.5,) * len(self.labels)
-        rows = zip(self.labels, truth.T, aucs, f1s, thresholds, strict=True)
-        return {
-            "labels": {
-                label: {
-                    "known": int((~np.isnan(column)).sum()),
-                    "rows": int(np.nansum(column)),
-                    "auc": None if np.isnan(auc) else auc,
-                    "f1": None if np.isnan(f1) else f1,
-                    "threshold": threshold,
-                }
-                for label, column, auc, f1, threshold in rows
-            }
-        }
+        known = (~np.isnan(truth)).sum(axis=0).tolist()
+        report = [
+            {"label": label, **figures, "auc": None if np.isnan(auc) else auc, "known": rows, "threshold": threshold}
+            for label, figures, auc, rows, threshold in zip(
+                self.labels, label_figures(truth, prediction.decision, weight), aucs, known, thresholds, strict=True
+            )
+        ]
+        return {"report": report, "labels": list(self.labels)}
 
     def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
-        labels = details.get("labels")
-        if not labels:
+        report = details.get("report")
+        if not report:
             return ()
-
-        def figure(value: float | None) -> str:
-            return "" if value is None else f"{value:.4f}"
-
         rows = tuple(
-            (label, f"{row['rows']:,}", figure(row["auc"]), figure(row["f1"]), f"{row['threshold']:.2f}")
-            for label, row in list(labels.items())[:MOST_PRINTED]
+            (
+                label,
+                *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")),
+                "" if row["auc"] is None else f"{row['auc']:.4f}",
+                amount(row["support"]),
+                f"{row['threshold']:.2f}",
+            )
+            for label, row in list(zip(self.labels, report, strict=True))[:MOST_PRINTED]
         )
-        return (Table("Labels", ("label", "rows", "AUC", "F1", "threshold"), rows),)
+        title = "Labels" if len(report) <= MOST_PRINTED else f"The first {MOST_PRINTED} of {len(report):,} labels"
+        return (Table(title, ("label", "precision", "recall", "F1", "AUC", "support", "threshold"), rows),)
+
+    def errors(self, truth: np.ndarray, outputs: np.ndarray, most: int) -> list[dict[str, Any]]:
+        decision = self.predict(outputs).decision
+        rows, places = np.nonzero(~np.isnan(truth) & (truth != decision))
+        said = decision[rows, places].astype(np.int64)
+        confidence = np.where(said, outputs[rows, places], 1 - outputs[rows, places])
+        order = np.argsort(-confidence, kind="stable")[:most]
+        lists = (values[order].tolist() for values in (rows, places, said, confidence))
+        return [
+            {
+                "row": row,
+                "label": self.labels[place],
+                "actual": ("no", "yes")[1 - yes],
+                "predicted": ("no", "yes")[yes],
+                "probability": probability,
+            }
+            for row, place, yes, probability in zip(*lists, strict=True)
+        ]
 
     # -- words and files ---------------------------------------------------------------------------------------------------
 
-    def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
+    def headline(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> str:
         wrong, trivial = percent(scores["hamming_loss"]), percent(baseline["hamming_loss"])
-        first = f"{wrong} of the labels are wrong on {rows}; always predicting the more frequent value has {trivial}."
-        if scores["log_loss"] >= baseline["log_loss"]:
-            return first, "It is no better than the baseline: do not rely on it."
-        return (first,)
+        f1 = percent(scores["f1_macro"]) if "f1_macro" in scores else "not defined"
+        return (
+            f"{wrong} of the labels are wrong on {rows}; always predicting the more frequent value has {trivial}. "
+            f"Mean F1 of the labels: {f1}."
+        )
+
+    def evidence(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: int) -> float:
+        return rows * (baseline["log_loss"] - scores["log_loss"])
 
     @classmethod
     def _read(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -15,9 +16,14 @@ from lamina.tasks import metrics as m
 from lamina.tasks.losses import HUBER, MSE, TARGET, Loss
 from lamina.tasks.metrics import TITLES, Metric
 from lamina.tasks.prediction import Prediction
+from lamina.tasks.report import Table
 from lamina.tasks.target import check_rows, check_values, looks_like_classes, plain, target_column
 from lamina.tasks.task import Learnable, Outcome, Task
 from lamina.wording import number
+
+_ZERO, _ERRORS = "an actual value is 0", ("actual", "predicted", "residual")
+MOST_PRINTED = 20
+"""Maximum number of targets in a printed table."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,8 @@ class Regression(Task):
         return (
             Metric("rmse", TITLES["rmse"], m.of_values("rmse"), greater=False, rope=0.02, relative=True),
             Metric("mae", TITLES["mae"], m.of_values("mae"), greater=False, rope=0.02, relative=True),
+            Metric("medae", TITLES["medae"], m.of_values("medae"), greater=False, rope=0.02, relative=True),
+            Metric("mape", TITLES["mape"], m.of_values("mape"), greater=False, rope=0.02, relative=True, silent=_ZERO),
             Metric("r2", TITLES["r2"], m.of_values("r2"), lowest=-np.inf),
         )
 
@@ -138,16 +146,51 @@ class Regression(Task):
     def monitored(self) -> tuple[Metric, ...]:
         return (Metric("squared_error", "squared error", m.squared_error(self.scale), greater=False),)
 
+    def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
+        predicted, report = self.predict(outputs).decision.reshape(len(truth), -1), []
+        for name, actual, values in zip(self.targets, truth.reshape(len(truth), -1).T, predicted.T, strict=True):
+            prediction = Prediction(values, values, values)
+            scores = {metric.name: metric(actual, prediction, weight) for metric in self.metrics}
+            report.append({"target": name} | {name: None if np.isnan(score) else score for name, score in scores.items()})
+        return {"report": report}
+
+    def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
+        report = details.get("report")
+        if not report or len(self.targets) == 1:
+            return ()
+        metrics = self.metrics
+        rows = tuple(
+            (name, *("" if (value := row[metric.name]) is None else number(value) for metric in metrics))
+            for name, row in list(zip(self.targets, report, strict=True))[:MOST_PRINTED]
+        )
+        title = "Targets" if len(report) <= MOST_PRINTED else f"The first {MOST_PRINTED} of {len(report):,} targets"
+        return (Table(title, ("target", *(metric.title for metric in metrics)), rows),)
+
+    def errors(self, truth: np.ndarray, outputs: np.ndarray, most: int) -> list[dict[str, Any]]:
+        actual, predicted = truth.reshape(len(truth), -1), self.predict(outputs).decision.reshape(len(truth), -1)
+        residuals = actual - predicted
+        rows, places = np.unravel_index(
+            np.argsort(-np.abs(residuals / np.array(self.scale)), axis=None, kind="stable")[:most], residuals.shape
+        )
+        several = len(self.targets) > 1
+        return [
+            {"row": int(row)}
+            | ({"target": self.targets[place]} if several else {})
+            | {name: float(values[row, place]) for name, values in zip(_ERRORS, (actual, predicted, residuals), strict=True)}
+            for row, place in zip(rows, places, strict=True)
+        ]
+
     # -- words -------------------------------------------------------------------------------------------------------------
 
     @property
     def title(self) -> str:
         return "regression: a number" if len(self.targets) == 1 else f"regression: {len(self.targets)} numbers"
 
-    def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
+    def headline(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> str:
         several = f", on average over {len(self.targets)} targets" if len(self.targets) > 1 else ""
         error, trivial = (number(values["mae"]) for values in (scores, baseline))
-        first = f"Mean absolute error {error} on {rows}{several}; always predicting the mean has {trivial}."
-        if scores["rmse"] >= baseline["rmse"]:
-            return first, "It is no better than the baseline: do not rely on it."
-        return (first,)
+        return f"Mean absolute error {error} on {rows}{several}; always predicting the mean has {trivial}."
+
+    def evidence(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: int) -> float:
+        error, trivial = scores["rmse"], baseline["rmse"]
+        return rows * math.log(trivial / error) if error > 0 < trivial else math.inf if error < trivial else 0.0

@@ -14,10 +14,13 @@ import polars as pl
 from lamina.errors import OptionError, TargetError
 from lamina.stored import stored
 from lamina.tasks.head import Head
+from lamina.tasks.learning import judged
 from lamina.tasks.losses import Loss, find_loss
 from lamina.tasks.metrics import ALIASES, Metric, make_metric, scores
 from lamina.tasks.prediction import Prediction
+from lamina.tasks.report import Table
 from lamina.tasks.target import missing, target_names, titled
+from lamina.tasks.threshold import Rule
 from lamina.wording import count
 
 TASKS: dict[str, type[Task]] = {}
@@ -58,15 +61,6 @@ class Learnable:
     values: np.ndarray
     classes: int
     known: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A small table for a screen or a report."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -167,8 +161,21 @@ class Task(ABC):
         """The task with its statistics, as class frequencies, of these (training) rows."""
 
     def decide(self, outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> Self:
-        """The task with decision thresholds chosen on these validation rows."""
+        """The task with decision thresholds chosen, or made ready to be chosen, on these validation rows."""
         return self
+
+    def with_threshold(self, threshold: float | str) -> Self:
+        """The task with another decision threshold; a rule chooses it on the validation rows of the fit, never on other rows.
+
+        Args:
+            threshold: "f1", "recall=0.9", "precision=0.9", "cost=1:5" (of a false positive and of a false negative), or a
+                probability from which the positive class, or a label, is predicted.
+
+        Raises:
+            OptionError: It is none of these, cannot be reached, or the task has no threshold.
+        """
+        Rule.parse(threshold)
+        raise OptionError(f"threshold is for two classes or labels, but the task is {self.title}; leave it out")
 
     @abstractmethod
     def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -318,13 +325,24 @@ class Task(ABC):
         """The task without what was chosen for the outputs of a model, for other outputs."""
         return self
 
+    @abstractmethod
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
-        """Details besides the scores as JSON: confusion matrix, scores of each label."""
-        return {}
+        """What an :class:`~lamina.tasks.report.Evaluation` has besides the scores: figures of each class, label or target."""
+
+    def undefined(self, scores: Mapping[str, float]) -> dict[str, str]:
+        """The metrics without a score on these rows, and why."""
+        return {metric.name: metric.silent for metric in self.metrics if metric.shown and metric.name not in scores}
 
     def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
         """The details as tables for the screen."""
         return ()
+
+    @abstractmethod
+    def errors(self, truth: np.ndarray, outputs: np.ndarray, most: int) -> list[dict[str, Any]]:
+        """The worst predictions, as JSON: ``row`` (index), ``actual``, ``predicted``, and a probability or residual.
+
+        Of classes and labels the wrong ones with the highest probability, of values those with the largest residual.
+        """
 
     # -- words and files ---------------------------------------------------------------------------------------------------
 
@@ -334,9 +352,25 @@ class Task(ABC):
         more = f" and {self.size - MOST_TITLED:,} more" if self.size > MOST_TITLED else ""
         return f"{self.name}: {', '.join(self.output_names[:MOST_TITLED])}{more}"
 
+    def summary(self, result: Mapping[str, Any], rows: str) -> tuple[str, ...]:
+        """Sentences about an evaluation: scores beside the baseline, and what they mean.
+
+        Args:
+            result: ``rows``, ``scores`` and ``baseline``, as in :class:`~lamina.tasks.report.Evaluation`; and ``scores`` of
+                training rows in ``train``, if it is to be said whether the model memorises them.
+            rows: What the rows are, such as "validation rows".
+        """
+        scores, baseline = result["scores"], result["baseline"]
+        headline = self.headline(scores, baseline, f"{result['rows']:,} {rows}")
+        return (headline, *judged(self.main_metric, self.evidence(scores, baseline, result["rows"]), result, rows))
+
     @abstractmethod
-    def summary(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> tuple[str, ...]:
-        """Sentences that compare the scores of a model with the baseline."""
+    def headline(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> str:
+        """The most important scores of a model, beside those of the baseline."""
+
+    @abstractmethod
+    def evidence(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: int) -> float:
+        """The logarithm of the likelihood ratio of these rows, of the model to the baseline."""
 
     def to_json(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -177,7 +177,7 @@ def test_importance_shows_the_most_important_features(model, table):
 
 
 def test_importance_of_many_columns_and_rows(model, monkeypatch, capsys):
-    from lamina.cli.render import show_importance
+    from lamina.cli.scores import show_importance
 
     monkeypatch.setenv("COLUMNS", "80")
     decreases = [0.5, *[-0.01] * 19]
@@ -195,15 +195,15 @@ def test_importance_of_many_columns_and_rows(model, monkeypatch, capsys):
 
 
 def test_a_bar_only_where_a_person_waits(monkeypatch, capsys):
-    from lamina.cli import predict
+    from lamina.cli import evaluate
 
-    with predict._shuffling() as bar:
+    with evaluate._shuffling() as bar:
         bar(Shuffle("age", 0.5))
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
     for patience, shown in ((2, False), (-1, True)):
-        monkeypatch.setattr(predict, "BAR_DELAY_SECONDS", patience)
-        with predict._shuffling() as bar:
+        monkeypatch.setattr(evaluate, "BAR_DELAY_SECONDS", patience)
+        with evaluate._shuffling() as bar:
             bar(Shuffle("age", 0.5))
         assert ("shuffling" in capsys.readouterr().err) == shown
 

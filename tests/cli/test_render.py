@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lamina.cli.render import show_columns, show_predictions, show_scores, sparkline
+from lamina.cli.render import show_columns, show_predictions, sparkline
+from lamina.cli.scores import show_scores
 from lamina.data.schema import Schema
 from lamina.tasks import Task
 from lamina.wording import file_size, number, percent
@@ -61,7 +62,7 @@ def test_scores_of_a_classifier(capsys):
 
 
 def test_a_model_no_better_than_the_baseline(capsys):
-    scores = {"rows": 10, "scores": {"accuracy": 0.6, "log_loss": 0.7}, "baseline": {"accuracy": 0.6, "log_loss": 0.69}}
+    scores = {"rows": 100, "scores": {"accuracy": 0.6, "log_loss": 0.7}, "baseline": {"accuracy": 0.6, "log_loss": 0.69}}
     show_scores(task(), scores, "rows")
     assert "\nIt is no better than the baseline: do not rely on it.\n" in capsys.readouterr().out
     scores["scores"]["log_loss"] = 0.5

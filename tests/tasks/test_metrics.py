@@ -141,8 +141,8 @@ def test_the_names_of_scikit_learn_are_understood(name):
     [
         (["a", "b"], "r2", "'r2' .*does not fit classification: a, b; choose auto, accuracy, log_loss, .*average_precision$"),
         (["a", "b", "c"], "auc", "'auc' .*does not fit .*; choose auto, accuracy, log_loss, balanced_accuracy, f1_macro$"),
-        ([0.5, 1.5], "auc", "'auc' .*does not fit regression: a number; choose auto, rmse, mae, r2$"),
-        ([0.5, 1.5], "f2", "the metric 'f2' is unknown or .*; choose auto, rmse, mae, r2$"),
+        ([0.5, 1.5], "auc", "'auc' .*does not fit regression: a number; choose auto, rmse, mae, medae, mape, r2$"),
+        ([0.5, 1.5], "f2", "the metric 'f2' is unknown or .*; choose auto, rmse, mae, medae, mape, r2$"),
     ],
 )
 def test_a_metric_that_does_not_fit_names_those_that_do(target, name, message):

@@ -111,8 +111,8 @@ def test_metrics_are_scikit_learns_on_what_is_known():
     holes = np.where(random.random(truth.shape) < 0.3, np.nan, truth)
     known = ~np.isnan(holes[:, 0])
     first = metrics.roc_auc_score(truth[known, 0], outputs[known, 0])
-    assert task.details(holes, outputs)["labels"]["a"]["auc"] == pytest.approx(first)
-    assert task.details(holes, outputs)["labels"]["a"]["known"] == known.sum()
+    assert task.details(holes, outputs)["report"][0]["auc"] == pytest.approx(first)
+    assert task.details(holes, outputs)["report"][0]["known"] == known.sum()
 
 
 def test_a_threshold_has_the_highest_f1():

@@ -1,0 +1,46 @@
+"""Whether a model learnt something, nothing, or its training rows by heart (overfitting)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lamina.tasks.metrics import Metric
+from lamina.wording import number
+
+ENOUGH = 3.0
+"""A likelihood ratio above e**3 = 20 is rarely chance: a model that is no better has it at most once in 20."""
+KEPT = 0.6
+"""A model that keeps less than this share of its gain over the baseline outside of its training rows memorises them."""
+REMEDY = "more rows, fewer columns, a simpler family or more regularization may help"
+
+
+def judged(metric: Metric, evidence: float, result: Mapping[str, Any], rows: str) -> tuple[str, ...]:
+    """Sentences about an evaluation: the main metric, :meth:`Task.evidence`, and the arguments of :meth:`Task.summary`.
+
+    A difference of scores up to one over the square root of the rows is noise: two standard errors of an accuracy of 0.5.
+    """
+    scores, baseline = result["scores"], result["baseline"]
+    gain = _gain(metric, scores, baseline)
+    noise = 1 / math.sqrt(max(result["rows"], 1))
+    sentences = []
+    if evidence <= 0 and gain > noise:
+        sentences.append("Its probabilities are worse than those of the baseline, only its classes are better.")
+    elif evidence <= 0:
+        sentences.append("It is no better than the baseline: do not rely on it.")
+    elif evidence < ENOUGH and gain <= noise:
+        sentences.append("It is not clearly better than the baseline: do not rely on it.")
+    elif "accuracy" in scores and not result.get("threshold") and scores["accuracy"] <= baseline["accuracy"]:
+        sentences.append("Its accuracy is no better than that, but its probabilities are.")
+    train = (result.get("train") or {}).get("scores") or {}
+    memorised = _gain(metric, train, baseline)
+    if memorised - gain > noise and gain < KEPT * memorised:
+        better, worse = number(train[metric.name]), number(scores[metric.name])
+        sentences.append(f"It memorises (overfitting): {metric.title} {better} on training rows, {worse} on {rows}; {REMEDY}.")
+    return tuple(sentences)
+
+
+def _gain(metric: Metric, scores: Mapping[str, float], baseline: Mapping[str, float]) -> float:
+    """By how much a score is better than that of the baseline; 0 where there is none."""
+    return scores[metric.name] - baseline[metric.name] if metric.name in scores else 0.0
