@@ -82,7 +82,8 @@ class Schema:
             ignored, targets = by_role["ignored"], by_role["target"]
             readings, table = read_texts(table, kinds, ignored=ignored, targets=targets, separator=source.separator)
         columns = [
-            _column(values, kinds.get(values.name), roles.get(values.name), readings.get(values.name)) for values in table
+            _column(values, kinds.get(values.name), roles.get(values.name), readings.get(values.name), nameless)
+            for values, nameless in zip(table, _nameless(table.columns), strict=True)
         ]
         if not any(column.is_feature for column in columns):  # a lone x = 1, 2, 3, ... is likely a measurement
             columns = [_as_only_feature(column, table[column.name], roles) for column in columns]
@@ -339,10 +340,15 @@ def _check_option(option: str, requested: Mapping[str, str], names: Sequence[str
             raise SchemaError(f"{option}: {name!r} is {value!r}; expected one of {', '.join(accepted)}")
 
 
-def _column(values: pl.Series, kind: str | None, role: str | None, reading: Reading | None) -> Column:
+def _nameless(names: Sequence[str]) -> list[bool]:
+    """Whether a column is the first and got its name from :func:`~lamina.data.frames.column_names`, unlike the others."""
+    return [place == 0 and name == "column_1" and "column_2" not in names for place, name in enumerate(names)]
+
+
+def _column(values: pl.Series, kind: str | None, role: str | None, reading: Reading | None, nameless: bool) -> Column:
     kind = kind and kind.partition(" ")[0]
     if kind is None:
-        result = guess(values, plain=role in ("feature", "group", "time", "weight", "split"))
+        result = guess(values, plain=role in ("feature", "group", "time", "weight", "split"), nameless=nameless)
     else:
         result = _coerced(values, kind)
     if role == "target" and KINDS[result.kind].all_different:

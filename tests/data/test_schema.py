@@ -267,6 +267,53 @@ def test_durations_as_categories():
     assert schema.check({"lasted": lasted})[0]["lasted"].to_list() == ["1", "2.5", "1"]
 
 
+SAMPLED = RANDOM.permutation(10 * ROWS)[:ROWS]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("column_1", SAMPLED),
+        ("column_1", np.sort(SAMPLED)),
+        ("column_1", np.tile(np.arange(ROWS // 4), 4)),  # four tables, one below the other
+        ("Unnamed: 0", SAMPLED),
+        ("Unnamed: 0.1", SAMPLED.astype(float)),
+        ("index", np.tile(np.arange(ROWS // 2), 2)),
+        ("row", SAMPLED),
+        ("anything", RANDOM.permutation(ROWS) + 1),
+    ],
+)
+def test_a_saved_index_is_an_id(name, values):
+    schema = Schema.infer({name: values, "x": RANDOM.normal(size=ROWS), "y": RANDOM.normal(size=ROWS)}, target="y")
+    assert (schema[name].kind, schema[name].role) == ("id", "ignored")
+    assert "row" in schema[name].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("price", SAMPLED * 7 + 1000),
+        ("population", np.sort((np.exp(RANDOM.normal(10, 2, size=ROWS)) * 100).astype(int))),
+        ("column_1", RANDOM.normal(size=ROWS)),
+        ("column_1", RANDOM.integers(0, 9, ROWS)),
+        ("column_1", SAMPLED - 500),
+        ("distance", np.arange(ROWS) * 10),
+    ],
+)
+def test_distinct_measurements_are_no_index(name, values):
+    assert (
+        Schema.infer({name: values, "x": RANDOM.normal(size=ROWS), "y": RANDOM.normal(size=ROWS)}, target="y")[name].role
+        == "feature"
+    )
+
+
+def test_a_column_is_nameless_only_among_named_ones(tmp_path):
+    (tmp_path / "saved.csv").write_text(",x,y\n" + "".join(f"{i},{i % 7},{i % 3}\n" for i in SAMPLED))
+    assert Schema.infer(tmp_path / "saved.csv", target="y")["column_1"].reason.endswith("without a name, as a saved index")
+    columns = {f"column_{i}": SAMPLED if i == 1 else RANDOM.normal(size=ROWS) for i in (1, 2, 3)}
+    assert Schema.infer(columns, target="column_3")["column_1"].kind == "number"
+
+
 def test_a_lone_counter_is_kept():
     schema = Schema.infer({"x": list(range(100)), "y": [0.5, 1.5] * 50}, target="y")
     assert schema["x"].role == "feature"

@@ -13,7 +13,8 @@ constant   has one value everywhere, or none at all (ignored)
 date       is a date or date-time
 flag       is boolean, or whole numbers that are 0/1 or -1/1, or has two different texts (yes/no)
 text       is text that mostly differs from row to row and has at least 6 words on average
-id         is whole numbers, 95 % of them different, named like an identifier (``id key uuid index rownames ...``);
+id         is whole numbers, 95 % of them different or mostly one more than the row before, named like an identifier
+           (``id key uuid index rownames ...``) or without a name in the first column (a saved index);
            or whole numbers that all differ and run through at least 20 rows without large gaps (unless named like a
            time); or text, different in 95 % of at least 20 rows (ignored).
            Numbers with decimals are never an id
@@ -57,18 +58,19 @@ BLOCKS: dict[str, type[Block]] = {
 """The encodings of single columns, by their name in files."""
 
 
-def guess(column: pl.Series, *, plain: bool = False) -> Guess:
+def guess(column: pl.Series, *, plain: bool = False, nameless: bool = False) -> Guess:
     """Guess the kind of a column.
 
     Args:
         column: All of its values.
         plain: Guess a plain kind only (no id, text or constant).
+        nameless: It is the first column and has no name of its own.
 
     Example:
         >>> guess(pl.Series("smoker", ["no", "yes", "no"])).reason
         "two values: 'no' and 'yes'"
     """
-    return _first(Values(column, plain))
+    return _first(Values(column, plain, nameless))
 
 
 def _first(values: Values) -> Guess:

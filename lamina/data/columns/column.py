@@ -283,10 +283,11 @@ class Values:
     Args:
         column: All of its values.
         plain: Guess a plain kind only (no id, text or constant).
+        nameless: It is the first column and has no name of its own, as the index of a saved frame.
     """
 
-    def __init__(self, column: pl.Series, plain: bool = False) -> None:
-        self.column, self.plain = column, plain
+    def __init__(self, column: pl.Series, plain: bool = False, nameless: bool = False) -> None:
+        self.column, self.plain, self.nameless = column, plain, nameless
         self.details = describe(column)
         self.is_text = column.dtype in TEXTS
         self.words = {*name_words(column.name), column.name.lower()}

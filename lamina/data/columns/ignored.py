@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from lamina.data.columns.column import Column, ColumnKind, Guess, Values, describe, guess_constant
+from lamina.data.columns.column import Column, ColumnKind, Guess, Values, describe, guess_constant, name_words
 from lamina.data.columns.text import Text
 from lamina.data.parse import is_unplain
 
 ID_WORDS = frozenset("id uuid guid uid key index idx rownames rowname rownum rownumber rowid pk hash serial unnamed".split())
+_FEWEST_ROWS = 20
+_ROW_WORDS = frozenset("row obs observation record nr".split())  # where they are the last word of a name
 _TIME_WORDS = frozenset("t time date day week month quarter year hour minute second timestamp step epoch".split())
 
 
@@ -34,7 +36,8 @@ class Id(Ignored):
     def guess(self, values: Values) -> Guess | None:
         if values.plain:
             return None
-        named = values.words & ID_WORDS
+        words = name_words(values.column.name)
+        named = values.nameless or values.words & ID_WORDS or (words and words[-1] in _ROW_WORDS)
         if values.whole is not None:
             return self._of_numbers(values, values.whole, bool(named))
         if values.column.dtype != pl.String:
@@ -46,12 +49,15 @@ class Id(Ignored):
 
     def _of_numbers(self, values: Values, whole: pl.Series, named: bool) -> Guess | None:
         (low, high), rows = values.span, len(whole) - whole.null_count()
-        is_row_number = whole.dtype.is_integer() and rows >= 20 and high - low < 2 * rows and not values.words & _TIME_WORDS
+        dense = rows >= _FEWEST_ROWS and high - low < 2 * rows
+        is_row_number = dense and whole.dtype.is_integer() and not values.words & _TIME_WORDS
         if not (is_row_number or named):
             return None
         distinct = whole.drop_nulls().n_unique()
-        if named and distinct >= (rows if rows < 20 else 0.95 * rows):
-            reason = f"{distinct:,} distinct whole numbers in {rows:,} rows, named like an identifier"
+        differ = distinct >= (rows if rows < _FEWEST_ROWS else 0.95 * rows)
+        if named and (differ or _counts(whole)) and (low >= 0 or not values.nameless):
+            like = "without a name, as a saved index" if values.nameless else "named like an identifier"
+            reason = f"{distinct:,} distinct whole numbers in {rows:,} rows, {like}"
             return Guess(self.name, reason, values.measured)
         if is_row_number and distinct == rows:
             return Guess(self.name, f"row numbers from {low:,} to {high:,}", values.measured | {"running": True})
@@ -65,6 +71,11 @@ class Id(Ignored):
         if text is None or text.details["words"] < 2:
             return None
         return Guess(text.kind, "texts, mostly distinct; kept as the only feature", text.details)
+
+
+def _counts(whole: pl.Series) -> bool:
+    """Whether nearly each number is one more than that of the row before, as in an index of several joined tables."""
+    return len(whole) >= _FEWEST_ROWS and bool((whole.diff() == 1).mean() >= 0.9)
 
 
 class Constant(Ignored):
