@@ -26,6 +26,7 @@ from lamina.fitting.settings import SPLITTERS, Interventions, Recording, Resumpt
 from lamina.fitting.training import choose_device
 from lamina.functions import recall
 from lamina.options import known_options, shortened
+from lamina.stored import reading
 from lamina.train.callbacks import Callback
 from lamina.train.events import End, Monitor, StopReason
 from lamina.train.loop import Edit
@@ -259,7 +260,7 @@ def load(path: str | Path, device: str = "cpu") -> Classifier | Regressor:
     """
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"path is {shortened(path)}, expected the path of a .lamina file")
-    with store.reading(path):
+    with reading(path):
         return estimator(store.load(path, choose_device(device)))
 
 

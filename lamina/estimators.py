@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import tempfile
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,6 +11,12 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from lamina import forked
 from lamina.data.columns.column import Values
 from lamina.data.columns.image import Image
 from lamina.data.frames import free_name, like, with_labels
@@ -26,24 +30,19 @@ from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family
 from lamina.families.classical.importance import feature_importance
 from lamina.families.family import NetworkFamily
 from lamina.fitting.fit import fit_model
+from lamina.fitting.settings import SEEDS, EvaluateOptions, ImportanceOptions, PredictOptions, Settings
+from lamina.model import Model
 from lamina.options import known_options, shortened
 from lamina.predictions import predictions
+from lamina.store import from_bytes, save, to_stored
 from lamina.tasks.report import Evaluation
 from lamina.train.callbacks import Callback
 from lamina.train.events import Monitor
 from lamina.train.recipe import Recipe
 from lamina.trust.importance import importances, most_rows
-from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
-
-from lamina.fitting.settings import SEEDS, EvaluateOptions, ImportanceOptions, PredictOptions, Settings
-from lamina.model import Model
-from lamina.store import load, save
 
 
-class _Estimator(BaseEstimator, ABC):
+class _Estimator(BaseEstimator, forked.Shared, ABC):
     """Base class of the estimators."""
 
     family: Family | Auto | str
@@ -344,30 +343,35 @@ class _Estimator(BaseEstimator, ABC):
             warnings.warn("; ".join(notes), LaminaWarning, stacklevel=4 + depth)
         return table, checked
 
+    def __getattr__(self, name: str) -> Any:
+        """The model of an estimator that was unpickled in a forked process."""
+        if name != "model_" or "_stored" not in vars(self):
+            return object.__getattribute__(self, name)  # raises the error once more
+        self.model_ = model = from_bytes(self._stored)
+        del self._stored
+        return model
+
     def __getstate__(self) -> dict[str, Any]:
         """The state for pickle, copy and joblib, with the model as the bytes of its ``.lamina`` file."""
         state = dict(super().__getstate__())
-        if "model_" not in state:
-            return state
-        model = state.pop("model_")
-        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
-            content = save(model, Path(folder) / "model.lamina").read_bytes()
-        return state | {"_file": _reproducible(content), "_metric": model.metric}
+        if "model_" in state:
+            state["_stored"] = to_stored(state.pop("model_"))
+        stored = state.pop("_stored", None)
+        return state if stored is None else state | {"_file": stored.content, "_metric": stored.metric}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         content, metric = state.pop("_file", None), state.pop("_metric", None)
         super().__setstate__(state)
-        if content is None:
-            return
-        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
-            path = Path(folder) / "model.lamina"
-            path.write_bytes(content)
-            self.model_ = load(path)
-        self.model_.metric = metric
+        if content is not None:
+            stored = forked.Stored(content, metric)
+            if forked.forked:
+                self._stored = stored
+            else:
+                self.model_ = from_bytes(stored)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
+        return not {"model_", "_stored"}.isdisjoint(vars(self))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -508,16 +512,6 @@ class Regressor(RegressorMixin, _Estimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _reproducible(content: bytes) -> bytes:
-    """A safetensors file with sorted metadata, which safetensors writes in another order each time."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def _seed(random_state: Any) -> int:

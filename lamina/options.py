@@ -187,14 +187,14 @@ def known_options(function: Callable[P, R]) -> Callable[P, R]:
     """
     names = [name for name in inspect.signature(function).parameters if name != "self"]
     title = function.__qualname__.removesuffix(".__init__").split(".")[-1]
-    is_method = "self" in inspect.signature(function).parameters and function.__name__ != "__init__"
+    computes = function.__name__ != "__init__"
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         for name in kwargs:
             if name not in names:
                 raise OptionError(f"{title} has no option {name!r}; {nearest_option(name, names)}")
-        return forked.answer(function, *args, **kwargs) if forked.forked and is_method else function(*args, **kwargs)
+        return forked.answer(function, *args, **kwargs) if forked.forked and computes else function(*args, **kwargs)
 
     return checked
 

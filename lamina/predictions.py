@@ -127,7 +127,7 @@ def _with_trust(
         p_value = trust.novelty.p_value(features)
         columns += [p_value, p_value <= NOVEL]
     if reasons and trust.background is not None:
-        columns += _reasons(model, trust, trust.background, raw, table)
+        columns += _reasons(model, trust, trust.background.rows, raw, table)
     return _frame(result_columns(model, trust=True, reasons=reasons), columns)
 
 

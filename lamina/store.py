@@ -16,29 +16,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lamina.families  # noqa: F401  its predictors enter their registry
 import numpy as np
 import polars as pl
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialized
+
+import lamina.families  # noqa: F401  its predictors enter their registry
 from lamina.data.encode import Encoder
 from lamina.data.schema import Schema
-from lamina.errors import ModelFileError, OptionError
+from lamina.errors import ModelFileError
 from lamina.families.predictor import PREDICTORS
+from lamina.forked import Shared, Stored
 from lamina.migration import renamed
-from lamina.stored import stored_as
+from lamina.model import Model
+from lamina.stored import reading, stored_as
 from lamina.tasks.task import Task
 from lamina.train.events import StopReason
 from lamina.train.run import replacing
 from lamina.trust.trust import Trust
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
-from lamina.model import Model
 
 FORMAT = 3
 #: What every card has, with its types.
@@ -64,6 +65,59 @@ def save(model: Model, path: str | Path) -> Path:
         ModelFileError: The folder cannot be written or is full; an existing file is unchanged.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ModelFileError(f"cannot write {path}: it is a folder; give the path of a file, such as {path / 'model.lamina'}")
+    data = to_bytes(model)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise ModelFileError(
+            f"cannot write {path}: {error.strerror or error}; free disk space, or choose another folder"
+        ) from error
+    return path
+
+
+def to_bytes(model: Model) -> bytes:
+    """The content of the file of a model: the same bytes for the same model."""
+    content, tensors = _contents(model)
+    metadata = {"format": str(FORMAT), "content": content, "sha256": _digest(content, tensors)}
+    data = serialized(tensors, metadata)
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start]) | {"__metadata__": metadata}  # which safetensors writes in another order each time
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[start:]
+
+
+def from_bytes(stored: Stored) -> Model:
+    """The model of the content of a file."""
+    with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+        path = Path(folder) / "model.lamina"
+        path.write_bytes(stored.content)
+        model = load(path)
+    model.metric = stored.metric
+    return model
+
+
+def to_stored(model: Model) -> Stored:
+    """The content of a file of a model, with its metric."""
+    return Stored(to_bytes(model), model.metric)
+
+
+Shared.store, Shared.load = to_stored, from_bytes
+
+
+def checksum(model: Model | Path) -> str:
+    """The SHA-256 of a model, or of a file that was loaded, which is in the header of its file."""
+    if isinstance(model, Model):
+        return _digest(*_contents(model))
+    with safe_open(os.fspath(model), framework="pt") as file:
+        return file.metadata()["sha256"]
+
+
+def _contents(model: Model) -> tuple[str, dict[str, torch.Tensor]]:
+    """The JSON and the tensors of a model."""
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in model.predictor.tensors().items()
@@ -81,16 +135,7 @@ def save(model: Model, path: str | Path) -> Path:
             "trust": None if model.trust is None else model.trust.to_json(),
         }
     )
-    metadata = {"format": str(FORMAT), "content": content, "sha256": _digest(content, tensors)}
-    if path.is_dir():
-        raise ModelFileError(f"cannot write {path}: it is a folder; give the path of a file, such as {path / 'model.lamina'}")
-    try:
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata=metadata)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ModelFileError(f"cannot write {path}: {reason}; free disk space, or choose another folder") from error
-    return path
+    return content, tensors
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
@@ -109,25 +154,6 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
         raise ModelFileError(f"{path} is a folder{hint}")
     with reading(path):
         return _build(*_read(path), device)
-
-
-@contextmanager
-def reading(path: str | Path, part: str = "") -> Iterator[None]:
-    """A context in which every error is a ModelFileError that names the file, and the part of it that is read.
-
-    A file may hold anything, so any error is one of the file, a panic of a Rust library among them.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, OptionError) or (not isinstance(error, Exception) and type(error).__name__ != "PanicException"):
-            raise  # the device
-        if isinstance(error, ModelFileError) and not part and str(error).startswith(str(path)):
-            raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
-        where = f"{path} cannot be read by this lamina: " if path else ""
-        raise ModelFileError(f"{where}{part and part + ': '}{reason}") from error
 
 
 def _read(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -181,7 +207,7 @@ def _build(content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], devi
         arrays = {name.removeprefix(TRUST): tensor.numpy() for name, tensor in tensors.items() if name not in own}
         trust = content.get("trust")  # a file of lamina 0.1.0 has none
         if trust is not None:
-            trust = Trust.from_json(trust, arrays).check(schema, task.judge, task.size, predictor.layer_width)
+            trust = Trust.from_json(trust, arrays, schema).check(schema, task.judge, task.size, predictor.layer_width)
     with reading("", "its card"):
         family = content["family"]
         if not isinstance(family, str) or not family.isprintable():
@@ -219,7 +245,8 @@ def _card(card: Mapping[str, Any], family: str, task: Task) -> dict[str, Any]:
     if "stopped" in card:
         card |= {"stopped": StopReason(card["stopped"]), "stopped_by": card.get("stopped_by", "")}
     if "split" in card:
-        card["split"] = {"out_of_bag": card["split"]["how"].startswith("out of bag"), **card["split"]}
+        card["split"] = {**card["split"]}
+        card["split"].setdefault("out_of_bag", card["split"]["how"].startswith("out of bag"))
     return card
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from lamina.errors import ModelFileError
+from lamina.errors import ModelFileError, OptionError
 
 T = TypeVar("T")
 
@@ -146,3 +147,22 @@ def _title(hint: Any) -> str:
 
 def _wrong(name: str, value: Any, expected: str) -> ModelFileError:
     return ModelFileError(f"{name} is {repr(value)[:60]}, expected {expected}")
+
+
+@contextlib.contextmanager
+def reading(path: str | Path, part: str = "") -> Iterator[None]:
+    """A context in which every error is a ModelFileError that names the file, and the part of it that is read.
+
+    A file may hold anything, so any error is one of the file, a panic of a Rust library among them.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, OptionError) or (not isinstance(error, Exception) and type(error).__name__ != "PanicException"):
+            raise  # the device
+        if isinstance(error, ModelFileError) and not part and str(error).startswith(str(path)):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
+        where = f"{path} cannot be read by this lamina: " if path else ""
+        raise ModelFileError(f"{where}{part and part + ': '}{reason}") from error

@@ -155,3 +155,9 @@ def test_every_option_that_was_renamed_is_one_of_its_family():
             shared = set(RENAMED["feedforward"].values()) | set(RENAMED["lightgbm"].values()) | {"max_depth"}
             assert set(names.values()) - shared <= known
             assert not set(names) & known
+
+
+def test_the_same_model_has_the_same_bytes(model, path, tmp_path):
+    contents = {model.save(tmp_path / f"{number}.lamina").read_bytes() for number in range(5)}
+    assert contents == {path.read_bytes()}
+    assert lamina.load(path).save(tmp_path / "again.lamina").read_bytes() == path.read_bytes()

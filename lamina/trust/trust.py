@@ -6,6 +6,7 @@ import dataclasses
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ import polars as pl
 from lamina.data.columns import KINDS
 from lamina.data.schema import Schema
 from lamina.errors import ModelFileError
-from lamina.stored import check_array
+from lamina.stored import check_array, reading
 from lamina.trust.arrow import sizes
 from lamina.trust.calibration import Calibration
 from lamina.trust.conformal import Intervals, Sets
@@ -39,6 +40,47 @@ _PARTS: dict[str, Any] = {"calibration": Calibration, **_WITH_ARRAYS, "view": Vi
 
 
 @dataclass(frozen=True, eq=False)
+class Background:
+    """Training rows of the plain columns, as a compressed Arrow file.
+
+    Attributes:
+        packed: The file, uint8.
+        schema: The columns.
+    """
+
+    packed: np.ndarray
+    schema: Schema
+
+    @cached_property
+    def rows(self) -> pl.DataFrame:
+        """The rows, unpacked when they are first used.
+
+        Raises:
+            ModelFileError: They are no rows of the schema.
+        """
+        plain = {column.name: column for column in self.schema.plain}
+        with reading("", "its background"):
+            rows = pl.read_ipc(io.BytesIO(self.packed.tobytes()))
+            if not len(rows) or not set(rows.columns) <= plain.keys():
+                raise ModelFileError(f"it has the columns {rows.columns[:10]}, expected plain features")
+            return pl.DataFrame([KINDS[plain[values.name].kind].check(plain[values.name], values, []) for values in rows])
+
+    def check(self) -> None:
+        """Bound the sizes before they are unpacked.
+
+        Raises:
+            ModelFileError: They are too large, or it is no Arrow file.
+        """
+        check_array("its background", self.packed, "u", (None,))
+        rows, size = sizes(self.packed.tobytes())
+        if rows > MOST_BACKGROUND or size > BACKGROUND_BYTES:
+            raise ModelFileError(
+                f"its background has {rows:,} rows of {size:,} bytes, expected at most {MOST_BACKGROUND:,} and "
+                f"{BACKGROUND_BYTES:,}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
 class Trust:
     """Calibration, conformal sets or intervals, novelty and background rows; each is None where it was not fitted.
 
@@ -56,7 +98,7 @@ class Trust:
     labels: LabelSets | None = None
     novelty: Novelty | None = None
     view: View | None = None
-    background: pl.DataFrame | None = None
+    background: Background | None = None
 
     def calibrated(
         self,
@@ -127,7 +169,7 @@ class Trust:
         if self.novelty is not None:
             parts.append("novelty from the columns" if self.view is not None else "novelty from the last layer")
         if self.background is not None:
-            parts.append(f"reasons with {len(self.background):,} background rows")
+            parts.append(f"reasons with {len(self.background.rows):,} background rows")
         return ", ".join(parts) or "nothing, as there are no validation rows"
 
     def to_json(self) -> dict[str, Any]:
@@ -138,13 +180,11 @@ class Trust:
         parts = ((name, getattr(self, name)) for name in _WITH_ARRAYS)
         arrays = {f"{name}/{key}": array for name, part in parts if part is not None for key, array in part.arrays().items()}
         if self.background is not None:
-            buffer = io.BytesIO()
-            self.background.write_ipc(buffer, compression="zstd")
-            arrays["background"] = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
+            arrays["background"] = self.background.packed
         return arrays
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+    def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], schema: Schema) -> Self:
         parts: dict[str, Any] = {}
         for name, content in values.items():
             if name not in _PARTS:
@@ -152,11 +192,11 @@ class Trust:
             own = {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
             parts[name] = _PARTS[name].from_json(content, own) if own else _PARTS[name].from_json(content)
         if "background" in arrays:
-            parts["background"] = _unpacked(arrays["background"])
+            parts["background"] = Background(arrays["background"], schema)
         return cls(**parts)
 
     def check(self, schema: Schema, judge: str, outputs: int, layer: int | None) -> Self:
-        """The trust of a file, with the background in the types of the schema.
+        """The trust of a file.
 
         Args:
             schema: The columns.
@@ -181,34 +221,20 @@ class Trust:
             if layer is None:
                 raise ModelFileError("it has novelty, but neither a view nor a layer for it")
             self.novelty.check(layer)
-        if self.background is None:
-            return self
-        plain = {column.name: column for column in schema.plain}
-        if not len(self.background) or not set(self.background.columns) <= plain.keys():
-            raise ModelFileError(f"its background has the columns {self.background.columns[:10]}, expected plain features")
-        checked = [KINDS[plain[values.name].kind].check(plain[values.name], values, []) for values in self.background]
-        return dataclasses.replace(self, background=pl.DataFrame(checked))
+        if self.background is not None:
+            self.background.check()
+        return self
 
 
-def _unpacked(array: np.ndarray) -> pl.DataFrame:
-    """The background of a file, whose sizes are bounded before it is unpacked."""
-    check_array("its background", array, "u", (None,))
-    data = array.tobytes()
-    rows, size = sizes(data)
-    if rows > MOST_BACKGROUND or size > BACKGROUND_BYTES:
-        raise ModelFileError(
-            f"its background has {rows:,} rows of {size:,} bytes, expected at most {MOST_BACKGROUND:,} and {BACKGROUND_BYTES:,}"
-        )
-    return pl.read_ipc(io.BytesIO(data))
-
-
-def background(table: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
+def background(table: pl.DataFrame, schema: Schema) -> Background | None:
     """The plain columns of a sample of training rows; None without plain columns, or with too many."""
     names = [column.name for column in schema.plain]
     if not names or len(names) > MOST_COLUMNS:
         return None
     sample = np.sort(np.random.default_rng(0).permutation(len(table))[:BACKGROUND])
-    return table[names][sample]
+    buffer = io.BytesIO()
+    table[names][sample].write_ipc(buffer, compression="zstd")
+    return Background(np.frombuffer(buffer.getvalue(), dtype=np.uint8), schema)
 
 
 def resampled(weight: np.ndarray) -> np.ndarray:

@@ -287,7 +287,7 @@ def test_the_background_is_a_few_rows_of_plain_columns():
     schema = Schema.infer(rows, target="class")
     stored = background(rows, schema)
     assert stored is not None
-    assert stored.shape == (BACKGROUND, 4)
+    assert stored.rows.shape == (BACKGROUND, 4)
     wide = pl.DataFrame({f"x{i}": [0.5, 1.5] for i in range(1001)})
     assert background(wide, Schema.infer(wide)) is None
 
