@@ -27,6 +27,7 @@ class Predictor(ABC):
     Attributes:
         kind: Id in files.
         counted: Unit of :meth:`size`.
+        stores_rows: Whether it predicts from stored training rows, so that each of them is predicted from itself too.
         out_of_bag: Outputs for the training rows by those parts that were not trained on the row, NaN where all were; None
             without out-of-bag predictions.
         out_of_bag_spread: Out-of-bag :meth:`spread`.
@@ -34,6 +35,7 @@ class Predictor(ABC):
 
     kind: ClassVar[str]
     counted: ClassVar[str]
+    stores_rows: ClassVar[bool] = False
     out_of_bag: np.ndarray | None = None
     out_of_bag_spread: np.ndarray | None = None
 

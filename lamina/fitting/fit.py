@@ -22,6 +22,7 @@ from lamina.fitting.encoded import encode
 from lamina.fitting.prepare import Prepared, prepare
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split, out_of_bag, split, splitting_column
+from lamina.fitting.train_scores import train_scores
 from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained, choose_device
 from lamina.model import Model
 from lamina.train.callbacks import Callback, Hooks
@@ -134,6 +135,7 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
     if outputs is None:
         outputs = trained.predictor.outputs(trained.validation, len(parts.validation))
     scores = _decide_and_score(model, prepared, parts, outputs)
+    scores["train"] = train_scores(model, prepared, parts, trained)
     test = _test(model, prepared, parts, notes)
     if settings.trust:
         model.trust = _trust(model, prepared, parts, trained, outputs)

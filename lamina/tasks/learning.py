@@ -28,14 +28,14 @@ def judged(metric: Metric, evidence: float, result: Mapping[str, Any], rows: str
     if evidence <= 0 and gain > noise:
         sentences.append("Its probabilities are worse than those of the baseline, only its classes are better.")
     elif evidence <= 0:
-        sentences.append("It is no better than the baseline: do not rely on it.")
+        sentences.append("It learnt nothing: it is no better than the baseline, do not rely on it.")
     elif evidence < ENOUGH and gain <= noise:
-        sentences.append("It is not clearly better than the baseline: do not rely on it.")
+        sentences.append("It learnt nothing for certain: it is not clearly better than the baseline, do not rely on it.")
     elif "accuracy" in scores and not result.get("threshold") and scores["accuracy"] <= baseline["accuracy"]:
         sentences.append("Its accuracy is no better than that, but its probabilities are.")
     train = (result.get("train") or {}).get("scores") or {}
     memorised = _gain(metric, train, baseline)
-    if memorised - gain > noise and gain < KEPT * memorised:
+    if metric.name in train and memorised - gain > noise and gain < KEPT * memorised:
         better, worse = number(train[metric.name]), number(scores[metric.name])
         sentences.append(f"It memorises (overfitting): {metric.title} {better} on training rows, {worse} on {rows}; {REMEDY}.")
     return tuple(sentences)

@@ -64,7 +64,7 @@ def test_scores_of_a_classifier(capsys):
 def test_a_model_no_better_than_the_baseline(capsys):
     scores = {"rows": 100, "scores": {"accuracy": 0.6, "log_loss": 0.7}, "baseline": {"accuracy": 0.6, "log_loss": 0.69}}
     show_scores(task(), scores, "rows")
-    assert "\nIt is no better than the baseline: do not rely on it.\n" in capsys.readouterr().out
+    assert "\nIt learnt nothing: it is no better than the baseline, do not rely on it.\n" in capsys.readouterr().out
     scores["scores"]["log_loss"] = 0.5
     show_scores(task(), scores, "rows")
     assert "\nIts accuracy is no better than that, but its probabilities are.\n\n" in capsys.readouterr().out

@@ -99,6 +99,7 @@ class NearestNeighborsPredictor(ArrayPredictor):
     cardinalities: tuple[int, ...]
     classes: int
     kind: ClassVar[str] = "neighbours"
+    stores_rows: ClassVar[bool] = True
     counted: ClassVar[str] = "rows"
     saved_as: ClassVar[Mapping[str, str]] = {"n_neighbors": "k"}
 
