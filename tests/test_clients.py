@@ -157,6 +157,21 @@ def test_hugging_face_datasets():
     assert len(Classifier("linear").fit(rows.remove_columns("y"), rows["y"]).predict(rows.remove_columns("y"))) == 120
 
 
+def test_hugging_face_images():
+    datasets = pytest.importorskip("datasets")
+    images = [Image.fromarray(RANDOM.integers(0, 255, (8, 8), dtype=np.uint8)) for _ in range(40)]
+    kinds = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    rows = datasets.Dataset.from_dict({"image": images, "label": [0, 1] * 20}, features=kinds)
+    fitted = lamina.fit(rows, "label", recipe=Recipe(epochs=1), monitor=None)
+    labels = fitted.predict(rows).tolist()
+    for some in (rows.remove_columns("label"), rows.to_pandas(), rows.with_format("numpy"), rows.to_polars(), rows[:]):
+        assert list(fitted.predict(some)) == labels
+    assert fitted.predict(rows.select([1, 2])).tolist() == labels[1:3]
+    assert fitted.predict(rows[1]).tolist() == labels[1:2]
+    assert fitted.evaluate(rows)["rows"] == 40
+    assert len(Classifier(recipe=Recipe(epochs=1)).fit(rows.remove_columns("label"), rows["label"]).predict(rows[:3])) == 3
+
+
 def test_pyarrow_datasets(tmp_path):
     dataset = pytest.importorskip("pyarrow.dataset")
     pl.from_pandas(X).write_parquet(tmp_path / "rows.parquet")

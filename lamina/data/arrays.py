@@ -9,6 +9,8 @@ arrays of two axes, of unequal length           series: List of Array. Where the
                                                 and not along the first, (channels, steps) is transposed
 uint8 arrays of differing sizes, PIL images     images, as the bytes of PNG files: Binary; among PIL images also bytes,
                                                 paths and arrays
+gray images (height, width, 1) of other dtypes  images, as the bytes of PNG or TIFF files: Binary; also (height, width) of
+and of differing sizes                          uint16, where both differ
 ==============================================  ====================================================================
 
 Only uint8, the dtype of images, is kept; other numbers become Float32 where it is wide enough, else Float64.
@@ -124,11 +126,17 @@ def from_rows(name: str, values: Sequence[Any]) -> pl.Series | None:
         raise ReadError(f"column {name!r}: row {first} has {one.ndim} axes; expected at most 3: (height, width, channels)")
     if one.size and all(array is None or array.shape == one.shape for array in arrays):
         return _stack(name, arrays)
-    if all(array.dtype == np.uint8 for array in present.values()):
-        return pl.Series(name, [None if array is None else _png_of_array(name, array) for array in arrays], dtype=pl.Binary)
+    types = {array.dtype for array in present.values()}
+    unequal = all(len({array.shape[axis] for array in present.values()}) > 1 for axis in (0, 1))
+    gray = all(array.shape[2:] == (1,) for array in present.values()) or (
+        unequal and one.ndim == 2 and types == {np.dtype(np.uint16)}
+    )
+    if types == {np.dtype(np.uint8)} or gray:
+        return pl.Series(name, [None if array is None else _file_of_array(name, array) for array in arrays], dtype=pl.Binary)
     if one.ndim == 3:
         row, array = next((row, array) for row, array in others if array.shape != one.shape)
-        raise _shape_error(name, (first, one), (row, array), "give images of differing sizes as uint8")
+        remedy = "give colour images of differing sizes as uint8: (image / white * 255).astype('uint8')"
+        raise _shape_error(name, (first, one), (row, array), remedy)
     return _ragged(name, arrays, present)
 
 
@@ -152,7 +160,7 @@ def image_file(name: str, value: Any) -> bytes:
         raise ReadError(
             f"column {name!r} holds {type(value).__name__} beside images; expected PIL images, bytes, paths or arrays of uint8"
         )
-    return _png_of_array(name, array)
+    return _file_of_array(name, array)
 
 
 def png(image: Any) -> bytes:
@@ -168,15 +176,17 @@ def png(image: Any) -> bytes:
     return file.getvalue()
 
 
-def _png_of_array(name: str, array: np.ndarray) -> bytes:
+def _file_of_array(name: str, array: np.ndarray) -> bytes:
     from PIL import Image
 
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if not array.size or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise ReadError(
-            f"column {name!r} holds an array of uint8 of shape {array.shape}; expected (height, width[, 1, 3 or 4])"
+            f"column {name!r} holds an array of {array.dtype} of shape {array.shape}; expected (height, width[, 1, 3 or 4])"
         )
+    if array.dtype not in (np.uint8, np.uint16):
+        array = array.astype(np.float32)
     return png(Image.fromarray(np.ascontiguousarray(array)))
 
 
@@ -186,7 +196,8 @@ def _ragged(name: str, arrays: list[np.ndarray | None], present: dict[int, np.nd
     transposed = unequal is not None and all(array.shape[0] == one.shape[0] for array in present.values())
     if unequal is not None and not transposed:
         remedy = (
-            f"{one.shape[1]} and {unequal[1].shape[1]} channels; give each series as (steps, channels) with the same channels"
+            f"{one.shape[1]} and {unequal[1].shape[1]} channels; give each series as (steps, channels) with the same channels, "
+            "or gray images as (height, width, 1)"
         )
         raise _shape_error(name, (first, one), unequal, remedy)
     channels = one.shape[0 if transposed else 1]

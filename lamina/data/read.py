@@ -123,7 +123,7 @@ def read_source(source: Any) -> Source:
     table = read.table
     if any(dtype in (pl.Object, pl.Struct) or dtype.is_float() for dtype in set(table.dtypes)):
         columns_of = list(zip(table.get_columns(), table.dtypes, strict=True))
-        paths = [_paths(column) for column, dtype in columns_of if dtype == pl.Object]
+        paths = [_of_objects(column) for column, dtype in columns_of if dtype == pl.Object]
         paths += [_images(column) for column, dtype in columns_of if dtype == pl.Struct and set(column.struct.fields) == _IMAGE]
         # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
         holes = [column.fill_nan(None) for column, dtype in columns_of if dtype.is_float() and (total := column.sum()) != total]
@@ -227,9 +227,11 @@ def _beside(path: Path, table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def _paths(column: pl.Series) -> pl.Series:
-    """Paths as text; other objects are unchanged."""
+def _of_objects(column: pl.Series) -> pl.Series:
+    """Paths as text, and dicts of images of Hugging Face; other objects are unchanged."""
     values = column.to_list()
+    if all(value is None or (isinstance(value, dict) and value.keys() == _IMAGE) for value in values):
+        return _images(pl.Series(column.name, values, pl.Struct({"bytes": pl.Binary, "path": pl.String})))
     if not all(value is None or isinstance(value, str | os.PathLike) for value in values):
         return column
     return pl.Series(column.name, [None if value is None else os.fspath(value) for value in values], dtype=pl.String)

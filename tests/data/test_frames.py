@@ -182,7 +182,7 @@ def test_images_of_pil():
         ),
         ([np.zeros(3), np.zeros((3, 2))], r"row 1 has shape \(3,\), row 2 \(3, 2\); give each the same number of axes"),
         ([[[1, 2], [3]]], "column 'x0', row 1: step 2 has 1 values, step 1 has 2; give every step one value per channel"),
-        ([np.zeros((2, 2, 3)), np.zeros((2, 3, 3))], r"row 2 \(2, 3, 3\); give images of differing sizes as uint8"),
+        ([np.zeros((2, 2, 3)), np.zeros((2, 3, 3))], r"row 2 \(2, 3, 3\); give colour images of differing sizes as uint8"),
         ([np.zeros((1, 2, 2, 3))], "column 'x0': row 1 has 4 axes; expected at most 3"),
         (
             [np.zeros((1, 2, 2), "u1"), np.zeros((2, 2, 2), "u1")],

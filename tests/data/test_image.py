@@ -363,3 +363,15 @@ def test_colours_of_sixteen_bits_are_a_note():
     block = fit(pl.Series("scan", [colour]))
     assert block.notes[0].startswith("scan: 1 image in colour with 16 bits per channel: only the upper 8 bits are read")
     assert block.transform(pl.Series("scan", [colour]))["image"][0, 2, 3].tolist() == [55_000 // 256] * 3
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_gray_arrays_of_many_values_and_differing_sizes(dtype):
+    arrays = [np.full((8 + row % 3, 9 + row % 2, 1), 1000 * row, dtype) for row in range(6)]
+    column = objects("image", arrays[:4])
+    assert guess(column).reason == "4 images from 8 x 9 to 10 x 9, gray"
+    block = ImageBlock.fit(column, Encoding(), "image")
+    assert block.transform(column)["image"][:, 0, 0, 0].tolist() == [0, 85, 170, 255]
+    assert block.transform(objects("image", arrays[2:3]))["image"][0, 0, 0, 0] == 170  # of one shape
+    if dtype == np.uint16:
+        assert objects("image", [array[:, :, 0] for array in arrays]).dtype == pl.Binary

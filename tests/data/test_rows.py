@@ -167,3 +167,11 @@ def test_gray_images_of_few_columns_are_several():
     )
     assert len(rows(np.zeros((5, 4, 4), dtype=np.uint8), schema)) == 5
     assert len(rows(np.zeros((4, 4), dtype=np.uint8), schema)) == 1
+
+
+def test_a_frame_of_images_is_no_image():
+    table = pl.DataFrame({"photo": [b"\x89PNG"] * 2})
+    for frame in (pd.DataFrame({"photo": [{"bytes": b"\x89PNG", "path": None}, None]}), table.to_arrow()):
+        read = read_table(as_rows(frame, Schema((Column("photo", "image", "feature", "", {}),))))
+        assert read["photo"][0] == b"\x89PNG"
+        assert len(read) == 2
