@@ -24,8 +24,11 @@ from lamina.families import Auto, Family
 from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SPLITTERS, Interventions, Recording, Resumption, Settings
 from lamina.fitting.training import choose_device
+from lamina.fitting.warm import WarmStart
 from lamina.functions import recall
+from lamina.model import Fitted, Model
 from lamina.options import known_options, shortened
+from lamina.starting import keep_start, kept_start, warm_start
 from lamina.stored import reading
 from lamina.train.callbacks import Callback
 from lamina.train.events import End, Monitor, StopReason
@@ -62,6 +65,7 @@ def fit(
     monitor: Monitor | str | None = "auto",
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
+    start: Model | Fitted | str | Path | None = None,
 ) -> Classifier | Regressor:
     """Fit a model that predicts one column of a table, or several, from the others.
 
@@ -92,6 +96,9 @@ def fit(
         callbacks: Called when training starts, after steps and epochs, and at the end; may stop training.
         edit: Called before each epoch with its number and the net; may return a new graph, which keeps the weights of matching
             shape. For networks only.
+        start: Model that training starts from (fine-tuning, transfer learning): a fitted network, or its ``.lamina`` file. Its
+            columns, readings, encoder and family stay; the last layer is kept for the same target, else it is new. The card
+            names the model and its checksum.
 
     Returns:
         A fitted :class:`~lamina.Classifier` or :class:`~lamina.Regressor` with these options.
@@ -112,9 +119,10 @@ def fit(
     recording = Recording(run=run, monitor=monitor).check()
     Interventions(callbacks, edit).check()
     settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
+    warm = warm_start(start)
     table, settings = read(data, settings)
-    folder = None if recording.run is None else start_run(recording.run, data, table, settings)
-    return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
+    folder = None if recording.run is None else start_run(recording.run, data, table, settings, warm=warm)
+    return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
 
 
 @known_options
@@ -327,7 +335,8 @@ def resume(
     remedy = f"give it again: lamina.resume({str(recording.run)!r}, custom_objects={{'{{name}}': {{name}}}})"
     settings = recall(settings, custom_objects, remedy=remedy)
     if folder.verb == "fit":
-        return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit)
+        warm = kept_start(folder)
+        return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
     if callbacks or edit:
         raise OptionError(f"{folder.folder} is the run of a comparison, which has no callbacks and no edit; leave them out")
     from lamina.comparison import compare as comparison
@@ -336,12 +345,24 @@ def resume(
     return finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)
 
 
-def start_run(folder: str | Path, data: Any, table: pl.DataFrame, settings: Settings, *, verb: str = "fit", **more: Any) -> Run:
-    """Create a run with the settings and the path or a copy of the data, so that it can be resumed."""
+def start_run(
+    folder: str | Path,
+    data: Any,
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    verb: str = "fit",
+    warm: WarmStart | None = None,
+    **more: Any,
+) -> Run:
+    """Create a run with the settings, the path or a copy of the data, and a copy of the model that training starts from."""
+    more |= {} if warm is None else {"start": warm.to_json()}
     table, source = _storable(table), _path(data)
     where = {"path": str(source)} if source else {"copy": DATA}
     content = {"verb": verb, "data": {"fingerprint": fingerprint(table), **where}, "asked": settings.to_json(), **more}
     run = Run.create(folder, content)
+    if warm is not None:
+        keep_start(warm, run)
     if source is None:
         try:
             with replacing(run.data_path) as path:
@@ -361,11 +382,12 @@ def finish(
     monitor: Any = None,
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
+    warm: WarmStart | None = None,
 ) -> Classifier | Regressor:
     """Fit a model and save it in the run folder; returns the estimator."""
     save = None if run is None else lambda model: store.save(model, run.model_path)
     with _monitoring(monitor) as monitor:
-        model = fit_model(table, settings, run=run, monitor=monitor, callbacks=callbacks, edit=edit, save=save)
+        model = fit_model(table, settings, run=run, monitor=monitor, callbacks=callbacks, edit=edit, start=warm, save=save)
     return estimator(model, settings)
 
 

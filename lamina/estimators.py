@@ -25,9 +25,10 @@ from lamina.data.rows import as_rows
 from lamina.data.schema import rows_numbered_as
 from lamina.data.weights import row_weights
 from lamina.data.xy import MOST_CELLS_NETWORK, check_cells, is_rich, read_labels, read_rows, read_values, weigh
+from lamina.embeddings import Embeddings
 from lamina.errors import DataError, LaminaWarning, OptionError
 from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family_from_json
-from lamina.families.classical.importance import feature_importance
+from lamina.families.classical.importance import coefficients, feature_importance
 from lamina.families.family import NetworkFamily
 from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SEEDS, EvaluateOptions, ImportanceOptions, PredictOptions, Settings
@@ -42,7 +43,7 @@ from lamina.train.recipe import Recipe
 from lamina.trust.importance import importances, most_rows
 
 
-class _Estimator(BaseEstimator, forked.Shared, ABC):
+class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
     """Base class of the estimators."""
 
     family: Family | Auto | str
@@ -325,6 +326,42 @@ class _Estimator(BaseEstimator, forked.Shared, ABC):
             raise AttributeError(f"the family {self.model_.family!r} has no feature_importances_; use importance(data)")
         columns = [column.name for column in self.model_.schema.columns if column.role != "target"]
         return np.array([shares.get(name, 0.0) for name in columns[: getattr(self, "n_features_in_", None)]])
+
+    @property
+    def coef_(self) -> np.ndarray:
+        """Coefficients of a linear model of numbers, as in scikit-learn: (outputs, columns), (columns,) for one value.
+
+        Of the scaled columns ``Z = model_.encoder.transform(X)["numbers"]``: the values, or the log-odds of the classes, are
+        ``Z @ coef_.T + intercept_``.
+
+        Raises:
+            AttributeError: The family is not linear, or columns are no numbers or have missing values.
+        """
+        return self._linear()[0]
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Intercepts of a linear model of numbers (outputs,), a number for one value; see :attr:`coef_`."""
+        return self._linear()[1]
+
+    def _linear(self) -> tuple[Any, Any]:
+        check_is_fitted(self)
+        model, task = self.model_, self.model_.task
+        fitted = coefficients(model.predictor, model.encoder)
+        if fitted is None:
+            raise AttributeError(
+                "coef_ and intercept_ exist for family='linear' on columns of numbers without missing values; "
+                "use feature_importances_ or importance(data)"
+            )
+        by_name, intercept = fitted
+        names = [column.name for column in model.schema.columns if column.role != "target"]
+        names = names[: getattr(self, "n_features_in_", None)]
+        coef = np.stack([by_name.get(name, np.zeros(len(intercept))) for name in names], axis=1)
+        if isinstance(self, Classifier):
+            return coef, intercept
+        unit = task.numbers(np.ones((1, len(intercept)))) - task.numbers(np.zeros((1, len(intercept))))
+        coef, intercept = coef * unit.T, task.numbers(intercept[None])[0]
+        return (coef[0], intercept[0]) if len(intercept) == 1 else (coef, intercept)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """The outputs of the model for rows to predict."""

@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import polars as pl
 import torch
+
 from lamina.data.encode import Encoder
 from lamina.data.encoding import Input
 from lamina.data.feed import as_tensor
@@ -74,24 +75,51 @@ class Network(Predictor):
 
     @property
     def layer_width(self) -> int | None:
-        plan = self.net.plan
-        names = [edge.source for last in plan.outputs.values() for edge in plan.edges.get(last, ())]
-        width = sum(math.prod(plan.shapes[name]) for name in names)
-        return None if plan.recurrent or not names or width > WIDEST_LAYER else width
+        shapes = self._before_outputs.values()
+        width = sum(map(math.prod, shapes))
+        return None if self.net.plan.recurrent or not shapes or width > WIDEST_LAYER else width
+
+    @property
+    def embedding_size(self) -> int:
+        """Number of values of :meth:`embeddings` of a row."""
+        members = self._with_members
+        return sum(math.prod(shape[1:] if members and len(shape) == 2 else shape) for shape in self._before_outputs.values())
+
+    def embeddings(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
+        """Activations before the output, the mean over members, float32 (N, D).
+
+        Raises:
+            OptionError: The network has a cycle.
+        """
+        if self.net.plan.recurrent:
+            raise OptionError("the network has a cycle, so that it has activations at each step; embeddings need one without")
+        return self._activations(blocks, rows, mean=self._with_members)
 
     def layer(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
         """Activations of the layer before the output, float32 (N, features); None where it is too wide."""
-        if self.layer_width is None:
-            return None
+        return None if self.layer_width is None else self._activations(blocks, rows)
+
+    @property
+    def _before_outputs(self) -> dict[str, tuple[int, ...]]:
+        """The nodes that the outputs read, and their shapes."""
         plan = self.net.plan
-        names = [edge.source for last in plan.outputs.values() for edge in plan.edges[last]]
+        names = [edge.source for last in plan.outputs.values() for edge in plan.edges.get(last, ())]
+        return {name: plan.shapes[name] for name in names}
+
+    @property
+    def _with_members(self) -> bool:
+        return all(len(self.net.plan.shapes[last]) == 2 for last in self.net.plan.outputs.values())
+
+    def _activations(self, blocks: Mapping[str, Any], rows: int, *, mean: bool = False) -> np.ndarray:
+        names = list(self._before_outputs)
         inputs, chunk = self._inputs(blocks, rows), chunk_rows(self.net)
         parts = []
         with torch.inference_mode():
             for start in range(0, len(next(iter(inputs.values()))), chunk):
                 batch = {name: block[start : start + chunk] for name, block in inputs.items()}
                 activations = self.net.activations(batch, names).values()
-                parts.append(torch.cat([values.flatten(1).float() for values in activations], dim=1))
+                each = [values.mean(dim=1) if mean and values.dim() == 3 else values for values in activations]
+                parts.append(torch.cat([values.flatten(1).float() for values in each], dim=1))
         return torch.cat(parts)[:rows].cpu().numpy()  # sync
 
     def _outputs(self, blocks: Mapping[str, Any], rows: int) -> torch.Tensor:
@@ -148,6 +176,12 @@ class Network(Predictor):
         expected = 1 if LOSSES[self.loss].single and outputs == 2 else outputs
         if len(shapes) != 1 or len(shapes[0]) not in (1, 2) or shapes[0][-1:] != (expected,):
             raise ModelFileError(f"the network has outputs of {shapes}, expected {expected} for the task")
+
+
+class Fitted(Protocol):
+    """A fitted estimator."""
+
+    model_: Model
 
 
 @dataclass
@@ -218,6 +252,10 @@ class Model:
     def with_threshold(self, threshold: float | str | None) -> Model:
         """The model with another decision threshold, see :meth:`lamina.tasks.task.Task.with_threshold`; itself for None."""
         return self if threshold is None else dataclasses.replace(self, task=self.task.with_threshold(threshold))
+
+    def embeddings(self, table: pl.DataFrame) -> np.ndarray:
+        """Activations before the output of a network, float32 (N, D), for rows of ``schema.check``."""
+        return self._in_batches(table, self.network.embeddings)
 
     def evaluate(self, table: pl.DataFrame, *, errors: int = 0) -> Evaluation:
         """Scores of the model and of the baseline on rows with a target, and figures of each class, label or target.

@@ -10,17 +10,15 @@ import pandas as pd
 import polars as pl
 import pytest
 import typer
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+import lamina
+from lamina import Auto, Classifier, FeedForward, Recipe, Regressor
 from lamina.cli import app
 from lamina.comparison.compare import without_effect
 from lamina.comparison.terms import Terms
 from lamina.errors import OptionError, SchemaError
-from lamina.options import CallOptions, bounds
-from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
-from tests.cli.helpers import lamina as command
-
-import lamina
-from lamina import Auto, Classifier, FeedForward, Recipe, Regressor
 from lamina.fitting.settings import (
     EvaluateOptions,
     ImportanceOptions,
@@ -29,7 +27,10 @@ from lamina.fitting.settings import (
     Recording,
     Resumption,
     Settings,
+    Starting,
 )
+from lamina.options import CallOptions, bounds
+from tests.cli.helpers import lamina as command
 
 BASE = {
     "age": [i % 60 for i in range(80)],
@@ -40,16 +41,11 @@ LINEAR = {"family": "linear", "monitor": None}
 
 
 def declared(*owners):
-    return {
-        field.name: field
-        for owner in owners
-        for field in dataclasses.fields(owner)
-        if field.name not in ("fewest", "separator")
-    }
+    return {field.name: field for owner in owners for field in dataclasses.fields(owner) if field.name not in ("fewest", "separator")}
 
 
 CALLS = {
-    "fit": (lamina.fit, declared(Settings, Recording, Interventions)),
+    "fit": (lamina.fit, declared(Settings, Recording, Interventions, Starting)),
     "compare": (lamina.compare, declared(Settings, Terms, Recording)),
     "Classifier": (Classifier.__init__, declared(Settings, Interventions)),
     "Regressor": (Regressor.__init__, declared(Settings, Interventions)),

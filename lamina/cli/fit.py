@@ -60,6 +60,7 @@ def fit(  # typer reads the options from the arguments
     list_options: Annotated[
         bool, typer.Option("--options", callback=_print_options, is_eager=True, help=_LIST, rich_help_panel=options.TRAINING)
     ] = False,
+    start: options.Start = None,
     trust: options.Trust = Settings.trust,
     seed: options.Seed = Settings.seed,
     device: options.Device = Settings.device,
@@ -93,11 +94,13 @@ def fit(  # typer reads the options from the arguments
                 trust=trust,
             ).check()
             from lamina import api  # loads torch, so the options are checked before
+            from lamina.starting import warm_start
 
+            warm = warm_start(start)
             table, settings = api.read(data, settings)
-            created = api.start_run(folder, data, table, settings)
+            created = api.start_run(folder, data, table, settings, warm=warm)
         fitted = fit_with_progress(
-            lambda monitor: api.finish(table, settings, run=created, monitor=monitor), created, model_path, as_json
+            lambda monitor: api.finish(table, settings, run=created, monitor=monitor, warm=warm), created, model_path, as_json
         )
     save_and_show(fitted, created, model_path, as_json)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lamina.fitting.settings import Settings
+from lamina.fitting.settings import Settings, Starting
 from lamina.options import find
 
 DATA, TRAINING, OUTPUT = "Data options", "Training options", "Output options"
@@ -57,6 +58,7 @@ ClassWeight = Annotated[str | None, declared(Settings, "class_weight", DATA)]
 Set = Annotated[list[str] | None, _set("Option of recipe or family, such as recipe.epochs=20 or family.hidden_sizes=64,64.")]
 SetRecipe = Annotated[list[str] | None, _set("Option of the training recipe of networks, such as recipe.epochs=20.")]
 Trust = Annotated[bool, declared(Settings, "trust", OUTPUT, "--trust/--no-trust")]
+Start = Annotated[Path | None, declared(Starting, "start", TRAINING, metavar="MODEL")]
 Seed = Annotated[int, declared(Settings, "seed", TRAINING)]
 Device = Annotated[str, declared(Settings, "device", TRAINING)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

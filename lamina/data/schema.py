@@ -57,6 +57,7 @@ class Schema:
         kinds: Mapping[str, str] | None = None,
         roles: Mapping[str, str] | None = None,
         readings: Mapping[str, Reading] | None = None,
+        known: Mapping[str, Column] | None = None,
     ) -> Schema:
         """Guess the kind and role of every column, with the reason.
 
@@ -66,6 +67,7 @@ class Schema:
             kinds: Kinds where the guess is wrong: ``{"zip": "category"}``.
             roles: Roles of columns: ``{"day": "time"}``, ``{"name": "ignored"}``, ``{"id": "feature"}``.
             readings: Those of :func:`read_texts`, where the table was read with them.
+            known: Columns of an earlier schema, which stay as they are.
 
         Raises:
             SchemaError: An unknown column, kind or role; values that cannot be of the requested kind; no feature.
@@ -81,8 +83,9 @@ class Schema:
             by_role = {role: [name for name, its in roles.items() if its == role] for role in ("ignored", "target")}
             ignored, targets = by_role["ignored"], by_role["target"]
             readings, table = read_texts(table, kinds, ignored=ignored, targets=targets, separator=source.separator)
+        known = known or {}
         columns = [
-            _column(values, kinds.get(values.name), roles.get(values.name), readings.get(values.name), nameless)
+            known.get(values.name) or _column(values, *(given.get(values.name) for given in (kinds, roles, readings)), nameless)
             for values, nameless in zip(table, _nameless(table.columns), strict=True)
         ]
         if not any(column.is_feature for column in columns):  # a lone x = 1, 2, 3, ... is likely a measurement
@@ -270,11 +273,11 @@ def read_texts(
     ignored: Sequence[str] = (),
     targets: Sequence[str] = (),
     separator: str | None = None,
+    known: Mapping[str, Column] | None = None,
 ) -> tuple[dict[str, Reading], pl.DataFrame]:
     """The readings of the text columns of training rows, besides the ignored ones, and the table read with them.
 
-    ``separator`` is that of the text file that the table is; None for a frame.
-
+    ``separator`` is that of the text file that the table is; None for a frame. Columns that are known are read as they were.
     Labels keep the type in which a frame has them: there the classes "0" and "1", or "True" and "False", stay text.
     """
     declared = dict.fromkeys(ignored, "text")
@@ -284,7 +287,11 @@ def read_texts(
         kind = KINDS.get(value.partition(" ")[0])
         if kind is not None and kind.reading is not None:
             declared[name] = kind.reading.name + value[len(kind.name) :]
-    return learn(table, declared=declared, separator=separator)
+    known = known or {}
+    new = pl.DataFrame([column for column in table if column.name not in known]) if known else table
+    readings, learnt = learn(new, declared=declared, separator=separator)
+    read = [_read(column, table[name], []) for name, column in known.items() if column.is_feature]
+    return readings, table.with_columns(*learnt, *read) if known else learnt
 
 
 def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:

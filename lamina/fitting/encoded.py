@@ -38,15 +38,16 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class EncodedSplit:
-    """An encoder, fitted to the training rows, and the rows that it encoded; out of bag both are the same object."""
+    """An encoder, the rows that it encoded, and notes on the training rows; out of bag both rows are the same object."""
 
     encoder: Encoder
     train: Encoded
     validation: Encoded
+    notes: tuple[str, ...] = ()
 
 
-def encode(prepared: Prepared, parts: Split, task: Task, encoding: Encoding) -> EncodedSplit:
-    """Fit an encoder to the training rows and encode both sides of the split.
+def encode(prepared: Prepared, parts: Split, task: Task, encoding: Encoding, *, encoder: Encoder | None = None) -> EncodedSplit:
+    """Fit an encoder to the training rows, unless one is given, and encode both sides of the split.
 
     Raises:
         DataError: A value cannot be read, or all rows of one side have the weight 0.
@@ -55,7 +56,10 @@ def encode(prepared: Prepared, parts: Split, task: Task, encoding: Encoding) -> 
     with rows_numbered_as(prepared.source, schema):
         features, _ = schema.check(table, notes=False)
         train = features[parts.train]
-        encoder = Encoder.fit(train, schema, encoding)
+        notes = () if encoder is None else tuple(encoder.unseen(train))
+        if encoder is None:
+            encoder = Encoder.fit(train, schema, encoding)
+            notes = encoder.notes
         if not encoder.inputs:
             names = listed([repr(column.name) for column in schema.features], 3)
             raise DataError(
@@ -72,7 +76,7 @@ def encode(prepared: Prepared, parts: Split, task: Task, encoding: Encoding) -> 
 
         training = side(parts.train, train)
         validation = training if parts.out_of_bag else side(parts.validation, features[parts.validation])
-    return EncodedSplit(encoder, training, validation)
+    return EncodedSplit(encoder, training, validation, notes)
 
 
 def _check_weights(prepared: Prepared, parts: Split) -> None:

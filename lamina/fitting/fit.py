@@ -24,6 +24,7 @@ from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split, out_of_bag, split, splitting_column
 from lamina.fitting.train_scores import train_scores
 from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained, choose_device
+from lamina.fitting.warm import WarmStart
 from lamina.model import Model
 from lamina.train.callbacks import Callback, Hooks
 from lamina.train.events import End, Monitor, Start
@@ -47,6 +48,7 @@ def fit_model(
     monitor: Monitor | None = None,
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
+    start: WarmStart | None = None,
     save: Callable[[Model], Path] | None = None,
 ) -> Model:
     """A model of a family, fitted to training rows and scored on validation rows that it is never trained on.
@@ -60,6 +62,7 @@ def fit_model(
         monitor: Called with each event.
         callbacks: Called with some of the events; may stop training.
         edit: Called before each epoch with its number and the net; may return another graph.
+        start: The model whose columns, encoder and weights training starts from.
         save: Called with the finished model before the end is reported; returns where it was saved.
 
     Raises:
@@ -69,7 +72,7 @@ def fit_model(
         RunError: The run was begun with ``edit`` and is resumed without.
     """
     with _without_autologging(), Hooks(callbacks, monitor) as hooks:
-        model = _fit(table, settings, run=run, hooks=hooks, edit=edit)
+        model = _fit(table, settings, run=run, hooks=hooks, edit=edit, warm=start)
         path, card = None if save is None else str(save(model)), model.card
         end = End(
             card["stopped"],
@@ -95,22 +98,24 @@ def _without_autologging() -> contextlib.AbstractContextManager[Any]:
     return disable_autologging()
 
 
-def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Model:
+def _fit(
+    table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None, warm: WarmStart | None
+) -> Model:
     settings.check()
-    prepared = prepare(table, settings)
-    family, why = choose_family(settings.family, prepared.schema)
+    prepared = prepare(table, settings) if warm is None else warm.prepare(table, settings)
+    family, why = choose_family(settings.family, prepared.schema) if warm is None else (warm.family, warm.why)
     _check_edit(edit, family, run)
     device = choose_device(settings.device)
     parts = _split(prepared, family, settings)
     task = prepared.task.fit(prepared.table[parts.train])
-    data = encode(prepared, parts, task, family.encoding())
+    data = encode(prepared, parts, task, family.encoding(), encoder=None if warm is None else warm.model.encoder)
     if isinstance(family, NetworkFamily):
-        training = NetworkTraining(family, data, task, settings, device)
+        training = NetworkTraining(family, data, task, settings, device, warm)
     else:
         assert isinstance(family, ClassicalFamily)
         training = ClassicalTraining(family, data, task, settings, hooks)
     unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=None if family.in_epochs else family.name)
-    notes = [note for note in (*prepared.notes, *parts.notes, *data.encoder.notes, *training.notes, *unused) if note]
+    notes = [note for note in (*prepared.notes, *parts.notes, *data.notes, *training.notes, *unused) if note]
     start = Start(
         rows=len(parts.train),
         validation_rows=len(parts.validation),
@@ -152,6 +157,8 @@ def _fit(table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hoo
     )
     if test:
         model.card["test"] = test
+    if warm is not None:
+        model.card["start"] = warm.to_json()
     return model
 
 

@@ -5,11 +5,13 @@ A fit, a comparison, each of its workers and a resumed run all call :func:`prepa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from lamina.data.columns.column import Column
 from lamina.data.rowhash import first_of_duplicates, in_order
 from lamina.data.schema import Schema, read_texts
 from lamina.data.weights import row_weights
@@ -42,7 +44,7 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
+def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Column] | None = None) -> Prepared:
     """The schema, the task, and the usable rows with their weights and groups.
 
     Raises:
@@ -57,10 +59,15 @@ def prepare(table: pl.DataFrame, settings: Settings) -> Prepared:
         >>> len(prepared.table), prepared.task.name, prepared.notes
         (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is ignored",))
     """
-    readings, rows = read_texts(
-        table, settings.kinds, ignored=settings.drop or (), targets=settings.targets, separator=settings.separator
-    )
-    inferring = {"target": list(settings.targets), "kinds": settings.kinds, "roles": settings.roles, "readings": readings}
+    reading = {"targets": settings.targets, "separator": settings.separator, "known": known}
+    readings, rows = read_texts(table, settings.kinds, ignored=settings.drop or (), **reading)
+    inferring = {
+        "target": list(settings.targets),
+        "kinds": settings.kinds,
+        "roles": settings.roles,
+        "readings": readings,
+        "known": known,
+    }
     schema = Schema.infer(rows, **inferring)
     if settings.unique and (first := first_of_duplicates(schema.contents(rows))).sum() < len(rows):
         rows = rows.filter(first)

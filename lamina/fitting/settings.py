@@ -20,6 +20,7 @@ from lamina.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from lamina.families import Auto, Family
+    from lamina.model import Fitted, Model
     from lamina.train.callbacks import Callback
     from lamina.train.events import Monitor
     from lamina.train.loop import Edit
@@ -242,6 +243,18 @@ class Interventions(CallOptions):
         "Called before each epoch with its number and the net; may return another graph.",
         kind=FUNCTION,
         expected="a function of the number of the epoch and the net",
+    )
+
+
+@dataclass(frozen=True)
+class Starting(CallOptions):
+    """Where training begins."""
+
+    start: Model | Fitted | str | Path | None = option(
+        None,
+        "Model whose columns, encoder and weights training starts from (fine-tuning): a .lamina file, or a fitted network.",
+        kind=object,
+        expected="a fitted model or the path of a .lamina file",
     )
 
 

@@ -17,6 +17,7 @@ from lamina.families.family import NetworkFamily
 from lamina.families.predictor import Predictor
 from lamina.fitting.encoded import EncodedSplit
 from lamina.fitting.settings import Settings
+from lamina.fitting.warm import WarmStart
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
 from lamina.model import Network
@@ -55,14 +56,27 @@ class NetworkTraining:
         net: The network before training.
     """
 
-    def __init__(self, family: NetworkFamily, data: EncodedSplit, task: Task, settings: Settings, device: torch.device) -> None:
+    def __init__(
+        self,
+        family: NetworkFamily,
+        data: EncodedSplit,
+        task: Task,
+        settings: Settings,
+        device: torch.device,
+        warm: WarmStart | None = None,
+    ) -> None:
         inputs, rows = data.encoder.inputs, len(data.train)
-        family, device_note = family.suited(inputs, device.type)
-        self.recipe = family.complete(settings.recipe, rows=rows, inputs=inputs, task=task, device=device.type)
-        self.net = Net(Plan(family.graph(inputs, task.head(self.recipe.loss))), seed=settings.seed)
-        self.net.prepare({name: as_tensor(block) for name, block in data.train.blocks.items()})
+        family, device_note = family.suited(inputs, device.type) if warm is None else (family, "")
+        recipe = settings.recipe if warm is None else warm.recipe(settings.recipe, task)
+        self.recipe = family.complete(recipe, rows=rows, inputs=inputs, task=task, device=device.type)
         self.family = family
-        self.notes = (device_note, family.without_effect(inputs), *family.initialise(self.net, data.encoder))
+        if warm is None:
+            self.net = Net(Plan(family.graph(inputs, task.head(self.recipe.loss))), seed=settings.seed)
+            self.net.prepare({name: as_tensor(block) for name, block in data.train.blocks.items()})
+            self.notes = (device_note, family.without_effect(inputs), *family.initialise(self.net, data.encoder))
+        else:
+            self.net, note = warm.net(task, self.recipe.loss, settings.seed)
+            self.notes = (note,)
         self.net.to(device)
         self._feeds = tuple(Feed(s.blocks, s.targets, s.weight, device=device) for s in (data.train, data.validation))
         self._task, self._seed = task, settings.seed

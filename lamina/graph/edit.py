@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import nn
@@ -16,29 +16,45 @@ from lamina.graph.plan import Plan
 Unit = tuple[str, int]
 
 
-def carry(old: nn.Module, new: nn.Module, plans: tuple[Plan, Plan]) -> None:
+def carry(
+    old: nn.Module, new: nn.Module, plans: tuple[Plan, Plan], *, outputs: Mapping[str, Sequence[tuple[int, int]]] | None = None
+) -> None:
     """Copy into ``new`` every weight of ``old`` whose neurons still exist.
 
     Weights between pairs of neurons are mapped by these neurons; other weights, as of an embedding, are copied when layer and
     input are unchanged.
+
+    Args:
+        old: The net to copy from.
+        new: The net to copy into.
+        plans: Their plans.
+        outputs: For layers that no other layer reads, the indices of their neurons before and after; else these are equal.
     """
+    renumbered = outputs or {}
     before_plan, plan = plans
-    outputs, inputs = zip(_units(before_plan), _units(plan), strict=True)
+    units, inputs = zip(_units(before_plan), _units(plan), strict=True)
     for name, layer in plan.layers.items():
         before = before_plan.layers.get(name)
         if type(before) is not type(layer):
             continue
         if layer.axes:
-            _copy(old.get_submodule(name), new.get_submodule(name), layer.axes, (inputs[0][name], inputs[1][name]))
+            read = inputs[0][name], inputs[1][name]
+            _copy(old.get_submodule(name), new.get_submodule(name), layer.axes, read, renumbered.get(name))
         elif before == layer and inputs[0][name] == inputs[1][name]:
             new.get_submodule(name).load_state_dict(old.get_submodule(name).state_dict())
     for source, target in sorted(set(plan.projections) & set(before_plan.projections)):
         name = projection_name(source, target)
-        read = (outputs[0][source], outputs[1][source])
+        read = (units[0][source], units[1][source])
         _copy(old.get_submodule(name), new.get_submodule(name), {"weight": ("out", "in")}, read)
 
 
-def _copy(old: nn.Module, new: nn.Module, axes: Mapping[str, tuple[str, ...]], read: tuple[list[Unit], list[Unit]]) -> None:
+def _copy(
+    old: nn.Module,
+    new: nn.Module,
+    axes: Mapping[str, tuple[str, ...]],
+    read: tuple[list[Unit], list[Unit]],
+    outputs: Sequence[tuple[int, int]] | None = None,
+) -> None:
     before, after = old.state_dict(), new.state_dict()
     position = {unit: i for i, unit in enumerate(read[0])}
     pairs = [(position[unit], i) for i, unit in enumerate(read[1]) if unit in position]
@@ -51,10 +67,12 @@ def _copy(old: nn.Module, new: nn.Module, axes: Mapping[str, tuple[str, ...]], r
             # The norm of an image has a weight for each channel, not for each neuron of the last axis.
             pairs
             if role == "in" and (source.shape[axis], target.shape[axis]) == (len(read[0]), len(read[1]))
+            else outputs
+            if role == "out" and outputs is not None
             else [(i, i) for i in range(min(source.shape[axis], target.shape[axis]))]
             for axis, role in enumerate(roles)
         ]
-        olds, news = (np.ix_(*([pair[side] for pair in place] for place in places)) for side in (0, 1))
+        olds, news = (np.ix_(*(np.array([pair[side] for pair in place], int) for place in places)) for side in (0, 1))
         target[news] = source[olds]
 
 
