@@ -46,6 +46,26 @@ def test_feature_selection(family):
     assert Classifier(family, random_state=0).fit(X, np.c_[Y, X["c"] > 0]).feature_importances_.shape == (3,)
 
 
+def test_coefficients_are_those_of_the_predictions():
+    values = X["a"] * 3 - X["c"] + 100
+
+    def scaled(fitted):
+        return fitted.model_.encoder.transform(pl.from_pandas(X))["numbers"]
+
+    fitted = Regressor("linear", random_state=0).fit(X, values)
+    assert scaled(fitted) @ fitted.coef_ + fitted.intercept_ == pytest.approx(fitted.predict(X), rel=1e-5)
+    two = Regressor("linear", random_state=0).fit(X, np.c_[values, -values])
+    assert scaled(two) @ two.coef_.T + two.intercept_ == pytest.approx(two.predict(X), rel=1e-5)
+    odds = Classifier("linear", random_state=0).fit(X, Y)
+    assert odds.coef_.shape == (1, 3)
+    probability = 1 / (1 + np.exp(-(scaled(odds) @ odds.coef_.T + odds.intercept_)))
+    assert probability[:, 0] == pytest.approx(odds.predict_proba(X)[:, 1], abs=1e-5)
+    assert Classifier("linear").fit(X, np.arange(120) % 3).coef_.shape == (3, 3)
+    for other in (Classifier("forest").fit(X, Y), Classifier("linear").fit(X.assign(d=list("ab") * 60), Y)):
+        with pytest.raises(AttributeError, match="coef_ and intercept_ exist for family='linear' on columns of numbers"):
+            _ = other.coef_
+
+
 def test_families_without_importance_have_no_such_attribute():
     for family in ("neighbours", "constant"):
         assert not hasattr(Classifier(family).fit(X, Y), "feature_importances_")

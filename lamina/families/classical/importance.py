@@ -1,4 +1,4 @@
-"""Feature importance from the parameters of a fitted linear model or of boosted trees."""
+"""Feature importance and coefficients from the parameters of a fitted linear model or of boosted trees."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lamina.data.encode import Encoder
 from lamina.data.encoding import Input
 from lamina.families.classical.boosting import BoostedTrees
 from lamina.families.classical.linear import LinearPredictor
@@ -39,6 +40,17 @@ def feature_importance(predictor: Predictor, inputs: Mapping[str, Input]) -> dic
         total[name] += share
     whole = sum(total.values()) or 1.0
     return {name: share / whole for name, share in total.items()}
+
+
+def coefficients(predictor: Predictor, encoder: Encoder) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
+    """Weights (outputs,) of each scaled column, and the intercepts (outputs,), float64.
+
+    None for other predictors than linear ones, and where other columns than numbers without missing values are read.
+    """
+    numbers = encoder.inputs.get("numbers")
+    if not isinstance(predictor, LinearPredictor) or numbers is None or len(encoder.inputs) > 1:
+        return None
+    return dict(zip(numbers.columns, predictor.weights.astype(np.float64), strict=True)), predictor.intercept
 
 
 def _linear_columns(predictor: LinearPredictor, inputs: Mapping[str, Input]) -> list[str]:
