@@ -69,12 +69,14 @@ def predict(
         schema = estimator.model_.schema
         keep = keep or (not schema.plain and table.width == 1)  # an image or a text is its only name
         from lamina.predictions import predictions as predicted
+        from lamina.tasks.threshold import words
         from lamina.train.sharing import sharing_cores
 
         with sharing_cores():
-            predictions = predicted(
-                estimator.model_.with_threshold(threshold), table, trust=trust, coverage=coverage, reasons=reasons
-            )
+            model_ = estimator.model_.with_threshold(threshold)
+            predictions = predicted(model_, table, trust=trust, coverage=coverage, reasons=reasons)
+        if chosen := model_.task.chosen:
+            notes.append(words(chosen))
     if sys.stdout.isatty() and out is None and not as_json:
         from lamina.cli.render import show_predictions
         from lamina.predictions import result_columns

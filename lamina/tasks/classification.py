@@ -29,7 +29,7 @@ from lamina.tasks.target import (
     target_column,
 )
 from lamina.tasks.task import Learnable, Outcome, Task
-from lamina.tasks.threshold import Curve, Rule, fit_curve
+from lamina.tasks.threshold import Curve, Rule, fit_curve, words
 from lamina.wording import count, percent
 
 COMMON = 0.8
@@ -184,6 +184,13 @@ class Classification(Task):
         return dataclasses.replace(self, threshold=rule.choose(self.curve), rule=str(rule) if rule.name else "")
 
     @property
+    def chosen(self) -> dict[str, Any]:
+        if self.threshold is None:
+            return {}
+        how = {"rule": self.rule, "rows": "validation rows of the fit"} if self.rule else {}
+        return {"class": json_label(self.classes[self.positive]), "value": self.threshold, **how}
+
+    @property
     def untuned(self) -> Self:
         return dataclasses.replace(self, threshold=None)
 
@@ -263,9 +270,8 @@ class Classification(Task):
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         content = class_report(self.classes, truth, self.predict(outputs).decision, weight)
-        if self.threshold is not None:
-            chosen = {"class": json_label(self.classes[self.positive]), "value": self.threshold}
-            content["threshold"] = chosen | ({"rule": self.rule, "rows": "validation rows of the fit"} if self.rule else {})
+        if chosen := self.chosen:
+            content["threshold"] = chosen
         return content
 
     def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
@@ -298,10 +304,7 @@ class Classification(Task):
 
     def summary(self, result: Mapping[str, Any], rows: str) -> tuple[str, ...]:
         sentences, chosen = super().summary(result, rows), result.get("threshold")
-        if not chosen:
-            return sentences
-        how = f", chosen on the {chosen['rows']} for {chosen['rule']}" if "rule" in chosen else ""
-        return (*sentences, f"Predicts {chosen['class']} from a probability of {chosen['value']:.3g}{how}.")
+        return (*sentences, words(chosen)) if chosen else sentences
 
     def to_json(self) -> dict[str, Any]:
         return super().to_json() | {"classes": [json_label(label) for label in self.classes]}

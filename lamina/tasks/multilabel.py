@@ -45,6 +45,7 @@ class Multilabel(Task):
         values: The values for no and yes in each column.
         frequencies: Frequency of each label in the training rows where it is not missing.
         thresholds: Probability threshold of each label.
+        rule: How they were chosen on the validation rows; empty if they were given.
 
     Example:
         >>> task = Task.infer(pl.DataFrame({"genres": [["drama"], ["drama", "war"], [], ["war"]]}), "genres")
@@ -59,6 +60,7 @@ class Multilabel(Task):
     values: tuple[tuple[Any, Any], ...] = ()
     frequencies: tuple[float, ...] = ()
     thresholds: tuple[float, ...] = ()
+    rule: str = ""
 
     name: ClassVar[str] = "multilabel"
     judge: ClassVar[str] = "labels"
@@ -110,7 +112,7 @@ class Multilabel(Task):
         """
         weights = np.ones(len(truth)) if weight is None else weight
         thresholds = tuple(_threshold(outputs[:, i], truth[:, i], weights) for i in range(len(self.labels)))
-        return dataclasses.replace(self, thresholds=thresholds)
+        return dataclasses.replace(self, thresholds=thresholds, rule=str(Rule("f1")))
 
     def with_threshold(self, threshold: float | str) -> Self:
         """The task with one threshold for all labels; "f1" keeps that of each label, which was chosen for the highest F1."""
@@ -122,7 +124,7 @@ class Multilabel(Task):
                 f"threshold={threshold!r} is for two classes; labels have thresholds of the highest F1, or one probability, "
                 "such as threshold=0.5"
             )
-        return dataclasses.replace(self, thresholds=rule.values * len(self.labels))
+        return dataclasses.replace(self, thresholds=rule.values * len(self.labels), rule="")
 
     @property
     def warning(self) -> str:
@@ -212,7 +214,7 @@ class Multilabel(Task):
 
     @property
     def untuned(self) -> Self:
-        return dataclasses.replace(self, thresholds=())
+        return dataclasses.replace(self, thresholds=(), rule="")
 
     def adopting(self, other: Task) -> Self:
         chosen = dict(zip(other.labels, other.thresholds, strict=False)) if isinstance(other, Multilabel) else {}
@@ -267,7 +269,8 @@ class Multilabel(Task):
                 self.labels, label_figures(truth, prediction.decision, weight), aucs, known, thresholds, strict=True
             )
         ]
-        return {"report": report, "labels": list(self.labels)}
+        chosen = {"rule": self.rule, "rows": "validation rows of the fit"} if self.rule else {}
+        return {"report": report, "labels": list(self.labels)} | ({"threshold": chosen} if chosen else {})
 
     def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
         report = details.get("report")
@@ -284,6 +287,8 @@ class Multilabel(Task):
             for label, row in list(zip(self.labels, report, strict=True))[:MOST_PRINTED]
         )
         title = "Labels" if len(report) <= MOST_PRINTED else f"The first {MOST_PRINTED} of {len(report):,} labels"
+        if chosen := details.get("threshold"):
+            title += f"; thresholds chosen on the {chosen['rows']} for {chosen['rule']}"
         return (Table(title, ("label", "precision", "recall", "F1", "AUC", "support", "threshold"), rows),)
 
     def errors(self, truth: np.ndarray, outputs: np.ndarray, most: int) -> list[dict[str, Any]]:

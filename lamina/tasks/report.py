@@ -16,6 +16,7 @@ WIDTH = 80
 """Columns of a screen."""
 _LABEL, _SHORTEST = 28, 8
 _KEYS = ("precision", "recall", "f1")
+_ERROR = ("row", "actual", "predicted", "probability")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Evaluation(dict[str, Any]):
     ``labels``     the classes or labels, in the order of the next
     ``confusion``  confusion matrix, actual × predicted, of up to 100 classes: weights of rows
     ``confused``   the most frequent confusions: actual and predicted class, count, share of the actual class
-    ``threshold``  the decision threshold that was asked for, and where it was chosen
+    ``threshold``  the decision threshold that was asked for, and the rows that it was chosen on
     ``errors``     the worst predictions, if asked for
     =============  ==================================================================================================
 
@@ -67,7 +68,16 @@ class Evaluation(dict[str, Any]):
     @property
     def errors(self) -> pl.DataFrame:
         """The worst predictions, see ``Estimator.errors``."""
-        return pl.DataFrame(self["errors"], infer_schema_length=None)
+        worst = self.get("errors")
+        return pl.DataFrame(worst, infer_schema_length=None) if worst else pl.DataFrame(schema=list(_ERROR))
+
+    def __repr__(self) -> str:
+        scores = [(name, value, self["baseline"].get(name)) for name, value in self["scores"].items()]
+        tables = [pl.DataFrame(scores, {"metric": pl.String, "score": pl.Float64, "baseline": pl.Float64}, orient="row")]
+        if self.get("report"):
+            tables.append(self.to_frame())
+        with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=20):
+            return "\n".join([f"Evaluation on {self['rows']:,} rows", *map(str, tables)])
 
 
 def json_label(label: Any) -> Any:

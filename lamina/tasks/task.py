@@ -177,6 +177,11 @@ class Task(ABC):
         Rule.parse(threshold)
         raise OptionError(f"threshold is for two classes or labels, but the task is {self.title}; leave it out")
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The threshold that was asked for, as ``threshold`` of an evaluation; empty without one."""
+        return {}
+
     @abstractmethod
     def encode(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
         """The target as blocks by name, for networks: ``"target"``, and masks if values may be missing.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +89,12 @@ class Rule:
                 )
             best = int(np.where(reached, right, -1.0).argmax())
         return float(thresholds[best])
+
+
+def words(chosen: Mapping[str, Any]) -> str:
+    """A threshold in use as a sentence; ``chosen`` is ``threshold`` of an evaluation."""
+    how = f", chosen on the {chosen['rows']} for {chosen['rule']}" if "rule" in chosen else ""
+    return f"Predicts {chosen['class']} from a probability of {chosen['value']:.3g}{how}."
 
 
 def fit_curve(probabilities: np.ndarray, positive: np.ndarray, weight: np.ndarray | None = None) -> Curve:
