@@ -27,7 +27,7 @@ from lamina.data.weights import row_weights
 from lamina.data.xy import MOST_CELLS_NETWORK, check_cells, is_rich, read_labels, read_rows, read_values, weigh
 from lamina.embeddings import Embeddings
 from lamina.errors import DataError, LaminaWarning, OptionError
-from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family_from_json
+from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family_from_json, family_to_json
 from lamina.families.classical.importance import coefficients, feature_importance
 from lamina.families.family import NetworkFamily
 from lamina.fitting.fit import fit_model
@@ -394,11 +394,23 @@ class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
         if "model_" in state:
             state["_stored"] = to_stored(state.pop("model_"))
         stored = state.pop("_stored", None)
-        return state if stored is None else state | {"_file": stored.content, "_metric": stored.metric}
+        if stored is None:
+            return state
+        # Options as JSON: of all types of lamina a skops file then has only that of the estimator.
+        if type(family := self.family) in (Auto, *FAMILIES.values()):
+            content = family_to_json(family)
+            state |= {"family": content} if family_from_json(content) == family else {}
+        if type(recipe := self.recipe) is Recipe and Recipe.from_json(recipe.to_json()) == recipe:
+            state["recipe"] = recipe.to_json()
+        return state | {"_file": stored.content, "_metric": stored.metric}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         content, metric = state.pop("_file", None), state.pop("_metric", None)
+        if isinstance(family := state.get("family"), Mapping):
+            state["family"] = family_from_json(family)
+        if isinstance(recipe := state.get("recipe"), Mapping):
+            state["recipe"] = Recipe.from_json(recipe)
         super().__setstate__(state)
         if content is not None:
             stored = forked.Stored(content, metric)
@@ -459,6 +471,7 @@ class Classifier(ClassifierMixin, _Estimator):
         unique: bool = False,
         validation: float = 0.15,
         class_weight: Mapping[Any, float] | str | None = None,
+        merge_rare: bool = False,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         trust: bool = True,
@@ -476,6 +489,7 @@ class Classifier(ClassifierMixin, _Estimator):
         self.validation = validation
         self.callbacks = callbacks
         self.class_weight = class_weight
+        self.merge_rare = merge_rare
         self.device = device
         self.random_state = random_state
         self.trust = trust

@@ -149,7 +149,9 @@ def test_captum():
 def test_skops(model):
     skops = pytest.importorskip("skops.io")
     content = skops.dumps(model)
-    loaded = skops.loads(content, trusted=skops.get_untrusted_types(data=content))
+    assert skops.get_untrusted_types(data=content) == ["lamina.estimators.Classifier"]
+    loaded = skops.loads(content, trusted=["lamina.estimators.Classifier"])
+    assert loaded.get_params() == model.get_params()
     assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
@@ -165,8 +167,13 @@ def test_mlflow(tmp_path, monkeypatch):
     finally:
         mlflow.sklearn.autolog(disable=True)
     assert len(mlflow.search_runs(experiment_names=["lamina"])) == 0
-    mlflow.sklearn.save_model(fitted, tmp_path / "model", pip_requirements=[], serialization_format="cloudpickle")
-    assert np.array_equal(mlflow.sklearn.load_model(str(tmp_path / "model")).predict_proba(X), fitted.predict_proba(X))
+    for serialization in ("skops", "cloudpickle"):
+        trusted = ["lamina.estimators.Classifier"] if serialization == "skops" else None
+        options = {"serialization_format": serialization, "skops_trusted_types": trusted}
+        with mlflow.start_run():
+            stored = mlflow.sklearn.log_model(fitted, name="model", pip_requirements=[], **options).model_uri
+        assert np.array_equal(mlflow.sklearn.load_model(stored).predict_proba(X), fitted.predict_proba(X))
+        assert np.array_equal(mlflow.pyfunc.load_model(stored).predict(X), fitted.predict(X))
 
 
 def test_hugging_face_datasets():
