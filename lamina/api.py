@@ -387,7 +387,17 @@ def finish(
     """Fit a model and save it in the run folder; returns the estimator."""
     save = None if run is None else lambda model: store.save(model, run.model_path)
     with _monitoring(monitor) as monitor:
-        model = fit_model(table, settings, run=run, monitor=monitor, callbacks=callbacks, edit=edit, start=warm, save=save)
+        model = fit_model(
+            table,
+            settings,
+            run=run,
+            monitor=monitor,
+            callbacks=callbacks,
+            edit=edit,
+            start=warm,
+            search_leaks=True,
+            save=save,
+        )
     return estimator(model, settings)
 
 

@@ -56,7 +56,7 @@ def compare(
     metric = task.metric(terms.metric)
     candidates = choose_candidates(terms.families, schema)
     folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.repeat_count(len(rows)), seed=settings.seed)
-    leaks = find_leaks(rows, schema, task, seed=settings.seed)
+    leaks = find_leaks(prepared.as_given, schema, task, seed=settings.seed)
     networks = any(family["name"] in {*NETWORKS, Custom.name} for family in candidates.values())
     notes = (*prepared.notes, *_ignored(schema, settings.roles), *folds.notes)
     notes += without_effect(settings, terms, networks=networks)

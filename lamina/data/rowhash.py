@@ -61,7 +61,7 @@ def hash_column(column: pl.Series, place: int = 0) -> np.ndarray:
     """The summand in the hash of each row of a column at this place in its table; 0 for a column of Python objects."""
     if column.dtype == pl.Object:
         return np.zeros(len(column), dtype=np.uint64)
-    return _mix(_values(column) + _mix(_keys(np.array([place]))))
+    return _mix(hash_values(column) + _mix(_keys(np.array([place]))))
 
 
 def first_of_duplicates(table: pl.DataFrame) -> pl.Series:
@@ -74,15 +74,15 @@ def first_of_duplicates(table: pl.DataFrame) -> pl.Series:
     return pl.Series(hash_rows(table)).is_first_distinct()
 
 
-def in_order(table: pl.DataFrame) -> pl.DataFrame:
-    """The rows in the order of their hashes: the same order for the same rows, however they were given.
+def order(table: pl.DataFrame) -> np.ndarray:
+    """The places of the rows in the order of their hashes (N,): the same order for the same rows, however they were given.
 
     Example:
         >>> table = pl.DataFrame({"a": [1, 2, 3]})
-        >>> in_order(table).equals(in_order(table.reverse()))
+        >>> table[order(table)].equals(table.reverse()[order(table.reverse())])
         True
     """
-    return table[np.argsort(hash_rows(table), kind="stable")]
+    return np.argsort(hash_rows(table), kind="stable")
 
 
 def fingerprint(table: pl.DataFrame) -> str:
@@ -110,8 +110,8 @@ def check_comparable(stored: str, run: object) -> None:
         )
 
 
-def _values(column: pl.Series) -> np.ndarray:
-    """The 64 bits of each value."""
+def hash_values(column: pl.Series) -> np.ndarray:
+    """The 64 bits of each value of a column, before they are mixed with its place."""
     dtype = column.dtype
     if dtype == pl.Null:
         return np.full(len(column), _NULL)
@@ -157,7 +157,7 @@ def _of_words(column: pl.Series) -> np.ndarray:
 
 def _of_lists(column: pl.Series) -> np.ndarray:
     sizes = column.list.len().fill_null(0).cast(pl.Int64).to_numpy()
-    return _of_runs(_values(column.filter(pl.Series(sizes > 0)).explode()), sizes, sizes)
+    return _of_runs(hash_values(column.filter(pl.Series(sizes > 0)).explode()), sizes, sizes)
 
 
 def _of_pixels(column: pl.Series) -> np.ndarray | None:

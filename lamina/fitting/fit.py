@@ -25,6 +25,7 @@ from lamina.fitting.split import Split, out_of_bag, split, splitting_column
 from lamina.fitting.train_scores import train_scores
 from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained, choose_device
 from lamina.fitting.warm import WarmStart
+from lamina.leaks import find_leaks
 from lamina.model import Model
 from lamina.train.callbacks import Callback, Hooks
 from lamina.train.events import End, Monitor, Start
@@ -49,6 +50,7 @@ def fit_model(
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
     start: WarmStart | None = None,
+    search_leaks: bool = False,
     save: Callable[[Model], Path] | None = None,
 ) -> Model:
     """A model of a family, fitted to training rows and scored on validation rows that it is never trained on.
@@ -63,6 +65,7 @@ def fit_model(
         callbacks: Called with some of the events; may stop training.
         edit: Called before each epoch with its number and the net; may return another graph.
         start: The model whose columns, encoder and weights training starts from.
+        search_leaks: Note leaks that a quick search of the rows finds.
         save: Called with the finished model before the end is reported; returns where it was saved.
 
     Raises:
@@ -72,7 +75,7 @@ def fit_model(
         RunError: The run was begun with ``edit`` and is resumed without.
     """
     with _without_autologging(), Hooks(callbacks, monitor) as hooks:
-        model = _fit(table, settings, run=run, hooks=hooks, edit=edit, warm=start)
+        model = _fit(table, settings, run=run, hooks=hooks, edit=edit, warm=start, search_leaks=search_leaks)
         path, card = None if save is None else str(save(model)), model.card
         end = End(
             card["stopped"],
@@ -99,7 +102,14 @@ def _without_autologging() -> contextlib.AbstractContextManager[Any]:
 
 
 def _fit(
-    table: pl.DataFrame, settings: Settings, *, run: Run | None, hooks: Hooks, edit: Edit | None, warm: WarmStart | None
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    run: Run | None,
+    hooks: Hooks,
+    edit: Edit | None,
+    warm: WarmStart | None,
+    search_leaks: bool,
 ) -> Model:
     settings.check()
     prepared = prepare(table, settings) if warm is None else warm.prepare(table, settings)
@@ -115,7 +125,8 @@ def _fit(
         assert isinstance(family, ClassicalFamily)
         training = ClassicalTraining(family, data, task, settings, hooks)
     unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=None if family.in_epochs else family.name)
-    notes = [note for note in (*prepared.notes, *parts.notes, *data.notes, *training.notes, *unused) if note]
+    suspected = _suspected(prepared, settings) if search_leaks else []
+    notes = [note for note in (*prepared.notes, *parts.notes, *suspected, *data.notes, *training.notes, *unused) if note]
     start = Start(
         rows=len(parts.train),
         validation_rows=len(parts.validation),
@@ -160,6 +171,12 @@ def _fit(
     if warm is not None:
         model.card["start"] = warm.to_json()
     return model
+
+
+def _suspected(prepared: Prepared, settings: Settings) -> list[str]:
+    """A sentence on each leak that a quick search finds."""
+    leaks = find_leaks(prepared.as_given, prepared.schema, prepared.task, seed=settings.seed, quick=True)
+    return [f"scores may be better than on new rows: {leak.evidence}; use {leak.remedy}" for leak in leaks]
 
 
 def _check_edit(edit: Edit | None, family: Family, run: Run | None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from lamina.data.columns.column import Column
-from lamina.data.rowhash import first_of_duplicates, in_order
+from lamina.data.rowhash import first_of_duplicates, order
 from lamina.data.schema import Schema, read_texts
 from lamina.data.weights import row_weights
 from lamina.fitting.settings import Settings
@@ -33,6 +33,7 @@ class Prepared:
         weight: The weight of each row in the loss (N,), that of the row times that of its class; None where all are equal.
         group: The group of each row (N,), int64; None where no column says which rows belong together.
         notes: Sentences about rows that are left out and about the target.
+        place: The place of each row among the usable ones as they were given (N,).
     """
 
     source: pl.DataFrame
@@ -42,6 +43,12 @@ class Prepared:
     weight: np.ndarray | None
     group: np.ndarray | None
     notes: tuple[str, ...]
+    place: np.ndarray
+
+    @property
+    def as_given(self) -> pl.DataFrame:
+        """The rows in the order in which they were given, by which the search for leaks finds series."""
+        return self.table[np.argsort(self.place)]
 
 
 def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Column] | None = None) -> Prepared:
@@ -74,12 +81,16 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
         schema = Schema.infer(rows, **inferring)
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     usable, missing = task.usable_rows(rows)
-    rows = in_order(rows if usable.all() else rows.filter(pl.Series(usable)))
+    rows = rows if usable.all() else rows.filter(pl.Series(usable))
+    place = order(rows)
+    rows = rows[place]
     weight = row_weights(rows, schema)
     if settings.class_weight is not None:
         by_class = task.class_weights(rows, settings.class_weight)  # pyright: ignore[reportArgumentType]
         weight = by_class if weight is None else weight * by_class
-    return Prepared(table, rows, schema, task, weight, row_groups(rows, schema), tuple(filter(None, (missing, task.warning))))
+    return Prepared(
+        table, rows, schema, task, weight, row_groups(rows, schema), tuple(filter(None, (missing, task.warning))), place
+    )
 
 
 def row_groups(table: pl.DataFrame, schema: Schema) -> np.ndarray | None:

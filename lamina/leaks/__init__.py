@@ -4,6 +4,7 @@
 kind                what it is                                                              option that removes it
 ==================  ======================================================================  ==========================
 ``duplicates``      duplicate rows, far more than expected by chance                        ``unique=True``
+``windows``         rows that are overlapping windows of a longer series                    ``time=``, ``group=``
 ``group``           group leakage: a customer, a patient, a device with many similar rows   ``group="customer"``
 ``time``            temporal leakage: a date along which the target drifts, or neighbours   ``time="date"``
                     are similar
@@ -22,15 +23,18 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from lamina.data.schema import Schema
 from lamina.errors import DataError
-from lamina.leaks import duplicates, folds, targets
+from lamina.leaks import duplicates, folds, targets, windows
 from lamina.leaks.rows import Rows
 from lamina.tasks.task import Task
 
-KINDS = ("duplicates", "group", "time", "target copy", "after the fact")
+KINDS = ("duplicates", "windows", "group", "time", "target copy", "after the fact")
+QUICK_ROWS = 20_000
+"""Rows of a quick search, which takes under a second."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Leak:
         return {**dataclasses.asdict(self), "columns": list(self.columns)}
 
 
-def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0) -> tuple[Leak, ...]:
+def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0, quick: bool = False) -> tuple[Leak, ...]:
     """The leaks between folds of a table, found before any fold is drawn.
 
     A table with a group column is not searched for groups, one with a time column not for times. Images, texts and series are
@@ -60,6 +64,7 @@ def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0
         schema: Kinds and roles of the columns.
         task: The task of the target.
         seed: Of everything random.
+        quick: Search a sample of the rows, and no duplicates, which a split counts itself.
 
     Raises:
         DataError: The table lacks a column of the schema, or (TargetError) a row has no target.
@@ -76,14 +81,24 @@ def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0
     """
     if missing := [column.name for column in schema.columns if column.name not in table.columns]:
         raise DataError(f"the table lacks the column {missing[0]!r} of its schema; give the table that the schema is of")
-    rows = Rows.from_table(schema.contents(table), schema, task, seed)
     leaks = []
-    if result := duplicates.find(rows):
+    names = [*(column.name for column in schema.features), *task.targets]
+    if quick:
+        sample = np.sort(np.random.default_rng(seed).permutation(len(table))[:QUICK_ROWS])
+        rows = Rows.from_table(duplicates.unique(table[sample], names), schema, task, seed, quick=True)
+    else:
+        rows = Rows.from_table(schema.contents(table), schema, task, seed)
+        if result := duplicates.find(rows):
+            columns, evidence = result
+            leaks.append(Leak("duplicates", columns, evidence, "unique=True"))
+            if not columns:  # so that exact duplicates do not count in the searches below
+                rows = Rows.from_table(duplicates.unique(table, names), schema, task, seed)
+    at_random = not any(column.role in ("group", "time", "split") for column in schema.columns)
+    # a sample has gaps between its rows
+    successive = Rows.from_table(table.head(QUICK_ROWS), schema, task, seed) if quick and len(table) > QUICK_ROWS else rows
+    if at_random and (result := windows.find(successive)):
         columns, evidence = result
-        leaks.append(Leak("duplicates", columns, evidence, "unique=True"))
-        if not columns:  # so that exact duplicates do not count in the searches below
-            names = [*(column.name for column in schema.features), *task.targets]
-            rows = Rows.from_table(duplicates.unique(table, names), schema, task, seed)
+        leaks.append(Leak("windows", columns, evidence, "time= or group=, a column with the time or the series of each window"))
     copies = targets.find_copies(rows)
     leaks += [Leak("target copy", (name,), evidence, _option("drop", name)) for name, evidence in copies.items()]
     indicators = targets.find_indicators(rows, set(copies))

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from lamina.data.rowhash import hash_column
+from lamina.data.rowhash import first_of_duplicates, hash_column
 from lamina.leaks.rows import Rows
 
 MIN_SHARE = 0.01
@@ -109,6 +109,4 @@ def _agreement(truth: np.ndarray, hashes: np.ndarray) -> float:
 
 def unique(table: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """The rows without those that equal an earlier one in these columns."""
-    keys = table[names]
-    keys.columns = [str(index) for index in range(keys.width)]  # polars reads names such as "*" as patterns
-    return table[keys.with_row_index().unique(keys.columns, keep="first", maintain_order=True)["index"]]
+    return table.filter(first_of_duplicates(table[names]))

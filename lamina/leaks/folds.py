@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from lamina.data.columns import KINDS
 from lamina.data.columns.column import name_words
 from lamina.data.schema import IGNORED_BY_ROLE, Column
-from lamina.leaks.rows import FOLDS, SAMPLE, Rows, identifies, losses, predict_out_of_fold, random_folds
+from lamina.leaks.rows import FOLDS, Rows, identifies, losses, predict_out_of_fold, random_folds
 
 MIN_GAP = 0.05
 """Least difference between random and grouped folds, in explained variance."""
@@ -34,7 +34,7 @@ _MIN_ROWS_PER_GROUP = 1.3
 _ROWS_PER_GROUP = 8  # sampled: few, so that there are many groups
 _CONSTANT = 0.9  # share of equal pairs within groups in a column that is constant in a group
 _MAX_COLUMNS = 4  # columns of a table that are tried
-_MORE_TRAINING_ROWS = 3_000
+_MORE_TRAINING_ROWS = 1.5  # for each row of a sample
 _PERIODS = 40
 
 
@@ -63,14 +63,14 @@ def find_group(rows: Rows, excluded: set[str]) -> tuple[str, str] | None:
 def group_test(rows: Rows, name: str, group: np.ndarray, excluded: set[str]) -> tuple[FoldTest, str]:
     """Compare random folds with folds by a column; the column is no input unless it is a number."""
     generator = np.random.default_rng(rows.seed)
-    sample = _sample_groups(group, generator)
+    sample = _sample_groups(group, generator, rows.most)
     count, member = len(sample), np.unique(group[sample], return_inverse=True)[1]
-    sample = _add_training_rows(sample, np.flatnonzero(group >= 0), generator)
+    sample = _add_training_rows(sample, np.flatnonzero(group >= 0), generator, rows.most)
     inputs = rows.without(*excluded, *(() if rows.is_number(name) else (name,)))[sample]
     targets = rows.targets[sample]
     fold = generator.permutation(np.arange(group.max() + 1) % FOLDS)[group[sample]]
-    grouped = predict_out_of_fold(inputs, targets, fold, rows.seed)[:count]
-    random = predict_out_of_fold(inputs, targets, random_folds(len(sample), generator), rows.seed)[:count]
+    grouped = predict_out_of_fold(inputs, targets, fold, rows.seed, quick=rows.quick)[:count]
+    random = predict_out_of_fold(inputs, targets, random_folds(len(sample), generator), rows.seed, quick=rows.quick)[:count]
     targets = targets[:count]
     if losses(grouped, targets).mean() > 1:  # worse than the mean: nothing can be predicted of a new group
         grouped = np.tile(targets.mean(axis=0), (count, 1))
@@ -96,13 +96,13 @@ def time_test(rows: Rows, moment: np.ndarray, excluded: set[str]) -> FoldTest:
     generator = np.random.default_rng(rows.seed)
     order = np.argsort(moment, kind="stable")
     order = order[np.isfinite(moment[order])]
-    sample, period = _sample_periods(order, generator)
-    sample = _add_training_rows(sample, order, generator)
+    sample, period = _sample_periods(order, generator, rows.most)
+    sample = _add_training_rows(sample, order, generator, rows.most)
     third = np.empty(len(moment), dtype=np.int64)
     third[order] = np.arange(len(order)) * FOLDS // len(order)
     inputs, targets = rows.without(*excluded)[sample], rows.targets[sample]
-    by_time = losses(predict_out_of_fold(inputs, targets, third[sample], rows.seed), targets)[: len(period)]
-    random = predict_out_of_fold(inputs, targets, random_folds(len(sample), generator), rows.seed)
+    by_time = losses(predict_out_of_fold(inputs, targets, third[sample], rows.seed, quick=rows.quick), targets)[: len(period)]
+    random = predict_out_of_fold(inputs, targets, random_folds(len(sample), generator), rows.seed, quick=rows.quick)
     return _fold_test(by_time, losses(random, targets)[: len(period)], period)
 
 
@@ -175,14 +175,14 @@ def _has_constants(rows: Rows, name: str, group: np.ndarray) -> bool:
     return constant >= 2
 
 
-def _sample_groups(group: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _sample_groups(group: np.ndarray, generator: np.random.Generator, most: int) -> np.ndarray:
     """Random rows in whole groups, of large groups a part."""
     sizes = np.bincount(group[group >= 0])
     shuffled = generator.permutation(np.flatnonzero(group >= 0))
     shuffled = shuffled[np.argsort(generator.permutation(len(sizes))[group[shuffled]], kind="stable")]
     starts = np.r_[0, np.flatnonzero(np.diff(group[shuffled])) + 1]
     position = np.arange(len(shuffled)) - np.repeat(starts, np.diff(np.r_[starts, len(shuffled)]))
-    return np.sort(shuffled[position < max(_ROWS_PER_GROUP, SAMPLE // len(sizes))][:SAMPLE])
+    return np.sort(shuffled[position < max(_ROWS_PER_GROUP, most // len(sizes))][:most])
 
 
 def _time_columns(rows: Rows) -> Iterator[tuple[str, np.ndarray]]:
@@ -198,16 +198,16 @@ def _time_columns(rows: Rows) -> Iterator[tuple[str, np.ndarray]]:
             yield column.name, moment
 
 
-def _sample_periods(order: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _sample_periods(order: np.ndarray, generator: np.random.Generator, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Runs of successive rows from all parts of the time, and the period of each row."""
     parts = np.array_split(order, _PERIODS)
-    size = SAMPLE // _PERIODS
+    size = most // _PERIODS
     starts = [int(generator.integers(0, max(len(part) - size, 0) + 1)) for part in parts]
     runs = [part[start : start + size] for part, start in zip(parts, starts, strict=True)]
     return np.concatenate(runs), np.repeat(np.arange(_PERIODS), [len(run) for run in runs])
 
 
-def _add_training_rows(sample: np.ndarray, candidates: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _add_training_rows(sample: np.ndarray, candidates: np.ndarray, generator: np.random.Generator, most: int) -> np.ndarray:
     """The sample, then rows to train on as well: a few groups alone would be too little training data."""
     more = generator.permutation(np.setdiff1d(candidates, sample))
-    return np.concatenate([sample, more[:_MORE_TRAINING_ROWS]])
+    return np.concatenate([sample, more[: round(most * _MORE_TRAINING_ROWS)]])

@@ -23,7 +23,10 @@ PERSONS = frozenset(
 IDENTIFIERS = frozenset("id ids uid uuid guid nr".split())
 """Last words of a column name whose values identify anything."""
 _NUMBERED = IDENTIFIERS | {"no", "num", "number", "code", "key"}
-_TREES = 25
+TREES = 25
+QUICK_SAMPLE, QUICK_TREES = 1_000, 10
+"""The same for a quick search, a tenth of the work."""
+_QUICK_COLUMNS = 32
 _MAX_FEATURES = 16  # of a split, so that wide tables cost no more than narrow ones
 _MAX_CLASSES = 50
 _MAX_VALUE = 1e38  # about the largest float32
@@ -50,16 +53,37 @@ class Rows:
     outcomes: tuple[Outcome, ...]
     targets: np.ndarray
     seed: int
+    quick: bool = False
 
     @classmethod
-    def from_table(cls, table: pl.DataFrame, schema: Schema, task: Task, seed: int) -> Rows:
-        columns = schema.plain
+    def from_table(cls, table: pl.DataFrame, schema: Schema, task: Task, seed: int, quick: bool = False) -> Rows:
+        columns = tuple(column for column in schema.plain if column.role == "feature")  # the time that splits the rows is none
         values = Schema(columns).check(table, notes=False)[0] if columns else pl.DataFrame()
         parts = [numeric(values[column.name]) for column in columns]
         feature_of = np.repeat(np.arange(len(columns)), [part.shape[1] for part in parts])
         inputs = np.concatenate([np.empty((len(table), 0), dtype=np.float32), *parts], axis=1)
         outcomes = task.outcomes(task.truth(table))
-        return cls(table, schema, task, columns, values, inputs, feature_of, outcomes, _numeric_targets(outcomes), seed)
+        return cls(table, schema, task, columns, values, inputs, feature_of, outcomes, _numeric_targets(outcomes), seed, quick)
+
+    @property
+    def most(self) -> int:
+        """Rows of a sample."""
+        return QUICK_SAMPLE if self.quick else SAMPLE
+
+    @property
+    def candidates(self) -> tuple[Column, ...]:
+        """The features that may be copies of the target; in a quick search of many those of the highest correlations."""
+        if not self.quick or len(self.columns) <= _QUICK_COLUMNS:
+            return self.columns
+        sample = self.sample(self.most)
+        inputs, targets = self.inputs[sample].astype(np.float64), self.targets[sample] - self.targets[sample].mean(axis=0)
+        present = np.isfinite(inputs)
+        mean = np.where(present, inputs, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        inputs = np.where(present, inputs - mean, 0)
+        norms = np.linalg.norm(inputs, axis=0)[:, None] * np.linalg.norm(targets, axis=0)
+        highest = np.abs(inputs.T @ targets / np.where(norms > 0, norms, np.inf)).max(axis=1)
+        kept = set(self.feature_of[np.argsort(-highest, kind="stable")][:_QUICK_COLUMNS].tolist())
+        return tuple(column for place, column in enumerate(self.columns) if place in kept)
 
     @property
     def classes(self) -> int:
@@ -106,7 +130,9 @@ def random_folds(rows: int, generator: np.random.Generator, folds: int = FOLDS) 
     return generator.permutation(np.arange(rows) % folds)
 
 
-def predict_out_of_fold(inputs: np.ndarray, targets: np.ndarray, fold: np.ndarray, seed: int, model: Any = None) -> np.ndarray:
+def predict_out_of_fold(
+    inputs: np.ndarray, targets: np.ndarray, fold: np.ndarray, seed: int, *, quick: bool = False, model: Any = None
+) -> np.ndarray:
     """Predictions for each fold (N, K) of a model trained on the other folds, by default extremely randomised trees.
 
     These (Geurts et al. 2006) are full-grown and memorise every row, so they find what leaks from one fold into another.
@@ -114,7 +140,9 @@ def predict_out_of_fold(inputs: np.ndarray, targets: np.ndarray, fold: np.ndarra
     from sklearn.ensemble import ExtraTreesRegressor
 
     if model is None:
-        model = ExtraTreesRegressor(_TREES, max_features=min(inputs.shape[1], _MAX_FEATURES), random_state=seed)
+        model = ExtraTreesRegressor(
+            QUICK_TREES if quick else TREES, max_features=min(inputs.shape[1], _MAX_FEATURES), random_state=seed
+        )
     predictions = np.empty_like(targets)
     for validation_fold in np.unique(fold):
         train = fold != validation_fold

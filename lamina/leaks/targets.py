@@ -11,7 +11,7 @@ import polars as pl
 from lamina.data.columns import KINDS
 from lamina.data.columns.column import FREQUENT, Indicator
 from lamina.data.schema import Column
-from lamina.leaks.rows import FOLDS, SAMPLE, Rows, identifies, losses, predict_out_of_fold, random_folds
+from lamina.leaks.rows import FOLDS, Rows, identifies, losses, predict_out_of_fold, random_folds
 
 COPY_OF_CLASS, COPY_OF_NUMBER = 0.02, 0.01
 """Largest loss of a copy of the target, as a share of that of the mean."""
@@ -56,12 +56,12 @@ class TargetIndicator:
 
 def find_copies(rows: Rows) -> dict[str, str]:
     """Columns that alone predict the target (almost) exactly while all others together do not, each with the evidence."""
-    first, sample = rows.sample(_FIRST_SAMPLE), rows.sample(SAMPLE * 2)
+    first, sample = rows.sample(_FIRST_SAMPLE), rows.sample(rows.most * 2)
     most = COPY_OF_CLASS if rows.classes else COPY_OF_NUMBER
     suspects: dict[str, float] = {}
     if len(first) < MIN_ROWS:
         return {}
-    for column in rows.columns:
+    for column in rows.candidates:
         if identifies(column.name):
             continue
         loss = _loss_of(rows, column, first, FOLDS)
@@ -69,9 +69,9 @@ def find_copies(rows: Rows) -> dict[str, str]:
             suspects[column.name] = loss
     if not suspects or len(suspects) == len(rows.columns):
         return {}
-    sample = sample[:: -(-len(sample) // SAMPLE)]
+    sample = sample[:: -(-len(sample) // rows.most)]
     fold = random_folds(len(sample), np.random.default_rng(rows.seed))
-    predictions = predict_out_of_fold(rows.without(*suspects)[sample], rows.targets[sample], fold, rows.seed)
+    predictions = predict_out_of_fold(rows.without(*suspects)[sample], rows.targets[sample], fold, rows.seed, quick=rows.quick)
     rest = float(losses(predictions, rows.targets[sample]).mean())
     return {
         name: f"{name} alone explains {1 - loss:.1%} of the variance of {' and '.join(rows.task.targets)}, "
@@ -87,7 +87,7 @@ def find_indicators(rows: Rows, excluded: set[str]) -> list[TargetIndicator]:
     candidates = [
         best for column in rows.columns if column.name not in excluded and (best := _best_indicator(rows, column, sample))
     ]
-    few = np.arange(min(len(sample), 2 * SAMPLE)) * max(len(sample) // (2 * SAMPLE), 1)
+    few = np.arange(min(len(sample), 2 * rows.most)) * max(len(sample) // (2 * rows.most), 1)
     kept = []
     for candidate in candidates:
         same = [other.column for other in candidates if _overlap(candidate, other) >= _SAME_EVENT]
@@ -96,7 +96,7 @@ def find_indicators(rows: Rows, excluded: set[str]) -> list[TargetIndicator]:
             continue
         fold = random_folds(len(few), np.random.default_rng(rows.seed))
         inputs = rows.without(*excluded, *same)[sample[few]]
-        predictions = predict_out_of_fold(inputs, target[:, None], fold, rows.seed)[:, 0]
+        predictions = predict_out_of_fold(inputs, target[:, None], fold, rows.seed, quick=rows.quick)[:, 0]
         missed = float((predictions[indicated] < 0.5).mean())
         if missed >= max(MIN_REST * (1 - target.mean()), MIN_RATIO * candidate.error):
             kept.append(candidate)
@@ -121,7 +121,7 @@ def _loss_of(rows: Rows, column: Column, sample: np.ndarray, folds: int) -> floa
     if len(np.unique(fold)) < folds:
         return 1.0
     tree = DecisionTreeRegressor(min_samples_leaf=5 if len(sample) >= 500 else 2, random_state=rows.seed)
-    predictions = predict_out_of_fold(inputs, targets, fold, rows.seed, tree)
+    predictions = predict_out_of_fold(inputs, targets, fold, rows.seed, model=tree)
     return float(((predictions - targets) ** 2).sum(axis=1).mean() / (targets.var(axis=0).sum() or 1.0))
 
 

@@ -15,7 +15,7 @@ from lamina.comparison import runner
 from lamina.comparison.board import make_board
 from lamina.comparison.compare import choose_candidates
 from lamina.comparison.picture import front
-from lamina.data.rowhash import in_order
+from lamina.data.rowhash import order
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError, RunError
 from lamina.families import FAMILIES, SIMPLEST_FIRST
@@ -60,7 +60,7 @@ def test_every_candidate_is_fitted_on_every_fold(compared):
 def test_scores_are_those_of_a_fit_on_the_very_same_fold(compared):
     """The same rows, the same seed, by hand."""
     board, run, _ = compared
-    table = in_order(waves())  # as lamina prepares it
+    table = waves()[order(waves())]  # as lamina prepares it
     with np.load(run / "folds.npz") as folds:
         train, test = folds["train1"], folds["test1"]
     line = next(line for line in board.lines if line.name == "forest")
@@ -75,7 +75,7 @@ def test_the_complexity_of_a_candidate_is_its_family_and_the_size_of_its_model(c
     assert (found["baseline"], found["linear"]) == ((0, 2), (1, 3))  # two shares; two weights and an offset
     with np.load(run / "folds.npz") as folds:
         train = folds["train1"]
-    model = lamina.fit(in_order(waves())[train], "y", family=lamina.Forest(n_estimators=5), seed=1, monitor=None).model_
+    model = lamina.fit(waves()[order(waves())][train], "y", family=lamina.Forest(n_estimators=5), seed=1, monitor=None).model_
     sizes = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     assert model.predictor.size() in [each["parameters"] for each in sizes if each.get("name") == "forest"]
 

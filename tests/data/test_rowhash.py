@@ -10,7 +10,7 @@ import pytest
 
 import lamina
 from lamina.data import rowhash
-from lamina.data.rowhash import fingerprint, first_of_duplicates, hash_column, hash_rows, in_order
+from lamina.data.rowhash import fingerprint, first_of_duplicates, hash_column, hash_rows, order
 from lamina.errors import RunError
 
 G, NULL, MASK = 0x9E3779B97F4A7C15, 0x6E756C6C6E756C6C, 2**64 - 1
@@ -180,7 +180,7 @@ def test_python_objects_are_as_the_column_without_values_that_a_file_keeps_of_th
     table = pl.DataFrame({"a": [1, 2], "o": pl.Series([object(), object()], dtype=pl.Object)})
     stored = table.with_columns(o=pl.lit(None))
     assert hash_rows(table).tolist() == hash_rows(stored).tolist()
-    assert in_order(table)["a"].to_list() == in_order(stored)["a"].to_list()
+    assert order(table).tolist() == order(stored).tolist()
     assert fingerprint(table) == fingerprint(stored)
 
 
@@ -197,8 +197,9 @@ def test_a_million_values_do_not_collide():
 def test_rows_and_doubles():
     table = pl.DataFrame({"a": [1, 2, 1, 3], "b": ["x", None, "x", None]})
     assert first_of_duplicates(table).to_list() == [True, True, False, True]
-    assert in_order(table).equals(in_order(table[[3, 2, 1, 0]]))
-    assert sorted(in_order(table)["a"].to_list()) == [1, 1, 2, 3]
+    turned = table[[3, 2, 1, 0]]
+    assert table[order(table)].equals(turned[order(turned)])
+    assert sorted(table[order(table)]["a"].to_list()) == [1, 1, 2, 3]
 
 
 def test_the_hash_of_hash_rows_of_polars_is_not_asked(monkeypatch):
