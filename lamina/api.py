@@ -213,8 +213,8 @@ def compare(
         created = start_run(folder, data, table, settings, verb="compare", **more)
         try:
             return finish_comparison(table, settings, terms=terms, run=created, monitor=monitor)
-        except LaminaError:
-            if not created.events():  # nothing was fitted
+        except LaminaError as error:
+            if not isinstance(error, RunError) and not created.events():  # nothing was fitted
                 shutil.rmtree(created.folder)
             raise
 
@@ -386,7 +386,7 @@ def finish(
 ) -> Classifier | Regressor:
     """Fit a model and save it in the run folder; returns the estimator."""
     save = None if run is None else lambda model: store.save(model, run.model_path)
-    with _monitoring(monitor) as monitor:
+    with contextlib.nullcontext() if run is None else run.claimed(), _monitoring(monitor) as monitor:
         model = fit_model(
             table,
             settings,
@@ -406,16 +406,17 @@ def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, 
     from lamina.comparison import board as boards
     from lamina.comparison import compare as comparison
 
-    with _monitoring(monitor) as monitor:
-        board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=monitor)
-    boards.save_board(board, run)
-    interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
-    if model is None or interrupted:
-        if interrupted:
-            run.write(End(StopReason.INTERRUPTED))
-        return board
-    store.save(model, run.model_path)
-    run.write(End(StopReason.FITTED))
+    with run.claimed():
+        with _monitoring(monitor) as monitor:
+            board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=monitor)
+        boards.save_board(board, run)
+        interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
+        if model is None or interrupted:
+            if interrupted:
+                run.write(End(StopReason.INTERRUPTED))
+            return board
+        store.save(model, run.model_path)
+        run.write(End(StopReason.FITTED))
     return dataclasses.replace(board, model=estimator(model, settings))
 
 

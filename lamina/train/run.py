@@ -14,7 +14,7 @@ All files of a run are in its folder under these names, so a folder can be moved
 Only the data may be outside, and they are only read.
 
 Every file but ``events.jsonl`` is replaced atomically, see :func:`replacing`. Events are appended. A run begins when its
-process creates ``run.json``, which only one process can.
+process creates ``run.json``, which only one process can. While a process writes, it holds a lock of the folder.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from lamina.errors import RunError
 from lamina.train.events import Compare, End, Event, Start, StopReason, from_json
@@ -190,6 +195,32 @@ class Run:
                 with contextlib.suppress(OSError):  # not empty, or removed already
                     made.rmdir()
                 _own.discard(made)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """A context in which no other process writes to the run; the claim of a process that was killed is none.
+
+        Raises:
+            RunError: Another process writes to it.
+        """
+        if fcntl is None:
+            yield
+            return
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(folder)
+            raise RunError(
+                f"another process writes to the run {self.folder}; wait until it has ended, or choose another folder"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.close(folder)
 
     @property
     def model_path(self) -> Path:

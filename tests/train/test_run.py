@@ -155,6 +155,20 @@ def test_one_of_several_processes_creates_a_run(tmp_path):
     assert sorted(second for _, second in lines) == [f"d-{number}" for number in range(1, 7)]
 
 
+def test_one_of_several_processes_writes_to_a_run(run):
+    code = "import sys; from lamina.train.run import Run\nwith Run.open(sys.argv[1]).claimed(): print('claimed'); input()"
+    command = [sys.executable, "-u", "-c", code, run.folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "claimed\n"
+        with pytest.raises(RunError, match=r"another process writes to the run .*; wait until it has ended"), run.claimed():
+            pass
+        other.kill()
+    for _ in range(2):
+        with run.claimed():
+            pass
+
+
 def test_only_an_own_run_without_events_is_discarded(tmp_path):
     other = Run.create(tmp_path / "new" / "r", {})
     (other.folder / "mine.txt").write_text("")
