@@ -26,6 +26,7 @@ COMMANDS = (
     "beside",
     "labels",
     "calendar",
+    "readings",
 )
 
 

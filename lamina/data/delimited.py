@@ -46,7 +46,9 @@ def read_delimited(path: Path, data: bytes | None, head: bytes, name: str) -> tu
     names = column_names([name.strip() for name in header], owner, "rename one, or add a line of names if the file has none")
     try:
         source = path if data is None else data
-        table = pl.read_csv(source, separator=separator, new_columns=names, infer_schema=False)
+        table = pl.read_csv(
+            source, separator=separator, new_columns=names, infer_schema=False, null_values=""
+        )  # quoted ones too
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ReadError(_text_fault(path, data, separator, len(names)) or f"{path}: {brief(error)}") from None
     if not table.height:

@@ -86,11 +86,11 @@ def read_table(source: Any) -> pl.DataFrame:
     The result has null, never NaN, for missing values, and unique column names.
 
     Args:
-        source: A path to CSV or TSV (separated by ``, ; |`` or tab), Parquet, Arrow/Feather or JSON Lines, each also
-            .gz; "-" for standard input, or another pipe or open file, read once; a folder that holds folders of images or .txt
-            files for each class; an .npz archive of arrays; a frame of pandas, polars, pyarrow or any library that narwhals or
-            Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of 3 or 4 axes is a column of series or images); a dict of
-            columns; a list of dicts, texts, arrays, images or paths.
+        source: A path to CSV or TSV (separated by ``, ; |`` or tab), Parquet, Arrow/Feather, JSON Lines or a JSON list of
+            objects, each also .gz; "-" for standard input, or another pipe or open file, read once; a folder that holds folders
+            of images or .txt files for each class; an .npz archive of arrays; a frame of pandas, polars, pyarrow or any library
+            that narwhals or Arrow knows; a NumPy array (columns ``x0, x1, ...``; one of 3 or 4 axes is a column of series or
+            images); a dict of columns; a list of dicts, texts, arrays, images or paths.
 
     Two kinds of names are changed: a blank one becomes ``column_3``, by its position, and one that polars would read as a
     pattern, such as ``^a$``, becomes ``^a$_``. Options accept either.
@@ -318,10 +318,8 @@ def _format(path: Path, head: bytes) -> str:
     start = head.lstrip()[:15].lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
         raise ReadError(f"{path} is not a table but a web page or XML; download the data file itself")
-    if re.match(rb'\s*\{\s*(\}|"[^"]*"\s*:)', head):
+    if re.match(rb'\s*(\[\s*)?\{\s*(\}|"[^"]*"\s*:)', head):
         return "json"
-    if re.match(rb"\s*\[\s*\{", head):
-        raise ReadError(f"{path} is one JSON list; write it as JSON Lines, one object per line (pandas: to_json(lines=True))")
     return "text"
 
 

@@ -22,7 +22,7 @@ from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import read_source, read_table
-from lamina.data.readings import TEXTS, Reading, learn, reading_from_json
+from lamina.data.readings import TEXTS, DurationReading, NumberReading, Reading, learn, reading_from_json
 from lamina.errors import DataError, ModelFileError, SchemaError
 from lamina.stored import stored, stored_as
 from lamina.wording import count, listed, nearest
@@ -305,6 +305,8 @@ def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
     reading = column.reading
     if reading is None:
         usual = KINDS[column.kind].reading
+        if usual is NumberReading and str(column.details.get("dtype")).startswith(("Duration", "Time")):
+            usual = DurationReading
         if usual is None:
             return values
         reading = usual()

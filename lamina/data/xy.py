@@ -59,7 +59,8 @@ def read_rows(estimator: Any, X: Any, *, reset: bool = False) -> pl.DataFrame:
             _ask_about_axes(X)
         return _by_position(estimator, read_table(X), reset=reset)
     if not isinstance(X, np.ndarray | list | tuple | pl.DataFrame) and not is_sparse and not is_pandas_dataframe(X):
-        X = read_table(X) if any(hasattr(X, name) for name in ("columns", "column_names", "schema")) else X
+        named = isinstance(X, pl.LazyFrame) or any(hasattr(X, name) for name in ("columns", "column_names", "schema"))
+        X = read_table(X) if named else X
     if hasattr(X, "columns") or hasattr(X, "column_names"):
         if strict and hasattr(X, "shape") and (reset or not _has_names_of(estimator, X)):
             validate_data(estimator, X, reset=reset, skip_check_array=True)

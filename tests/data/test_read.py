@@ -94,6 +94,7 @@ def test_the_separator_is_found(tmp_path, separator):
         (b'a,b\n1,"two\nlines"\n2,"a ""quote"""\n', {"a": [1, 2], "b": ["two\nlines", 'a "quote"']}),
         (b"age, job, pay\n39, State-gov, 7.5\n50, ?, 3\n", {"age": [39, 50], "job": ["State-gov", None], "pay": [7.5, 3.0]}),
         (b"a;b\n1;2,5\n2;3\n", {"a": [1, 2], "b": [2.5, 3.0]}),
+        (b'"a","b"\n"1","x"\n"","y"\n"3",""\n', {"a": [1, None, 3], "b": ["x", "y", None]}),
         (b"a;b\n1;1,234\n2;3,456\n", {"a": [1, 2], "b": [1.234, 3.456]}),
         (b"a;b;c\n1;1,234;5.5\n2;3,456;6.5\n", {"a": [1, 2], "b": [1234, 3456], "c": [5.5, 6.5]}),
         (b"a\n1\n2\n", {"a": [1, 2]}),
@@ -157,7 +158,10 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
         ("t.csv", "a,b\n1,2\n".encode("utf-16-le"), "UTF-16 without a mark"),
         ("t.csv", b"\xff\xfea", "damaged UTF-16"),
         ("t.csv", b"<!DOCTYPE html><html>", "a web page or XML; download"),
-        ("t.csv", b'[{"a": 1}]', "one JSON list; write it as JSON Lines"),
+        ("t.csv", b'[{"a": 1}]', "is not CSV: it holds JSON"),
+        ("t.json", b'[{"a": 1}, 2]', "value 2 of the list is a int, expected an object of column: value"),
+        ("t.json", b'[{"a": 1}', "not JSON"),
+        ("t.json", b'[{"a": ' + b"[" * 9_999, "over 100 lists or objects inside one another; flatten them"),
         ("t.csv", PARQUET.getvalue(), "is not CSV: it holds Parquet; rename it to end in .parquet"),
         ("t.parquet", b"a,b\n1,2\n", r"is not Parquet: it holds CSV \('a,b"),
         ("t.csv", b'{"a": 1}\n', "is not CSV: it holds JSON Lines"),
@@ -458,3 +462,9 @@ def test_devices_are_refused(tmp_path):
     (tmp_path / "pets" / "cat" / "itself").symlink_to("itself")
     with pytest.raises(ReadError, match=r"cat/itself is not a file that can be read"):
         read_table(tmp_path / "pets")
+
+
+@pytest.mark.parametrize("text", ['[{"a": 1, "b": "x"}, {"b": "y"}]', ' [\n {"a": 1,\n "b": "x"},\n {"b": "y"}]\n'])
+def test_a_json_list_of_objects(tmp_path, text):
+    for name in ("t.json", "t.jsonl"):
+        assert read_table(write(tmp_path, name, text)).rows() == [(1, "x"), (None, "y")]

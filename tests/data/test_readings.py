@@ -46,6 +46,8 @@ def read(cells, **options):
         (["1.2K", "3M", "500"], [1200, 3e6, 500]),
         (["01:23:45", "00:10:00.5"], [5025, 600.5]),
         (["12:30", "-08:15"], [45000, -29700]),
+        (["0 days 01:23:45.500000", "-1 days +23:59:00", "1 day, 0:00:01"], [5025.5, -60, 86401]),
+        (["PT1H23M45S", "-PT61.5S", "P1DT2H", "P-1DT23H59M"], [5025, -61.5, 93600, -60]),
         (["nan", "1", "inf"], [None, 1, float("inf")]),
         (["1,234", "5.5", "-inf"], [1234, 5.5, float("-inf")]),
         (["n/a", "1.5", "#DIV/0!", "-", "<NA>", "Missing", "."] + ["2"] * 9, [None, 1.5] + [None] * 5 + [2] * 9),
@@ -109,6 +111,11 @@ def test_words_for_missing_values_among_texts():
     table = pl.DataFrame({"country": ["NA", "DE", "CH", "DE"] * 9, "x": ["1", "NA", "2", "3"] * 9})
     reading = learn(table, separator=",")[0]["country"]
     assert reading.missing == {"NA": 9}  # as in the column of numbers
+    table = pl.DataFrame({"state": ["missing", "on", "off", "on"] * 9, "x": ["1", "missing", "2", "3"] * 9})
+    assert learn(table, separator=",")[0]["state"].missing == {"missing": 9}
+    flags = table.with_columns(state=pl.Series(["-", "True", "False", "True"] * 9), x=pl.Series(["1", "-", "2", "3"] * 9))
+    assert learn(flags, separator=",")[1]["state"].to_list()[:3] == [None, True, False]
+    assert not learn(table[["state"]], separator=",")[0]["state"].missing
 
 
 def test_other_columns_decide_where_two_readings_fit():
@@ -121,6 +128,12 @@ def test_other_columns_decide_where_two_readings_fit():
     assert readings["c"](pl.Series(["1.5"]))[1].to_list() == [True]
     with pytest.raises(SchemaError, match=r"'01/02/2018', which may be 1 February 2018 or 2 January 2018; say which: kinds="):
         learn(table[["a"]])
+
+
+def test_words_for_true_and_false_in_later_files():
+    reading = read(["True", "false", "TRUE"])[0]
+    values, failed = reading(pl.Series(["yes", "FALSCH", "oui", "0", "perhaps"]))
+    assert (values.to_list(), failed.arg_true().to_list()) == ([True, False, True, False, None], [4])
 
 
 def test_declared_readings():

@@ -423,11 +423,13 @@ ROW = {"age": 40, "smoker": "no", "member": True, "bit": 1.0, "city": "Oslo", "d
             None,
             ["smoker: 1 value not in the training rows, such as 'maybe', treated as missing (training: 'no' and 'yes')"],
         ),
+        ({"smoker": 1}, "smoker", True, []),
+        ({"smoker": "FALSE"}, "smoker", False, []),
         (
-            {"smoker": 1},
+            {"smoker": 2},
             "smoker",
             None,
-            ["smoker: 1 value not in the training rows, such as 1, treated as missing (training: 'no' and 'yes')"],
+            ["smoker: 1 value not in the training rows, such as 2, treated as missing (training: 'no' and 'yes')"],
         ),
         ({"smoker": None}, "smoker", None, []),
         ({"member": 0}, "member", False, []),
@@ -577,3 +579,21 @@ def test_numbers_in_another_unit_are_refused():
     mixed = pl.DataFrame({"paid": ["$5", "7 €"] * 9, "y": np.arange(18)})
     reason = Schema.infer(mixed, target="y", kinds={"paid": "number"})["paid"].reason
     assert "in $; 9 invalid, such as '7 €', treated as missing" in reason
+
+
+@pytest.mark.parametrize(
+    ("words", "true"),
+    [(["ja", "nein"], "ja"), (["Y", "N"], "Y"), (["VRAI", "FAUX"], "VRAI"), (["on", "off"], "on"), (["b", "a"], "b")],
+)
+def test_flags_are_ordered_by_what_their_words_mean(words, true):
+    rows = {"x": words * 10, "z": [float(i) for i in range(20)], "y": ["p", "q"] * 10}
+    schema = Schema.infer(rows, target="y")
+    checked, _ = schema.check({"x": words, "z": [0.5] * 2})
+    assert checked["x"].to_list() == [True, False]
+    assert schema["x"].details["levels"][1] == true
+
+
+def test_a_column_of_durations_reads_them_from_text():
+    rows = {"x": [dt.timedelta(seconds=60 * i) for i in range(20)], "y": ["p", "q"] * 10}
+    checked, _ = Schema.infer(rows, target="y").check({"x": ["0:01:00", "0 days 00:02:00", "PT3M"]})
+    assert checked["x"].to_list() == [60, 120, 180]

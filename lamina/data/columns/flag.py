@@ -11,6 +11,7 @@ import polars as pl
 
 from lamina.data.columns.column import Column, Guess, Indicator, Measure, PlainKind, Values, level_counts, mask
 from lamina.data.parse import texts
+from lamina.data.readings import TRUTH, truth
 from lamina.wording import count
 
 
@@ -43,15 +44,20 @@ class Flag(PlainKind):
         if values.dtype == pl.Boolean:
             return values
         low, high = column.details["levels"]
+        words = TRUTH.get(low.lower()), TRUTH.get(high.lower())  # yes for a flag of true and false
         if values.dtype.is_numeric():
             if values.dtype.is_float():
                 values = values if math.isfinite(values.sum()) else values.fill_nan(None)
             try:
                 low, high = float(low), float(high)
             except ValueError:
-                low, high = {"false": 0.0}.get(low), {"true": 1.0}.get(high)
+                low, high = (None, None) if None in words else (float(words[0] is True), float(words[1] is True))
         else:
             values = super().check(column, values, remarks)
+            if words in ((False, True), (True, False)) and not values.is_in([low, high]).all():
+                meaning = truth(values)
+                for level, word in zip((low, high), words, strict=True):
+                    values = values.set((meaning == word).fill_null(False), level)
         if low is None or high is None:
             result, other = pl.Series(column.name, [False] * len(values)), pl.Series([False] * len(values))
         else:
@@ -75,5 +81,7 @@ class Flag(PlainKind):
         yield from super().indicators(column, values)
 
     def _of(self, levels: list[str], details: dict[str, Any]) -> Guess:
-        low, high = sorted(levels, key=lambda level: (level.strip().lower(), level))  # no < yes, false < true, 0 < 1
+        words = [TRUTH.get(level.strip().lower()) for level in levels]
+        order = dict(zip(levels, words, strict=True)) if set(words) == {False, True} else {}
+        low, high = sorted(levels, key=lambda level: (order.get(level, False), level.strip().lower(), level))  # no < yes, 0 < 1
         return Guess(self.name, f"two values: {low!r:.40} and {high!r:.40}", details | {"levels": [low, high]})

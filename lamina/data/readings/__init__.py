@@ -10,7 +10,7 @@ truth     of true and false, in any case
 number    of which at least 95 % are numbers written in one way: decimal point or comma; thousands marked by a comma, a point,
           an apostrophe or a space; a currency or unit before or after; percent; K, M, B for thousands, millions, billions;
           parentheses for negative amounts. Codes with leading zeros and more than 18 digits are text
-duration  of which at least 95 % are hours, minutes and seconds (01:23:45): numbers of seconds
+duration  of which at least 95 % are hours, minutes and seconds (01:23:45, PT1H23M45S): numbers of seconds
 date      of which at least 95 % are dates in one order of day, month and year, with or without the time of day and its zone
 text      of any other cells
 ========  =================================================================================================================
@@ -30,12 +30,13 @@ from lamina.data.readings.duration import DurationReading
 from lamina.data.readings.learning import READINGS, learn, reading_from_json, typed
 from lamina.data.readings.number import NumberReading
 from lamina.data.readings.reading import MISSING, TEXTS, Reading
-from lamina.data.readings.text import TextReading, TruthReading
+from lamina.data.readings.text import TRUTH, TextReading, TruthReading, truth
 
 __all__ = [
     "MISSING",
     "READINGS",
     "TEXTS",
+    "TRUTH",
     "DateReading",
     "DurationReading",
     "NumberReading",
@@ -44,5 +45,6 @@ __all__ = [
     "TruthReading",
     "learn",
     "reading_from_json",
+    "truth",
     "typed",
 ]

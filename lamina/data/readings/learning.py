@@ -109,7 +109,7 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) 
     if not len(values):
         return Learnt(TextReading(missing=counted(words)))
     if not kind and values["cell"].str.to_lowercase().is_in(["true", "false"]).all():
-        if words["cell"].str.to_lowercase().is_in(AMONG_TEXTS).all():
+        if words["cell"].str.to_lowercase().is_in([*AMONG_TEXTS, *clues.words]).all():
             return Learnt(TruthReading(missing=counted(words)))
     attempts = {"number": (learn_number, learn_duration), "date": (learn_date,)}.get(
         kind, (learn_date, learn_number, learn_duration)
