@@ -56,6 +56,7 @@ def fit(
     unique: bool = False,
     validation: float = 0.15,
     class_weight: Mapping[Any, float] | str | None = None,
+    merge_rare: bool = False,
     family: Family | Auto | str = "auto",
     recipe: Recipe | None = None,
     device: str = "auto",
@@ -84,6 +85,7 @@ def fit(
         unique: Remove duplicate rows.
         validation: Share of the validation rows. They select the best epoch and stop training.
         class_weight: "balanced", weights by class, or None.
+        merge_rare: Merge the classes of fewer than 10 rows into one class "other"; a note names them.
         family: Model family: "auto", a name, or a family with its options.
         recipe: Training options of networks; None is ``Recipe()``.
         device: "auto" uses a GPU if there is one; "cpu", "cuda", ...
@@ -148,6 +150,7 @@ def compare(
     unique: bool = False,
     validation: float = 0.15,
     class_weight: Mapping[Any, float] | str | None = None,
+    merge_rare: bool = False,
     recipe: Recipe | None = None,
     device: str = "auto",
     seed: int | None = 0,

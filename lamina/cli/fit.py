@@ -55,6 +55,7 @@ def fit(  # typer reads the options from the arguments
     weight: options.Weight = None,
     validation: options.Validation = Settings.validation,
     class_weight: options.ClassWeight = None,
+    merge_rare: options.MergeRare = False,
     family: Annotated[str, options.declared(Settings, "family", options.TRAINING, more=_FAMILIES)] = "auto",
     set_: options.Set = None,
     list_options: Annotated[
@@ -87,6 +88,7 @@ def fit(  # typer reads the options from the arguments
                 unique=unique,
                 validation=validation,
                 class_weight=class_weight,
+                merge_rare=merge_rare,
                 family=chosen,
                 recipe=recipe,
                 device=device,

@@ -108,6 +108,7 @@ class Work:
             recipe=recipe,
             trust=False,
             task=self.task.name,  # the rows of one fold might suggest another
+            merge_rare=False,  # they are merged in the table
             fewest=1,  # a fold may have a single training row of a rare class
             seed=(self.settings.seed + fold) % SEEDS,
             # the test rows are chosen; a fit chooses its validation rows among the training rows

@@ -183,6 +183,11 @@ class Schema:
             for column in self.columns
             if column.role not in ("feature", "ignored") and column.name in names
         ]
+        details = {column.name: column.details for column in self.targets if "merged" in column.details}
+        read = [
+            merged(values, details[values.name]["merged"], details[values.name]["other"]) if values.name in details else values
+            for values in read
+        ]
         return table.with_columns(read)
 
     def contents(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -326,6 +331,19 @@ def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
     failures = count(int(failed.sum()), "value")
     remarks.append(f"{column.name}: {failures} treated as missing, such as {values[row]!r:.60}: no {column.kind}{written}")
     return result
+
+
+def merged(values: pl.Series, labels: Sequence[str], other: str = "") -> pl.Series:
+    """Labels as text, some of them replaced by another.
+
+    Example:
+        >>> merged(pl.Series([1.0, 2.0, None, 3.0]), ["2", "3"], "other").to_list()
+        ['1', 'other', None, 'other']
+    """
+    if values.dtype.is_float() and bool((values == values.floor()).all()):
+        values = values.cast(pl.Int64)
+    texts = values.cast(pl.String)
+    return texts.set(texts.is_in(list(labels)), other) if labels else texts
 
 
 # Inferring

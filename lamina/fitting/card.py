@@ -67,6 +67,7 @@ def make_card(
 def trained_on(model: Model, table: pl.DataFrame) -> bool:
     """Whether these are the rows that a model was fitted to: those whose target is known, or the first of each duplicate."""
     table = typed(table, {column.name: column.reading for column in model.schema.columns if column.reading is not None})
+    table = model.schema.typed(table)
     known = table.filter(pl.Series(model.task.usable_rows(table)[0]))
     of_card = model.card["data"]["fingerprint"]
     return of_card in (fingerprint(known), fingerprint(known.filter(first_of_duplicates(model.schema.contents(known)))))

@@ -149,7 +149,8 @@ def _rare(outcome: Outcome, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[
         if len(short := np.flatnonzero(absent)):
             shown = ", ".join(repr(classes[code]) for code in short[:3]) + (", ..." if len(short) > 3 else "")
             which = f"class {shown} has" if len(short) == 1 else f"{len(short)} classes ({shown}) have"
-            notes.append(f"{which} no {name} row in up to {absent.max()} of {len(pairs)} folds: too few rows for so many folds")
+            few = "too few rows for so many folds; merge_rare=True merges rare classes"
+            notes.append(f"{which} no {name} row in up to {absent.max()} of {len(pairs)} folds: {few}")
     return notes
 
 

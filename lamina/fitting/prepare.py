@@ -15,6 +15,7 @@ from lamina.data.columns.column import Column
 from lamina.data.rowhash import first_of_duplicates, order
 from lamina.data.schema import Schema, read_texts
 from lamina.data.weights import row_weights
+from lamina.fitting.merging import merge_rare, with_merged
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import times
 from lamina.tasks.task import Task
@@ -68,6 +69,7 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
     """
     reading = {"targets": settings.targets, "separator": settings.separator, "known": known}
     readings, rows = read_texts(table, settings.kinds, ignored=settings.drop or (), **reading)
+    rows, rare, merged = merge_rare(rows, settings)
     inferring = {
         "target": list(settings.targets),
         "kinds": settings.kinds,
@@ -79,6 +81,7 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
     if settings.unique and (first := first_of_duplicates(schema.contents(rows))).sum() < len(rows):
         rows = rows.filter(first)
         schema = Schema.infer(rows, **inferring)
+    schema = with_merged(schema, settings.targets[0], rare)
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     usable, missing = task.usable_rows(rows)
     rows = rows if usable.all() else rows.filter(pl.Series(usable))
@@ -88,9 +91,8 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
     if settings.class_weight is not None:
         by_class = task.class_weights(rows, settings.class_weight)  # pyright: ignore[reportArgumentType]
         weight = by_class if weight is None else weight * by_class
-    return Prepared(
-        table, rows, schema, task, weight, row_groups(rows, schema), tuple(filter(None, (missing, task.warning))), place
-    )
+    notes = tuple(filter(None, (missing, merged, task.warning)))
+    return Prepared(table, rows, schema, task, weight, row_groups(rows, schema), notes, place)
 
 
 def row_groups(table: pl.DataFrame, schema: Schema) -> np.ndarray | None:

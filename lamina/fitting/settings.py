@@ -76,6 +76,7 @@ class Settings(CallOptions):
         kind=Mapping,
         expected="a dict of weights by class",
     )
+    merge_rare: bool = option(False, "Merge the classes of fewer than 10 rows into one, 'other'.")
     family: Family | Auto | str = option(
         "auto",
         "Which model: auto, the name of a family, or a family with its options.",

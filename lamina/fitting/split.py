@@ -286,7 +286,7 @@ def _check_outcomes(outcomes: tuple[Outcome, ...], train: np.ndarray, validation
             which = "this class was" if len(never) == 1 else "these classes were"
             notes.append(
                 f"no validation row has {names} ({count(int(trained[never].sum()), 'training row')}): {which} never validated; "
-                "get more rows, or raise validation"
+                "get more rows, raise validation, or merge rare classes (merge_rare=True, --merge-rare)"
             )
         if present.sum() < 2:
             alone.append(outcome.named(int(present.argmax())))

@@ -119,7 +119,8 @@ def check_classes(name: str, column: pl.Series, *, min_class_rows: int, requeste
         first = f"class {rare[0]!r} of target {name!r} has {counts[rare[0]]} row"
         more = f" (and {len(rare) - 1:,} more classes have as few)" if len(rare) > 1 else ""
         raise TargetError(
-            f"{first}{more}, but at least {min_class_rows} are needed; merge it with another class, drop it, or get more rows"
+            f"{first}{more}, but at least {min_class_rows} are needed; merge rare classes (merge_rare=True, --merge-rare), "
+            "drop these rows, or get more"
         )
     return counts
 

@@ -60,7 +60,8 @@ def test_a_class_with_fewer_rows_than_folds():
     table = rows(y=pl.Series(["rare"] * 2 + rows()["y"].to_list()[2:]))
     board = lamina.compare(table, "y", **{**FEW, "families": ["constant", "linear", "neighbours"]}, folds=5)
     assert finished(board)
-    assert board.notes == ("class 'rare' has no test row in up to 3 of 5 folds: too few rows for so many folds",)
+    few = "too few rows for so many folds; merge_rare=True merges rare classes"
+    assert board.notes == (f"class 'rare' has no test row in up to 3 of 5 folds: {few}",)
     assert board.model.classes_.tolist() == ["down", "rare", "up"]
 
 

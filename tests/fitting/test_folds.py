@@ -47,11 +47,12 @@ def test_every_row_is_asked_about_once_a_deal_and_each_class_in_proportion(count
 
 def test_a_class_with_fewer_rows_than_folds_is_dealt_out_and_said():
     found = drawn(classes(40, 2), folds=5)
-    assert found.notes == ("class 'b' has no test row in up to 3 of 5 folds: too few rows for so many folds",)
+    few = "too few rows for so many folds; merge_rare=True merges rare classes"
+    assert found.notes == (f"class 'b' has no test row in up to 3 of 5 folds: {few}",)
     found = drawn(classes(40, 20, 1), folds=5)
     assert found.notes == (
-        "class 'c' has no training row in up to 1 of 5 folds: too few rows for so many folds",
-        "class 'c' has no test row in up to 4 of 5 folds: too few rows for so many folds",
+        f"class 'c' has no training row in up to 1 of 5 folds: {few}",
+        f"class 'c' has no test row in up to 4 of 5 folds: {few}",
     )
     said = r"fold \d of 5 would train only on rows where 'y' is 'a': 1 row of 41 has another value; give more of these"
     with pytest.raises(DataError, match=said):

@@ -215,7 +215,8 @@ def test_words_of_a_split_column_do_not_overlap():
 def test_a_class_that_is_never_validated_is_a_note():
     columns = {"x": np.arange(303), "y": ["fine"] * 300 + ["fraud"] * 3}
     assert cut(columns, validation=0.1).notes == (
-        "no validation row has y = fraud (3 training rows): this class was never validated; get more rows, or raise validation",
+        "no validation row has y = fraud (3 training rows): this class was never validated; get more rows, raise "
+        "validation, or merge rare classes (merge_rare=True, --merge-rare)",
     )
     assert cut(columns, validation=0.5).notes == ()
     rare = {"x": np.arange(310), "y": ["fine"] * 300 + [f"rare {i // 2}" for i in range(10)]}

@@ -185,7 +185,7 @@ def test_rows_without_a_target_are_counted():
         ([3.5, 3.5, 3.5], {}, "is 3.5 in all 3 rows; there is nothing to learn"),
         ([1.5, float("inf"), 2.0], {}, "is infinite in 1 row;"),
         ([1.0, float("inf"), 2.0], {"kind": "classification"}, "has infinite values"),
-        (["a"] * 5 + ["b"], {}, "class 'b' of target 'y' has 1 row, but at least 2 are needed; merge it"),
+        (["a"] * 5 + ["b"], {}, "class 'b' of target 'y' has 1 row, but at least 2 are needed; merge rare classes"),
         (["a"] * 9 + list("bcd"), {}, "class 'b' .* has 1 row .and 2 more classes have as few."),
         ([f"u{i}" for i in range(20)], {}, "20 distinct values in 20 rows, .* identifier"),
         ([f"a film that i liked {i} times" for i in range(20)], {}, "free text"),
