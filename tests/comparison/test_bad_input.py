@@ -67,7 +67,7 @@ def test_a_class_with_fewer_rows_than_folds():
 
 def test_a_class_of_a_single_row_is_refused_before_any_work(tmp_path):
     table = rows(y=pl.Series(["rare"] + rows()["y"].to_list()[1:]))
-    with pytest.raises(DataError, match="class 'rare' of target 'y' has 1 row, but at least 2 are needed; merge it"):
+    with pytest.raises(DataError, match="class 'rare' of target 'y' has 1 row, but at least 2 are needed; merge rare classes"):
         lamina.compare(table, "y", **FEW, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
