@@ -187,8 +187,10 @@ class Classification(Task):
     def chosen(self) -> dict[str, Any]:
         if self.threshold is None:
             return {}
-        how = {"rule": self.rule, "rows": "validation rows of the fit"} if self.rule else {}
-        return {"class": json_label(self.classes[self.positive]), "value": self.threshold, **how}
+        chosen = {"class": json_label(self.classes[self.positive]), "value": self.threshold}
+        if not self.rule:
+            return chosen
+        return chosen | {"rule": self.rule, "rows": "validation rows of the fit", "support": round(self.curve[-1][1])}
 
     @property
     def untuned(self) -> Self:

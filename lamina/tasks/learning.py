@@ -30,7 +30,7 @@ def judged(metric: Metric, evidence: float, result: Mapping[str, Any], rows: str
     elif evidence <= 0:
         sentences.append("It learnt nothing: it is no better than the baseline, do not rely on it.")
     elif evidence < ENOUGH and gain <= noise:
-        sentences.append("It learnt nothing for certain: it is not clearly better than the baseline, do not rely on it.")
+        sentences.append("It may have learnt nothing: on these rows it is not clearly better than the baseline.")
     elif "accuracy" in scores and not result.get("threshold") and scores["accuracy"] <= baseline["accuracy"]:
         sentences.append("Its accuracy is no better than that, but its probabilities are.")
     train = (result.get("train") or {}).get("scores") or {}

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lamina.errors import OptionError
+
 MOST_CONFUSED, MOST_MATRIX, MOST_PAIRS = 100, 12, 10
 """Maximum number of classes in a confusion matrix, of those in a printed one, and of printed pairs of confused classes."""
 WIDTH = 80
@@ -44,7 +46,8 @@ class Evaluation(dict[str, Any]):
     ``labels``     the classes or labels, in the order of the next
     ``confusion``  confusion matrix, actual × predicted, of up to 100 classes: weights of rows
     ``confused``   the most frequent confusions: actual and predicted class, count, share of the actual class
-    ``threshold``  the decision threshold that was asked for, and the rows that it was chosen on
+    ``threshold``  the decision threshold that was asked for, the rule and the rows that it was chosen on, and how many of
+                   these rows were of the class
     ``errors``     the worst predictions, if asked for
     =============  ==================================================================================================
 
@@ -59,7 +62,13 @@ class Evaluation(dict[str, Any]):
 
     @property
     def confusion(self) -> pl.DataFrame:
-        """The confusion matrix: a row for each actual class, whose name is in the first column, a column for each predicted."""
+        """The confusion matrix: a row for each actual class, whose name is in the first column, a column for each predicted.
+
+        Raises:
+            OptionError: There are no classes, or more than 100.
+        """
+        if "confusion" not in self:
+            raise OptionError(f"there is no confusion matrix; it is for classes, up to {MOST_CONFUSED}; take to_frame()")
         names = list(map(str, self["labels"]))
         first = "actual" if "actual" not in names else "actual class"
         columns = dict(zip(names, np.array(self["confusion"]).T, strict=True))
@@ -67,8 +76,10 @@ class Evaluation(dict[str, Any]):
 
     @property
     def errors(self) -> pl.DataFrame:
-        """The worst predictions, see ``Estimator.errors``."""
-        worst = self.get("errors")
+        """The worst predictions, see ``Estimator.errors``; OptionError if they were not asked for."""
+        if "errors" not in self:
+            raise OptionError("this evaluation has no errors; ask for them: model.evaluate(rows, errors=10)")
+        worst = self["errors"]
         return pl.DataFrame(worst, infer_schema_length=None) if worst else pl.DataFrame(schema=list(_ERROR))
 
     def __repr__(self) -> str:

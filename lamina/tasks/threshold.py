@@ -57,7 +57,7 @@ class Rule:
         if self.name in _SHARES:
             return f"a {self.name} of at least {self.values[0]:g}"
         if self.name == "cost":
-            return f"the lowest cost, {self.values[0]:g} for a false positive and {self.values[1]:g} for a false negative"
+            return f"the lowest cost ({self.values[0]:g} for a false positive, {self.values[1]:g} for a false negative)"
         return "the highest F1"
 
     def choose(self, curve: Curve) -> float:
@@ -93,8 +93,10 @@ class Rule:
 
 def words(chosen: Mapping[str, Any]) -> str:
     """A threshold in use as a sentence; ``chosen`` is ``threshold`` of an evaluation."""
-    how = f", chosen on the {chosen['rows']} for {chosen['rule']}" if "rule" in chosen else ""
-    return f"Predicts {chosen['class']} from a probability of {chosen['value']:.3g}{how}."
+    text = f"Predicts {chosen['class']} from a probability of {chosen['value']:.3g}"
+    if "rule" not in chosen:
+        return f"{text}."
+    return f"{text}, chosen for {chosen['rule']} on the {chosen['rows']} ({chosen['support']:,} of them {chosen['class']})."
 
 
 def fit_curve(probabilities: np.ndarray, positive: np.ndarray, weight: np.ndarray | None = None) -> Curve:

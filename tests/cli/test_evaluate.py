@@ -46,8 +46,9 @@ def test_a_threshold_says_where_it_was_chosen(fraud, rule):
     assert chosen["class"] == "fraud"
     assert ("rows" in chosen) == (rule != "0.25")
     text = " ".join(lamina("evaluate", model, test, "--threshold", rule).out.split())
-    where = "" if rule == "0.25" else ", chosen on the validation rows of the fit for "
+    where = "" if rule == "0.25" else ", chosen for "
     assert f"Predicts fraud from a probability of {chosen['value']:.3g}{where or '.'}" in text
+    assert ("on the validation rows of the fit (" in text) == bool(where)
     result = lamina("predict", model, test, "--threshold", rule)
     assert f"note: Predicts fraud from a probability of {chosen['value']:.3g}" in result.err
     said = [line.split(",")[0] for line in result.out.splitlines()[1:]]

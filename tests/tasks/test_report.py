@@ -8,7 +8,9 @@ import pytest
 from sklearn import metrics
 
 import lamina
+from lamina.errors import OptionError
 from lamina.tasks import Classification, Multilabel, Regression, Task
+from lamina.tasks.report import Evaluation
 
 
 def classes(count, rows=600, seed=0):
@@ -149,6 +151,10 @@ def test_an_evaluation_is_json_and_has_frames():
     assert result["labels"] == [False, True]
     assert result.to_frame()["class"].to_list() == [False, True]
     assert result.confusion.columns == ["actual", "False", "True"]
+    with pytest.raises(OptionError, match="there is no confusion matrix; it is for classes, up to 100; take to_frame"):
+        _ = Evaluation(labels=["a"]).confusion
+    with pytest.raises(OptionError, match="no errors; ask for them: model.evaluate"):
+        _ = model.evaluate(rows).errors
     assert result.confusion.select("False", "True").to_numpy().sum() == result["rows"] == 199
     assert model.errors(rows, 4).equals(result.errors)
     predicted = model.predict({"x": rows["x"]})

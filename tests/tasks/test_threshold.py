@@ -130,7 +130,9 @@ def test_a_threshold_is_chosen_on_the_validation_rows_and_used_for_other_rows(fi
     assert {name: plain["scores"][name] for name in ("auc", "log_loss")}.items() <= result["scores"].items()
     assert result["baseline"] == plain["baseline"]
     words = model.model_.with_threshold("cost=1:5").task.summary(model.evaluate(new, threshold="cost=1:5"), "rows")[-1]
-    assert "validation rows of the fit for the lowest cost, 1 for a false positive and 5 for a false negative." in words
+    assert "chosen for the lowest cost (1 for a false positive, 5 for a false negative) on the validation rows of" in words
+    card = model.model_.card
+    assert words.endswith(f"the fit ({card['report'][1]['support']} of them yes).")
 
 
 def test_the_curve_is_that_of_the_validation_rows(fitted):
