@@ -1,6 +1,7 @@
-"""Model files with one thing changed and a right checksum, and a process that loads them and predicts.
+"""Model files with one thing changed and a right checksum, and a process that loads them and predicts, or reads tables.
 
-As a script it is that process: it reads paths of a model file and of rows, one pair a line, and answers each with a line.
+As a script it is that process: ``models`` reads paths of a model file and of rows, ``tables`` paths of tables, one input a
+line, and answers each with a line.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import resource
 import select
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +128,15 @@ def _change_tensor(random: np.random.Generator, tensors: dict[str, torch.Tensor]
 class Process:
     """A process that loads files and predicts; it is started again after it has died, or was too slow."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: str = "models") -> None:
+        self.inputs = inputs
         self.process: subprocess.Popen | None = None
 
-    def run(self, path: Path, rows: Path) -> str:
+    def run(self, path: Path, rows: Path | str = "") -> str:
         """What became of a file: "fine", "refused: ...", or what is wrong with it."""
         seconds = SECONDS
         if self.process is None:
-            command = [sys.executable, "-m", "tests.fuzz"]
+            command = [sys.executable, "-m", "tests.fuzz", self.inputs]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             seconds = 120  # of importing
             self._answer(seconds)
@@ -164,20 +166,27 @@ class Process:
             self.process = None
 
 
-def _judge(path: str, rows: Any) -> str:
+def _use_model(path: str, rows: str) -> None:
     """Load a file, predict with trust, and print its card."""
+    import polars as pl
+
     import lamina
     from lamina.cli.render import show_card
+
+    model, table = lamina.load(path), pl.read_ipc(rows)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        show_card(model.model_, Path(path))
+    assert "\x1b[31m" not in out.getvalue(), "control characters on the screen"
+    model.predict(table)
+    model.predict(table, trust=model.model_.trust is not None)
+
+
+def _judge(use: Callable[[str, str], None], path: str, rows: str) -> str:
+    """What becomes of a file in use."""
     from lamina.errors import LaminaError
 
     try:
-        model = lamina.load(path)
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            show_card(model.model_, Path(path))
-        if "\x1b[31m" in out.getvalue():
-            return "WRONG control characters on the screen"
-        model.predict(rows)
-        model.predict(rows, trust=model.model_.trust is not None)
+        use(path, rows)
         answer = "fine"
     except LaminaError as error:
         cause: BaseException | None = error
@@ -201,8 +210,6 @@ def _lines() -> Iterator[tuple[str, str]]:
 if __name__ == "__main__":
     import warnings
 
-    import polars as pl
-
     import lamina  # noqa: F401
     from lamina.cli import render  # noqa: F401
 
@@ -210,7 +217,10 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + BYTES, size + BYTES))
+    from tests import fuzz_readers
+
+    use = {"models": _use_model, "tables": fuzz_readers.judge}[sys.argv[1]]
     answers, sys.stdout = sys.stdout, sys.stderr
     print("ready", file=answers, flush=True)
     for path, rows in _lines():
-        print(_judge(path, pl.read_ipc(rows)), file=answers, flush=True)
+        print(_judge(use, path, rows), file=answers, flush=True)

@@ -41,7 +41,8 @@ LINEAR = {"family": "linear", "monitor": None}
 
 
 def declared(*owners):
-    return {field.name: field for owner in owners for field in dataclasses.fields(owner) if field.name not in ("fewest", "separator")}
+    hidden = "fewest", "separator"
+    return {field.name: field for owner in owners for field in dataclasses.fields(owner) if field.name not in hidden}
 
 
 CALLS = {

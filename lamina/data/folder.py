@@ -21,6 +21,7 @@ import shlex
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -39,7 +40,7 @@ _IMAGES = re.compile(r"(^|[^a-z])(jpeg)?(image|img|photo|picture|input)s?([^a-z]
 _MASKS = re.compile(r"(^|[^a-z])(mask|label|annotation|segmentation(class|object)?|ground_?truth|gt|target|output)s?([^a-z]|$)")
 _STEM = re.compile(r"[^a-z0-9]*(mask|label|seg|segmentation|gt)s?$")  # of the name of a mask, to leave that of its image
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # files of Windows and macOS
-_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error)
 
 
 # Folders
@@ -272,6 +273,8 @@ def _array(path: Path, name: str, archive: NpzFile) -> np.ndarray:
         array = archive[name]
         if isinstance(array, np.ndarray) and array.dtype.kind == "S":
             array = np.char.decode(array, "utf-8")
+    except MemoryError:
+        raise ReadError(f"{path}: the array {name!r} is larger than the memory; keep fewer rows, or write it again") from None
     except _DAMAGE as error:
         if "Object arrays" in str(error):
             raise ReadError(

@@ -331,6 +331,7 @@ def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
         return pl.read_ipc(source) if format == "arrow" else pl.read_ipc_stream(source)
     except pl.exceptions.DuplicateError as error:
         raise ReadError(f"{path} has two columns of the same name ({brief(error)}); rename one of them") from None
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as error:
         name = _NAMES.get(format, "Arrow")
-        raise ReadError(f"{path} is a damaged {name} file ({brief(error)}); download or write it again") from None
+        fault = "its parts are larger than the memory" if str(error).startswith("OOM") else brief(error)
+        raise ReadError(f"{path} is a damaged {name} file ({fault}); download or write it again") from None

@@ -1,0 +1,174 @@
+"""From a file of training rows to predictions for another: how cells are read is learnt from the one and kept for the other."""
+
+import datetime as dt
+import io
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import lamina
+from lamina.errors import SchemaError
+
+LINEAR = {"family": "linear", "monitor": None, "trust": False, "seed": 0}
+N = 200
+X = np.linspace(-3, 3, N)
+
+
+def csv(separator=",", **columns):
+    """A file of columns; a cell with the separator is quoted."""
+    return io.StringIO(
+        pl.DataFrame({name: list(map(str, cells)) for name, cells in columns.items()}).write_csv(separator=separator)
+    )
+
+
+def fit(target="y", separator=",", options=None, **columns):
+    return lamina.fit(csv(separator, **columns), target, **LINEAR, **(options or {}))
+
+
+@pytest.mark.parametrize(
+    ("true", "false", "other"),
+    [
+        ("True", "False", "Unknown"),
+        ("TRUE", "FALSE", "n/a"),
+        ("yes", "no", "maybe"),
+        ("1", "0", "?"),
+        ("Y", "N", "-"),
+        ("5", "7", "x"),
+    ],
+)
+def test_a_file_without_one_of_the_words_is_read_as_the_training_file(true, false, other):
+    words = ([true] * 9 + [false] * 9 + [other] * 2) * 10
+    model = fit(member=words, z=X, y=["a" if word == true else "b" for word in words])
+    assert model.predict(csv(member=[true, false, true], z=[0, 0, 0])).to_list() == ["a", "b", "a"]
+    assert model.predict({"member": [true, false], "z": [0.0, 0.0]}).tolist() == ["a", "b"]
+
+
+DAYS = [dt.date(2021, 12, 20) + dt.timedelta(days=day) for day in range(N)]
+FORMATS = [
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%Y/%m/%d",
+    "%d-%b-%Y",
+    "%m/%d/%y",
+    "%B %d, %Y",
+    "%d.%m.%Y",
+    "%Y-%m-%d %H:%M:%S UTC",
+    "%m-%d-%Y %I:%M %p",
+]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_dates_of_any_form_are_dates_and_order_the_rows(form):
+    days = [day.strftime(form) for day in DAYS]
+    model = fit("sales", options={"time": "day"}, day=days, z=X, sales=[i / 10 for i in range(N)])
+    column = model.model_.schema["day"]
+    assert (column.kind, column.details["low"][:10], column.details["high"][:10]) == ("date", "2021-12-20", "2022-07-07")
+    assert model.model_.card["split"]["validation"] == 30
+    feature = fit("sales", day=days, z=X, sales=[i / 10 for i in range(N)])
+    cells = {"day": days[:20], "z": [0.0] * 20}
+    assert feature.predict(csv(**cells)).to_list() == feature.predict({**cells, "day": DAYS[:20]}).tolist()
+
+
+def test_a_month_first_file_after_a_day_first_model_is_refused():
+    model = fit("sales", day=[day.strftime("%d/%m/%Y") for day in DAYS], z=X, sales=[i / 10 for i in range(N)])
+    with pytest.raises(
+        SchemaError,
+        match=r"column 'day' holds '12/31/2021' in row 2, expected a date, day first as in training; correct it, or",
+    ):
+        model.predict(csv(day=["01/02/2022", "12/31/2021"], z=[0, 0]))
+
+
+def test_mixed_and_undecidable_forms():
+    half = [day.strftime("%d/%m/%Y" if row % 2 else "%m/%d/%Y") for row, day in enumerate(DAYS)]
+    assert fit("sales", day=half, z=X, sales=[i / 10 for i in range(N)]).model_.schema["day"].kind != "date"
+    some = [day.strftime("%m/%d/%Y" if row % 50 else "%d %b %Y") for row, day in enumerate(DAYS)]
+    assert fit("sales", day=some, z=X, sales=[i / 10 for i in range(N)]).model_.schema["day"].kind == "date"
+    early = ["01/02/2022", "03/04/2022"] * 100
+    with pytest.raises(
+        SchemaError, match="column 'day' has dates such as '01/02/2022', which may be 1 February 2022 or 2 January"
+    ):
+        fit(day=early, z=X, y=["a", "b"] * 100)
+    model = fit(options={"kinds": {"day": "date %m/%d/%Y"}}, day=early, z=X, y=["a", "b"] * 100)
+    assert model.model_.schema["day"].details["high"][:10] == "2022-03-04"
+
+
+@pytest.mark.parametrize(
+    "mark", ["n/a", "-", "#N/A", "#DIV/0!", "<NA>", "missing", ".", "NULL", "(blank)", "unknown", "not available"]
+)
+def test_spellings_of_missing_numbers(mark):
+    cells = [mark if row % 20 == 0 else f"{value:.3f}" for row, value in enumerate(X)]
+    column = fit(v=cells, z=range(N), y=["in" if abs(value) < 1 else "out" for value in X]).model_.schema["v"]
+    assert column.kind == "number"
+    assert f"missing where {mark!r} (10)" in column.reason
+    plain = fit(v=X.round(3), z=range(N), y=["in" if abs(value) < 1 else "out" for value in X])
+    assert plain.predict(csv(v=[0.5, mark], z=[1, 2])).to_list() == plain.predict({"v": [0.5, None], "z": [1, 2]}).tolist()
+
+
+def test_a_new_word_in_nearly_all_cells():
+    cells = ["to be measured"] * (N - 2) + ["1.5", "2.5"]
+    assert fit(v=cells, z=X, y=["a", "b"] * 100).model_.schema["v"].kind == "category"
+    declared = fit(options={"kinds": {"v": "number"}}, v=cells, z=X, y=["a", "b"] * 100).model_.schema["v"]
+    assert declared.kind == "number"
+    assert "198 invalid, such as 'to be measured', treated as missing" in declared.reason
+    model = fit(v=X.round(2), z=X, y=["a", "b"] * 100)
+    with pytest.raises(
+        SchemaError, match="column 'v' holds 'to be measured' in row 1, expected a number as in training; correct"
+    ):
+        model.predict(csv(v=cells, z=X))
+
+
+@pytest.mark.parametrize("name", ["None", "NA", "null", "nan"])
+def test_a_class_with_the_name_of_a_missing_value(name):
+    label = np.where(X > 1, "Insomnia", np.where(X < -1, "Apnea", name))
+    for model in (fit(x=X.round(2), y=label), lamina.fit({"x": X, "y": label}, "y", **LINEAR)):
+        assert sorted(model.classes_) == sorted(["Apnea", "Insomnia", name])
+        assert model.predict({"x": [0.0]}).tolist() == [name]
+
+
+@pytest.mark.parametrize(
+    ("level", "others"),
+    [("NA", ["DE", "CH"]), ("None", ["Full", "Half"]), ("null", ["set", "void"]), ("nan", ["bread", "rice"])],
+)
+def test_a_level_with_the_name_of_a_missing_value_in_a_file_as_in_a_frame(level, others):
+    words = [level, *others] * 66
+    rows = pd.DataFrame(
+        {"country": words, "z": X[: len(words)].round(3), "y": ["low" if word == level else "high" for word in words]}
+    )
+    text = rows.to_csv(index=False)
+    of_frame, of_file = lamina.fit(rows, "y", **LINEAR), lamina.fit(io.StringIO(text), "y", **LINEAR)
+    for model in (of_frame, of_file):
+        assert (model.predict(rows).to_numpy() == rows.y).all()
+        assert model.predict(io.StringIO(text)).to_list() == rows.y.to_list()
+
+
+@pytest.mark.parametrize(
+    "form", ["{:,.0f}", "${:,.0f}", "{:,.2f} €", "{:.0f}", "USD {:,.2f}", "{:.1f} kg", "{:.2f}%", "{:.3f}M", "({:,.0f})"]
+)
+def test_numbers_with_marks_and_units_are_features_and_targets(form):
+    price = np.exp(8 + 0.3 * X)
+    cells = [form.format(value) for value in price]
+    assert fit("x", x=X.round(3), z=range(N), price=cells).model_.schema["price"].kind == "number"
+    for options in ({}, {"task": "regression"}, {"kinds": {"price": "number"}}):
+        model = fit("price", options=options, x=X.round(3), z=range(N), price=cells)
+        assert model.model_.task.name == "regression"
+        predicted = model.predict({"x": [0.0], "z": [100]})[0]
+        assert abs(abs(predicted) / np.exp(8) - 1) < 0.2
+
+
+@pytest.mark.parametrize("text", ["1 234,50", "1.234,50", "1'234.50", "1,234.50 kg", "EUR 1.234,50", "1234,5"])
+def test_marks_of_other_countries(text):
+    cells = [text] * 100 + [text.replace("1234", "2234").replace("234", "834")] * 100
+    model = fit(separator=";", size=cells, z=X.round(3), y=["small"] * 100 + ["large"] * 100)
+    assert model.model_.schema["size"].details["low"] == 1234.5
+    assert model.predict(csv(";", size=[text], z=[-3])).to_list() == ["small"]
+
+
+@pytest.mark.parametrize("names", [[0, 1, 2], ["0", "1", "2"], [2020, 2021, 2022], ["1.5", "-1", "007"]])
+def test_columns_with_numbers_as_names(names):
+    rows = pd.DataFrame(np.c_[X, X**2, X > 0], columns=names)
+    target = names[2]
+    model = lamina.fit(rows, target, **LINEAR)
+    assert model.predict(rows[names[:2]]).to_list() == (X > 0).tolist()
+    assert model.predict(io.StringIO(rows.to_csv(index=False))).to_list() == (X > 0).tolist()
