@@ -240,7 +240,11 @@ def _card(card: Mapping[str, Any], family: str, task: Task) -> dict[str, Any]:
         stored_as(float, epoch["validation_loss"], "history")
     if card["history"] and not 0 <= card["best_epoch"] < len(card["history"]):
         raise ModelFileError(f"best_epoch is {card['best_epoch']} of {len(card['history'])} epochs")
-    _ = task.summary({"rows": card["split"]["validation"], "scores": card["validation"], **card}, "rows"), task.tables(card)
+    results = [{"rows": card["split"]["validation"], "scores": card["validation"], **card}, card.get("test")]
+    for result in filter(None, results):
+        _ = task.summary(result, "rows"), task.tables(result), [result["baseline"][name] for name in result["scores"]]
+        stored_as(Mapping[str, str], result.get("undefined") or {}, "undefined")
+        stored_as(Mapping[str, float | None], (result.get("train") or {}).get("scores", {}), "train.scores")
     card = renamed(card, family)
     if "stopped" in card:
         card |= {"stopped": StopReason(card["stopped"]), "stopped_by": card.get("stopped_by", "")}

@@ -161,6 +161,11 @@ ATTACKS = {
     "a target twice": ("labels", lambda c, t: c["task"]["targets"].append("one"), "its task"),
     "novelty without a size": ("forest", lambda c, t: c["trust"]["novelty"].update(soft=1e300), "directions that shrink below"),
     "a card without a score": ("forest", lambda c, t: c["card"]["baseline"].clear(), "its card: it lacks 'mae'"),
+    "a card with a list of scores": ("forest", lambda c, t: c["card"].update(train={"scores": ["mae"]}), "train.scores is"),
+    "a card with a test of nothing": ("forest", lambda c, t: c["card"].update(test={"rows": 3}), "its card: it lacks 'scores'"),
+    "a confusion matrix of nothing": ("table", lambda c, t: c["card"].update(confusion=[[]]), "its card"),
+    "a report of another model": ("table", lambda c, t: c["card"].update(report=[{"f1": "x"}] * 2), "its card"),
+    "thresholds that are none": ("table", lambda c, t: c["task"].update(curve=[[0.5]]), "Classification.curve.0. is"),
     "a card of another epoch": ("table", lambda c, t: c["card"].update(best_epoch=7), "best_epoch is 7 of 2 epochs"),
     "a schema without columns": ("table", lambda c, t: c["schema"].clear(), "its schema: Schema lacks 'columns'"),
 }
