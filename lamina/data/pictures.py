@@ -7,17 +7,14 @@ the first is used.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import os
 import re
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -34,15 +31,12 @@ SIGNATURE = re.compile(rb"\x89PNG|\xff\xd8\xff|BM|GIF8|II\*\0|MM\0\*|RIFF....WEB
 """The first bytes of an image file."""
 PIECE = 1024
 """Images of a chunk."""
-MOST_PIXELS = 200_000_000
-"""Pixels that are decoded only to find equal ones among files of one format."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _TURNS = dict(
     enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"), 2)
 )
 """How Pillow undoes each orientation in EXIF data."""
-_LOSSY = {"JPEG", "MPO"}
 _GRAY = ("1", "L", "LA", "La", "I", "F")
 
 Source = str | bytes
@@ -68,7 +62,7 @@ class Header(NamedTuple):
 
 def readable_headers(values: pl.Series) -> list[Header]:
     """The headers of the images that can be read."""
-    return _each(values, _header)[0]
+    return each(values, header)[0]
 
 
 def read_headers(values: pl.Series) -> list[Header]:
@@ -77,7 +71,7 @@ def read_headers(values: pl.Series) -> list[Header]:
     Raises:
         ReadError: Images cannot be read: their number, and the rows and files of the first five.
     """
-    headers, faults = _each(values, _header)
+    headers, faults = each(values, header)
     if faults:
         verify(values)
     return headers
@@ -89,7 +83,7 @@ def verify(values: pl.Series) -> None:
     Raises:
         ReadError: As for :func:`read_headers`.
     """
-    _refuse(values, _each(values, lambda row, image: _pixels(image, 8, 8, 1, (0, 1)))[1])
+    _refuse(values, each(values, lambda row, image: pixels(image, 8, 8, 1, (0, 1)))[1])
 
 
 def extremes(values: pl.Series) -> tuple[float, float]:
@@ -110,7 +104,7 @@ def extremes(values: pl.Series) -> tuple[float, float]:
         places = [margin, len(numbers) - 1 - margin]
         return np.partition(numbers, places)[places] if len(numbers) else None
 
-    pairs, faults = _each(values, ends)
+    pairs, faults = each(values, ends)
     _refuse(values, faults)
     known = [pair for pair in pairs if pair is not None]
     return float(min((low for low, _ in known), default=0)), float(max((high for _, high in known), default=0))
@@ -130,82 +124,16 @@ def read_pixels(values: pl.Series, height: int, width: int, channels: int, scale
     Raises:
         ReadError: As for :func:`read_headers`.
     """
-    pixels = np.zeros((len(values), height, width, channels), dtype=np.uint8)
+    result = np.zeros((len(values), height, width, channels), dtype=np.uint8)
 
     def place(row: int, image: Image) -> None:
-        pixels[row] = _pixels(image, height, width, channels, scale)
+        result[row] = pixels(image, height, width, channels, scale)
 
-    _refuse(values, _each(values, place)[1])
-    return pixels
-
-
-def contents(values: pl.Series) -> pl.Series:
-    """A number for the content of each image, the same for two with equal bytes or equal pixels; null for a missing one.
-
-    A file is read only if another has its size. It is decoded only if another has its height and width in another format, or
-    in the same lossless one if there are not too many such pixels. A file that cannot be read differs from all others.
-
-    Shape:
-        (N,) -> (N,) of UInt32.
-    """
-    sources = values.drop_nulls().unique(maintain_order=True)
-    sizes = [_size(source) for source in sources]
-    alike = Counter(sizes)
-    first = _first([_digest(source) if alike[size] > 1 else None for source, size in zip(sources, sizes, strict=True)])
-    distinct = sorted(set(first))
-    files = sources.gather(distinct)
-    rows = _alike(files)
-    pixels = dict(_each(files.gather(rows), lambda place, image: (rows[place], _pixel_digest(image)))[0])
-    same = dict(zip(distinct, _first([pixels.get(row) for row in range(len(files))]), strict=True))
-    number = {source: same[row] for source, row in zip(sources, first, strict=True)}
-    return pl.Series(values.name, [number.get(source) for source in values], dtype=pl.UInt32)
+    _refuse(values, each(values, place)[1])
+    return result
 
 
-def _alike(files: pl.Series) -> list[int]:
-    """The positions of files that may have the pixels of another one."""
-    groups: dict[tuple[int, int], list[tuple[int, str]]] = {}
-    for extent, file in _each(files, lambda row, image: (_header(row, image)[:2], (row, image.format or "")))[0]:
-        groups.setdefault(extent, []).append(file)
-    formats = {extent: {format for _, format in group} for extent, group in groups.items() if len(group) > 1}
-    lossless = [extent for extent, names in formats.items() if not names & _LOSSY]
-    decode_all = sum(height * width * len(groups[height, width]) for height, width in lossless) <= MOST_PIXELS
-    chosen = [extent for extent in formats if len(formats[extent]) > 1 or (decode_all and extent in lossless)]
-    return [row for extent in chosen for row, _ in groups[extent]]
-
-
-def _first(keys: Sequence[bytes | None]) -> list[int]:
-    """The position of the first equal key, for each key; None differs from all others."""
-    first: dict[bytes, int] = {}
-    return [place if key is None else first.setdefault(key, place) for place, key in enumerate(keys)]
-
-
-def _size(source: Source) -> int | None:
-    """The number of bytes; None of a file that is not there."""
-    try:
-        return len(source) if isinstance(source, bytes) else os.stat(os.path.expanduser(source)).st_size
-    except OSError:
-        return None
-
-
-def _digest(source: Source) -> bytes | None:
-    """A hash of the bytes; None of a file that cannot be read."""
-    try:
-        data = source if isinstance(source, bytes) else Path(os.path.expanduser(source)).read_bytes()
-    except OSError:
-        return None
-    return hashlib.blake2b(data, digest_size=16).digest()
-
-
-def _pixel_digest(image: Image) -> bytes:
-    """A hash of the upright pixels, the same for gray ones in colour."""
-    height, width = _header(0, image)[:2]
-    image.load()
-    deep = image.mode[0] in "IF"
-    pixels = np.asarray(image).astype(np.float64) if deep else _pixels(image, height, width, 3)
-    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-
-
-def _each(values: pl.Series, work: Callable[[int, Image], Result]) -> tuple[list[Result], dict[int, str]]:
+def each(values: pl.Series, work: Callable[[int, Image], Result]) -> tuple[list[Result], dict[int, str]]:
     """The results of a function of each row and its open image, and by row the reason why an image cannot be read."""
     from PIL.Image import DecompressionBombWarning
 
@@ -284,7 +212,8 @@ def _unidentified(source: Source) -> str:
     return f"is no image of a supported format (it begins with {source[:16]!r}); supported are {', '.join(_FORMATS)}"
 
 
-def _header(row: int, image: Image) -> Header:
+def header(row: int, image: Image) -> Header:
+    """The header of an open image."""
     width, height = image.size
     if image.format != "TIFF" and _orientation(image) >= 5:  # Pillow rotates TIFF files itself
         width, height = height, width
@@ -306,12 +235,22 @@ def _orientation(image: Image) -> int:
     return orientation if orientation in _TURNS else 1
 
 
-def _pixels(image: Image, height: int, width: int, channels: int, scale: Scale | None = None) -> np.ndarray:
+def pixels(image: Image, height: int, width: int, channels: int, scale: Scale | None = None) -> np.ndarray:
     """The pixels of an image, (height, width, channels)."""
     from PIL import Image as PIL
 
     side = 2 * max(height, width)
     image.draft(None, (side, side))  # decodes a large JPEG file at 1/2, 1/4 or 1/8
+    image = upright(image, "L" if channels == 1 else "RGB", scale)
+    if image.size != (width, height):
+        image = image.resize((width, height), PIL.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def upright(image: Image, mode: str, scale: Scale | None = None) -> Image:
+    """An image of 8 bits in a mode, rotated as its EXIF data say, transparency on white."""
+    from PIL import Image as PIL
+
     image.load()
     orientation = _orientation(image)
     if image.mode[0] in "IF":
@@ -319,12 +258,8 @@ def _pixels(image: Image, height: int, width: int, channels: int, scale: Scale |
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = PIL.alpha_composite(PIL.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
-    if orientation > 1:
-        image = image.transpose(PIL.Transpose[_TURNS[orientation]])
-    if image.size != (width, height):
-        image = image.resize((width, height), PIL.Resampling.BILINEAR)
-    return np.asarray(image).reshape(height, width, channels)
+    image = image.convert(mode)
+    return image.transpose(PIL.Transpose[_TURNS[orientation]]) if orientation > 1 else image
 
 
 def _eight_bits(image: Image, scale: Scale | None) -> Image:

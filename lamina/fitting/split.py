@@ -97,8 +97,13 @@ def split(table: pl.DataFrame, schema: Schema, task: Task, *, validation: float 
     notes += _contradictions(table, schema, hashes, outcomes)
     if duplicates := count_duplicates(features, hashes, *rows):
         which = f"{duplicates:,} of {len(rows[1]):,} validation rows {'have' if duplicates > 1 else 'has'}"
-        notes.append(f"{which} an exact duplicate among the training rows: scores may be better than on new rows")
+        notes.append(f"{which} {_duplicate(schema)} among the training rows: scores may be better than on new rows")
     return Split(*rows, how, tuple(notes), test=np.flatnonzero(test))
+
+
+def _duplicate(schema: Schema) -> str:
+    """What a row with equal features is called: of an image, a copy in another encoding is one, too."""
+    return "a duplicate" if schema.by_kind("image") else "an exact duplicate"
 
 
 def _contradictions(table: pl.DataFrame, schema: Schema, hashes: np.ndarray, outcomes: tuple[Outcome, ...]) -> list[str]:
@@ -141,7 +146,7 @@ def out_of_bag(table: pl.DataFrame, schema: Schema, task: Task) -> Split:
     features, hashes = hashed_features(table, schema)
     duplicates = len(table) - len(np.unique(hashes)) if features.width else 0
     have = "has" if duplicates == 1 else "have"
-    note = f"{count(duplicates, 'row')} {have} an exact duplicate: scores may be better than on new rows"
+    note = f"{count(duplicates, 'row')} {have} {_duplicate(schema)}: scores may be better than on new rows"
     notes = _contradictions(table, schema, hashes, task.outcomes(task.truth(table)))
     return Split(rows, rows, OUT_OF_BAG, (*notes, *([note] if duplicates else [])), out_of_bag=True)
 

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from PIL import Image, ImageOps
 
-from lamina.data.pictures import Header, contents, read_headers, read_pixels, readable_headers, scaled
+from lamina.data.copies import contents
+from lamina.data.pictures import Header, read_headers, read_pixels, readable_headers, scaled
 from lamina.errors import ReadError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
@@ -195,7 +196,8 @@ def test_contents_are_equal_where_the_bytes_or_the_pixels_are(tmp_path):
     assert found[:7] == [found[0]] * 7
     assert found[8] == found[9]
     assert found[10] == found[11]
-    assert len({found[place] for place in (0, 7, 8, 10, 12, 13)}) == 6
+    assert found[8] == found[10]  # a JPEG of it
+    assert len({found[place] for place in (0, 7, 8, 12, 13)}) == 5
     assert found[14:] == [None, found[0]]
     assert contents(pl.Series("photo", [file_bytes(NOISE), file_bytes(NOISE, "BMP"), b"x"])).to_list() == [0, 0, 2]
 
@@ -213,6 +215,6 @@ def test_contents_of_many_files_are_cheap(tmp_path, monkeypatch):
         Image.new("L", (side, 1)).save(path)
         with open(path, "ab") as file:
             file.write(bytes(100 * side))
-    for name in ("_digest", "_pixels"):
-        monkeypatch.setattr(f"lamina.data.pictures.{name}", None)
+    for name in ("_digest", "upright"):
+        monkeypatch.setattr(f"lamina.data.copies.{name}", None)
     assert contents(pl.Series(paths)).n_unique() == len(paths)

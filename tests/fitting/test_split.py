@@ -246,7 +246,7 @@ def test_copies_of_image_files_are_duplicates(tmp_path):
     assert count_duplicates(*hashed_features(table, schema), np.arange(6), np.array([6, 7])) == 2
     task = Task.infer(table, "y")
     (note,) = out_of_bag(table, schema, task).notes
-    assert note == "2 rows have an exact duplicate: scores may be better than on new rows"
+    assert note == "2 rows have a duplicate: scores may be better than on new rows"
     (leak,) = find_leaks(pl.concat([table, table.reverse()] * 5), schema, task)
     assert (leak.kind, leak.remedy) == ("duplicates", "unique=True")
     assert len(prepare(table, Settings("y", unique=True)).table) == 6

@@ -18,13 +18,13 @@ import numpy as np
 import polars as pl
 
 from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
+from lamina.data.copies import contents
 from lamina.data.encoding import Encoding, Input
 from lamina.data.pictures import (
     PIECE,
     SIGNATURE,
     SUFFIXES,
     Header,
-    contents,
     extremes,
     read_headers,
     read_pixels,
