@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from lamina import forked
@@ -418,6 +418,10 @@ class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
                 self._stored = stored
             else:
                 self.model_ = from_bytes(stored)
+
+    def _html_repr(self) -> str:
+        """What notebooks show, in a fitted state its model."""
+        return self.model_._repr_html_() if self.__sklearn_is_fitted__() else estimator_html_repr(self)
 
     def __sklearn_is_fitted__(self) -> bool:
         return not {"model_", "_stored"}.isdisjoint(vars(self))

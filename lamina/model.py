@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -207,6 +208,25 @@ class Model:
     card: dict[str, Any] = field(default_factory=dict)
     trust: Trust | None = None
     metric: Metric | None = None
+
+    def __repr__(self) -> str:
+        """What is predicted, by what, from what, and how well, on one screen."""
+        card, task, columns = self.card, self.task, self.schema.features
+        lines = [f"{', '.join(task.targets[:8])} ({task.title})"]
+        lines.append(f"family      {self.family}, {self.predictor.size():,} {self.predictor.counted}")
+        if "split" in card:
+            train, validation = card["split"]["train"], card["split"]["validation"]
+            lines.append(f"rows        {train:,} for training, {validation:,} for validation")
+        named = ", ".join(f"{column.name} ({column.kind})" for column in columns[:8])
+        lines.append(f"columns     {named}{f' and {len(columns) - 8:,} more' * (len(columns) > 8)}")
+        for name, score in card.get("validation", {}).items():
+            baseline = card["baseline"].get(name)
+            known = [f"{value:.4g}" for value in (score, baseline) if value is not None]
+            lines += [f"validation  {name} {', baseline '.join(known)}"] if known else []
+        return "\n".join(line if len(line) <= 100 else f"{line[:99]}…" for line in lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
     @property
     def network(self) -> Network:

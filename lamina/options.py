@@ -98,9 +98,21 @@ class Options:
         Traceback (most recent call last):
         ...
         lamina.errors.OptionError: Recipe.learning_rate is -1, expected one of 'auto', 'find' or a number between 1e-08 and 100
+        >>> Recipe(epochs=5)
+        Recipe(epochs=5)
     """
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__repr__ = Options.__repr__  # that of a dataclass shows the defaults
+
+    def __repr__(self) -> str:
+        """The options that are not the defaults."""
+        default = {field.name: field.default for field in dataclasses.fields(self)}
+        set_ = [f"{name}={value!r}" for name, value in self.get_params().items() if default[name] is not value != default[name]]
+        return f"{type(self).__name__}({', '.join(set_)})"
 
     def __new__(cls, *values: Any, **named: Any) -> Self:
         """Raise OptionError for an unknown name; values are checked by :meth:`check`."""

@@ -1,23 +1,27 @@
-"""A progress bar for fits and comparisons on a terminal."""
+"""A progress bar for fits and comparisons on a terminal, and a line of progress in a notebook."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from lamina.train.events import Compare, Epoch, Event, Fit, Job, Monitor, Refit, Start, Step
 from lamina.train.recipe import Recipe
 
 EVERY_SECONDS = 0.1
+WIDTH = 10  # of the bar
 
 
 @contextmanager
 def progress(*, transient: bool = False) -> Iterator[Monitor]:
-    """A monitor that shows epoch, losses and time left on stderr; it shows nothing in a pipe or a log file.
+    """A monitor that shows epoch, losses and time left on stderr, or in the output of a notebook's cell.
+
+    It shows nothing in a pipe or a log file.
 
     Args:
         transient: Remove the bar at the end.
@@ -31,20 +35,52 @@ def progress(*, transient: bool = False) -> Iterator[Monitor]:
         ...     bar(Step(epoch=0, step=1, steps=10))
     """
     console = Console(stderr=True, highlight=False)
-    if not (console.is_terminal or console.is_jupyter):
+    if console.is_jupyter:
+        line = _NotebookLine()
+        monitor = _ProgressMonitor(line)
+        yield monitor
+        monitor.end()
+        if transient:
+            line.clear()
+        return
+    if not console.is_terminal:
         yield lambda event: None
         return
-    columns = (TextColumn("{task.fields[epoch]}"), BarColumn(10), TextColumn("{task.fields[status]}", markup=False))
+    columns = (TextColumn("{task.fields[epoch]}"), BarColumn(WIDTH), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=console, transient=transient) as bar:
         monitor = _ProgressMonitor(bar)
         yield monitor
         monitor.end()
 
 
+class _NotebookLine:
+    """A line of a notebook that is replaced; it needs no ipywidgets."""
+
+    def add_task(self, description: str, *, total: float | None, **fields: str) -> TaskID:
+        from IPython.display import display  # pyright: ignore[reportMissingImports]
+
+        self.state: dict[str, Any] = {"total": total, "completed": 0.0, **fields}
+        self.handle: Any = display(self._content(), raw=True, display_id=True)
+        return TaskID(0)
+
+    def update(self, task: TaskID, **state: Any) -> None:
+        self.state |= state
+        self.handle.update(self._content(), raw=True)
+
+    def clear(self) -> None:
+        self.handle.update({"text/plain": ""}, raw=True)
+
+    def _content(self) -> dict[str, str]:
+        total, completed = self.state["total"], self.state["completed"]
+        filled = 0 if not total else round(WIDTH * min(completed / total, 1.0))
+        bar = "━" * filled + "─" * (WIDTH - filled)
+        return {"text/plain": f"{self.state['epoch']} {bar} {self.state['status']}".rstrip()}
+
+
 class _ProgressMonitor:
     """A monitor that updates a bar."""
 
-    def __init__(self, bar: Progress):
+    def __init__(self, bar: Progress | _NotebookLine):
         self.bar = bar
         self.task = bar.add_task("", total=None, epoch="preparing", status="")
         self.recipe, self.epochs = Recipe(), 1

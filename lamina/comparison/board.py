@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import itertools
 import json
 import math
@@ -64,10 +65,16 @@ class Board:
     complete: bool = True
     model: Any = field(default=None, compare=False)
 
-    def __str__(self) -> str:
-        frame = self.to_frame().select("candidate", self.metric.name, "low", "high", "fit_seconds", "predict_micros", "bytes")
-        with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=-1, tbl_cols=-1):
-            return f"{self.verdict.words}\n{frame}"
+    def __repr__(self) -> str:
+        with _screen():
+            return f"{self.verdict}\n{self._brief()}"
+
+    def _repr_html_(self) -> str:
+        with _screen():
+            return f"<p>{html.escape(self.verdict.words)}</p>{self._brief()._repr_html_()}"
+
+    def _brief(self) -> pl.DataFrame:
+        return self.to_frame().select("candidate", self.metric.name, "low", "high", "fit_seconds", "predict_micros", "bytes")
 
     def to_frame(self) -> pl.DataFrame:
         """A row for each candidate: mean score and interval, the other metrics, costs, folds, the reason of a failure."""
@@ -129,6 +136,12 @@ class Board:
     def picture(self, path: str | Path) -> Path:
         """Plot scores against fit times with the Pareto front, as an SVG file."""
         return draw(self.lines, metric=self.metric, how=self.how, taken=self.verdict.take, path=Path(path))
+
+
+def _screen() -> pl.Config:
+    return pl.Config(
+        tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=-1, tbl_cols=-1, tbl_width_chars=100
+    )
 
 
 def save_board(board: Board, run: Run) -> None:

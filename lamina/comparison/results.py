@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -131,6 +132,9 @@ class Verdict:
     rows_needed: int | None
     pairs: tuple[Pair, ...]
     words: str
+
+    def __repr__(self) -> str:
+        return textwrap.fill(self.words, 80, break_long_words=False)
 
     def between(self, first: str, second: str) -> Comparison:
         """The difference between two candidates, first minus second; :class:`KeyError` where they share too few folds."""

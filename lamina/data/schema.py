@@ -139,6 +139,8 @@ class Schema:
             lines.append("  ".join(cells))
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def check(self, table: Any, notes: bool = True) -> tuple[pl.DataFrame, list[str]]:
         """The features of a table, in the order and dtype of the training table, and remarks.
 
