@@ -16,7 +16,7 @@ import polars as pl
 from lamina import store
 from lamina.data.folder import SPLIT
 from lamina.data.frames import with_labels
-from lamina.data.read import STDIN, read_source, read_table
+from lamina.data.read import STDIN, read_source
 from lamina.data.rowhash import check_comparable, fingerprint
 from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor, estimator
@@ -57,6 +57,7 @@ def fit(
     validation: float = 0.15,
     class_weight: Mapping[Any, float] | str | None = None,
     merge_rare: bool = False,
+    skip_bad: bool = False,
     family: Family | Auto | str = "auto",
     recipe: Recipe | None = None,
     device: str = "auto",
@@ -86,6 +87,7 @@ def fit(
         validation: Share of the validation rows. They select the best epoch and stop training.
         class_weight: "balanced", weights by class, or None.
         merge_rare: Merge the classes of fewer than 10 rows into one class "other"; a note names them.
+        skip_bad: Skip rows with a damaged or foreign file, or a cell that cannot be read; a note names the first three.
         family: Model family: "auto", a name, or a family with its options.
         recipe: Training options of networks; None is ``Recipe()``.
         device: "auto" uses a GPU if there is one; "cpu", "cuda", ...
@@ -151,6 +153,7 @@ def compare(
     validation: float = 0.15,
     class_weight: Mapping[Any, float] | str | None = None,
     merge_rare: bool = False,
+    skip_bad: bool = False,
     recipe: Recipe | None = None,
     device: str = "auto",
     seed: int | None = 0,
@@ -239,9 +242,10 @@ def target_of(data: Any, target: Any) -> Any:
 
 def read(data: Any, settings: Settings) -> tuple[pl.DataFrame, Settings]:
     """The table, and the settings with what its source says: the separator of its text, and its split."""
-    source = read_source(data)
+    source = read_source(data, skip_bad=settings.skip_bad)
     table = with_labels(source.table, data, settings.targets)
-    return table, with_parts(dataclasses.replace(settings, separator=source.separator), data, table)
+    said = {"separator": source.separator, "skipped": source.skipped}
+    return table, with_parts(dataclasses.replace(settings, **said), data, table)
 
 
 def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:
@@ -326,7 +330,7 @@ def resume(
     path = folder.data_path
     if not path.exists():
         raise RunError(f"the data of this run are missing: {path}; restore the file, or {folder.verb} again")
-    table = read_table(path)
+    table = read_source(path, skip_bad=bool(folder.settings["asked"].get("skip_bad"))).table
     stored = str(folder.settings["data"].get("fingerprint"))
     check_comparable(stored, folder.folder)
     if fingerprint(table) != stored:

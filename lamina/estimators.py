@@ -20,9 +20,10 @@ from lamina import forked
 from lamina.data.columns.column import Values
 from lamina.data.columns.image import Image
 from lamina.data.frames import free_name, like, with_labels
-from lamina.data.read import read_table
+from lamina.data.read import read_source, read_table
 from lamina.data.rows import as_rows
 from lamina.data.schema import rows_numbered_as
+from lamina.data.skipping import bad_rows, good_rows, skipped, with_empty_rows
 from lamina.data.weights import row_weights
 from lamina.data.xy import MOST_CELLS_NETWORK, check_cells, is_rich, read_labels, read_rows, read_values, weigh
 from lamina.embeddings import Embeddings
@@ -118,6 +119,7 @@ class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
         coverage: float = 0.9,
         reasons: bool = True,
         threshold: float | str | None = None,
+        skip_bad: bool = False,
     ) -> Any:
         """Predicted labels or values; with ``trust`` a frame with sets or intervals, novelty and reasons.
 
@@ -131,6 +133,7 @@ class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
             threshold: Decision threshold of two classes: "f1", "recall=0.9", "precision=0.9" or "cost=1:5" (of a false positive
                 and of a false negative), chosen on the validation rows of the fit; or a probability from which the positive
                 class is predicted (1, True, or of two texts the rarer). None predicts the most probable class.
+            skip_bad: Predict nothing, a missing value, for rows with a damaged file or a cell that cannot be read.
 
         Returns:
             After ``fit(X, y)`` an array (N,) or (N, targets), as in scikit-learn. A model of :func:`lamina.fit` or from a file
@@ -145,14 +148,20 @@ class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
             SchemaError: A column is missing or of another kind.
             OptionError: With trust: the coverage is not between 0 and 1, or the model was fitted without trust.
         """
-        PredictOptions(trust, coverage, reasons, threshold).check()
+        PredictOptions(trust, coverage, reasons, threshold, skip_bad).check()
         X = self._as_rows(X)
+        if skip_bad:
+            table = self._skipping(X, trust=trust, coverage=coverage, reasons=reasons, threshold=threshold)
+            if not trust:
+                table = pl.DataFrame([table[name] for name in self.model_.task.targets])
+            result = table if trust or table.width > 1 else table.to_series()
+            return like(result, () if self._gives_arrays(X) and not trust else X)
         if trust:
             return self.predict_table(X, trust=True, coverage=coverage, reasons=reasons, threshold=threshold)
         outputs = self._outputs(X)
         task = self.model_.task if threshold is None else self.model_.task.with_threshold(threshold)
         prediction = task.predict(outputs)
-        if hasattr(self, "n_features_in_") or isinstance(X, np.ndarray | list | tuple) or issparse(X):
+        if self._gives_arrays(X):
             return prediction.labels
         columns = [
             pl.Series(name, values)
@@ -169,24 +178,45 @@ class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
         coverage: float = 0.9,
         reasons: bool = True,
         threshold: float | str | None = None,
+        skip_bad: bool = False,
     ) -> Any:
         """Predictions as a frame of the same library (polars for arrays): targets and the probability of each class.
 
         The options are those of :meth:`predict`.
         """
-        PredictOptions(trust, coverage, reasons, threshold).check()
+        PredictOptions(trust, coverage, reasons, threshold, skip_bad).check()
         X = self._as_rows(X)
+        if skip_bad:
+            table = self._skipping(X, trust=trust, coverage=coverage, reasons=reasons, threshold=threshold)
+            converted = like(table, X)
+            return table if isinstance(converted, np.ndarray) else converted
         rows, _ = self._checked(X)
         table = predictions(self.model_.with_threshold(threshold), rows, trust=trust, coverage=coverage, reasons=reasons)
         converted = like(table, X)
         return table if isinstance(converted, np.ndarray) else converted
+
+    def _gives_arrays(self, X: Any) -> bool:
+        return hasattr(self, "n_features_in_") or isinstance(X, np.ndarray | list | tuple) or issparse(X)
+
+    def _skipping(self, X: Any, **options: Any) -> pl.DataFrame:
+        """The predictions of a table, missing in rows that cannot be read, which are a warning."""
+        table, schema = read_rows(self, X), self.model_.schema
+        faults = bad_rows(table, schema)
+        result = self.predict_table(table[good_rows(faults, len(table))], **options)
+        if faults:
+            note = skipped(list(faults.values()))
+            self.notes_ = (note, *self.notes_)
+            warnings.warn(note, LaminaWarning, stacklevel=4)
+        return with_empty_rows(result, faults, len(table))
 
     def _as_rows(self, X: Any) -> Any:
         """X in a form that has rows; an estimator without a model refuses it later."""
         return as_rows(X, self.model_.schema) if hasattr(self, "model_") else X
 
     @known_options
-    def evaluate(self, data: Any, *, threshold: float | str | None = None, errors: int = 0) -> Evaluation:
+    def evaluate(
+        self, data: Any, *, threshold: float | str | None = None, errors: int = 0, skip_bad: bool = False
+    ) -> Evaluation:
         """Scores on rows with a target, beside those of the baseline, and figures of each class, label or target.
 
         Args:
@@ -194,6 +224,7 @@ class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
             threshold: Decision threshold of two classes, as in :meth:`predict`; chosen on the validation rows of the fit, not
                 on these.
             errors: Number of the worst predictions to include, see :meth:`errors`.
+            skip_bad: Skip rows with a damaged or foreign file, or a cell that cannot be read; a warning names them.
 
         Returns:
             A dict with ``rows``, ``scores``, ``baseline``, ``confusion`` and more, see
@@ -213,9 +244,19 @@ class _Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
             ['class', 'precision', 'recall', 'f1', 'support']
         """
         check_is_fitted(self)
-        EvaluateOptions(threshold, errors).check()
+        EvaluateOptions(threshold, errors, skip_bad).check()
         model = self.model_.with_threshold(threshold)
-        return model.evaluate(with_labels(read_table(data), data, model.task.targets), errors=errors)
+        source = read_source(data, skip_bad=skip_bad)
+        table = with_labels(source.table, data, model.task.targets)
+        faults = bad_rows(table, model.schema) if skip_bad else {}
+        if not (faults or source.skipped):
+            return model.evaluate(table, errors=errors)
+        warnings.warn(skipped([*source.skipped, *faults.values()]), LaminaWarning, stacklevel=3)
+        good = good_rows(faults, len(table))
+        evaluation = model.evaluate(table[good], errors=errors)
+        for error in evaluation.get("errors", ()):
+            error["row"] = int(good[error["row"] - 1]) + 1
+        return evaluation
 
     @known_options
     def errors(self, data: Any, n: int = 10, *, threshold: float | str | None = None) -> pl.DataFrame:
@@ -473,6 +514,7 @@ class Classifier(ClassifierMixin, _Estimator):
         weight: str | None = None,
         drop: list[str] | tuple[str, ...] | None = None,
         unique: bool = False,
+        skip_bad: bool = False,
         validation: float = 0.15,
         class_weight: Mapping[Any, float] | str | None = None,
         merge_rare: bool = False,
@@ -490,6 +532,7 @@ class Classifier(ClassifierMixin, _Estimator):
         self.weight = weight
         self.drop = drop
         self.unique = unique
+        self.skip_bad = skip_bad
         self.validation = validation
         self.callbacks = callbacks
         self.class_weight = class_weight
@@ -539,6 +582,7 @@ class Regressor(RegressorMixin, _Estimator):
         weight: str | None = None,
         drop: list[str] | tuple[str, ...] | None = None,
         unique: bool = False,
+        skip_bad: bool = False,
         validation: float = 0.15,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -554,6 +598,7 @@ class Regressor(RegressorMixin, _Estimator):
         self.weight = weight
         self.drop = drop
         self.unique = unique
+        self.skip_bad = skip_bad
         self.validation = validation
         self.device = device
         self.random_state = random_state

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lamina.cli.options import Debug, Json
-from lamina.cli.predict import ModelFile, Threshold, print_notes, read
+from lamina.cli.predict import ModelFile, SkipBad, Threshold, print_notes, read
 from lamina.cli.shared import print_json, waiting
 from lamina.fitting.settings import EvaluateOptions
 from lamina.options import find
@@ -29,6 +29,7 @@ def evaluate(
     importance: Annotated[
         bool, typer.Option("--importance", help="Also feature importance: decrease of the score when a column is shuffled.")
     ] = False,
+    skip_bad: SkipBad = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -40,13 +41,18 @@ def evaluate(
 
     [bold]lamina evaluate income.lamina test.csv --importance[/bold]
     """
-    EvaluateOptions(threshold, errors).check()
+    EvaluateOptions(threshold, errors, skip_bad).check()
     with waiting(f"predicting {data}"):
-        estimator, table, notes = read("evaluate", model, [data])
+        estimator, table, notes, faults = read("evaluate", model, [data], skip_bad=skip_bad)
         from lamina.cli.scores import show_errors, show_importance, show_scores
+        from lamina.data.skipping import good_rows
         from lamina.fitting.card import trained_on
 
+        good = good_rows(faults, len(table))
+        table = table[good] if faults else table
         scores = estimator.evaluate(table, threshold=threshold, errors=errors)
+        if errors and faults:
+            scores["errors"] = [error | {"row": int(good[error["row"] - 1]) + 1} for error in scores["errors"]]
     importances = None
     if importance:
         with _shuffling() as bar:

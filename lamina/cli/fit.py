@@ -56,6 +56,7 @@ def fit(  # typer reads the options from the arguments
     validation: options.Validation = Settings.validation,
     class_weight: options.ClassWeight = None,
     merge_rare: options.MergeRare = False,
+    skip_bad: options.SkipBad = False,
     family: Annotated[str, options.declared(Settings, "family", options.TRAINING, more=_FAMILIES)] = "auto",
     set_: options.Set = None,
     list_options: Annotated[
@@ -89,6 +90,7 @@ def fit(  # typer reads the options from the arguments
                 validation=validation,
                 class_weight=class_weight,
                 merge_rare=merge_rare,
+                skip_bad=skip_bad,
                 family=chosen,
                 recipe=recipe,
                 device=device,

@@ -56,6 +56,7 @@ Weight = Annotated[str | None, declared(Settings, "weight", DATA, metavar="COLUM
 Validation = Annotated[float, declared(Settings, "validation", DATA)]
 ClassWeight = Annotated[str | None, declared(Settings, "class_weight", DATA)]
 MergeRare = Annotated[bool, declared(Settings, "merge_rare", DATA, "--merge-rare")]
+SkipBad = Annotated[bool, declared(Settings, "skip_bad", DATA, "--skip-bad")]
 Set = Annotated[list[str] | None, _set("Option of recipe or family, such as recipe.epochs=20 or family.hidden_sizes=64,64.")]
 SetRecipe = Annotated[list[str] | None, _set("Option of the training recipe of networks, such as recipe.epochs=20.")]
 Trust = Annotated[bool, declared(Settings, "trust", OUTPUT, "--trust/--no-trust")]

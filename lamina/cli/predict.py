@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.estimators import Classifier, Regressor
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help=find(PredictOptions, "skip_bad").metadata["help"])]
 Threshold = Annotated[str | None, typer.Option(metavar="RULE", help=find(PredictOptions, "threshold").metadata["help"])]
 _FORMATS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".ndjson")
 
@@ -48,6 +49,7 @@ def predict(
         bool, typer.Option("--reasons/--no-reasons", help="With --trust: feature attributions, the slowest part.")
     ] = True,
     threshold: Threshold = None,
+    skip_bad: SkipBad = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -63,18 +65,21 @@ def predict(
         if out.suffix.lower() not in _FORMATS:
             raise OptionError(f"--out {out}: the extension defines the format, expected one of {', '.join(_FORMATS)}")
         check_output(out, *data, model)
-    PredictOptions(trust, coverage, reasons, threshold).check()
+    PredictOptions(trust, coverage, reasons, threshold, skip_bad).check()
     with waiting(f"predicting {', '.join(data[:3])}"):
-        estimator, table, notes = read("predict", model, data)
+        estimator, table, notes, faults = read("predict", model, data, skip_bad=skip_bad)
         schema = estimator.model_.schema
         keep = keep or (not schema.plain and table.width == 1)  # an image or a text is its only name
+        from lamina.data.skipping import good_rows, with_empty_rows
         from lamina.predictions import predictions as predicted
         from lamina.tasks.threshold import words
         from lamina.train.sharing import sharing_cores
 
         with sharing_cores():
             model_ = estimator.model_.with_threshold(threshold)
-            predictions = predicted(model_, table, trust=trust, coverage=coverage, reasons=reasons)
+            good = table[good_rows(faults, len(table))] if faults else table
+            predictions = predicted(model_, good, trust=trust, coverage=coverage, reasons=reasons)
+            predictions = with_empty_rows(predictions, faults, len(table)) if faults else predictions
         if chosen := model_.task.chosen:
             notes.append(words(chosen))
     if sys.stdout.isatty() and out is None and not as_json:
@@ -106,25 +111,32 @@ def predict(
         print_notes(notes)
 
 
-def read(verb: str, model: Path, data: list[str]) -> tuple[Classifier | Regressor, pl.DataFrame, list[str]]:
-    """The estimator, the table, and notes on what is changed in its rows to bring them into the form of the training rows."""
+def read(
+    verb: str, model: Path, data: list[str], *, skip_bad: bool = False
+) -> tuple[Classifier | Regressor, pl.DataFrame, list[str], dict[int, str]]:
+    """The estimator, the table, notes on how its rows differ from training rows, and by row what cannot be read."""
     if data[0].endswith(".lamina") and model.suffix != ".lamina":
         raise OptionError(f"the model comes first: lamina {verb} {data[0]} {model}")
     import polars as pl
 
     from lamina.api import load
-    from lamina.data.read import read_table
+    from lamina.data.read import read_source
     from lamina.data.rows import as_rows
+    from lamina.data.skipping import bad_rows, good_rows, skipped
 
     estimator = load(model)
     schema = estimator.model_.schema
-    tables = [read_table(as_rows(source, schema) if verb == "predict" else source) for source in data]
+    sources = [read_source(as_rows(one, schema) if verb == "predict" else one, skip_bad=skip_bad) for one in data]
+    tables = [source.table for source in sources]
     try:
         table = tables[0] if len(tables) == 1 else pl.concat(tables, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
         raise ReadError(f"{', '.join(data)} do not fit together: {error}; predict each by itself") from None
-    checked, notes = estimator.model_.schema.check(table)
-    return estimator, table, notes + estimator.model_.encoder.unseen(checked)
+    faults = bad_rows(table, schema) if skip_bad else {}
+    checked, notes = schema.check(table[good_rows(faults, len(table))] if faults else table)
+    left_out = [skipped([file for source in sources for file in source.skipped], "file"), skipped(list(faults.values()))]
+    notes = [*filter(None, left_out), *notes, *estimator.model_.encoder.unseen(checked)]
+    return estimator, table, notes, faults
 
 
 def print_notes(notes: list[str]) -> None:

@@ -70,7 +70,7 @@ class Work:
         import numpy as np
         import torch
 
-        from lamina.data.read import read_table
+        from lamina.data.read import read_source
         from lamina.fitting.prepare import prepare
         from lamina.fitting.settings import Settings
         from lamina.functions import recall
@@ -83,7 +83,8 @@ class Work:
         self.settings = recall(Settings.from_json(run.settings["asked"]))
         with np.load(folder / "folds.npz") as folds:
             self.folds = [(folds[f"train{i}"], folds[f"test{i}"]) for i in range(len(folds.files) // 2)]
-        prepared = prepare(read_table(run.data_path), self.settings)
+        table = read_source(run.data_path, skip_bad=self.settings.skip_bad).table
+        prepared = prepare(table, self.settings)
         self.table, self.task = prepared.table, prepared.task
 
     def fit_and_score(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
@@ -108,7 +109,8 @@ class Work:
             recipe=recipe,
             trust=False,
             task=self.task.name,  # the rows of one fold might suggest another
-            merge_rare=False,  # they are merged in the table
+            merge_rare=False,  # they are merged in the table, and bad rows are left out
+            skip_bad=False,
             fewest=1,  # a fold may have a single training row of a rare class
             seed=(self.settings.seed + fold) % SEEDS,
             # the test rows are chosen; a fit chooses its validation rows among the training rows

@@ -46,11 +46,16 @@ _DAMAGE = (OSError, ValueError, EOFError, RuntimeError, SyntaxError, TokenError,
 # Folders
 
 
-def read_folder(path: Path) -> pl.DataFrame:
+def read_folder(path: Path, skipped: list[str] | None = None) -> pl.DataFrame:
     """A folder of class folders, or with a folder ``train`` of class folders, and ``test``, ``valid`` or ``val``, as a table.
 
     All files below a class folder belong to the class. Hidden files are ignored, and so are files beside the class folders,
     unless they are images.
+
+    Args:
+        path: The folder.
+        skipped: Where a list is given, files that are neither images nor texts, or not those of the folder, or that are not
+            UTF-8 are no errors but added to it.
 
     Returns:
         Columns ``image`` (the whole path of a file) or ``text`` (the content of a .txt file), ``label`` (the name of the class
@@ -66,7 +71,9 @@ def read_folder(path: Path) -> pl.DataFrame:
     only_parts = len(folders) > 1 and all(folder.name.lower() in _PARTS for folder in folders)
     if not any(subfolders(folder) or only_parts for folder in train):
         inside, classes = _read_classes(path, folders)
-        return pl.DataFrame([_column(path, inside), pl.Series("label", classes)])
+        usable = _usable(path, inside, skipped)
+        classes = [classes[place] for place in usable]
+        return pl.DataFrame([_column(path, [inside[place] for place in usable]), pl.Series("label", classes)])
     if unexpected := [folder.name for folder in folders if folder.name.lower() not in _PARTS]:
         raise ReadError(
             f"{path}: beside the folder of training rows is {unexpected[0]!r}, expected test, valid or val; move it elsewhere"
@@ -77,6 +84,8 @@ def read_folder(path: Path) -> pl.DataFrame:
     for folder in sorted(folders, key=lambda folder: folder.name.lower() not in _TRAIN):
         inside, classes = _read_part(folder, SUFFIXES if any(map(_is_image, files)) else (".txt",), set(labels))
         files, labels, split = files + inside, labels + classes, split + [folder.name.lower()] * len(inside)
+    usable = _usable(path, files, skipped)
+    files, labels, split = ([values[place] for place in usable] for values in (files, labels, split))
     columns = [_column(path, files), pl.Series("label", labels, dtype=pl.String)]
     labelled = {part for part, label in zip(split, labels, strict=True) if label is not None}
     return pl.DataFrame([*columns, pl.Series("split", split, dtype=SPLIT)] if len(labelled) > 1 else columns)
@@ -161,6 +170,25 @@ def _is_image(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES
 
 
+def _usable(path: Path, files: list[Path], skipped: list[str] | None) -> list[int]:
+    """The places of files that can be read; the others are added to ``skipped``, or all are usable if that is None."""
+    if skipped is None:
+        return list(range(len(files)))
+    images, texts = ([place for place, file in enumerate(files) if fits(file)] for fits in (_is_image, _is_text))
+    usable = images if len(images) >= len(texts) else []
+    for place in () if usable else texts:
+        with contextlib.suppress(ReadError):
+            read_text(files[place])
+            usable.append(place)
+    kind = "image" if usable == images else "text in UTF-8"
+    skipped += [f"{files[place].relative_to(path)} is no {kind}" for place in sorted(set(range(len(files))) - set(usable))]
+    return usable
+
+
+def _is_text(file: Path) -> bool:
+    return file.suffix.lower() == ".txt"
+
+
 def _column(path: Path, files: list[Path]) -> pl.Series:
     images = [file for file in files if _is_image(file)]
     texts = [file for file in files if file.suffix.lower() == ".txt"]
@@ -169,7 +197,7 @@ def _column(path: Path, files: list[Path]) -> pl.Series:
         are = "file is neither an image nor a text" if len(others) == 1 else "files are neither images nor texts"
         raise ReadError(
             f"{path}: {len(others):,} {are} ({others[0].relative_to(path)}{', ...' if len(others) > 1 else ''}); "
-            f"move them elsewhere (images: {' '.join(SUFFIXES)}; texts: .txt)"
+            f"move them elsewhere (images: {' '.join(SUFFIXES)}; texts: .txt), or skip them (skip_bad=True, --skip-bad)"
         )
     if images and texts:
         raise ReadError(

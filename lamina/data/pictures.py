@@ -83,7 +83,12 @@ def verify(values: pl.Series) -> None:
     Raises:
         ReadError: As for :func:`read_headers`.
     """
-    _refuse(values, each(values, lambda row, image: pixels(image, 8, 8, 1, (0, 1)))[1])
+    _refuse(values, faults(values))
+
+
+def faults(values: pl.Series) -> dict[int, str]:
+    """By row, why an image cannot be decoded."""
+    return each(values, lambda row, image: pixels(image, 8, 8, 1, (0, 1)))[1]
 
 
 def extremes(values: pl.Series) -> tuple[float, float]:
@@ -173,7 +178,7 @@ def _refuse(values: pl.Series, faults: dict[int, str]) -> None:
     them = "it" if len(faults) == 1 else "them"
     raise ReadError(
         f"column {values.name!r}: {len(faults):,} of {images} cannot be read: {'; '.join(shown)}{more}; "
-        f"replace {them}, or leave {them} empty"
+        f"replace {them}, leave {them} empty, or skip {them} (skip_bad=True, --skip-bad)"
     )
 
 

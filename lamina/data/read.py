@@ -74,10 +74,12 @@ class Source:
     Attributes:
         table: The rows.
         separator: The separator of a text file, all of whose values are text; None for all other sources.
+        skipped: Files of a folder that were left out.
     """
 
     table: pl.DataFrame
     separator: str | None = None
+    skipped: tuple[str, ...] = ()
 
 
 def read_table(source: Any) -> pl.DataFrame:
@@ -105,12 +107,12 @@ def read_table(source: Any) -> pl.DataFrame:
     return read_source(source).table
 
 
-def read_source(source: Any) -> Source:
-    """Read a table as :func:`read_table` does, with what its source says about its text."""
+def read_source(source: Any, *, skip_bad: bool = False) -> Source:
+    """Read a table as :func:`read_table` does, with what its source says about its text; foreign files may be skipped."""
     is_path = isinstance(source, str | os.PathLike)
     try:
         if is_path:
-            read = _read_file(Path(os.path.expanduser(source)))
+            read = _read_file(Path(os.path.expanduser(source)), skip_bad)
         else:
             read = _read_open(source) if hasattr(source, "read") else Source(from_memory(source))
     except UnicodeEncodeError as error:
@@ -142,14 +144,16 @@ def is_table_name(text: str) -> bool:
     return text == "-" or ("://" in text or name.endswith((*_FORMATS, ".npz"))) and len(text.split()) == 1
 
 
-def _read_file(path: Path) -> Source:
+def _read_file(path: Path, skip_bad: bool) -> Source:
     if "://" in str(path) or ":/" in str(path)[:8]:
         raise ReadError(f"{path} is an address; lamina reads local files: download it first")
     if path.is_dir():
         tables = sorted(entry.name for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in _FORMATS)
         if tables and not subfolders(path):
             raise ReadError(f"{path} is a folder, expected a file: one of {', '.join(tables[:5])}")
-        return Source(read_folder(path))
+        skipped: list[str] | None = [] if skip_bad else None
+        table = read_folder(path, skipped)
+        return Source(table, skipped=tuple(skipped or ()))
     if path.suffix.lower() == ".npz" and path.exists():
         return Source(_beside(path, read_arrays(path)))
     try:

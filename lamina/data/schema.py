@@ -301,6 +301,15 @@ def read_texts(
     return readings, table.with_columns(*learnt, *read) if known else learnt
 
 
+def unreadable(column: Column, values: pl.Series) -> list[int]:
+    """The rows with a cell of text that does not fit the reading of its column and is refused."""
+    reading = column.reading or (usual() if (usual := KINDS[column.kind].reading) is not None else None)
+    if values.dtype not in TEXTS or reading is None or reading.verbatim or reading.invalid:
+        return []
+    failed = reading(values)[1]
+    return [] if failed is None else failed.arg_true().to_list()
+
+
 def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
     """The values of a column of text, read as in training.
 
@@ -328,7 +337,7 @@ def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
     if not reading.invalid:  # where training rows had invalid values, they were missing there, too
         raise SchemaError(
             f"column {column.name!r} holds {values[row]!r:.60} in row {row + 1:,}, expected a {column.kind}{written} as in "
-            "training; correct it, or leave it empty where unknown"
+            "training; correct it, leave it empty where unknown, or skip such rows (skip_bad=True, --skip-bad)"
         )
     failures = count(int(failed.sum()), "value")
     remarks.append(f"{column.name}: {failures} treated as missing, such as {values[row]!r:.60}: no {column.kind}{written}")

@@ -14,6 +14,7 @@ import polars as pl
 from lamina.data.columns.column import Column
 from lamina.data.rowhash import first_of_duplicates, order
 from lamina.data.schema import Schema, read_texts
+from lamina.data.skipping import skipped, without_bad_rows
 from lamina.data.weights import row_weights
 from lamina.fitting.merging import merge_rare, with_merged
 from lamina.fitting.settings import Settings
@@ -81,6 +82,7 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
     if settings.unique and (first := first_of_duplicates(schema.contents(rows))).sum() < len(rows):
         rows = rows.filter(first)
         schema = Schema.infer(rows, **inferring)
+    rows, bad = without_bad_rows(rows, schema) if settings.skip_bad else (rows, "")
     schema = with_merged(schema, settings.targets[0], rare)
     task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
     usable, missing = task.usable_rows(rows)
@@ -91,7 +93,7 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
     if settings.class_weight is not None:
         by_class = task.class_weights(rows, settings.class_weight)  # pyright: ignore[reportArgumentType]
         weight = by_class if weight is None else weight * by_class
-    notes = tuple(filter(None, (missing, merged, task.warning)))
+    notes = tuple(filter(None, (skipped(list(settings.skipped), "file"), bad, missing, merged, task.warning)))
     return Prepared(table, rows, schema, task, weight, row_groups(rows, schema), notes, place)
 
 

@@ -35,6 +35,10 @@ ROLES = (*SPLITTERS, "weight")
 FUNCTION: Any = Callable
 
 
+def _skip_bad() -> Any:
+    return option(False, "Skip rows with a damaged or foreign file, or a cell that cannot be read; a note names them.")
+
+
 @dataclass(frozen=True)
 class Settings(CallOptions):
     """What a fit is asked for besides the data; for a None the default recipe and a random seed are taken.
@@ -76,6 +80,7 @@ class Settings(CallOptions):
         kind=Mapping,
         expected="a dict of weights by class",
     )
+    skip_bad: bool = _skip_bad()
     merge_rare: bool = option(False, "Merge the classes of fewer than 10 rows into one, 'other'.")
     family: Family | Auto | str = option(
         "auto",
@@ -87,6 +92,7 @@ class Settings(CallOptions):
     device: str = option("auto", "auto, cpu, cuda, ...")
     seed: int = option(0, "Seed of all random numbers; None draws one.", low=0, high=SEEDS - 1, choices=(None,), kind=int)
     trust: bool = option(True, "Keep what `predict(trust=True)` needs in the model, some rows of the data among it.")
+    skipped: tuple[str, ...] = dataclasses.field(default=())  # files of a folder that skip_bad left out
     fewest: int = dataclasses.field(default=2)  # rows that the rarest class must have; the estimators take 1
     separator: str | None = dataclasses.field(default=None)  # of the text file that the rows are from
 
@@ -297,6 +303,7 @@ class PredictOptions(CallOptions):
     )
     reasons: bool = option(True, "Look for reasons; that takes longest.")
     threshold: float | str | None = _threshold()
+    skip_bad: bool = _skip_bad()
 
 
 @dataclass(frozen=True)
@@ -305,6 +312,7 @@ class EvaluateOptions(CallOptions):
 
     threshold: float | str | None = _threshold()
     errors: int = option(0, "Number of the worst predictions to show, with their rows.", low=0, high=1_000_000)
+    skip_bad: bool = _skip_bad()
 
 
 @dataclass(frozen=True)

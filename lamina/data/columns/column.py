@@ -207,6 +207,10 @@ class ColumnKind(ABC):
     def verify(self, values: pl.Series) -> None:  # noqa: B027  most kinds are read whole
         """Read all values of a column whose reading failed, so that the error names every unreadable row."""
 
+    def faults(self, values: pl.Series) -> dict[int, str]:
+        """By row, why a value that is read late, as the file of an image, cannot be read."""
+        return {}
+
     def is_alone(self, column: Column, value: Any) -> bool:
         """Whether this is one value of the column, without a table or a list around it."""
         return False

@@ -26,6 +26,7 @@ from lamina.data.pictures import (
     SUFFIXES,
     Header,
     extremes,
+    faults,
     read_headers,
     read_pixels,
     readable_headers,
@@ -349,6 +350,9 @@ class Image(ColumnKind):
     def verify(self, values: pl.Series) -> None:
         if not isinstance(values.dtype, pl.Array):
             verify(values)
+
+    def faults(self, values: pl.Series) -> dict[int, str]:
+        return faults(values) if values.dtype in (pl.String, pl.Binary) else {}
 
 
 def _holds_images(dtype: pl.DataType) -> bool:
