@@ -145,30 +145,40 @@ def log_loss(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | Non
 
 def balanced_accuracy(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
     """The mean recall of the classes that are there; scikit-learn's own warns of others that were predicted."""
-    from sklearn.metrics import recall_score
-
-    decision, labels = prediction.decision, np.unique(truth)
-    return recall_score(truth, decision, average="macro", labels=labels, zero_division=0, sample_weight=weight)
+    right, actual, _ = class_counts(truth, prediction.decision, weight)
+    return (right[actual > 0] / actual[actual > 0]).mean()
 
 
 def f1_macro(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
-    """The mean of the F1 of the classes."""
-    from sklearn.metrics import f1_score
+    """The mean of the F1 of the classes that are there or predicted."""
+    right, actual, predicted = class_counts(truth, prediction.decision, weight)
+    either = actual + predicted
+    return (2 * right[either > 0] / either[either > 0]).mean()
 
-    return f1_score(truth, prediction.decision, average="macro", zero_division=0, sample_weight=weight)
+
+def class_counts(
+    truth: np.ndarray, decision: np.ndarray, weight: np.ndarray | None = None, classes: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights of the rows of each class that are predicted right, that are of it, and that are predicted so, float64 (K,)."""
+    classes = max(classes, int(truth.max(initial=0)) + 1, int(decision.max(initial=0)) + 1)
+    equal = truth == decision if weight is None else (truth == decision) * weight
+    sums = ((truth, equal), (truth, weight), (decision, weight))
+    right, actual, predicted = (np.bincount(codes, weights, minlength=classes).astype(np.float64) for codes, weights in sums)
+    return right, actual, predicted
 
 
 def of_two(name: str, positive: int = 1) -> Compute:
     """The "auc", "f1" or "average_precision" of one class of two; NaN for rows of a single class."""
 
     def compute(truth: np.ndarray, prediction: Prediction, weight: np.ndarray | None) -> Any:
-        from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+        from sklearn.metrics import average_precision_score, roc_auc_score
 
-        if len(np.unique(truth)) < 2:
+        if (truth == truth[:1]).all():
             return math.nan
-        truth = truth == positive
         if name == "f1":
-            return f1_score(truth, prediction.decision == positive, zero_division=0, sample_weight=weight)
+            right, actual, predicted = class_counts(truth, prediction.decision, weight, classes=2)
+            return 2 * right[positive] / (actual[positive] + predicted[positive] or 1.0)
+        truth = truth == positive
         score = roc_auc_score if name == "auc" else average_precision_score
         return score(truth, prediction.outputs[:, positive], sample_weight=weight)
 

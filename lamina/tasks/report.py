@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from lamina.errors import OptionError
+from lamina.tasks.metrics import class_counts
 
 MOST_CONFUSED, MOST_MATRIX, MOST_PAIRS = 100, 12, 10
 """Maximum number of classes in a confusion matrix, of those in a printed one, and of printed pairs of confused classes."""
@@ -102,8 +103,7 @@ def class_report(
     """``report``, ``labels``, ``confusion`` and ``confused`` of class codes (N,), as in :class:`Evaluation`."""
     classes = len(labels)
     names = [json_label(label) for label in labels]
-    right = np.bincount(truth, _weights(truth == decision, weight), minlength=classes)
-    actual, predicted = (np.bincount(codes, weight, minlength=classes).astype(np.float64) for codes in (truth, decision))
+    right, actual, predicted = class_counts(truth, decision, weight, classes)
     figures = zip(names, *(values.tolist() for values in _figures(right, predicted, actual)), whole(actual), strict=True)
     keys = ("class", "precision", "recall", "f1", "support")
     content: dict[str, Any] = {"report": [dict(zip(keys, row, strict=True)) for row in figures], "labels": names}
@@ -145,10 +145,6 @@ def _figures(right: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> tu
         return np.divide(part, of, out=np.zeros(len(of)), where=of > 0)
 
     return ratio(right, predicted), ratio(right, actual), ratio(2 * right, predicted + actual)
-
-
-def _weights(counted: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    return counted.astype(np.float64) if weight is None else counted * weight
 
 
 def whole(values: np.ndarray) -> list[Any]:

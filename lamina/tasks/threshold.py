@@ -110,6 +110,7 @@ def fit_curve(probabilities: np.ndarray, positive: np.ndarray, weight: np.ndarra
     """
     weights = np.ones(len(positive)) if weight is None else np.asarray(weight, dtype=np.float64)
     known = np.isfinite(probabilities) & (weights > 0)
+    weights = weights / weights[known].mean() if known.any() else weights  # so that sums are about numbers of rows
     values, group = np.unique(-probabilities[known], return_inverse=True)
     values = -values  # from high to low
     right = np.bincount(group, weights[known] * positive[known], minlength=len(values))

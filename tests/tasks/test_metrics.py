@@ -178,3 +178,16 @@ def test_whole_weights_are_repeated_rows_and_weight_zero_is_no_row(target):
         every_score(task, truth[repeated], outputs[repeated])
     )
     assert every_score(task, truth, outputs, np.full(len(truth), 7.0)) == pytest.approx(every_score(task, truth, outputs))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_scores_of_classes_with_weights_are_those_of_scikit_learn(count):
+    random = np.random.default_rng(count)
+    task = Classification(("y",), classes=tuple("abcd"[:count]), dtype="String", frequencies=(0.7, 0.3, 0.1, 0.1)[:count])
+    truth, outputs = random.integers(0, count, 80), random.dirichlet(np.ones(count), 80)
+    weight, said = random.integers(0, 3, 80).astype(float), outputs.argmax(1)
+    scores = {metric.name: metric(truth, task.predict(outputs), weight) for metric in task.metrics}
+    assert scores["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, said, sample_weight=weight))
+    assert scores["f1_macro"] == pytest.approx(metrics.f1_score(truth, said, average="macro", sample_weight=weight))
+    if count == 2:
+        assert scores["f1"] == pytest.approx(metrics.f1_score(truth, said, pos_label=1, sample_weight=weight))
