@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 # One process for each core, at most four: each holds torch.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: run test tiny check wheel lowest clean
+.PHONY: run test tiny check wheel lowest lowest-tiny clean
 
 run: .venv/.installed
 	$(BIN)/python examples/adult.py
@@ -39,12 +39,20 @@ wheel:
 	printf 'x,y\n%s' "$$(seq -f '%g,low' 20; seq -f '%g,high' 80 99)" > .venv-wheel/table.csv
 	cd .venv-wheel && bin/lamina fit table.csv --target y --out table.lamina && bin/lamina predict table.lamina table.csv | tail -1
 
-# The tests with the lowest versions that pyproject.toml admits.
-lowest:
+# All tests, or the tiny ones, with the lowest versions that pyproject.toml admits; the warning is of scikit-learn.
+LOWEST := .venv-lowest/bin/python -m pytest -W "ignore:Support for the dataframe interchange protocol:DeprecationWarning"
+
+lowest: .venv-lowest/.installed
+	$(LOWEST) $(PARALLEL)
+
+lowest-tiny: .venv-lowest/.installed
+	$(LOWEST) -m tiny tests
+
+.venv-lowest/.installed: pyproject.toml .ci/lowest.txt
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt -e ".[test]"
-	.venv-lowest/bin/python -m pytest $(PARALLEL) -W "ignore:Support for the dataframe interchange protocol:DeprecationWarning"  # of scikit-learn
+	touch $@
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info

@@ -1,9 +1,10 @@
-"""The wheel works without the source beside it."""
+"""The source distribution is complete, and the wheel that is built from it works without the source beside it."""
 
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -25,18 +26,41 @@ main()
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Built from a copy: what an earlier build left in the source folder must not get into it."""
+def source(tmp_path_factory):
+    """The source distribution, of a copy: what an earlier build left in the source folder must not get into it."""
+    folder = tmp_path_factory.mktemp("source")
+    names = [*(line.split()[-1] for line in (ROOT / "MANIFEST.in").read_text().splitlines() if line.startswith("graft"))]
+    for name in names:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.glob("*.*"):
+        if path.suffix in (".md", ".toml", ".in"):
+            shutil.copy(path, folder)
+    for name in ("LICENSE", "Makefile"):
+        shutil.copy(ROOT / name, folder)
+    build = "from setuptools.build_meta import build_sdist; build_sdist('dist')"
+    subprocess.run([sys.executable, "-c", build], check=True, cwd=folder, capture_output=True)
+    (path,) = (folder / "dist").iterdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT / "lamina", folder / "source" / "lamina", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / "source")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder]
-    subprocess.run([*command, folder / "source"], check=True, cwd=folder)
+    subprocess.run([*command, source], check=True, cwd=folder)
     (path,) = folder.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         archive.extractall(folder / "site")
     return folder
+
+
+def test_the_source_distribution_holds_tests_docs_and_examples(source):
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    folders = ("lamina", "tests", "docs", "examples", "benchmarks", ".ci")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    expected = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    assert expected | {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"} <= names
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
