@@ -20,6 +20,31 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
         exec(compile(block, page.name, "exec"), names)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("confusion matrix", "overfitting", "early stopping", "feature importance", "hyperparameter", "callback"),
+        *("learning curve", "data augmentation", "transfer learning", "test set", "out-of-distribution"),
+    ],
+)
+def test_what_a_newcomer_searches_for_is_in_the_readme_and_on_a_page(words):
+    readme, *pages = (" ".join(re.sub("[*`]", "", page.read_text()).lower().split()) for page in PAGES)
+    assert words in readme
+    assert any(words in page for page in pages)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_sections(page):
+    for file, section in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
+        text = ((page.parent / file) if file else page).read_text()
+        headings = [
+            re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in text.splitlines()
+            if line[:1] == "#"
+        ]
+        assert section in headings, f"{file}#{section}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
