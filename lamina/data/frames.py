@@ -115,10 +115,13 @@ def literal(name: str) -> str:
 
 
 def without_patterns(table: pl.DataFrame) -> pl.DataFrame:
-    """The table with literal names."""
-    if not any(name[:1] == "^" for name in table.columns):
+    """The table with literal names; a blank one gets its position."""
+    if all(name.strip() and name[:1] != "^" for name in table.columns):
         return table
-    names = [literal(name) for name in table.columns]
+    names = [
+        literal(name) if name.strip() else free_name(f"column_{place}", table.columns)
+        for place, name in enumerate(table.columns, 1)
+    ]
     for name, original in zip(names, table.columns, strict=True):
         if name != original and name in table.columns:
             raise ReadError(

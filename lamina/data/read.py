@@ -30,6 +30,8 @@ from lamina.wording import file_size
 
 _PATHS_CHECKED = 50
 """Values of a column that are checked for images beside the file, as each check accesses the disk."""
+_YEARS = -719162, 2932897
+"""Days since 1970 of the first day of year 1, and of year 10000."""
 _WHOLE_PATH = r"^(/|\\|~|\w+:[/\\])"
 """Absolute paths and addresses: /data/1.png, C:/1.png, https://example.org/1.png."""
 
@@ -123,8 +125,11 @@ def read_source(source: Any, *, skip_bad: bool = False) -> Source:
         ) from None
     # Only if needed: for a single row, a pass over the columns takes longer than the rest.
     table = read.table
-    if any(dtype in (pl.Object, pl.Struct) or dtype.is_float() for dtype in set(table.dtypes)):
+    if any(dtype in (pl.Object, pl.Struct, pl.Date, pl.Datetime) or dtype.is_float() for dtype in set(table.dtypes)):
         columns_of = list(zip(table.get_columns(), table.dtypes, strict=True))
+        for column, dtype in columns_of:
+            if isinstance(dtype, pl.Date | pl.Datetime):
+                _check_years(column)
         paths = [_of_objects(column) for column, dtype in columns_of if dtype == pl.Object]
         paths += [_images(column) for column, dtype in columns_of if dtype == pl.Struct and set(column.struct.fields) == _IMAGE]
         # An infinite plus a negative infinite value is NaN too; filling then changes nothing.
@@ -229,6 +234,24 @@ def _beside(path: Path, table: pl.DataFrame) -> pl.DataFrame:
             beside = pl.when(column.str.contains(_WHOLE_PATH)).then(column).otherwise(os.path.join(folder, "") + column)
             table = table.with_columns(beside.alias(column.name))
     return table
+
+
+def _check_years(column: pl.Series) -> None:
+    """Raise an error for a date that no calendar has, which no library can convert."""
+    unit = getattr(column.dtype, "time_unit", "day")  # nanoseconds are from 1677 to 2262
+    ticks = {"day": 1, "ms": 86_400_000, "us": 86_400_000_000}.get(unit)
+    values = column.to_physical()
+    least: Any = values.min()
+    most: Any = values.max()
+    if ticks is None or least is None:
+        return
+    low, end = _YEARS[0] * ticks, _YEARS[1] * ticks
+    if low <= least and most < end:
+        return
+    row = (~values.is_between(low, end, closed="left")).arg_true()[0] + 1
+    raise ReadError(
+        f"column {column.name!r}: the date in row {row:,} is outside of the years 1 to 9999; correct it, or leave it empty"
+    )
 
 
 def _of_objects(column: pl.Series) -> pl.Series:

@@ -468,3 +468,20 @@ def test_devices_are_refused(tmp_path):
 def test_a_json_list_of_objects(tmp_path, text):
     for name in ("t.json", "t.jsonl"):
         assert read_table(write(tmp_path, name, text)).rows() == [(1, "x"), (None, "y")]
+
+
+def test_dates_that_no_calendar_has(tmp_path):
+    days = pl.Series("day", [0, 2**31 - 1, None], dtype=pl.Int32).cast(pl.Date)
+    days.to_frame().write_parquet(tmp_path / "t.parquet")
+    for source in (tmp_path / "t.parquet", pl.DataFrame({"day": pl.Series([0, -(2**62)]).cast(pl.Datetime("us"))})):
+        with pytest.raises(
+            ReadError, match="column 'day': the date in row 2 is outside of the years 1 to 9999; correct it, or"
+        ):
+            read_table(source)
+    kept = pl.DataFrame({"day": [dt.date(1, 1, 1), dt.date(9999, 12, 31)], "at": [dt.datetime(9999, 12, 31, 23, 59), None]})
+    assert read_table(kept).equals(kept)
+
+
+def test_a_blank_name_is_its_position_in_every_format(tmp_path):
+    assert read_table(write(tmp_path, "t.jsonl", '{"a": 1, "": 2}\n')).columns == ["a", "column_2"]
+    assert read_table(pl.DataFrame({" ": [1], "column_1": [2]})).columns == ["column_1_", "column_1"]

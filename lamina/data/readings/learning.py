@@ -103,7 +103,7 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) 
         return Learnt(_declared(column.name, kind, how))
     if kind != "date" and (plain := learn_plain_numbers(cells, clues)) is not None:
         return plain
-    counts = cells.drop_nulls().str.strip_chars().alias("cell").value_counts(name="rows")
+    counts = _distinct(cells)
     blank = counts["cell"].str.to_lowercase().is_in(MISSING)
     words, values = counts.filter(blank), counts.filter(~blank)
     if not len(values):
@@ -119,6 +119,13 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) 
         if (learnt := attempt(distinct)) is not None:
             return dataclasses.replace(learnt, reading=dataclasses.replace(learnt.reading, missing=counted(words)))
     return Learnt(TextReading(missing=words_for_missing(words, values, clues)), sure=not len(words))
+
+
+def _distinct(cells: pl.Series) -> pl.DataFrame:
+    """Each stripped cell, and its number of rows."""
+    counts = cells.drop_nulls().alias("cell").value_counts(name="rows")
+    stripped = counts.with_columns(pl.col("cell").str.strip_chars())
+    return counts if counts.equals(stripped) else stripped.group_by("cell").agg(pl.col("rows").sum())
 
 
 def _declared(name: str, kind: str, how: str) -> Reading:

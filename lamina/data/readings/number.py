@@ -94,7 +94,8 @@ def learn_plain_numbers(cells: pl.Series, clues: Clues) -> Learnt | None:
     if values is None:
         return None
     zeros = cells.filter(cells.str.starts_with("0"))
-    if zeros.str.contains(_CODE).any() or (values.dtype == pl.Float64 and cells.str.contains(_LONG).any()):
+    long = values.dtype == pl.Float64 and bool((values.abs() >= 1e18).any()) and cells.str.contains(_LONG).any()
+    if long or zeros.str.contains(_CODE).any():
         return Learnt(TextReading())
     pointed = r"^[+-]?([1-9]\d{0,2}([.]\d{3})+|\d+)$"  # perhaps points of thousands
     sure = values.dtype == pl.Int64 or not (
