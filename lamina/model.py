@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -223,7 +224,27 @@ class Model:
             baseline = card["baseline"].get(name)
             known = [f"{value:.4g}" for value in (score, baseline) if value is not None]
             lines += [f"validation  {name} {', baseline '.join(known)}"] if known else []
-        return "\n".join(line if len(line) <= 100 else f"{line[:99]}…" for line in lines)
+        lines = [line if len(line) <= 100 else f"{line[:99]}…" for line in lines]
+        for sentence in self.summary()[1:]:
+            lines += textwrap.wrap(sentence, 100)
+        return "\n".join(lines)
+
+    def summary(self) -> tuple[str, ...]:
+        """Sentences about the scores on validation rows: beside the baseline, whether it memorises, or learnt nothing.
+
+        Example:
+            >>> import lamina
+            >>> rows = {"x": [i % 10 for i in range(200)], "y": ["low", "low", "high"] * 66 + ["low", "high"]}
+            >>> for sentence in lamina.fit(rows, "y", family="linear", monitor=None).model_.summary():
+            ...     print(sentence)
+            Accuracy 66.7 % on 30 validation rows; always predicting low has 66.7 %.
+            It may have learnt nothing: on these rows it is not clearly better than the baseline.
+        """
+        card = self.card
+        if "validation" not in card:
+            return ()
+        result = {"rows": card["split"]["validation"], "scores": card["validation"], **card}
+        return self.task.summary(result, "validation rows")
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"

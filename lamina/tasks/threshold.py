@@ -105,8 +105,8 @@ def fit_curve(probabilities: np.ndarray, positive: np.ndarray, weight: np.ndarra
     Only thresholds that are the best for some rule are kept: at the last of a run of positive rows.
 
     Example:
-        >>> fit_curve(np.array([0.9, 0.6, 0.2, 0.1]), np.array([True, False, True, False]))
-        ((0.95, 0.0, 0.0), (0.75, 1.0, 0.0), (0.15, 2.0, 1.0), (0.0, 2.0, 2.0))
+        >>> fit_curve(np.array([0.875, 0.5, 0.25, 0.125]), np.array([True, False, True, False]))
+        ((0.9375, 0.0, 0.0), (0.6875, 1.0, 0.0), (0.1875, 2.0, 1.0), (0.0, 2.0, 2.0))
     """
     weights = np.ones(len(positive)) if weight is None else np.asarray(weight, dtype=np.float64)
     known = np.isfinite(probabilities) & (weights > 0)

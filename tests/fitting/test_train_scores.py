@@ -50,6 +50,8 @@ def test_a_model_that_memorises_is_named(capsys):
     assert memorised > score + 0.25
     last = f"It memorises (overfitting): accuracy {memorised:.4g} on training rows, {score:.4g} on validation rows; more rows, "
     assert sentences(model)[-1].startswith(last)
+    assert model.model_.summary() == sentences(model)
+    assert "It memorises (overfitting)" in repr(model.model_)
     show_model(model.model_)
     output = capsys.readouterr().out
     assert "It memorises (overfitting)" in output
