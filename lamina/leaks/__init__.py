@@ -79,7 +79,8 @@ def find_leaks(table: pl.DataFrame, schema: Schema, task: Task, *, seed: int = 0
         >>> [(leak.kind, leak.remedy) for leak in leaks]
         [('after the fact', 'drop="nights_in_hospital"')]
     """
-    if missing := [column.name for column in schema.columns if column.name not in table.columns]:
+    present = set(table.columns)
+    if missing := [column.name for column in schema.columns if column.name not in present]:
         raise DataError(f"the table lacks the column {missing[0]!r} of its schema; give the table that the schema is of")
     leaks = []
     names = [*(column.name for column in schema.features), *task.targets]

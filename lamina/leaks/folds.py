@@ -166,13 +166,10 @@ def _has_constants(rows: Rows, name: str, group: np.ndarray) -> bool:
     first = np.flatnonzero((np.diff(group[order]) == 0) & (group[order][1:] >= 0))
     left, right = order[first], order[first + 1]
     shuffled = np.random.default_rng(rows.seed).permutation(right)
-    constant = 0
-    for column in rows.columns:
-        if column.name != name:
-            values = rows.inputs_of(column)[:, 0]
-            within, chance = (float(np.mean(values[left] == values[partner])) for partner in (right, shuffled))
-            constant += within >= _CONSTANT and chance <= 0.5
-    return constant >= 2
+    others = [place for place, column in enumerate(rows.columns) if column.name != name]
+    values = rows.first_inputs[:, others]
+    within, chance = ((values[left] == values[partner]).mean(axis=0) for partner in (right, shuffled))
+    return int(((within >= _CONSTANT) & (chance <= 0.5)).sum()) >= 2
 
 
 def _sample_groups(group: np.ndarray, generator: np.random.Generator, most: int) -> np.ndarray:
@@ -190,11 +187,13 @@ def _time_columns(rows: Rows) -> Iterator[tuple[str, np.ndarray]]:
     for column in rows.columns:
         moment, words = rows.inputs_of(column)[:, 0], name_words(column.name)
         times = moment[np.isfinite(moment)]
-        if not _BIRTH_WORDS.isdisjoint(words) or len(times) < MIN_ROWS or len(np.unique(times)) < _MIN_GROUPS:
+        if not _BIRTH_WORDS.isdisjoint(words) or len(times) < MIN_ROWS:
             continue
         unix = _UNIX[0] <= times[0] and times[-1] <= _UNIX[1]
-        rises = rows.is_number(column.name) and bool((np.diff(times) >= 0).all())
-        if rows.values[column.name].dtype.is_temporal() or (rises and (unix or not _TIME_WORDS.isdisjoint(words))):
+        is_date = column.kind == "date"
+        named = not _TIME_WORDS.isdisjoint(words)
+        rises = (unix or named) and rows.is_number(column.name) and bool((np.diff(times) >= 0).all())
+        if (is_date or rises) and len(np.unique(times)) >= _MIN_GROUPS:
             yield column.name, moment
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,16 +73,16 @@ class Rows:
 
     @property
     def candidates(self) -> tuple[Column, ...]:
-        """The features that may be copies of the target; in a quick search of many those of the highest correlations."""
+        """The features that may give the target away; in a quick search of many, those that correlate most with it."""
         if not self.quick or len(self.columns) <= _QUICK_COLUMNS:
             return self.columns
         sample = self.sample(self.most)
         inputs, targets = self.inputs[sample].astype(np.float64), self.targets[sample] - self.targets[sample].mean(axis=0)
         present = np.isfinite(inputs)
         mean = np.where(present, inputs, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
-        inputs = np.where(present, inputs - mean, 0)
-        norms = np.linalg.norm(inputs, axis=0)[:, None] * np.linalg.norm(targets, axis=0)
-        highest = np.abs(inputs.T @ targets / np.where(norms > 0, norms, np.inf)).max(axis=1)
+        both = np.stack([np.where(present, inputs - mean, 0), present - present.mean(axis=0)])
+        norms = np.linalg.norm(both, axis=1)[..., None] * np.linalg.norm(targets, axis=0)
+        highest = np.abs(both.swapaxes(1, 2) @ targets / np.where(norms > 0, norms, np.inf)).max(axis=(0, 2))
         kept = set(self.feature_of[np.argsort(-highest, kind="stable")][:_QUICK_COLUMNS].tolist())
         return tuple(column for place, column in enumerate(self.columns) if place in kept)
 
@@ -92,11 +93,26 @@ class Rows:
 
     def is_number(self, name: str) -> bool:
         """Whether a plain feature holds numbers, in which order counts."""
-        return name in self.values.columns and self.values[name].dtype.is_numeric()
+        return name in self._dtypes and self._dtypes[name].is_numeric()
 
     def inputs_of(self, column: Column) -> np.ndarray:
         """The inputs of one feature."""
-        return self.inputs[:, self.feature_of == self.columns.index(column)]
+        return self.inputs[:, self._inputs_by_name[column.name]]
+
+    @cached_property
+    def first_inputs(self) -> np.ndarray:
+        """The first input of each feature (N, features): of a date, the days."""
+        return self.inputs[:, [places[0] for places in self._inputs_by_name.values()]]
+
+    @cached_property
+    def _dtypes(self) -> dict[str, pl.DataType]:
+        return dict(zip(self.values.columns, self.values.dtypes, strict=True))
+
+    @cached_property
+    def _inputs_by_name(self) -> dict[str, np.ndarray]:
+        starts = np.searchsorted(self.feature_of, np.arange(len(self.columns) + 1))
+        pairs = zip(self.columns, starts[:-1], starts[1:], strict=True)
+        return {column.name: np.arange(start, stop) for column, start, stop in pairs}
 
     def without(self, *names: str) -> np.ndarray:
         """The inputs of all features but these."""

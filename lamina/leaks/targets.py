@@ -85,7 +85,7 @@ def find_indicators(rows: Rows, excluded: set[str]) -> list[TargetIndicator]:
     """Columns that are filled in, or have one value, for one target only, while other columns cannot predict these rows."""
     sample = rows.sample(_INDICATOR_SAMPLE)
     candidates = [
-        best for column in rows.columns if column.name not in excluded and (best := _best_indicator(rows, column, sample))
+        best for column in rows.candidates if column.name not in excluded and (best := _best_indicator(rows, column, sample))
     ]
     few = np.arange(min(len(sample), 2 * rows.most)) * max(len(sample) // (2 * rows.most), 1)
     kept = []

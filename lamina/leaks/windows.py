@@ -16,7 +16,7 @@ MIN_LAGS = 0.9
 """Least share of the rows in which a column has the value that its neighbour had in the row before."""
 _STEPS = 8  # that two rows must have in common, at different places, to be compared as a whole
 _DISTINCT = 5  # of these: rows of zeros have much in common
-_MOST_STEPS = 400_000
+_MOST_STEPS = 200_000
 _MOST_ROWS = 20_000
 _COMPARED = 300  # rows
 _FEWEST_ROWS = 20
@@ -90,15 +90,16 @@ def overlapping(series: pl.Series) -> float:
     row = np.repeat(np.arange(len(lengths)), lengths)
     windows = sliding_window_view(steps, _STEPS)
     inside = row[: len(windows)] == row[_STEPS - 1 :]
-    varied = (np.diff(np.sort(windows, axis=1), axis=1) != 0).sum(axis=1) >= _DISTINCT - 1
-    place = np.flatnonzero(inside & varied)
+    place = np.flatnonzero(inside)
     factors = np.arange(1, 2 * _STEPS, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     keys = (windows[place] * factors).sum(axis=1, dtype=np.uint64)
     order = np.argsort(keys, kind="stable")
     same = keys[order][1:] == keys[order][:-1]
     first, second = place[order[:-1][same]], place[order[1:][same]]
     offset = (first - starts[row[first]]) - (second - starts[row[second]])
-    pairs = np.stack([row[first], row[second], offset], axis=1)[(row[first] != row[second]) & (offset != 0)]
+    elsewhere = (row[first] != row[second]) & (offset != 0)
+    varied = (np.diff(np.sort(windows[first[elsewhere]], axis=1), axis=1) != 0).sum(axis=1) >= _DISTINCT - 1
+    pairs = np.stack([row[first], row[second], offset], axis=1)[elsewhere][varied]
     found = np.unique(np.concatenate([pairs, pairs[:, [1, 0, 2]] * [1, 1, -1]]), axis=0)
     compared = np.random.default_rng(0).permutation(len(lengths))[:_COMPARED]
     parts = {int(number): steps[starts[number] : starts[number] + lengths[number]] for number in np.unique(found[:, :2])}

@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-import lamina
 from lamina.data.copies import contents
+from lamina.data.read import read_table
+from lamina.data.schema import Schema
+from lamina.fitting.split import split
+from lamina.tasks.task import Task
 
 RNG = np.random.default_rng(0)
 
@@ -82,8 +85,9 @@ def test_one_photo_in_two_classes_is_said(tmp_path):
         folder.mkdir(exist_ok=True)
         (folder / f"{place}.png").write_bytes(saved(part))
     (tmp_path / "dog" / "again.jpg").write_bytes(saved(PARTS[1], "JPEG", quality=85))
-    notes = lamina.fit(tmp_path, family="linear", seed=0, monitor=None, trust=False).model_.card["notes"]
-    (note,) = [note for note in notes if "another class" in note]
+    table = read_table(tmp_path)
+    schema = Schema.infer(table, target="label")
+    (note,) = [note for note in split(table, schema, Task.infer(table, "label")).notes if "another class" in note]
     assert "2 rows have the same image as a row of another class, such as" in note
     assert "again.jpg' in 'dog'" in note
     assert "1.png' in 'cat'" in note
