@@ -72,9 +72,9 @@ def fit(
     """Fit a model that predicts one column of a table, or several, from the others.
 
     Args:
-        data: A CSV, TSV, Parquet, Arrow or JSON Lines file (also .gz; "-" is standard input), a folder with a folder of images
-            or texts for each class, an .npz archive, a frame of any library, or a dict of columns (arrays, texts, lists of
-            arrays).
+        data: A CSV, TSV, Parquet, Arrow, JSON Lines or Excel file (also .gz; book.xlsx#Sheet2; "-" is standard input), a folder
+            with a folder of images or texts for each class, an .npz archive, a frame of any library, or a dict of columns
+            (arrays, texts, lists of arrays).
         target: Column to predict, or several columns of numbers or of yes and no; optional for class folders.
         task: "classification", "regression" or "multilabel"; None infers it from the target.
         kinds: Column kinds instead of the inferred ones, ``{"zip": "category"}``.

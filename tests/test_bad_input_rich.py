@@ -96,7 +96,7 @@ def test_an_unreadable_image_is_reported_by_its_row(what, images):
     row = 17
     given = [picture(place) for place in range(20)]
     given[row - 1] = content
-    match = f"^column 'x0': 1 of 20 images cannot be read: row {row} {fault}.*; replace it, or leave it empty"
+    match = f"^column 'x0': 1 of 20 images cannot be read: row {row} {fault}.*; replace it, leave it empty"
     with pytest.raises(ReadError, match=match):
         learn(given)
     with pytest.raises(ReadError, match=match):

@@ -40,8 +40,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="CSV, TSV, Parquet, Arrow or JSON Lines file, also .gz; - for stdin; .npz file; or a folder with a folder for "
-        "each class.",
+        help="CSV, TSV, Parquet, Arrow or JSON Lines file, also .gz; Excel (book.xlsx#Sheet2); - for stdin; .npz file; or a "
+        "folder with a folder for each class.",
     ),
 ]
 Target = Annotated[list[str] | None, declared(Settings, "target", DATA)]

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from lamina.data.delimited import HEAD, MARKS, read_delimited
+from lamina.data.excel import is_workbook, read_workbook, workbook
 from lamina.data.folder import brief, read_arrays, read_folder, subfolders
 from lamina.data.frames import from_memory, without_patterns
 from lamina.data.json_lines import read_json
@@ -56,8 +57,8 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "a JPEG image",
     b"GIF8": "a GIF image",
     b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a zip archive or an Excel workbook; open it and save the sheet as CSV",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook; open it and save the sheet as CSV",
+    b"PK\x03\x04": "a zip archive; unpack it, or give an Excel workbook a name that ends in .xlsx",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; give it a name that ends in .xls",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first",
     b"BZh": "compressed with bzip2; decompress it first",
     b"\xfd7zXZ": "compressed with xz; decompress it first",
@@ -146,6 +147,8 @@ def is_table_name(text: str) -> bool:
         (True, False)
     """
     name = text.lower().removesuffix(".gz")
+    if workbook(Path(text)):
+        return True
     return text == "-" or ("://" in text or name.endswith((*_FORMATS, ".npz"))) and len(text.split()) == 1
 
 
@@ -161,6 +164,10 @@ def _read_file(path: Path, skip_bad: bool) -> Source:
         return Source(table, skipped=tuple(skipped or ()))
     if path.suffix.lower() == ".npz" and path.exists():
         return Source(_beside(path, read_arrays(path)))
+    if book := workbook(path):
+        if not book[0].exists():
+            raise ReadError(f"no file {book[0]}; {_near_files(book[0])}")
+        return Source(_beside(book[0], without_patterns(read_workbook(*book))))
     try:
         data = _streamed(path)
         if data is not None:
@@ -192,6 +199,8 @@ def _read_content(path: Path, data: bytes | None, head: bytes) -> Source:
     """The table of a file, whose content is given where it was read already."""
     if not head:
         raise ReadError(f"{path} is empty; expected a table with a line of column names")
+    if data is not None and is_workbook(data):
+        return Source(without_patterns(read_workbook(path, data=data)))
     name = path.name.lower()
     if head[:2] == b"\x1f\x8b":
         name, data = name.removesuffix(".gz"), _unzip(path, data)

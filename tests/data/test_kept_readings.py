@@ -75,7 +75,7 @@ def test_a_month_first_file_after_a_day_first_model_is_refused():
     model = fit("sales", day=[day.strftime("%d/%m/%Y") for day in DAYS], z=X, sales=[i / 10 for i in range(N)])
     with pytest.raises(
         SchemaError,
-        match=r"column 'day' holds '12/31/2021' in row 2, expected a date, day first as in training; correct it, or",
+        match=r"column 'day' holds '12/31/2021' in row 2, expected a date, day first as in training; correct it, leave",
     ):
         model.predict(csv(day=["01/02/2022", "12/31/2021"], z=[0, 0]))
 

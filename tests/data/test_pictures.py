@@ -136,11 +136,11 @@ def test_all_that_cannot_be_read_is_told_at_once(tmp_path):
         assert "head.png) is truncated or damaged" in message
         assert "empty.png) is empty (0 bytes)" in message
         assert "text.jpg) is no image of a supported format (it begins with b'hello, world'); supported are PNG" in message
-        assert message.endswith("; and 2 more; replace them, or leave them empty")
+        assert message.endswith("; and 2 more; replace them, leave them empty, or skip them (skip_bad=True, --skip-bad)")
     assert len(readable_headers(values)) == 3  # truncated files have a valid header
     for name, fault in [("lost.png", "does not exist"), ("folder.png", "cannot be opened: Is a directory")]:
         with pytest.raises(
-            ReadError, match=rf"1 of 1 image cannot be read: row 1 \(.*{name}\) {fault}; replace it, or leave it"
+            ReadError, match=rf"1 of 1 image cannot be read: row 1 \(.*{name}\) {fault}; replace it, leave it"
         ):
             read_headers(pl.Series("photo", [str(tmp_path / name)]))
 

@@ -153,7 +153,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
         ("t.csv", b"\n\n \n", "nothing but empty lines"),
         ("t.csv", b"a,b\n", "has column names but no rows"),
         ("t.csv", PNG, "not a table but a PNG image; give a table"),
-        ("t.csv", b"PK\x03\x04....", "Excel workbook; open it and save"),
+        ("t.csv", b"PK\x03\x04....", "give an Excel workbook a name that ends in .xlsx"),
         ("t.csv", b"a\x00\x01\x02,\x03" * 50, "not a table but binary data"),
         ("t.csv", "a,b\n1,2\n".encode("utf-16-le"), "UTF-16 without a mark"),
         ("t.csv", b"\xff\xfea", "damaged UTF-16"),

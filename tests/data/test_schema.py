@@ -471,7 +471,7 @@ def test_check_takes_nan_of_polars_as_missing():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"age": "abc"}, "column 'age' holds 'abc' in row 2, expected a number as in training; correct it, or leave it empty"),
+        ({"age": "abc"}, "column 'age' holds 'abc' in row 2, expected a number as in training; correct it, leave it empty"),
         ({"day": "soon"}, "column 'day' holds 'soon' in row 2, expected a date as in training"),
         ({"age": [1]}, "column 'age' holds Object"),
         ({"city": {"a": 1}}, "column 'city' holds Object, expected a category as in training"),
