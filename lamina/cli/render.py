@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lamina.tasks.task import Task
 
 MOST_COLUMNS = 20
-MOST_ROWS = 20
+MOST_ROWS, MOST_LISTED = 20, 8
 MOST_LAYERS = 30
 _STOPPED = {
     StopReason.EPOCHS: "all epochs done",
@@ -250,25 +250,43 @@ def show_predictions(predictions: pl.DataFrame, columns: Mapping[str, str], tabl
                 continue
             name, values = "probability", head[probabilities].max_horizontal().to_list()
         elif kind == "novelty_p":
-            values = [f"{p_value:.2g}{' !' * is_novel}" for p_value, is_novel in zip(values, novel[0], strict=False)]
+            pairs = zip(values, novel[0], strict=False)
+            values = [None if p_value is None else f"{p_value:.2g}{' !' * is_novel}" for p_value, is_novel in pairs]
         if kind != "is_novel":
             shown.append((kind, name if table is None or name not in table.columns else f"predicted {name}", values))
-    if table is not None:
-        room = out.width - sum(map(_width, shown)) - len("row  ")
-        kept = [("", column.name, column.to_list()) for column in table[:, :4].head(MOST_ROWS)]
-        while kept and sum(map(_width, kept)) > room:
-            kept.pop()
-        shown = kept + shown
-    texts = [place for place, (kind, _, _) in enumerate(shown, 1) if kind in ("set", "reasons")]
-    heads = (short_name(name).plain for _, name, _ in shown)
-    lines = small_table("row", *heads, right=set(range(len(shown) + 1)).difference(texts))
-    for row, cells in enumerate(zip(*(values for _, _, values in shown), strict=True), 1):
-        lines.add_row(str(row), *map(cell, cells))
-    out.print(lines)
+    room = out.width - sum(map(_width, shown)) - len("row  ")
+    listing = room < 0
+    given = predictions[:, :0] if table is None else table
+    kept = [("", column.name, column.to_list()) for column in given[:, : MOST_LISTED if listing else 4].head(MOST_ROWS)]
+    while kept and not listing and sum(map(_width, kept)) > room:
+        kept.pop()
+    most_rows = MOST_LISTED if listing else MOST_ROWS
+    (_list if listing else _tabulate)(out, kept + shown, most_rows)
+    if hidden := given.width - len(kept):
+        out.print(f"{hidden:,} more column{'s' * (hidden > 1)} of the data with --out predictions.csv --keep")
     if novel_rows := sum(flags.sum() for flags in novel):
         out.print(f"!: novel, {novel_rows:,} of {len(predictions):,} rows (5 % of rows like the training rows are marked).")
-    if len(predictions) > MOST_ROWS:
-        out.print(f"and {len(predictions) - MOST_ROWS:,} more rows; save all with --out predictions.csv")
+    if len(predictions) > most_rows:
+        out.print(f"and {len(predictions) - most_rows:,} more rows; save all with --out predictions.csv")
+
+
+def _tabulate(out: Console, columns: list[tuple[str, str, list[Any]]], rows: int) -> None:
+    """Print a line for each row."""
+    texts = [place for place, (kind, _, _) in enumerate(columns, 1) if kind in ("set", "reasons")]
+    heads = (short_name(name).plain for _, name, _ in columns)
+    lines = small_table("row", *heads, right=set(range(len(columns) + 1)).difference(texts))
+    for row, cells in enumerate(zip(*(values[:rows] for _, _, values in columns), strict=True), 1):
+        lines.add_row(str(row), *map(cell, cells))
+    out.print(lines)
+
+
+def _list(out: Console, columns: list[tuple[str, str, list[Any]]], rows: int) -> None:
+    """Print a line for each value, where the values of a row do not fit on one."""
+    for row, cells in enumerate(zip(*(values[:rows] for _, _, values in columns), strict=True), 1):
+        lines = small_table(f"row {row}", "")
+        for (_, name, _), value in zip(columns, cells, strict=True):
+            lines.add_row(short_name(name), cell(value))
+        out.print(lines, "")
 
 
 def _width(column: tuple[str, str, list[Any]]) -> int:
