@@ -76,6 +76,12 @@ def answer(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return result
 
 
+def refuse(name: str) -> None:
+    """Raise ForkError in a forked process, for what keeps its state in this process."""
+    if forked:
+        raise ForkError(f"{name} does not work in a forked process, where the threads of polars do not exist; {_REMEDY}")
+
+
 def _after_fork() -> None:
     global forked, _worker, _lock
     forked, _lock = True, threading.Lock()
@@ -200,7 +206,10 @@ def serve(pipe: Connection) -> None:
         except Exception as error:
             failure = ForkError(f"{name} in the process of a forked one: {failure or error}")
             reply = _dumps(((None, None), failure, []), number, whole=True, metric=True)
-        pipe.send_bytes(reply)
+        try:
+            pipe.send_bytes(reply)
+        except OSError:  # the forked process has ended
+            return
 
 
 class _Reference:

@@ -14,6 +14,7 @@ from torch import Tensor
 from lamina.data.columns import KINDS
 from lamina.data.read import read_table
 from lamina.errors import OptionError
+from lamina.forked import refuse
 from lamina.graph.layers import Activation, Dropout, Join
 from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
 from lamina.graph.layers.sequence import Present, StepDense, StepPool
@@ -39,6 +40,7 @@ class Stream:
     Raises:
         OptionError: The model needs the whole series at once; the message names the layer.
         SchemaError: A column is missing in the row.
+        ForkError: In a forked process.
 
     Example:
         >>> import lamina
@@ -53,6 +55,7 @@ class Stream:
     """
 
     def __init__(self, model: Any, row: Any = None) -> None:
+        refuse("Stream")
         self.model: Model = getattr(model, "model_", model)
         if not isinstance(self.model, Model):
             raise OptionError(f"model is a {type(model).__name__}, expected a fitted model")
@@ -80,6 +83,7 @@ class Stream:
         Raises:
             SchemaError: Another number of channels than in training.
         """
+        refuse("Stream.step")
         step = np.asarray(row, dtype=np.float64).reshape(1, 1, -1)
         values = KINDS[self._column.kind].check(self._column, pl.Series(self._column.name, step), [])
         blocks = self._tensors(self._block.transform(values))

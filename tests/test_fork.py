@@ -61,6 +61,11 @@ def child(pickled, path):
     except lamina.LaminaError as error: results.append((type(error).__name__, str(error)))
     own = Classifier("linear", random_state=0)
     assert own.fit(plain[["x", "g"]], plain["y"]) is own
+    try: lamina.Stream(model)
+    except lamina.errors.ForkError: pass
+    else: raise AssertionError
+    gathered = lamina.gather_series({"who": ["a", "b", "a"], "pulse": [71, 64, 70]}, "who")
+    assert gathered.to_dict(as_series=False)["who"] == ["a", "b"]
     results += [own.predict_proba(plain[["x", "g"]]), own.feature_names_in_.tolist()]
     results.append(lamina.fit(plain, "y", family="linear", monitor=None).predict(plain).tolist())
     try: Classifier("feedforward", Recipe(metric=lost)).fit(plain[["x", "g"]], plain["y"])

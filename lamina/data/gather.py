@@ -13,9 +13,11 @@ from lamina.data.parse import dates, numbers
 from lamina.data.read import read_source
 from lamina.data.schema import read_texts
 from lamina.errors import SchemaError
+from lamina.options import known_options
 from lamina.wording import nearest
 
 
+@known_options
 def gather_series(table: Any, id: str, time: str | None = None, values: Sequence[str] | None = None) -> pl.DataFrame:
     """A table with one row per series from a long table with one row per step.
 
