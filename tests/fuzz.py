@@ -139,7 +139,9 @@ class Process:
             command = [sys.executable, "-m", "tests.fuzz", self.inputs]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             seconds = 120  # of importing
-            self._answer(seconds)
+            if (answer := self._answer(seconds)) != "ready":
+                return f"does not start: {answer}"
+        assert self.process
         assert self.process.stdin
         self.process.stdin.write(f"{path}\t{rows}\n".encode())
         self.process.stdin.flush()

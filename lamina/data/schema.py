@@ -22,7 +22,7 @@ from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import read_source, read_table
-from lamina.data.readings import TEXTS, DurationReading, NumberReading, Reading, learn, reading_from_json
+from lamina.data.readings import TEXTS, DateReading, DurationReading, NumberReading, Reading, digits, learn, reading_from_json
 from lamina.errors import DataError, ModelFileError, SchemaError
 from lamina.stored import stored, stored_as
 from lamina.wording import count, listed, nearest
@@ -316,9 +316,11 @@ def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
     Raises:
         SchemaError: A cell does not fit; names column, value and row.
     """
+    reading = column.reading
+    if isinstance(reading, DateReading) and values.dtype.is_numeric() and reading.numeric:
+        values = digits(values)
     if values.dtype not in TEXTS:
         return values
-    reading = column.reading
     if reading is None:
         usual = KINDS[column.kind].reading
         if usual is NumberReading and str(column.details.get("dtype")).startswith(("Duration", "Time")):

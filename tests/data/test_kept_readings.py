@@ -106,6 +106,28 @@ def test_spellings_of_missing_numbers(mark):
     assert plain.predict(csv(v=[0.5, mark], z=[1, 2])).to_list() == plain.predict({"v": [0.5, None], "z": [1, 2]}).tolist()
 
 
+@pytest.mark.parametrize(
+    ("how", "cells"), [("excel", [44562, 44563.0, "44564.5"]), ("%Y%m%d", [20220101, 20220102.0, "20220103"])]
+)
+def test_dates_that_are_numbers(how, cells):
+    start = dt.date(2022, 1, 1)
+    days = [start + dt.timedelta(days=day) for day in range(N)]
+    numbers = [44562 + day if how == "excel" else int(f"{days[day]:%Y%m%d}") for day in range(N)]
+    rows = {"day": numbers, "z": X, "sales": [row / 10 for row in range(N)]}
+    models = [lamina.fit(rows, "sales", kinds={"day": f"date {how}"}, **LINEAR)]
+    models.append(fit("sales", options={"kinds": {"day": f"date {how}"}}, **rows))
+    models.append(lamina.fit(pd.DataFrame(rows).astype({"day": float}), "sales", kinds={"day": f"date {how}"}, **LINEAR))
+    for model in models:
+        assert model.model_.schema["day"].details["low"][:10] == "2022-01-01"
+        by_date = model.predict({"day": days[:2], "z": [0.0, 0.0]}).tolist()
+        assert model.predict({"day": cells[:2], "z": [0.0, 0.0]}).tolist() == by_date
+        assert model.predict(csv(day=[int(cells[0]), cells[2]], z=[0.0, 0.0])).to_list()[0] == by_date[0]
+    with pytest.raises(
+        SchemaError, match=f"kinds: column 'z' is 'date {how}', but no cell is written so, such as '-10000000000'"
+    ):
+        lamina.fit({**rows, "z": [-(10**10)] * N}, "sales", kinds={"z": f"date {how}"}, **LINEAR)
+
+
 def test_a_new_word_in_nearly_all_cells():
     cells = ["to be measured"] * (N - 2) + ["1.5", "2.5"]
     assert fit(v=cells, z=X, y=["a", "b"] * 100).model_.schema["v"].kind == "category"

@@ -25,7 +25,7 @@ word such as ``NA`` is a missing value unless it is like the others: see :func:`
 
 from __future__ import annotations
 
-from lamina.data.readings.date import DateReading
+from lamina.data.readings.date import DateReading, digits
 from lamina.data.readings.duration import DurationReading
 from lamina.data.readings.learning import READINGS, learn, reading_from_json, typed
 from lamina.data.readings.number import NumberReading
@@ -43,6 +43,7 @@ __all__ = [
     "Reading",
     "TextReading",
     "TruthReading",
+    "digits",
     "learn",
     "reading_from_json",
     "truth",

@@ -17,6 +17,8 @@ _DATE = (
     r"(?<third>\d{4}|\d{1,2})(?:(?:T|,?\s+|:)(?<hour>\d{1,2}):(?<minute>\d{2})(?::(?<second_>\d{2})(?<fraction>[.,]\d+)?)?"
     r"\s*(?<half>[ap][.]?m[.]?)?\s*(?<zone>z|utc|gmt|[+-]\d{2}(?::?\d{2})?)?)?$"
 )
+_EXCEL = -693593, 2958465
+"""Days of Excel of the years 1 to 9999."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,27 @@ class DateReading(Reading):
     """Dates in UTC: Date where no cell has a time of day, else Datetime in microseconds.
 
     Attributes:
-        order: "ymd", "dmy", "mdy", or "excel" for days since 1899-12-30. Dates that begin with a year of four digits, or name
-            the month, are read in any order.
+        order: "ymd", "dmy", "mdy", "excel" for days since 1899-12-30, or "digits" for 20240531. Dates that begin with a year of
+            four digits, or name the month, are read in any order.
     """
 
     order: str = "ymd"
 
     name = "date"
 
+    @property
+    def numeric(self) -> bool:
+        """Whether the dates are written as numbers."""
+        return self.order in ("excel", "digits")
+
     def read(self, cells: pl.Series) -> pl.Series:
         if self.order == "excel":
             days = cells.cast(pl.Float64, strict=False)
+            days = days.set(~days.is_between(*_EXCEL), None)
             micro = (days - 25569) * 86_400_000_000
             return micro.round().cast(pl.Int64).cast(pl.Datetime("us"))
+        if self.order == "digits":
+            return cells.str.to_date("%Y%m%d", strict=False)
         if not cells.is_empty() and cells.str.len_bytes().max() == 10:
             values = cells.str.to_date("%Y-%m-%d", strict=False)
             if values.null_count() == cells.null_count():
@@ -44,7 +54,14 @@ class DateReading(Reading):
         return _moments(cells, self.order)
 
     def written(self) -> str:
-        return {"dmy": "day first", "mdy": "month first", "excel": "days of Excel"}.get(self.order, "")
+        return {"dmy": "day first", "mdy": "month first", "excel": "days of Excel", "digits": "written 20240531"}.get(
+            self.order, ""
+        )
+
+
+def digits(column: pl.Series) -> pl.Series:
+    """Numbers as the cells of a file of them."""
+    return column.cast(pl.String).str.strip_suffix(".0")
 
 
 def _moments(cells: pl.Series, order: str) -> pl.Series:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from lamina.data.readings.date import DateReading, learn_date
+from lamina.data.readings.date import DateReading, digits, learn_date
 from lamina.data.readings.duration import DurationReading, learn_duration
 from lamina.data.readings.number import NumberReading, learn_number, learn_plain_numbers
 from lamina.data.readings.reading import MISSING, SHARE, SPACES, TEXTS, Cells, Clues, Learnt, Reading, counted
@@ -55,7 +55,11 @@ def learn(
         ('written 1.234,5 in €', 'day first', [1234.5, 17.0])
     """
     declared, clues = declared or {}, Clues(separator)
-    columns = {column.name: column for column in table if column.dtype == pl.String}
+    columns = {
+        column.name: column if column.dtype == pl.String else digits(column)
+        for column in table
+        if column.dtype == pl.String or (column.dtype.is_numeric() and declared.get(column.name, "").startswith("date "))
+    }
     learnt = {name: _learn(column, clues, declared.get(name), ask=False) for name, column in columns.items()}
     decimals, orders = ({getattr(one, which) for one in learnt.values()} - {None} for which in ("decimal", "order"))
     words = {
@@ -100,7 +104,13 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) 
     if kind == "text" or cells.null_count() == len(cells):
         return Learnt(TextReading())
     if how:
-        return Learnt(_declared(column.name, kind, how))
+        reading = _declared(column.name, kind, how)
+        if reading.read(cells.str.strip_chars()).null_count() == len(cells):
+            example = cells.drop_nulls()[0]
+            raise SchemaError(
+                f"kinds: column {column.name!r} is {declared!r}, but no cell is written so, such as {example!r:.40}"
+            )
+        return Learnt(reading)
     if kind != "date" and (plain := learn_plain_numbers(cells, clues)) is not None:
         return plain
     counts = _distinct(cells)
@@ -134,8 +144,8 @@ def _declared(name: str, kind: str, how: str) -> Reading:
     if marks and marks[1] != marks[2]:
         thousands, decimal = marks[1] or "", marks[2] or ("," if marks[1] == "." else ".")
         return NumberReading(decimal=decimal, thousands=" " if thousands in SPACES and thousands else thousands)
-    order = "excel" if how == "excel" else "".join(re.findall("%([ymd])", how.lower().replace("%b", "%m")))
-    if kind == "date" and order in ("ymd", "dmy", "mdy", "excel"):
+    order = {"excel": "excel", "%Y%m%d": "digits"}.get(how) or "".join(re.findall("%([ymd])", how.lower().replace("%b", "%m")))
+    if kind == "date" and order in ("ymd", "dmy", "mdy", "excel", "digits"):
         return DateReading(order=order)
     raise SchemaError(
         f"kinds: column {name!r} is {kind + ' ' + how!r}; expected a kind, 'date' with a format such as 'date %d/%m/%Y', "
