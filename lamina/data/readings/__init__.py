@@ -12,6 +12,7 @@ number    of which at least 95 % are numbers written in one way: decimal point o
           parentheses for negative amounts. Codes with leading zeros and more than 18 digits are text
 duration  of which at least 95 % are hours, minutes and seconds (01:23:45, PT1H23M45S): numbers of seconds
 date      of which at least 95 % are dates in one order of day, month and year, with or without the time of day and its zone
+list      of which at least 95 % are lists of numbers, [0.1, 0.2] or [0.1 0.2] as ``to_csv`` writes them: series
 text      of any other cells
 ========  =================================================================================================================
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from lamina.data.readings.date import DateReading, digits, learn_date
 from lamina.data.readings.duration import DurationReading, learn_duration
+from lamina.data.readings.lists import ListReading, learn_list
 from lamina.data.readings.number import NumberReading, learn_number, learn_plain_numbers
 from lamina.data.readings.reading import MISSING, SHARE, SPACES, TEXTS, Cells, Clues, Learnt, Reading, counted
 from lamina.data.readings.text import AMONG_TEXTS, TextReading, TruthReading, words_for_missing
@@ -18,7 +19,7 @@ from lamina.errors import ModelFileError, SchemaError
 from lamina.stored import stored
 
 READINGS: dict[str, type[Reading]] = {
-    reading.name: reading for reading in (TextReading, TruthReading, NumberReading, DurationReading, DateReading)
+    reading.name: reading for reading in (TextReading, TruthReading, NumberReading, DurationReading, DateReading, ListReading)
 }
 """The readings by name."""
 
@@ -122,7 +123,7 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) 
         if words["cell"].str.to_lowercase().is_in([*AMONG_TEXTS, *clues.words]).all():
             return Learnt(TruthReading(missing=counted(words)))
     attempts = {"number": (learn_number, learn_duration), "date": (learn_date,)}.get(
-        kind, (learn_date, learn_number, learn_duration)
+        kind, (learn_list, learn_date, learn_number, learn_duration)
     )
     distinct = Cells(column.name, values, clues, 0.0 if kind else SHARE, ask)
     for attempt in attempts:
