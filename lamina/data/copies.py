@@ -22,25 +22,29 @@ MOST_PIXELS = 200_000_000
 MOST_IMAGES = 5_000
 """Images of one height and width among which copies of other pixels are looked for."""
 _LOSSY = {"JPEG", "MPO", "WEBP"}
-_SIDE, _COARSE = 32, 8
+_SIDE, _COARSE = 64, 8
 _ROWS = 256  # compared with all others at a time
 _FLAT = 4  # standard deviation of gray levels below which images are compared exactly only
 _MAX_ERROR = 0.25
 """Largest difference of two copies, as a share of the standard deviation of their gray levels; 0.18 for noise as a JPEG."""
+_MAX_ROUGHNESS, _MIN_ROUGHNESS = 0.35, 0.06
+"""The same as a share of the differences of neighbours, divided by how far the image is scaled, but not below the second: a
+picture moved by a pixel has more."""
 _MAX_RATIO = 0.4
 """Largest ratio of this difference to that of the fourth nearest image: frames of a film resemble many others as much."""
 _NEAREST = 4
-_MAX_PEAK = 6  # of a difference, in standard deviations, and some levels for rounding: a detail that differs has more
+_MAX_PEAK = 12  # of a difference, in standard deviations, and some levels for rounding: a detail that differs has more
 _ROUNDING = 4
 _MAX_COLOUR, _MAX_COLOUR_PEAK = 10, 30
 """Largest difference of colours (Cb and Cr) of parts of the image, root mean square and at all."""
 
 
 class _Look(NamedTuple):
-    """The digest of the pixels; gray levels (at most 32 x 32), colours and gray of fewer parts; empty with more than 8 bits."""
+    """The digest of the pixels; gray levels (at most 64 x 64), colours and gray of fewer parts; empty with more than 8 bits."""
 
     digest: bytes
     lossy: bool
+    most: float
     gray: np.ndarray
     colour: np.ndarray
     coarse: np.ndarray
@@ -52,7 +56,7 @@ def contents(values: pl.Series) -> pl.Series:
     A file is read only if another has its size. It is decoded only if another has its height and width in another format, or
     in the same one if there are not too many such pixels. A file that cannot be read differs from all others.
 
-    Two images of one height and width, at least one of them a JPEG or WebP file, are copies if they differ, at 32 x 32 pixels,
+    Two images of one height and width, at least one of them a JPEG or WebP file, are copies if they differ, at 64 x 64 pixels,
     by noise only: little, evenly, and far less than from other images.
 
     Shape:
@@ -95,7 +99,7 @@ def _look(image: Image) -> _Look:
     image.load()
     lossy, empty = image.format in _LOSSY, np.empty(0)
     if image.mode[0] in "IF":
-        return _Look(_hash(np.asarray(image).astype(np.float64).tobytes()), lossy, empty, empty, empty)
+        return _Look(_hash(np.asarray(image).astype(np.float64).tobytes()), lossy, 0.0, empty, empty, empty)
     image = upright(image, "RGB")
     gray, *colour = image.convert("YCbCr").split()
     sides = [min(side, _SIDE) for side in image.size]
@@ -103,18 +107,22 @@ def _look(image: Image) -> _Look:
     gray = gray.resize((sides[0], sides[1]), Resampling.BOX)
     small = [channel.resize((parts[0], parts[1]), Resampling.BOX) for channel in colour]
     coarse = gray.resize((_COARSE, _COARSE), Resampling.BOX)
-    values = [np.stack([np.asarray(part, dtype=np.float32) for part in some]) for some in ([gray], small, [coarse])]
-    return _Look(_hash(image.tobytes()), lossy, *values)
+    values = [np.stack([np.asarray(part) for part in some]) for some in ([gray], small, [coarse])]
+    levels = values[0][0].astype(np.float32)
+    rough = np.sqrt(sum((np.diff(levels, axis=axis) ** 2).sum() for axis in (0, 1)) / levels.size)
+    share = max(_MAX_ROUGHNESS * _SIDE / max(*image.size, _SIDE), _MIN_ROUGHNESS)
+    most = max(min(_MAX_ERROR * levels.std(), share * rough), 1)  # a level is lost to rounding
+    return _Look(_hash(image.tobytes()), lossy, float(most if levels.std() >= _FLAT else 0), *values)
 
 
 def _copies(looks: list[tuple[int, _Look]]) -> Iterator[tuple[int, int]]:
     """Pairs of images of one height and width that are copies with loss."""
-    looks = [(row, look) for row, look in looks if look.gray.size and look.gray.std() >= _FLAT][:MOST_IMAGES]
+    looks = [(row, look) for row, look in looks if look.most][:MOST_IMAGES]
     lossy = np.flatnonzero([look.lossy for _, look in looks])
     if len(looks) < 2 or not len(lossy):
         return
-    coarse = np.stack([look.coarse.reshape(-1) for _, look in looks])
-    most = np.array([_MAX_ERROR * look.gray.std() for _, look in looks])
+    coarse = np.stack([look.coarse.reshape(-1) for _, look in looks]).astype(np.float32)
+    most = np.array([look.most for _, look in looks])
     squares, nearest = (coarse**2).sum(axis=1), min(_NEAREST, len(looks) - 1)
     for start in range(0, len(lossy), _ROWS):
         chosen = lossy[start : start + _ROWS]
@@ -132,12 +140,12 @@ def _copies(looks: list[tuple[int, _Look]]) -> Iterator[tuple[int, int]]:
 
 def _is_copy(one: _Look, other: _Look) -> bool:
     """Whether two images differ by noise only."""
-    difference = np.abs(one.gray - other.gray)
+    difference = np.abs(one.gray.astype(np.float32) - other.gray)
     error = float(np.sqrt((difference**2).mean()))
-    colour = np.abs(one.colour - other.colour)
+    colour = np.abs(one.colour.astype(np.float32) - other.colour)
     same_colours = np.sqrt((colour**2).mean()) <= _MAX_COLOUR and colour.max() <= _MAX_COLOUR_PEAK
     even = difference.max() <= _MAX_PEAK * error + _ROUNDING
-    return bool(error <= _MAX_ERROR * one.gray.std() and even and same_colours)
+    return bool(error <= min(one.most, other.most) and even and same_colours)
 
 
 def _root(merged: dict[int, int], row: int) -> int:

@@ -34,7 +34,7 @@ def square(place, colour, size=12):
 
 
 PHOTO = load_sample_image("china.jpg")
-PARTS = [PHOTO[row : row + 96, column : column + 96] for row in (110, 180, 250, 330) for column in (0, 150, 300, 450)]
+PARTS = [PHOTO[row : row + 96, column : column + 96] for row in (190, 230, 280, 330) for column in (0, 150, 300, 450)]
 NOISE = list(RNG.integers(0, 256, (16, 13, 12, 3), dtype=np.uint8))
 GRAY = [part[..., 0] for part in PARTS]
 
@@ -69,8 +69,9 @@ def test_a_lone_pair():
         [np.where(square(4 * i, 0, 3) == 0, 0, PARTS[0][:64, :64]).astype(np.uint8) for i in range(8)],  # a detail differs
         [np.full((32, 32, 3), gray, dtype=np.uint8) for gray in range(100, 106)],
         [np.tile(np.roll(np.linspace(0, 255, 32).astype(np.uint8), shift), (32, 1)) for shift in range(0, 32, 2)],
+        [PHOTO[150:350, left : left + 200] for left in (0, 1, 100, 102, 200, 201, 300, 302, 400)],
     ],
-    ids=["place", "colour", "detail", "flat", "shift"],
+    ids=["place", "colour", "detail", "flat", "shift", "moved"],
 )
 def test_different_pictures_are_no_copies(images):
     found = numbers(*(saved(image, "JPEG", quality=90) for image in images))
