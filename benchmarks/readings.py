@@ -42,28 +42,28 @@ def main(arguments: argparse.Namespace) -> None:
             report.add(**result)
 
 
-def cross(names: Sequence[str], rows: int, folder: Path) -> Iterable[dict[str, Any]]:
-    """For each writer: the others whose rows get the same predictions, are refused with which error, or differ."""
+def cross(names: Sequence[str], rows: int, folder: Path, trained: Sequence[str] = ()) -> Iterable[dict[str, Any]]:
+    """For each writer, or those to be trained on: the others whose rows get the same predictions, are refused with which error, or differ."""
     import numpy as np
 
     import lamina
 
     table = generate(rows)
     sources = {name: WRITERS[name].write(table, folder) for name in names}
-    for name in names:
+    for name in trained or names:
         result: dict[str, Any] = {"writer": name, "identical": 0, "refused": {}, "differs": {}}
         try:
             model = lamina.fit(sources[name], "level", kinds=WRITERS[name].kinds, family="linear", trust=False, monitor=None)
             expected = model.predict_proba(sources[name])
             result["model"] = hashlib.sha256(expected.tobytes()).hexdigest()[:8]
         except lamina.LaminaError as error:
-            yield {**result, "error": str(error)}
+            yield {**result, "error": str(error).replace(f"{folder}/", "")}
             continue
         for other in names:
             try:
                 predicted = model.predict_proba(sources[other])
             except lamina.LaminaError as error:
-                result["refused"][other] = str(error)
+                result["refused"][other] = str(error).replace(f"{folder}/", "")
                 continue
             if np.array_equal(predicted, expected):
                 result["identical"] += 1

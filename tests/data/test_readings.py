@@ -143,6 +143,8 @@ def test_declared_readings():
     assert rows["day"].to_list() == [D(2018, 1, 2), D(2018, 3, 4)]
     assert rows["serial"].to_list() == [T(2020, 1, 1), T(2020, 1, 2, 12)]
     assert rows["price"].to_list() == [1234, 2]
+    _, third = learn(pl.DataFrame({"serial": ["43831.3333333333"]}), declared={"serial": "date excel"})
+    assert third["serial"].to_list() == [T(2020, 1, 1, 8)]
     with pytest.raises(SchemaError, match="kinds: column 'day' is 'date foo'; expected a kind, 'date' with a format such as"):
         learn(table, declared={"day": "date foo"})
 

@@ -43,8 +43,8 @@ class DateReading(Reading):
         if self.order == "excel":
             days = cells.cast(pl.Float64, strict=False)
             days = days.set(~days.is_between(*_EXCEL), None)
-            micro = (days - 25569) * 86_400_000_000
-            return micro.round().cast(pl.Int64).cast(pl.Datetime("us"))
+            milliseconds = ((days - 25569) * 86_400_000).round()  # finer parts are errors of the division by days
+            return (milliseconds.cast(pl.Int64) * 1000).cast(pl.Datetime("us"))
         if self.order == "digits":
             return cells.str.to_date("%Y%m%d", strict=False)
         if not cells.is_empty() and cells.str.len_bytes().max() == 10:
