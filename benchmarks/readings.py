@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def cross(names: Sequence[str], rows: int, folder: Path, trained: Sequence[str] = ()) -> Iterable[dict[str, Any]]:
-    """For each writer, or those to be trained on: the others whose rows get the same predictions, are refused with which error, or differ."""
+    """For each writer, or those to be trained on: the others with the same predictions, with an error, or that differ."""
     import numpy as np
 
     import lamina
