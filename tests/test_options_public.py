@@ -485,7 +485,15 @@ def test_what_comes_back_carries_the_options_of_the_fit(tmp_path):
     options = {"family": family, "recipe": recipe, "validation": 0.3, "class_weight": {"up": 2.0}, "kinds": {"x": "number"}}
     model = lamina.fit(frame, "y", **options, seed=7, drop=["id"], group="shop", trust=False, monitor=None, run=tmp_path / "r")
     expected = {**options, "random_state": 7, "drop": ("id",), "group": "shop", "trust": False, "unique": False}
-    expected |= {"device": "auto", "time": None, "split": None, "weight": None, "callbacks": None, "merge_rare": False, "skip_bad": False}
+    expected |= {
+        "device": "auto",
+        "time": None,
+        "split": None,
+        "weight": None,
+        "callbacks": None,
+        "merge_rare": False,
+        "skip_bad": False,
+    }
     model.save(tmp_path / "m.lamina")
     others = [lamina.load(tmp_path / "m.lamina"), lamina.resume(tmp_path / "r", monitor=None)]
     X, y = frame.drop(columns="y"), frame["y"]

@@ -85,7 +85,7 @@ def read_folder(path: Path, skipped: list[str] | None = None) -> pl.DataFrame:
         inside, classes = _read_part(folder, SUFFIXES if any(map(_is_image, files)) else (".txt",), set(labels))
         files, labels, split = files + inside, labels + classes, split + [folder.name.lower()] * len(inside)
     usable = _usable(path, files, skipped)
-    files, labels, split = ([values[place] for place in usable] for values in (files, labels, split))
+    files, labels, split = [files[i] for i in usable], [labels[i] for i in usable], [split[i] for i in usable]
     columns = [_column(path, files), pl.Series("label", labels, dtype=pl.String)]
     labelled = {part for part, label in zip(split, labels, strict=True) if label is not None}
     return pl.DataFrame([*columns, pl.Series("split", split, dtype=SPLIT)] if len(labelled) > 1 else columns)

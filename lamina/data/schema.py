@@ -85,8 +85,8 @@ class Schema:
             readings, table = read_texts(table, kinds, ignored=ignored, targets=targets, separator=source.separator)
         known = known or {}
         columns = [
-            known.get(values.name) or _column(values, *(given.get(values.name) for given in (kinds, roles, readings)), nameless)
-            for values, nameless in zip(table, _nameless(table.columns), strict=True)
+            known.get(name) or _column(table[name], kinds.get(name), roles.get(name), readings.get(name), nameless)
+            for name, nameless in zip(table.columns, _nameless(table.columns), strict=True)
         ]
         if not any(column.is_feature for column in columns):  # a lone x = 1, 2, 3, ... is likely a measurement
             columns = [_as_only_feature(column, table[column.name], roles) for column in columns]

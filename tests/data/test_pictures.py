@@ -139,9 +139,7 @@ def test_all_that_cannot_be_read_is_told_at_once(tmp_path):
         assert message.endswith("; and 2 more; replace them, leave them empty, or skip them (skip_bad=True, --skip-bad)")
     assert len(readable_headers(values)) == 3  # truncated files have a valid header
     for name, fault in [("lost.png", "does not exist"), ("folder.png", "cannot be opened: Is a directory")]:
-        with pytest.raises(
-            ReadError, match=rf"1 of 1 image cannot be read: row 1 \(.*{name}\) {fault}; replace it, leave it"
-        ):
+        with pytest.raises(ReadError, match=rf"1 of 1 image cannot be read: row 1 \(.*{name}\) {fault}; replace it, leave it"):
             read_headers(pl.Series("photo", [str(tmp_path / name)]))
 
 
