@@ -330,15 +330,15 @@ def resume(
     path = folder.data_path
     if not path.exists():
         raise RunError(f"the data of this run are missing: {path}; restore the file, or {folder.verb} again")
-    table = read_source(path, skip_bad=bool(folder.settings["asked"].get("skip_bad"))).table
-    stored = str(folder.settings["data"].get("fingerprint"))
-    check_comparable(stored, folder.folder)
-    if fingerprint(table) != stored:
-        raise RunError(f"{path} has changed since the run began; restore the old file, or {folder.verb} again")
     try:
         settings = Settings.from_json(folder.settings["asked"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise folder.damaged(f"its settings: {error}") from error
+    table = read_source(path, skip_bad=settings.skip_bad).table
+    stored = str(folder.settings["data"].get("fingerprint"))
+    check_comparable(stored, folder.folder)
+    if fingerprint(table) != stored:
+        raise RunError(f"{path} has changed since the run began; restore the old file, or {folder.verb} again")
     remedy = f"give it again: lamina.resume({str(recording.run)!r}, custom_objects={{'{{name}}': {{name}}}})"
     settings = recall(settings, custom_objects, remedy=remedy)
     if folder.verb == "fit":

@@ -30,7 +30,7 @@ QUICK_SAMPLE, QUICK_TREES = 1_000, 10
 _QUICK_COLUMNS = 32
 _MAX_FEATURES = 16  # of a split, so that wide tables cost no more than narrow ones
 _MAX_CLASSES = 50
-_MAX_VALUE = 1e38  # about the largest float32
+_MAX_VALUE = 1e30  # scikit-learn sums the rows in float32
 _DAY = 86_400e6  # microseconds
 
 

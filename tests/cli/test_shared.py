@@ -138,7 +138,7 @@ def test_a_link_stays_and_a_device_is_not_replaced(model, table):
         ("fit a.csv --target y --hidden-sizes 64,64", "Did you mean --set family.hidden_sizes=64,64?"),
         ("fit a.csv --target y --n-estimators", "Did you mean --set family.n_estimators=VALUE?"),
         ("compare a.csv --target y --batch-size 3", "Did you mean --set recipe.batch_size=3?"),
-        ("fit a.csv --taget y", "(Possible options: --set, --target, --time)"),
+        ("compare a.csv --taget y", "(Possible options: --set, --target, --time)"),
         ("predict m a.csv --epochs 3", "No such option: --epochs"),
     ],
 )
