@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The torch that the tests run with; lamina itself takes any from 2.11 on, below 3.
 TORCH ?= torch==2.13.0
 
-# One process for each core, at most four: each holds torch.
+# One process of one thread for each core, at most four: each holds torch.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
 .PHONY: run test tiny check wheel lowest lowest-tiny clean
@@ -14,7 +14,7 @@ run: .venv/.installed
 	$(BIN)/python examples/adult.py
 
 test: .venv/.installed
-	$(BIN)/python -m pytest $(PARALLEL)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 
 tiny: .venv/.installed
 	$(BIN)/python -m pytest -m tiny tests
@@ -43,7 +43,7 @@ wheel:
 LOWEST := .venv-lowest/bin/python -m pytest -W "ignore:Support for the dataframe interchange protocol:DeprecationWarning"
 
 lowest: .venv-lowest/.installed
-	$(LOWEST) $(PARALLEL)
+	OMP_NUM_THREADS=1 $(LOWEST) $(PARALLEL)
 
 lowest-tiny: .venv-lowest/.installed
 	$(LOWEST) -m tiny tests
