@@ -97,7 +97,7 @@ assert (grandchild, again) == (60, 60)
 print(lost_)
 """
     (line,) = run(FITTED + code, tmp_path / "m.lamina")
-    assert line.startswith("_Estimator.fit cannot be computed in another process after a fork: ")
+    assert line.startswith("Estimator.fit cannot be computed in another process after a fork: ")
     assert "start processes with multiprocessing.get_context('spawn'), or load the model after the fork" in line
 
 

@@ -22,6 +22,7 @@ ROWS = [
     ["model"],
     ["fitting"],
     ["embeddings", "predictions", "store", "stream"],
+    ["estimator"],
     ["comparison", "estimators", "starting"],
     ["callbacks", "progress"],
     ["api"],
