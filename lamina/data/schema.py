@@ -289,7 +289,7 @@ def read_texts(
     """
     declared = dict.fromkeys(ignored, "text")
     if separator is None:
-        declared |= {name: "text" for name in targets if name in table.columns and table[name].n_unique() <= FEW_CLASSES}
+        declared |= {name: "text" for name in targets if name in table.columns and _has_few_levels(table[name])}
     for name, value in (kinds or {}).items():
         kind = KINDS.get(value.partition(" ")[0])
         if kind is not None and kind.reading is not None:
@@ -299,6 +299,11 @@ def read_texts(
     readings, learnt = learn(new, declared=declared, separator=separator)
     read = [_read(column, table[name], []) for name, column in known.items() if column.is_feature]
     return readings, table.with_columns(*learnt, *read) if known else learnt
+
+
+def _has_few_levels(values: pl.Series) -> bool:
+    """Whether texts have as few different values as classes; most others are told by their first rows."""
+    return values.dtype in TEXTS and all(part.n_unique() <= FEW_CLASSES for part in (values.head(10_000), values))
 
 
 def unreadable(column: Column, values: pl.Series) -> list[int]:
