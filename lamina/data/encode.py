@@ -169,8 +169,10 @@ class Encoder:
     def unseen(self, table: pl.DataFrame) -> list[str]:
         """Sentences on values that training rows did not have: unknown categories and words, longer series, ..."""
         remarks = []
-        for category, (_, enum) in zip(self.categories, self._lookup, strict=True):
+        for category, (codes, enum) in zip(self.categories, self._lookup, strict=True):
             column = table.get_column(category.name)
+            if len(column) <= _FEW_ROWS and codes.keys() >= {*column.to_list()} - {None}:
+                continue
             new = column.filter(column.is_not_null() & column.cast(enum, strict=False).is_null())
             if len(new):
                 distinct = new.unique(maintain_order=True)
