@@ -353,9 +353,10 @@ def describe(column: pl.Series) -> dict[str, Any]:
 
 
 def span(values: pl.Series, integers: bool = False) -> tuple[float, float]:
-    """The lowest and highest number, as int if all are whole, which ``integers`` are."""
+    """The lowest and highest number, as int if all are whole, which ``integers`` below 2**63 are."""
     low, high = float(values.min()), float(values.max())  # pyright: ignore[reportArgumentType]
-    whole = integers or (max(abs(low), abs(high)) < 2**53 and bool((values.floor() == values).all()))
+    largest = max(abs(low), abs(high))
+    whole = largest < 2**63 if integers else largest < 2**53 and bool((values.floor() == values).all())
     return (int(low), int(high)) if whole else (low, high)
 
 
