@@ -244,8 +244,8 @@ def read(data: Any, settings: Settings) -> tuple[pl.DataFrame, Settings]:
     """The table, and the settings with what its source says: the separator of its text, and its split."""
     source = read_source(data, skip_bad=settings.skip_bad)
     table = with_labels(source.table, data, settings.targets)
-    said = {"separator": source.separator, "skipped": source.skipped}
-    return table, with_parts(dataclasses.replace(settings, **said), data, table)
+    settings = dataclasses.replace(settings, separator=source.separator, skipped=source.skipped)
+    return table, with_parts(settings, data, table)
 
 
 def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:

@@ -164,7 +164,7 @@ def estimator(model: Model, requested: Settings | None = None) -> Any:
         model: The model; its card has the options, but only names of functions.
         requested: The settings that it was just fitted with, functions among them.
     """
-    kind = Regressor if model.task.name == "regression" else Classifier
+    kind = {cls.__name__: cls for cls in (Classifier, Regressor)}[model.task.estimator]
     if "settings" in model.card:
         content, custom = model.card["settings"], model.family not in {*FAMILIES, Custom.name}  # may not be importable
         settings = Settings.from_json({**content, "family": {"name": "auto"}} if custom else content)

@@ -197,13 +197,13 @@ def serve(pipe: Connection) -> None:
                     raise _unsendable(name, error) from error
                 result = function(*args, **kwargs)
                 changed = args[0] if args and isinstance(args[0], Shared) else None
-            except Exception as error:
+            except Exception as error:  # of the call: the forked process raises it
                 failure = error
         sentences = [(str(warning.message), warning.category) for warning in warned]
         try:
             reply = _dumps(((changed, result), failure, sentences), number, whole=True, metric=True)
             pickle.loads(pickle.dumps(failure))
-        except Exception as error:
+        except Exception as error:  # a result or an error that cannot be pickled, which any class may raise
             failure = ForkError(f"{name} in the process of a forked one: {failure or error}")
             reply = _dumps(((None, None), failure, []), number, whole=True, metric=True)
         try:

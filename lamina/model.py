@@ -327,13 +327,12 @@ class Model:
     def evaluate_outputs(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> Evaluation:
         """The same as :meth:`evaluate`, from truth and outputs."""
         scores, baseline = self.task.scores(truth, outputs, weight), self.task.baseline_scores(truth, weight)
-        if undefined := self.task.undefined(scores):
-            undefined = {"undefined": undefined}
+        undefined = self.task.undefined(scores)
         if (metric := self.metric) is not None and metric.name not in scores:
             scores[metric.name] = metric(truth, self.task.predict(outputs), weight)
             baseline[metric.name] = metric(truth, self.task.untuned.predict(self.task.baseline(len(truth))), weight)
-        details = self.task.details(truth, outputs, weight)
-        return Evaluation(rows=len(truth), scores=scores, baseline=baseline, **undefined, **details)
+        details = self.task.details(truth, outputs, weight) | ({"undefined": undefined} if undefined else {})
+        return Evaluation(rows=len(truth), scores=scores, baseline=baseline, **details)
 
     @cached_property
     def _row_size(self) -> int:

@@ -78,7 +78,7 @@ class Commands(TyperGroup):
             return super().resolve_command(ctx, args)
         except typer.Exit:
             raise
-        except Exception as error:
+        except Exception as error:  # of a private class of typer; raised again
             verb = next((verb for verb, names in _OTHER_VERBS.items() if args[0].lower() in names), None)
             if verb and hasattr(error, "message"):
                 error.message = f"No such command {args[0]!r}. Did you mean {verb!r}?"  # pyright: ignore[reportAttributeAccessIssue]

@@ -71,13 +71,13 @@ def contents(values: pl.Series) -> pl.Series:
     groups = _alike(files)
     rows = [row for group in groups for row in group]
     looks = dict(each(files.gather(rows), lambda place, image: (rows[place], _look(image)))[0])
-    found = _first([looks[row].digest if row in looks else None for row in range(len(files))])
+    equal = _first([looks[row].digest if row in looks else None for row in range(len(files))])
     merged = {row: row for row in range(len(files))}  # into a row before it, or itself
     for group in groups:
-        for pair in _copies([(row, looks[row]) for row in group if row in looks and found[row] == row]):
+        for pair in _copies([(row, looks[row]) for row in group if row in looks and equal[row] == row]):
             low, high = sorted(_root(merged, row) for row in pair)
             merged[high] = low
-    same = dict(zip(distinct, (_root(merged, row) for row in found), strict=True))
+    same = dict(zip(distinct, (_root(merged, row) for row in equal), strict=True))
     number = {source: same[row] for source, row in zip(sources, first, strict=True)}
     return pl.Series(values.name, [number.get(source) for source in values], dtype=pl.UInt32)
 

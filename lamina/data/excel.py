@@ -58,7 +58,7 @@ def read_workbook(path: Path, sheet: str = "", data: bytes | None = None) -> pl.
     try:
         reader = fastexcel.read_excel(data)
         heads = {name: _head(reader, name) for name in reader.sheet_names}
-    except Exception as error:
+    except fastexcel.FastExcelError as error:
         raise ReadError(f"{path} is damaged or protected by a password ({brief(error)}); open it and save it again") from None
     filled = [name for name, head in heads.items() if len(head)]
     if not sheet and len(filled) > 1:
@@ -74,7 +74,7 @@ def read_workbook(path: Path, sheet: str = "", data: bytes | None = None) -> pl.
         table: Any = pl.read_excel(
             io.BytesIO(data), sheet_name=chosen, engine="calamine", infer_schema_length=None, raise_if_empty=False
         )
-    except Exception as error:
+    except (fastexcel.FastExcelError, pl.exceptions.PolarsError) as error:
         raise ReadError(f"{owner} cannot be read ({brief(error)}); save it as CSV") from None
     if table.width == len(names):
         table.columns = names

@@ -29,9 +29,8 @@ def find(rows: Rows) -> tuple[tuple[str, ...], str] | None:
     for column in rows.schema.by_kind("series"):
         share = overlapping(rows.table[column.name])
         if share >= MIN_SHARE:
-            return (
-                column.name,
-            ), f"{share:.0%} of the series contain steps of another one: they are windows of a longer series"
+            evidence = f"{share:.0%} of the series contain steps of another one: they are windows of a longer series"
+            return (column.name,), evidence
     numbers = [column.name for column in rows.columns if rows.is_number(column.name)]
     values = [floats(rows.values[name][:_MOST_ROWS]) for name in numbers]
     targets = [outcome.values[:_MOST_ROWS] for outcome in rows.outcomes if outcome.labels is None]
@@ -80,10 +79,11 @@ def overlapping(series: pl.Series) -> float:
         1.0
     """
     series = series.drop_nulls()
-    lengths = series.list.len() if isinstance(series.dtype, pl.List) else series.arr.to_list().list.len()
+    series = series if isinstance(series.dtype, pl.List) else series.arr.to_list()
+    lengths = series.list.len()
     series = series.head(max(int((lengths.cum_sum() <= _MOST_STEPS).sum()), 2))
     lengths = lengths.head(len(series)).cast(pl.Int64).to_numpy()
-    steps = hash_values(series.explode() if isinstance(series.dtype, pl.List) else series.arr.to_list().explode())
+    steps = hash_values(series.explode())
     if lengths.sum() != len(steps) or len(steps) < 2 * _STEPS:  # an empty series is one step of its own
         return 0.0
     starts = np.cumsum(lengths) - lengths
@@ -100,13 +100,13 @@ def overlapping(series: pl.Series) -> float:
     elsewhere = (row[first] != row[second]) & (offset != 0)
     varied = (np.diff(np.sort(windows[first[elsewhere]], axis=1), axis=1) != 0).sum(axis=1) >= _DISTINCT - 1
     pairs = np.stack([row[first], row[second], offset], axis=1)[elsewhere][varied]
-    found = np.unique(np.concatenate([pairs, pairs[:, [1, 0, 2]] * [1, 1, -1]]), axis=0)
+    overlaps = np.unique(np.concatenate([pairs, pairs[:, [1, 0, 2]] * [1, 1, -1]]), axis=0)
     compared = np.random.default_rng(0).permutation(len(lengths))[:_COMPARED]
-    parts = {int(number): steps[starts[number] : starts[number] + lengths[number]] for number in np.unique(found[:, :2])}
+    parts = {int(number): steps[starts[number] : starts[number] + lengths[number]] for number in np.unique(overlaps[:, :2])}
     overlap = 0
     for number in compared:
-        low, high = np.searchsorted(found[:, 0], [number, number + 1])
-        overlap += any(_same(parts[int(a)], parts[int(b)], int(by)) for a, b, by in found[low:high][:_STEPS])
+        low, high = np.searchsorted(overlaps[:, 0], [number, number + 1])
+        overlap += any(_same(parts[int(a)], parts[int(b)], int(by)) for a, b, by in overlaps[low:high][:_STEPS])
     return overlap / max(len(compared), 1)
 
 

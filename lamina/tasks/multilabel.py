@@ -269,8 +269,8 @@ class Multilabel(Task):
                 self.labels, label_figures(truth, prediction.decision, weight), aucs, known, thresholds, strict=True
             )
         ]
-        chosen = {"rule": self.rule, "rows": "validation rows of the fit"} if self.rule else {}
-        return {"report": report, "labels": list(self.labels)} | ({"threshold": chosen} if chosen else {})
+        chosen = {"threshold": {"rule": self.rule, "rows": "validation rows of the fit"}} if self.rule else {}
+        return {"report": report, "labels": list(self.labels), **chosen}
 
     def tables(self, details: Mapping[str, Any]) -> tuple[Table, ...]:
         report = details.get("report")
@@ -294,10 +294,10 @@ class Multilabel(Task):
     def errors(self, truth: np.ndarray, outputs: np.ndarray, most: int) -> list[dict[str, Any]]:
         decision = self.predict(outputs).decision
         rows, places = np.nonzero(~np.isnan(truth) & (truth != decision))
-        said = decision[rows, places].astype(np.int64)
-        confidence = np.where(said, outputs[rows, places], 1 - outputs[rows, places])
+        predicted = decision[rows, places].astype(np.int64)
+        confidence = np.where(predicted, outputs[rows, places], 1 - outputs[rows, places])
         order = np.argsort(-confidence, kind="stable")[:most]
-        lists = (values[order].tolist() for values in (rows, places, said, confidence))
+        lists = (values[order].tolist() for values in (rows, places, predicted, confidence))
         return [
             {
                 "row": row,

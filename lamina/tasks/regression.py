@@ -39,6 +39,7 @@ class Regression(Task):
     scale: tuple[float, ...] = ()
 
     name: ClassVar[str] = "regression"
+    estimator: ClassVar[str] = "Regressor"
     judge: ClassVar[str] = "values"
 
     @classmethod
@@ -193,4 +194,6 @@ class Regression(Task):
 
     def evidence(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: int) -> float:
         error, trivial = scores["rmse"], baseline["rmse"]
-        return rows * math.log(trivial / error) if error > 0 < trivial else math.inf if error < trivial else 0.0
+        if error > 0 and trivial > 0:
+            return rows * math.log(trivial / error)
+        return math.inf if error < trivial else 0.0

@@ -12,6 +12,7 @@ import polars as pl
 
 from lamina.errors import OptionError
 from lamina.tasks.metrics import class_counts
+from lamina.wording import percent
 
 MOST_CONFUSED, MOST_MATRIX, MOST_PAIRS = 100, 12, 10
 """Maximum number of classes in a confusion matrix, of those in a printed one, and of printed pairs of confused classes."""
@@ -105,7 +106,7 @@ def class_report(
     names = [json_label(label) for label in labels]
     right, actual, predicted = class_counts(truth, decision, weight, classes)
     figures = zip(names, *(values.tolist() for values in _figures(right, predicted, actual)), whole(actual), strict=True)
-    keys = ("class", "precision", "recall", "f1", "support")
+    keys = ("class", *_KEYS, "support")
     content: dict[str, Any] = {"report": [dict(zip(keys, row, strict=True)) for row in figures], "labels": names}
     pairs, place = np.unique(truth.astype(np.int64) * classes + decision, return_inverse=True)
     counts = np.bincount(place, weight, minlength=len(pairs)).astype(np.float64)
@@ -116,8 +117,8 @@ def class_report(
     wrong = np.flatnonzero((pairs // classes != pairs % classes) & (counts > 0))
     wrong = wrong[np.argsort(-counts[wrong], kind="stable")][:MOST_PAIRS]
     content["confused"] = [
-        {"actual": names[true], "predicted": names[said], "count": count, "share": share}
-        for true, said, count, share in zip(
+        {"actual": names[true], "predicted": names[wrongly], "count": count, "share": share}
+        for true, wrongly, count, share in zip(
             pairs[wrong] // classes,
             pairs[wrong] % classes,
             whole(counts[wrong]),
@@ -135,7 +136,7 @@ def label_figures(truth: np.ndarray, decision: np.ndarray, weight: np.ndarray | 
         (weights * rows).sum(axis=0) for rows in ((truth == 1) & (decision == 1), decision == 1, truth == 1)
     )
     figures = zip(*(values.tolist() for values in _figures(right, predicted, actual)), whole(actual), strict=True)
-    return [dict(zip(("precision", "recall", "f1", "support"), row, strict=True)) for row in figures]
+    return [dict(zip((*_KEYS, "support"), row, strict=True)) for row in figures]
 
 
 def _figures(right: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,14 +156,14 @@ def whole(values: np.ndarray) -> list[Any]:
 def class_tables(content: Mapping[str, Any], names: Sequence[str]) -> tuple[Table, ...]:
     """The confusion matrix, or the most frequent confusions where it does not fit 80 columns; figures of each class."""
     matrix = content.get("confusion")
-    tables = [_matrix(matrix, names) if matrix and len(names) <= MOST_MATRIX else None]
-    if tables == [None] and content.get("confused"):
+    confusions = _matrix(matrix, names) if matrix and len(names) <= MOST_MATRIX else None
+    if confusions is None and content.get("confused"):
         pairs = tuple(
-            (f"{pair['actual']} -> {pair['predicted']}", amount(pair["count"]), f"{pair['share']:.1%}".replace("%", " %"))
+            (f"{pair['actual']} -> {pair['predicted']}", amount(pair["count"]), percent(pair["share"]))
             for pair in content["confused"]
         )
-        tables = [Table("Most frequent confusions", ("actual -> predicted", "count", "share of actual"), pairs)]
-    return tuple(table for table in (*tables, _figure_table(content, names)) if table is not None)
+        confusions = Table("Most frequent confusions", ("actual -> predicted", "count", "share of actual"), pairs)
+    return tuple(table for table in (confusions, _figure_table(content, names)) if table is not None)
 
 
 def _figure_table(content: Mapping[str, Any], names: Sequence[str]) -> Table | None:

@@ -86,6 +86,8 @@ class Task(ABC):
 
     #: Its name in options and files.
     name: ClassVar[str]
+    #: The name of its estimator.
+    estimator: ClassVar[str] = "Classifier"
     #: The uncertainty method of its predictions, see :mod:`lamina.trust`.
     judge: ClassVar[str]
 
@@ -362,7 +364,7 @@ class Task(ABC):
 
         Args:
             result: ``rows``, ``scores`` and ``baseline``, as in :class:`~lamina.tasks.report.Evaluation`; and ``scores`` of
-                training rows in ``train``, if it is to be said whether the model memorises them.
+                training rows in ``train``, for a sentence on whether the model memorises them.
             rows: What the rows are, such as "validation rows".
         """
         scores, baseline = result["scores"], result["baseline"]

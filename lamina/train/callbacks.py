@@ -87,7 +87,7 @@ class Hooks:
             callback = self._open.pop(0)
             try:
                 callback.on_end(event)
-            except Exception as second:
+            except Exception as second:  # the first error is raised, with a note
                 error.add_note(f"then {type(callback).__name__}.on_end failed as well: {second}")
 
     def emit(self, event: Event) -> None:
