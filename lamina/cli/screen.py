@@ -49,7 +49,7 @@ def title(text: str) -> Text:
 
 def figure(value: float) -> str:
     """A score with four decimals, or four significant digits."""
-    return f"{value:.4f}" if abs(value) < 10 and round(value, 4) else number(value)
+    return f"{value:.4f}" if abs(value) < 10 and (round(value, 4) or not value) else number(value)
 
 
 def cell(value: Any) -> str:
