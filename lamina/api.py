@@ -79,7 +79,8 @@ def fit(
         task: "classification", "regression" or "multilabel"; None infers it from the target.
         kinds: Column kinds instead of the inferred ones, ``{"zip": "category"}``.
         group: Column of groups; each group is either in the training or in the validation rows.
-        time: Column of times; the latest rows are the validation rows.
+        time: Column of times; the latest rows are the validation rows. Of a date the month, weekday and hour stay features, as
+            far as training rows have whole cycles of them; the time itself is none.
         split: Column that marks the validation rows.
         weight: Column of sample weights.
         drop: Columns to ignore.
@@ -180,7 +181,7 @@ def compare(
         memory_limit: Maximum gigabytes of one process.
         workers: Number of parallel processes; None is one for each core.
         group: Column of groups; each group is in one fold.
-        time: Column of times; the test rows of a fold are later than its training rows.
+        time: Column of times; the test rows of a fold are later than its training rows. Month, weekday and hour stay features.
         split: Column that marks the test rows of a single fold.
         run: Folder of results; :func:`resume` or the same call resumes it. None stores nothing.
 

@@ -72,6 +72,8 @@ class Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the model to rows and targets.
 
+        Leaks are not searched for, as :func:`lamina.fit` does: ``GridSearchCV`` and the like call this hundreds of times.
+
         Args:
             X: Rows: a frame of any library, an array (N, features), or a dict of columns; or images, texts or series: an array
                 (N, height, width[, channels]) or (N, steps, channels), a list of texts or paths, a list of arrays (channels,
@@ -129,9 +131,10 @@ class Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
                 :func:`lamina.predictions.predictions`.
             coverage: With trust, share of rows whose true value is in their set or interval.
             reasons: With trust, add reasons; they take most of the time.
-            threshold: Decision threshold of two classes: "f1", "recall=0.9", "precision=0.9" or "cost=1:5" (of a false positive
-                and of a false negative), chosen on the validation rows of the fit; or a probability from which the positive
-                class is predicted (1, True, or of two texts the rarer). None predicts the most probable class.
+            threshold: Decision threshold of two classes or of each label: "f1", "recall=0.9", "precision=0.9" or "cost=1:5" (of
+                a false positive and of a false negative), chosen on the validation rows of the fit; or a probability from which
+                the positive class is predicted (1, True, or of two texts the rarer). None predicts the most probable class, and
+                labels by the threshold with the highest F1.
             skip_bad: Predict nothing, a missing value, for rows with a damaged file or a cell that cannot be read.
 
         Returns:

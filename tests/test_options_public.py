@@ -39,7 +39,7 @@ LINEAR = {"family": "linear", "monitor": None}
 
 
 def declared(*owners):
-    hidden = "fewest", "separator", "skipped"
+    hidden = "fewest", "separator", "skipped", "typed"
     return {field.name: field for owner in owners for field in dataclasses.fields(owner) if field.name not in hidden}
 
 

@@ -111,6 +111,7 @@ class Work:
             task=self.task.name,  # the rows of one fold might suggest another
             merge_rare=False,  # they are merged in the table, and bad rows are left out
             skip_bad=False,
+            typed=True,  # as all rows of the comparison are read
             fewest=1,  # a fold may have a single training row of a rare class
             seed=(self.settings.seed + fold) % SEEDS,
             # the test rows are chosen; a fit chooses its validation rows among the training rows

@@ -69,7 +69,9 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
         (4, 'classification', ("1 of 5 rows has no value in the target 'y' and is ignored",))
     """
     reading = {"targets": settings.targets, "separator": settings.separator, "known": known}
-    readings, rows = read_texts(table, settings.kinds, ignored=settings.drop or (), **reading)
+    readings, rows = {}, table
+    if not settings.typed:
+        readings, rows = read_texts(table, settings.kinds, ignored=settings.drop or (), **reading)
     rows, rare, merged = merge_rare(rows, settings)
     inferring = {
         "target": list(settings.targets),

@@ -65,7 +65,12 @@ class Settings(CallOptions):
         expected="a dict of kinds by column, such as {'zip': 'category'}",
     )
     group: str | None = option(None, "The column of groups; a group stays on one side of the split.", kind=str, expected=COLUMN)
-    time: str | None = option(None, "The column of times; the latest rows are the validation rows.", kind=str, expected=COLUMN)
+    time: str | None = option(
+        None,
+        "The column of times; the latest rows are the validation rows. Month, weekday and hour stay features.",
+        kind=str,
+        expected=COLUMN,
+    )
     split: str | None = option(None, "The column that marks training and validation rows.", kind=str, expected=COLUMN)
     weight: str | None = option(None, "The column of sample weights.", kind=str, expected=COLUMN)
     drop: list[str] | tuple[str, ...] | None = option(None, "Columns to ignore.", items=str, expected=COLUMNS)
@@ -95,6 +100,7 @@ class Settings(CallOptions):
     skipped: tuple[str, ...] = dataclasses.field(default=())  # files of a folder that skip_bad left out
     fewest: int = dataclasses.field(default=2)  # rows that the rarest class must have; the estimators take 1
     separator: str | None = dataclasses.field(default=None)  # of the text file that the rows are from
+    typed: bool = dataclasses.field(default=False)  # whether texts are read already, as those of a comparison's folds
 
     def __post_init__(self) -> None:
         values = {name: _settled(value) for name, value in self.get_params().items()}
@@ -280,8 +286,8 @@ class Resumption(CallOptions):
 def _threshold() -> Any:
     return option(
         None,
-        "Decision threshold of two classes: f1, recall=0.9, precision=0.9, cost=1:5 (false positive : false negative), chosen "
-        "on the validation rows of the fit; or a probability.",
+        "Decision threshold of two classes, or of each label: f1, recall=0.9, precision=0.9, cost=1:5 (false positive : false "
+        "negative), chosen on the validation rows of the fit; or a probability.",
         low=0,
         high=1,
         kind=(str, float),

@@ -19,7 +19,7 @@ from lamina.tasks.prediction import Prediction
 from lamina.tasks.report import Table, amount, label_figures
 from lamina.tasks.target import check_rows, first_values, plain, target_column, titled
 from lamina.tasks.task import Learnable, Outcome, Task
-from lamina.tasks.threshold import Rule
+from lamina.tasks.threshold import MOST_POINTS, Curve, Rule, fit_curve
 from lamina.wording import percent
 
 YES, NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", "0.0")
@@ -27,6 +27,8 @@ YES, NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", 
 MOST_LABELS = 1_000
 FEWEST = 20
 """Minimum number of rows with and without a label to choose its threshold."""
+CURVE_POINTS = 8_192
+"""Maximum number of thresholds of the curves of all labels."""
 MOST_PRINTED = 20
 """Maximum number of labels in a printed table."""
 
@@ -45,6 +47,7 @@ class Multilabel(Task):
         values: The values for no and yes in each column.
         frequencies: Frequency of each label in the training rows where it is not missing.
         thresholds: Probability threshold of each label.
+        curves: Thresholds of each label on the validation rows, see :mod:`lamina.tasks.threshold`; empty for too few rows.
         rule: How they were chosen on the validation rows; empty if they were given.
 
     Example:
@@ -60,6 +63,7 @@ class Multilabel(Task):
     values: tuple[tuple[Any, Any], ...] = ()
     frequencies: tuple[float, ...] = ()
     thresholds: tuple[float, ...] = ()
+    curves: tuple[Curve, ...] = ()
     rule: str = ""
 
     name: ClassVar[str] = "multilabel"
@@ -110,21 +114,26 @@ class Multilabel(Task):
         Shape:
             outputs and truth (NaN for missing) (N, labels); weight (N,).
         """
-        weights = np.ones(len(truth)) if weight is None else weight
-        thresholds = tuple(_threshold(outputs[:, i], truth[:, i], weights) for i in range(len(self.labels)))
-        return dataclasses.replace(self, thresholds=thresholds, rule=str(Rule("f1")))
+        curves = tuple(
+            _curve(*of, weight, most=CURVE_POINTS // len(self.labels)) for of in zip(outputs.T, truth.T, strict=True)
+        )
+        return dataclasses.replace(self, curves=curves).with_threshold("f1")
 
     def with_threshold(self, threshold: float | str) -> Self:
-        """The task with one threshold for all labels; "f1" keeps that of each label, which was chosen for the highest F1."""
+        """The task with the thresholds that a rule chooses for each label, or with one probability for all.
+
+        Labels of too few validation rows keep 0.5 with a rule.
+        """
         rule = Rule.parse(threshold)
-        if rule.name == "f1":
-            return self
-        if rule.name:
-            raise OptionError(
-                f"threshold={threshold!r} is for two classes; labels have thresholds of the highest F1, or one probability, "
-                "such as threshold=0.5"
-            )
-        return dataclasses.replace(self, thresholds=rule.values * len(self.labels), rule="")
+        if not rule.name:
+            return dataclasses.replace(self, thresholds=rule.values * len(self.labels), rule="")
+        chosen = self.thresholds or (0.5,) * len(self.labels)
+        if any(self.curves):
+            pairs = zip(self.curves, self.labels, strict=True)
+            chosen = tuple(rule.choose(curve, label) if curve else 0.5 for curve, label in pairs)
+        elif rule.name != "f1":
+            rule.choose(())  # an error
+        return dataclasses.replace(self, thresholds=chosen, rule=str(rule))
 
     @property
     def warning(self) -> str:
@@ -289,6 +298,7 @@ class Multilabel(Task):
         title = "Labels" if len(report) <= MOST_PRINTED else f"The first {MOST_PRINTED} of {len(report):,} labels"
         if chosen := details.get("threshold"):
             title += f"; thresholds chosen on the {chosen['rows']} for {chosen['rule']}"
+            title += "" if all(self.curves) else f" (0.5 for labels of fewer than {FEWEST})"
         return (Table(title, ("label", "precision", "recall", "F1", "AUC", "support", "threshold"), rows),)
 
     def errors(self, truth: np.ndarray, outputs: np.ndarray, most: int) -> list[dict[str, Any]]:
@@ -364,17 +374,10 @@ def _codes(column: pl.Series, name: str, pair: tuple[Any, Any]) -> np.ndarray:
     return codes
 
 
-def _threshold(outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
-    """The threshold with the highest F1, in the middle between the probabilities of two rows; 0.5 for few rows."""
-    known = ~np.isnan(truth) & np.isfinite(outputs) & (weight > 0)
-    probabilities, has, weight = outputs[known], truth[known] == 1, weight[known]
+def _curve(outputs: np.ndarray, truth: np.ndarray, weight: np.ndarray | None, *, most: int) -> Curve:
+    """The curve of a label on the rows where it is known (N,); empty for few rows."""
+    known = ~np.isnan(truth) & np.isfinite(outputs) & (True if weight is None else weight > 0)
+    has = truth[known] == 1
     if min(has.sum(), (~has).sum()) < FEWEST:
-        return 0.5
-    order = np.argsort(-probabilities, kind="stable")
-    probabilities, has, weight = probabilities[order], has[order], weight[order]
-    correct, predicted = np.cumsum(weight * has), np.cumsum(weight)
-    f1 = 2 * correct / (predicted + (weight * has).sum())
-    f1[:-1][probabilities[:-1] == probabilities[1:]] = -1.0  # equal probabilities are on the same side
-    best = int(f1.argmax())
-    below = probabilities[best + 1] if best + 1 < len(probabilities) else 0.0
-    return float((probabilities[best] + below) / 2)
+        return ()
+    return fit_curve(outputs[known], has, None if weight is None else weight[known], most=min(most, MOST_POINTS))

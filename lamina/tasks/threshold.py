@@ -1,4 +1,4 @@
-"""The decision threshold of two classes: the rule that chooses it, and the curve of thresholds on the validation rows."""
+"""The decision threshold of two classes or a label: the rule that chooses it, and their curve on the validation rows."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ class Rule:
             return f"the lowest cost ({self.values[0]:g} for a false positive, {self.values[1]:g} for a false negative)"
         return "the highest F1"
 
-    def choose(self, curve: Curve) -> float:
+    def choose(self, curve: Curve, label: str | None = None) -> float:
         """The threshold; OptionError if none has the wanted precision, or the curve is empty and the rule needs one."""
         if not self.name:
             return self.values[0]
         if not curve:
             raise OptionError(
                 f"threshold={self.name!r} is chosen on the validation rows of the fit, but the model has no curve of them: "
-                "it was fitted by an earlier lamina, or they were of one class; fit it again, or give a probability, such as "
-                "threshold=0.3"
+                "it was fitted by an earlier lamina, or they were few or of one class; fit it again, or give a probability, such "
+                "as threshold=0.3"
             )
         thresholds, right, false = np.array(curve).T
         everything = right[-1]
@@ -83,8 +83,9 @@ class Rule:
         else:
             reached = precision >= self.values[0] * (1 - 1e-12)
             if not reached.any():
+                of = "" if label is None else f" of label {label!r}"
                 raise OptionError(
-                    f"no threshold has a precision of {self.values[0]:g} on the validation rows of the fit; "
+                    f"no threshold{of} has a precision of {self.values[0]:g} on the validation rows of the fit; "
                     f"the highest is {precision.max():.3g}"
                 )
             best = int(np.where(reached, right, -1.0).argmax())
@@ -99,10 +100,12 @@ def words(chosen: Mapping[str, Any]) -> str:
     return f"{text}, chosen for {chosen['rule']} on the {chosen['rows']} ({chosen['support']:,} of them {chosen['class']})."
 
 
-def fit_curve(probabilities: np.ndarray, positive: np.ndarray, weight: np.ndarray | None = None) -> Curve:
+def fit_curve(
+    probabilities: np.ndarray, positive: np.ndarray, weight: np.ndarray | None = None, *, most: int = MOST_POINTS
+) -> Curve:
     """The curve of the probabilities of the positive class (N,); empty if all rows are of one class.
 
-    Only thresholds that are the best for some rule are kept: at the last of a run of positive rows.
+    Only thresholds that are the best for some rule are kept, at the last of a run of positive rows, and about ``most`` of them.
 
     Example:
         >>> fit_curve(np.array([0.875, 0.5, 0.25, 0.125]), np.array([True, False, True, False]))
@@ -120,9 +123,9 @@ def fit_curve(probabilities: np.ndarray, positive: np.ndarray, weight: np.ndarra
     below = np.append(values[1:], 0.0)
     kept = np.flatnonzero((right > 0) & (np.append(false[1:], 1.0) > 0))
     right, false = right.cumsum(), false.cumsum()
-    if len(kept) > MOST_POINTS:
+    if len(kept) > most:
         best = (2 * right[kept] / (right[kept] + false[kept] + right[-1])).argmax()
-        places = np.linspace(0, len(kept) - 1, MOST_POINTS).round().astype(np.int64)
+        places = np.linspace(0, len(kept) - 1, most).round().astype(np.int64)
         kept = kept[np.union1d(places, best)]
     middles = (values + below) / 2
     middles = np.where(middles > below, middles, values)  # of two floats that are next to each other

@@ -264,3 +264,21 @@ def test_the_pareto_front():
     )
     assert [line.name for line in front(lower.lines, lower.metric)] == ["fast", "middle", "slow"]
     assert lower.lines[0].others["accuracy"] == pytest.approx(0.915)
+
+
+def test_a_fold_reads_texts_as_all_rows_of_the_comparison():
+    """Without the odd cells, which are all in the test rows, the codes would be numbers, and the marks flags."""
+    draw = np.random.default_rng(0)
+    last = np.arange(200) >= 150
+    table = pl.DataFrame(
+        {
+            "code": [f"A{i}" if odd and i % 2 else str(i % 40) for i, odd in enumerate(last)],
+            "mark": ["c" if odd and i % 3 == 0 else "ab"[i % 2] for i, odd in enumerate(last)],
+            "x": draw.normal(size=200),
+            "y": draw.choice(["p", "q"], 200),
+            "part": np.where(last, "test", "train"),
+        }
+    )
+    board = lamina.compare(table, "y", families=["linear"], split="part", monitor=None)
+    assert [line.folds for line in board.lines] == [1]
+    assert board.model.model_.schema["code"].kind == "category"

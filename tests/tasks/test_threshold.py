@@ -91,12 +91,30 @@ def test_what_has_no_threshold_says_so():
     with pytest.raises(OptionError, match="threshold is for two classes or labels, but the task is regression: a number"):
         Task.infer(pl.DataFrame({"y": [0.5, 1.5]}), "y").with_threshold(0.5)
     labels = Multilabel(("a", "b"), labels=("a", "b"), thresholds=(0.2, 0.7))
-    assert labels.with_threshold("f1") is labels
+    assert labels.with_threshold("f1").thresholds == (0.2, 0.7)
     assert labels.with_threshold(0.4).thresholds == (0.4, 0.4)
-    with pytest.raises(
-        OptionError, match="threshold='recall=0.9' is for two classes; labels have thresholds of the highest F1"
-    ):
+    with pytest.raises(OptionError, match="threshold='recall' is chosen on the validation rows of the fit, but the model has"):
         labels.with_threshold("recall=0.9")
+
+
+def test_each_label_takes_the_rule_by_itself():
+    random = np.random.default_rng(0)
+    truth = (random.random((400, 3)) < (0.1, 0.4, 0.02)).astype(float)  # the last has too few rows
+    truth[:50, 1] = np.nan
+    outputs = np.clip(0.3 * np.nan_to_num(truth) + random.random((400, 3)) * 0.7, 0, 1)
+    task = Multilabel(("a", "b", "c"), labels=("a", "b", "c")).decide(outputs, truth)
+    for rule in ("recall=0.9", "precision=0.6", "cost=1:5", "f1"):
+        known = truth[50:, 1] == 1
+        alone = (fit_curve(outputs[:, 0], truth[:, 0] == 1), fit_curve(outputs[50:, 1], known))
+        assert task.with_threshold(rule).thresholds == (*map(Rule.parse(rule).choose, alone), 0.5)
+    title = task.with_threshold("recall=0.9").tables(task.with_threshold("recall=0.9").details(truth, outputs))[0].title
+    assert title.endswith("for a recall of at least 0.9 (0.5 for labels of fewer than 20)")
+    again = Task.from_json(json.loads(json.dumps(task.to_json())))
+    assert again.with_threshold("recall=0.8") == task.with_threshold("recall=0.8")
+    with pytest.raises(OptionError, match="no threshold of label 'b' has a precision of 1 on the validation rows"):
+        Multilabel(("b",), labels=("b",)).decide(np.round(outputs[:, 1:2]), truth[:, 1:2]).with_threshold("precision=1")
+    many = Multilabel(("y",), labels=tuple(map(str, range(1000)))).decide(outputs[:, [0] * 1000], truth[:, [0] * 1000])
+    assert sum(map(len, many.curves)) <= 12_000
 
 
 @pytest.fixture(scope="module")
