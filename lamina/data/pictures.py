@@ -14,7 +14,8 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -31,6 +32,10 @@ SIGNATURE = re.compile(rb"\x89PNG|\xff\xd8\xff|BM|GIF8|II\*\0|MM\0\*|RIFF....WEB
 """The first bytes of an image file."""
 PIECE = 1024
 """Images of a chunk."""
+SIDE = 65535
+"""Pixels of the longest side; decoding takes a time for each line that is read, however short the file is."""
+LARGE = 1 << 24
+"""Pixels from which on images are decoded one at a time, as each may take 16 bytes a pixel."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _TURNS = dict(
@@ -103,11 +108,13 @@ def extremes(values: pl.Series) -> tuple[float, float]:
     def ends(row: int, image: Image) -> np.ndarray | None:
         if image.mode[0] not in "IF":
             return None
-        numbers = np.asarray(image).astype(np.float64)
-        numbers = numbers[np.isfinite(numbers)]
+        numbers = np.asarray(image)
+        numbers = numbers[np.isfinite(numbers)]  # a copy
         margin = len(numbers) // 1000
         places = [margin, len(numbers) - 1 - margin]
-        return np.partition(numbers, places)[places] if len(numbers) else None
+        if len(numbers):
+            numbers.partition(places)
+        return numbers[places] if len(numbers) else None
 
     pairs, faults = each(values, ends)
     _refuse(values, faults)
@@ -143,13 +150,16 @@ def each(values: pl.Series, work: Callable[[int, Image], Result]) -> tuple[list[
     from PIL.Image import DecompressionBombWarning
 
     faults: dict[int, str] = {}
+    one_at_a_time = Lock()
 
     def attempt(row: int, source: Source | None) -> list[Result]:
         if source is None:
             return []
         try:
             with _opened(source) as image:
-                return [work(row, image)]
+                is_large = image.width * image.height > LARGE and image.format not in ("JPEG", "MPO")  # decoded at 1/8
+                with one_at_a_time if is_large else nullcontext():
+                    return [work(row, image)]
         except ReadError as error:
             faults[row] = str(error)
             return []
@@ -190,6 +200,8 @@ def _opened(source: Source) -> Iterator[Image]:
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else os.path.expanduser(source)
         with Image.open(file, formats=_FORMATS) as image:
+            if max(image.size) > SIDE:
+                raise ReadError(f"is {image.width:,} x {image.height:,} pixels, more than {SIDE:,} on a side; scale it down")
             yield image
     except FileNotFoundError:
         raise ReadError("does not exist") from None
@@ -261,7 +273,7 @@ def upright(image: Image, mode: str, scale: Scale | None = None) -> Image:
     if image.mode[0] in "IF":
         image = _eight_bits(image, scale)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         image = PIL.alpha_composite(PIL.new("RGBA", image.size, "white"), image)
     image = image.convert(mode)
     return image.transpose(PIL.Transpose[_TURNS[orientation]]) if orientation > 1 else image

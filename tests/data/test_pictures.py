@@ -1,13 +1,16 @@
 """Image files: every mode and form gives the pixels that a person sees; what cannot be read is one line."""
 
 import io
+import time
 import warnings
+import zlib
 
 import numpy as np
 import polars as pl
 import pytest
 from PIL import Image, ImageOps
 
+from lamina.data import pictures
 from lamina.data.copies import contents
 from lamina.data.pictures import Header, read_headers, read_pixels, readable_headers, scaled
 from lamina.errors import ReadError
@@ -141,6 +144,30 @@ def test_all_that_cannot_be_read_is_told_at_once(tmp_path):
     for name, fault in [("lost.png", "does not exist"), ("folder.png", "cannot be opened: Is a directory")]:
         with pytest.raises(ReadError, match=rf"1 of 1 image cannot be read: row 1 \(.*{name}\) {fault}; replace it, leave it"):
             read_headers(pl.Series("photo", [str(tmp_path / name)]))
+
+
+def test_a_side_that_is_claimed_is_checked_before_decoding():
+    data = bytearray(file_bytes(NOISE))
+    data[16:24] = (1).to_bytes(4, "big") + (80_000_000).to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    with pytest.raises(ReadError, match="row 1 is 1 x 80,000,000 pixels, more than 65,535 on a side; scale it down"):
+        read(bytes(data))
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(pictures, "LARGE", 40)
+    running, most = 0, 0
+
+    def work(row, image):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.001)
+        running -= 1
+
+    values = pl.Series("photo", [file_bytes(NOISE)] * 20, dtype=pl.Binary)
+    pictures.each(values, work)
+    assert most == 1
 
 
 @pytest.mark.parametrize("most", [40, 20])
