@@ -89,6 +89,8 @@ class Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
             check_cells(X, MOST_CELLS_NETWORK, f"sparse X for the network {check_family(self.family).name!r}")
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        if isinstance(y, str):
+            raise OptionError(f"y is {y!r}, expected its values; where y is a column of X, write lamina.fit(X, {y!r})")
         table = read_rows(self, X, reset=True)
         task, targets = self._targets(y)
         check_consistent_length(table, y)

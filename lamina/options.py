@@ -92,6 +92,8 @@ def _range(meta: Mapping[str, Any]) -> str:
 class Options:
     """Base class of options: recipes and families.
 
+    ``keyword`` is the keyword of ``lamina.fit`` that such options are given as, for hints.
+
     Example:
         >>> from lamina import Recipe
         >>> Recipe(learning_rate=-1).check()
@@ -103,6 +105,7 @@ class Options:
     """
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
+    keyword: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -185,8 +188,40 @@ def nearest_option(name: str, names: Collection[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else "it has " + ", ".join(names)
 
 
+def find_option(name: str, keywords: Collection[str], cls: type[Options] = Options) -> tuple[type[Options], str] | None:
+    """The options that are given as one of these keywords and have an option of that name or initials, with its full name.
+
+    Example:
+        >>> from lamina import Recipe
+        >>> find_option("lr", ["recipe"]) == (Recipe, "learning_rate"), find_option("lr", ["start"])
+        (True, None)
+    """
+    if cls.keyword in keywords and dataclasses.is_dataclass(cls):
+        for field in (field.name for field in dataclasses.fields(cls)):
+            if name in (field, "".join(word[0] for word in field.split("_"))):
+                return cls, field
+    return next(filter(None, (find_option(name, keywords, other) for other in cls.__subclasses__())), None)
+
+
+def _hint(name: str, value: Any, names: Collection[str]) -> str:
+    """A hint for an unknown keyword, from others' libraries, of the recipe or of a family, or misspelt."""
+    if name.lower() in _ARRAYS:
+        return _ARRAYS_HINT
+    if name.lower() in _OTHER_ROWS:
+        return "give all rows in one table, and a column that marks them: split='part' (train, validation, test)"
+    if found := find_option(name, names):
+        cls, field = found
+        return f"did you mean {cls.keyword}={cls.__name__}({field}={shortened(value)})?"
+    return nearest_option(name, names)
+
+
+_ARRAYS = ("x", "y", "x_train", "y_train")
+_ARRAYS_HINT = "the target is a column of the table; for arrays X and y there are Classifier().fit(X, y) and .score(X, y)"
+_OTHER_ROWS = ("validation_data", "x_val", "y_val", "x_valid", "y_valid", "eval_set", "x_test", "y_test", "test", "test_data")
+
+
 def known_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: an unknown keyword raises OptionError with the nearest known one.
+    """Decorator: an unknown keyword raises OptionError with the nearest known one, as do too many values without keyword.
 
     Example:
         >>> @known_options
@@ -197,15 +232,24 @@ def known_options(function: Callable[P, R]) -> Callable[P, R]:
         ...
         lamina.errors.OptionError: bake has no option 'minuts'; did you mean 'minutes'?
     """
-    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    parameters = inspect.signature(function).parameters
+    names = [name for name in parameters if name != "self"]
+    by_position = [name for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     title = function.__qualname__.removesuffix(".__init__").split(".")[-1]
     computes = function.__name__ != "__init__"
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in kwargs:
+        for name, value in kwargs.items():
             if name not in names:
-                raise OptionError(f"{title} has no option {name!r}; {nearest_option(name, names)}")
+                raise OptionError(f"{title} has no option {name!r}; {_hint(name, value, names)}")
+        if len(args) > len(by_position):
+            known = [name for name in by_position if name != "self"]
+            given = len(args) - len(by_position) + len(known)
+            raise OptionError(
+                f"{title} takes {' and '.join(known) or 'nothing'} by position, {given} values were given; options have names; "
+                f"{_ARRAYS_HINT}"
+            )
         return forked.answer(function, *args, **kwargs) if forked.forked and computes else function(*args, **kwargs)
 
     return checked

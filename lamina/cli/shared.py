@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import itertools
 import json
@@ -87,19 +86,17 @@ class Commands(TyperGroup):
 
 def _add_hint(error: Any, words: list[str]) -> None:
     """Name --set where an unknown option is one of the recipe or of a family; ``words`` are the command."""
-    from lamina.families import FAMILIES
-    from lamina.train.recipe import Recipe
+    import lamina.families  # noqa: F401  so that their options are known
+    from lamina.options import find_option
 
-    verb, flag = words[0], str(error.option_name)
-    option = flag.lstrip("-").replace("-", "_")
-    owners = {"fit": (("recipe", Recipe), *(("family", cls) for cls in FAMILIES.values())), "compare": (("recipe", Recipe),)}
-    for owner, cls in owners.get(verb, ()):
-        for name in (field.name for field in dataclasses.fields(cls)):
-            if option in (name, "".join(word[0] for word in name.split("_"))):
-                given = [*itertools.dropwhile(lambda word: word.partition("=")[0] != flag, words), ""]
-                value = given[0].partition("=")[2] or ("" if given[1].startswith("-") else given[1]) or "VALUE"
-                error.message, error.possibilities = f"No such option: {flag}. Did you mean --set {owner}.{name}={value}?", None
-                return
+    flag = str(error.option_name)
+    keywords = {"fit": ("recipe", "family"), "compare": ("recipe",)}.get(words[0], ())
+    if not (found := find_option(flag.lstrip("-").replace("-", "_"), keywords)):
+        return
+    given = [*itertools.dropwhile(lambda word: word.partition("=")[0] != flag, words), ""]
+    value = given[0].partition("=")[2] or ("" if given[1].startswith("-") else given[1]) or "VALUE"
+    hint = f"Did you mean --set {found[0].keyword}.{found[1]}={value}?"
+    error.message, error.possibilities = f"No such option: {flag}. {hint}", None
 
 
 def _print_message(error: Exception) -> int:

@@ -37,16 +37,16 @@ FAMILIES: dict[str, type[Family]] = {**NETWORKS, **CLASSICAL}
 
 #: What other libraries call families, for errors.
 _OTHER_NAMES = {
-    "feedforward": ("mlp", "dnn", "dense", "nn", "neural_network", "fnn"),
+    "feedforward": ("mlp", "dnn", "dense", "nn", "neuralnetwork", "fnn"),
     "shortcut": ("resnet", "residual"),
     "convolutional": ("cnn", "convnet", "lenet", "conv"),
     "recurrent": ("rnn", "lstm", "gru"),
-    "attention": ("transformer", "bert"),
+    "attention": ("transformer", "bert", "vit"),
     "hierarchical": ("han",),
-    "forest": ("random_forest", "randomforest", "rf"),
-    "boosting": ("gbm", "gbdt", "gradient_boosting", "hist_gradient_boosting"),
-    "linear": ("logistic", "logistic_regression", "linear_regression", "ridge"),
-    "neighbours": ("knn", "k_neighbors", "neighbors"),
+    "forest": ("randomforest", "rf"),
+    "boosting": ("gbm", "gbdt", "gradientboosting", "histgradientboosting"),
+    "linear": ("logistic", "logisticregression", "linearregression", "ridge"),
+    "neighbours": ("knn", "kneighbors", "neighbors"),
     "constant": ("dummy", "baseline"),
     "lightgbm": ("lgbm", "lgb"),
     "xgboost": ("xgb",),
@@ -180,7 +180,8 @@ def make_family(name: str) -> type[Family]:
     if name == Custom.name:
         return Custom
     if name not in FAMILIES:
-        known = next((known for known, others in _OTHER_NAMES.items() if name.lower() in others), None)
+        plain = name.lower().removesuffix("classifier").removesuffix("regressor").replace("_", "").replace(" ", "")
+        known = next((known for known, others in _OTHER_NAMES.items() if plain in others), None)
         hint = f"did you mean {known!r}?" if known else nearest(name, ["auto", *FAMILIES])
         raise OptionError(f"lamina has no family {name!r}; {hint}")
     return FAMILIES[name]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from lamina.data.columns import FEATURE_KINDS, KINDS
+from lamina.data.columns.tokens import TOKENS, TOKENS_HELP
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import OptionError
 from lamina.families.readers import TableOptions, TextOptions, auto_option, read_flat
@@ -37,6 +38,7 @@ EVERY = FEATURE_KINDS
 class Family(Options):
     """Base of the families. ``name`` is its word in files, the CLI and docs."""
 
+    keyword: ClassVar[str] = "family"
     name: ClassVar[str]
     #: The kinds of columns that it has a way of its own to read.
     reads: ClassVar[tuple[str, ...]] = TABLE
@@ -79,7 +81,7 @@ class NetworkFamily(Family):
         blocks=("numbers", "series"),
     )
     image_size: int | str = auto_option("height and width that images are resized to", low=4, high=4096, blocks=("image",))
-    tokens: str = option("words", "what a text is cut into", choices=("words", "pieces"), blocks=("text",))
+    tokens: str = option("auto", TOKENS_HELP, choices=("auto", *TOKENS), blocks=("text",))
     vocabulary_size: int = option(
         20_000, "most different tokens that get a vector of their own", low=10, high=1_000_000, blocks=("text",)
     )

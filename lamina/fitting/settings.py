@@ -174,13 +174,16 @@ class Settings(CallOptions):
         given, how = self.target, "expected the name of a column, or a list of names"
         if isinstance(given, list | tuple) and not all(isinstance(name, str) for name in given):
             given = next(name for name in given if not isinstance(name, str))
-        if isinstance(given, str | list | tuple):
+        several = self.target if isinstance(self.target, tuple) else ()
+        values = 2 * len(set(map(repr, several))) < len(several) or (several and all(isinstance(one, float) for one in several))
+        if not values and isinstance(given, str | list | tuple):
             if len(set(self.targets)) < len(self.targets):
                 raise OptionError(f"target names a column twice: {list(self.targets)}; name each once")
-        elif hasattr(given, "__len__") and not isinstance(given, bytes | Mapping):
+        elif values or (hasattr(given, "__len__") and not isinstance(given, bytes | Mapping)):
+            kind = "list" if values else type(given).__name__
             raise OptionError(
-                f"target holds values ({type(given).__name__}), {how}; for arrays X and y write Classifier().fit(X, y) or "
-                "Regressor().fit(X, y), or give one frame and the name of its target"
+                f"target holds values ({kind}), {how}; for arrays X and y write Classifier().fit(X, y) or Regressor().fit(X, y)"
+                ", or give one frame and the name of its target"
             )
         else:
             text = isinstance(given, int) and not isinstance(given, bool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lamina.options import Options, option
 from lamina.tasks.losses import LOSSES, Loss
@@ -24,6 +24,8 @@ class Recipe(Options):
         >>> Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True).check().optimizer
         'sgd'
     """
+
+    keyword: ClassVar[str] = "recipe"
 
     optimizer: str = option("adamw", "optimizer", choices=("sgd", "adagrad", "rmsprop", "adam", "adamw"))
     learning_rate: float | str = option(
