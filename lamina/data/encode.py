@@ -101,7 +101,7 @@ class Encoder:
                 if isinstance(kind, PlainKind):
                     entries[kind.shared].append(kind.fit_entry(column, values, _MEASURES[scaling], notes))
                 elif block := kind.vector if encoding.plain else kind.block:
-                    blocks.append(block.fit(values, encoding, name if i == 1 else f"{name}{i}"))
+                    blocks.append(block.fit(values, kind.encoding(column, encoding), name if i == 1 else f"{name}{i}"))
         if scaling == "none":
             entries["numbers"] = [dataclasses.replace(number, has_missing=False) for number in entries["numbers"]]
         if not (blocks or any(entries.values())):

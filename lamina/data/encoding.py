@@ -41,7 +41,7 @@ class Encoding:
     Args:
         scaling: Scaling of numbers: "robust", "standard" or "none".
         image_size: Height and width of resized images; 0 to follow the training images.
-        tokens: Tokens of texts: "words", or "pieces" of words.
+        tokens: Tokens of texts: "words", "pieces" of words, "characters", or "auto" for what suits the column.
         vocabulary: Most tokens with a code of their own, or most terms of a TF-IDF vector.
         length: Most tokens of a text or steps of a series, 0 to follow the training rows; longer ones are truncated.
         sentence: Tokens of a sentence: every sentence begins at a multiple of it, a longer one continues at the next.
@@ -52,7 +52,7 @@ class Encoding:
 
     scaling: str = "robust"
     image_size: int = 0
-    tokens: str = "words"
+    tokens: str = "auto"
     vocabulary: int = 20_000
     length: int = 0
     sentence: int = 0

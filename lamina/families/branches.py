@@ -49,7 +49,7 @@ class BranchFamily(TextOptions, NetworkFamily):
         owner = type(self).__name__
         if self.word_vectors and not Path(self.word_vectors).is_file():
             raise OptionError(f"{owner}.word_vectors is {self.word_vectors!r}, expected the path of an existing file")
-        if self.word_vectors and self.tokens != "words":
+        if self.word_vectors and self.tokens not in ("auto", "words"):
             raise OptionError(f"{owner}.tokens is {self.tokens!r}, expected 'words' with word_vectors")
         if self.backbone and self.backbone not in registered():
             known = ", ".join(registered()) or "none"
@@ -60,8 +60,10 @@ class BranchFamily(TextOptions, NetworkFamily):
         return self
 
     def encoding(self) -> Encoding:
-        """With a backbone images are resized to the size it was trained on, unless image_size is set."""
+        """With a backbone images are resized to the size it was trained on, unless image_size is set; vectors are of words."""
         encoding = super().encoding()
+        if self.word_vectors:
+            encoding = dataclasses.replace(encoding, tokens="words")
         if not self.backbone or encoding.image_size:
             return encoding
         return dataclasses.replace(encoding, image_size=part_maker(self.backbone).size)

@@ -45,7 +45,7 @@ class View:
     def fit(cls, table: pl.DataFrame, schema: Schema) -> Self:
         """Fit the encoder to training rows, as ``schema.check`` returns them."""
         views = {
-            c.name: KINDS[c.kind].novelty_block(table[c.name], _ENCODING, f"{c.kind} {i}")
+            c.name: KINDS[c.kind].novelty_block(table[c.name], KINDS[c.kind].encoding(c, _ENCODING), f"{c.kind} {i}")
             for i, c in enumerate(schema.features)
         }
         plain = Schema(tuple(column for column in schema.features if views[column.name] is None))

@@ -163,7 +163,7 @@ def test_words_that_occur_once_are_unknown_where_there_are_many_texts():
     assert words_of(fit([*texts, "common seldom"])) == ("", "[unknown]", "common")
 
 
-@pytest.mark.parametrize("tokens", ["words", "pieces"])
+@pytest.mark.parametrize("tokens", ["words", "pieces", "characters"])
 def test_the_order_of_rows_changes_nothing(tokens):
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghij", k=5)) for _ in range(300)]  # each as frequent as the others, about
@@ -173,7 +173,7 @@ def test_the_order_of_rows_changes_nothing(tokens):
         assert fit(random.Random(seed).sample(texts, len(texts)), tokens=tokens, vocabulary=350) == first
 
 
-@pytest.mark.parametrize("tokens", ["words", "pieces"])
+@pytest.mark.parametrize("tokens", ["words", "pieces", "characters"])
 @pytest.mark.parametrize("sentence", [0, 4])
 def test_a_block_that_was_saved_gives_the_same_codes(tokens, sentence):
     block = fit([*REVIEWS, None], tokens=tokens, sentence=sentence, chunk=3)
@@ -192,7 +192,7 @@ def test_a_damaged_tokenizer_is_refused():
 
 
 def test_unknown_tokens_option_is_refused():
-    with pytest.raises(OptionError, match="tokens is 'letters', expected 'words' or 'pieces'"):
+    with pytest.raises(OptionError, match="tokens is 'letters', expected 'words', 'pieces'"):
         fit(REVIEWS, tokens="letters")
 
 
@@ -302,7 +302,7 @@ def test_rows_do_not_depend_on_their_neighbours(monkeypatch):
 # Any text
 
 
-@pytest.mark.parametrize("tokens", ["words", "pieces"])
+@pytest.mark.parametrize("tokens", ["words", "pieces", "characters"])
 @given(texts=st.lists(st.text(st.characters(codec="utf-8"), max_size=30) | st.none(), max_size=5))
 def test_any_text_can_be_learnt_and_read(tokens, texts):
     block = fit(texts, tokens=tokens, sentence=2, chunk=3, vocabulary=50)

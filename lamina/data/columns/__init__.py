@@ -12,7 +12,8 @@ other      holds other lists, structs, bytes or Python objects (ignored)
 constant   has one value everywhere, or none at all (ignored)
 date       is a date or date-time
 flag       is boolean, or whole numbers that are 0/1 or -1/1, or has two different texts (yes/no)
-text       is text that mostly differs from row to row and has at least 6 words on average
+text       is text that mostly differs from row to row and has at least 6 words on average, or is a molecule (SMILES) or a
+           sequence of letters (DNA, proteins)
 id         is whole numbers, 95 % of them different or mostly one more than the row before, named like an identifier
            (``id key uuid index rownames ...``) or without a name in the first column (a saved index);
            or whole numbers that all differ and run through at least 20 rows without large gaps (unless named like a

@@ -238,6 +238,10 @@ class ColumnKind(ABC):
             yield Indicator(missing, "is missing", 0.25)
             yield Indicator(~missing, "has a value", 0.25)
 
+    def encoding(self, column: Column, encoding: Encoding) -> Encoding:
+        """The options of a family with "auto" replaced by what suits the column."""
+        return encoding
+
     def novelty_block(self, values: pl.Series, encoding: Encoding, block: str) -> Block | None:
         """The block for novelty scores, where it is not that of the classical families."""
         return None

@@ -64,11 +64,11 @@ class Id(Ignored):
         return None
 
     def as_only_feature(self, column: Column, values: pl.Series, plain: Guess) -> Guess | None:
-        """Plain values for x = 1, 2, 3, ..., text for texts of several words."""
+        """Plain values for x = 1, 2, 3, ..., text for texts of several words and for names, which seldom have digits."""
         if column.details.get("running"):
             return Guess(plain.kind, plain.reason + "; kept as the only feature", plain.details)
         text = Text().coerce(values) if values.dtype == pl.String else None
-        if text is None or text.details["words"] < 2:
+        if text is None or (text.details["words"] < 2 and int(values.str.contains(r"\d").sum()) > 0.1 * len(values)):
             return None
         return Guess(text.kind, "texts, mostly distinct; kept as the only feature", text.details)
 

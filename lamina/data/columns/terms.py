@@ -1,22 +1,31 @@
 """Texts as TF-IDF vectors, for models of rows of numbers such as logistic regression and trees.
 
-A term is a token (a word, a number or a punctuation mark, as in :mod:`lamina.data.columns.tokens`) or a pair of neighbours.
+A term is a token (a word, a number or a punctuation mark, as in :mod:`lamina.data.columns.tokens`) or a pair of neighbours; of
+characters, up to four neighbours.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 
 from lamina.data.columns.column import Block
-from lamina.data.columns.tokens import UNKNOWN, TextBlock, check_tokenizer, empty_texts, has_word, unknown_texts
+from lamina.data.columns.tokens import (
+    UNKNOWN,
+    TextBlock,
+    by_characters,
+    check_tokenizer,
+    empty_texts,
+    has_word,
+    unknown_texts,
+)
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import ModelFileError
 from lamina.wording import count
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _FEW_TEXTS = 200  # below, a term of a single text counts
+_WORDS, _CHARACTERS = 2, 4  # most neighbours of a term
 
 
 @dataclass(frozen=True)
@@ -64,13 +74,12 @@ class TermsBlock(Block):
     @classmethod
     def fit(cls, values: pl.Series, encoding: Encoding, block: str) -> Self:
         """Fit at most ``encoding.vocabulary`` terms and their inverse document frequencies to training rows."""
-        from tokenizers import Tokenizer
-
-        stored = TextBlock.fit(values.head(0), Encoding(), block).tokenizer  # a word tokenizer needs no training
-        tokenizer = Tokenizer.from_str(stored)
+        untrained = Encoding(tokens=encoding.tokens)  # which is enough: the vocabulary is that of the terms
+        stored = TextBlock.fit(values.head(0), untrained, block).tokenizer
+        terms_of = _splitter(stored)
         counts, present = Counter[str](), 0
         for text in values.to_list():
-            terms = set(_terms(tokenizer, text or ""))
+            terms = set(terms_of(text or ""))
             counts.update(terms)
             present += bool(terms)
         least = 1 if present < _FEW_TEXTS else 2
@@ -101,9 +110,14 @@ class TermsBlock(Block):
         return {self.block: sparse.csr_matrix(self._vectorizer.transform(texts))}
 
     def remarks(self, values: pl.Series) -> list[str]:
+        texts = [text or "" for text in values.to_list()]
+        if by_characters(self.tokenizer):
+            known = {*self.terms}
+            tokens_of = _splitter(self.tokenizer, longest=1)
+            return unknown_texts(self.name, sum(not known.issuperset(tokens_of(text)) for text in texts), characters=True)
         is_word = np.array([has_word(term) for term in self.terms], dtype=np.float32)
         weights = self.transform(values)[self.block] @ is_word
-        unseen = sum(not weight and has_word(text or "") for weight, text in zip(weights, values.to_list(), strict=True))
+        unseen = sum(not weight and has_word(text) for weight, text in zip(weights, texts, strict=True))
         return unknown_texts(self.name, unseen)
 
     def verify(self) -> None:
@@ -117,17 +131,26 @@ class TermsBlock(Block):
     @cached_property
     def _vectorizer(self) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
-        from tokenizers import Tokenizer
 
-        analyzer: Any = partial(_terms, Tokenizer.from_str(self.tokenizer))
+        analyzer: Any = _splitter(self.tokenizer)
         codes = {term: code for code, term in enumerate(self.terms)}
         vectorizer = TfidfVectorizer(analyzer=analyzer, vocabulary=codes, sublinear_tf=True, dtype=np.float32)
         vectorizer.idf_ = np.array(self.idf)
         return vectorizer
 
 
-def _terms(tokenizer: Tokenizer, text: str) -> list[str]:
-    """Tokens, then pairs of neighbours."""
+def _splitter(tokenizer: str, longest: int = 0) -> Callable[[str], list[str]]:
+    """A function from a text to its terms: its tokens, then neighbouring tokens."""
+    from tokenizers import Tokenizer
+
+    most, between = (_CHARACTERS, "") if by_characters(tokenizer) else (_WORDS, " ")
+    return partial(_terms, Tokenizer.from_str(tokenizer), longest or most, between)
+
+
+def _terms(tokenizer: Tokenizer, longest: int, between: str, text: str) -> list[str]:
     normalized = tokenizer.normalizer.normalize_str(text)
     tokens = [token for token, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]
-    return [*tokens, *map(" ".join, pairwise(tokens))]
+    terms = tokens
+    for size in range(2, longest + 1):
+        terms = terms + [between.join(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
+    return terms

@@ -21,6 +21,15 @@ from lamina.errors import SchemaError
 
 FEWEST_WORDS = 6
 """Fewest words on average of a column of text; names and titles have fewer."""
+_FEW = 5  # with fewer texts, nothing is guessed
+_CODES = {
+    "molecules (SMILES)": (  # atoms, bonds, rings and branches; most have a branch or a double bond
+        r"^(?:\[[^\[\]\s]+\]|Br|Cl|[BCNOPSFIbcnops*]|%\d\d|\d|[-=#$:/\\~.()])+$",
+        r"[(=#]",
+    ),
+    "sequences of letters (such as DNA or proteins)": (r"^(?:[A-Z*-]+|[a-z*-]+)$", r"^.{20}"),
+}
+"""Codes that are read by characters: what all cells match, and what at least half of them match, too."""
 
 
 class Text(ColumnKind):
@@ -53,28 +62,35 @@ class Text(ColumnKind):
     def guess(self, values: Values) -> Guess | None:
         column = values.column
         present = len(column) - column.null_count()
-        if values.plain or column.dtype != pl.String or present < 5:
+        if values.plain or column.dtype != pl.String or present < _FEW:
             return None
         distinct = column.drop_nulls().unique()
-        words = _words_on_average(distinct)
-        if words < FEWEST_WORDS or len(distinct) <= 0.5 * present:
+        if len(distinct) <= 0.5 * present:
             return None
-        details = values.details | {"words": round(words, 1)}
-        return Guess(self.name, f"free text of {words:.0f} words on average", details)
+        details, reason = _described(distinct)
+        if details["words"] >= FEWEST_WORDS:
+            return Guess(self.name, f"free text of {reason}", values.details | details)
+        if code := _code(distinct):
+            return Guess(self.name, f"{code}, read by characters", values.details | details)
+        return None
 
     def coerce(self, column: pl.Series) -> Guess | None:
         values = texts(column)
         if values is None or values.null_count() == len(values):
             return None
-        words = _words_on_average(values.drop_nulls().unique())
-        details = describe(column) | {"words": round(words, 1)}
-        return Guess(self.name, f"given; {words:.0f} word{'s' if round(words) != 1 else ''} on average", details)
+        details, reason = _described(values.drop_nulls())
+        return Guess(self.name, f"given; {reason}", describe(column) | details)
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         result = texts(values)
         if result is None:
             raise SchemaError(f"column {column.name!r} holds {values.dtype}, expected text as in training; convert it")
         return result
+
+    def encoding(self, column: Column, encoding: Encoding) -> Encoding:
+        if encoding.tokens != "auto":
+            return encoding
+        return dataclasses.replace(encoding, tokens=column.details.get("tokens", "words"))
 
     def novelty_block(self, values: pl.Series, encoding: Encoding, block: str) -> TextBlock:
         fitted = TextBlock.fit(values, encoding, block)
@@ -89,9 +105,33 @@ class Text(ColumnKind):
         return np.stack([np.log1p(length), unknown, rarity], axis=1).astype(np.float32)
 
 
-def _words_on_average(values: pl.Series) -> float:
-    """Mean words of distinct texts, on a sample; two characters of a script without spaces count as one word."""
-    sample = values.sort().gather_every(max(1, len(values) // 2000)).str.head(100_000)  # sorted: whatever the order of rows
+def _described(values: pl.Series) -> tuple[dict[str, Any], str]:
+    """The average number of words as a detail, with "characters" as tokens where texts are codes; both in words.
+
+    Codes have no spaces, as nine of ten distinct texts here, and differ from row to row.
+    """
+    distinct = values.unique()
+    sample = _sample(distinct)
     spaced = sample.str.count_matches(r"\S+")
-    unspaced = sample.str.count_matches(rf"[{UNSPACED}]")
-    return float((spaced + unspaced / 2).mean() or 0)  # pyright: ignore[reportArgumentType]
+    unspaced = sample.str.count_matches(rf"[{UNSPACED}]")  # two of these characters count as one word
+    words = float((spaced + unspaced / 2).mean() or 0)  # pyright: ignore[reportArgumentType]
+    details, reason = {"words": round(words, 1)}, f"{words:.0f} word{'s' if round(words) != 1 else ''} on average"
+    alone = int(((spaced == 1) & (unspaced == 0)).sum())
+    if len(distinct) < max(_FEW, 0.5 * len(values)) or alone < 0.9 * len(sample):
+        return details, reason
+    return details | {"tokens": "characters"}, f"{reason}, read by characters, as there are no spaces"
+
+
+def _code(distinct: pl.Series) -> str:
+    """Which code all distinct texts are in, "" for none."""
+    sample = _sample(distinct)
+    for name, (every, many) in _CODES.items():
+        fits, shows = ([*sample.str.contains(pattern)] for pattern in (every, many))
+        if sum(fits) >= 0.99 * len(fits) and sum(shows) >= 0.5 * len(shows):
+            return name
+    return ""
+
+
+def _sample(distinct: pl.Series) -> pl.Series:
+    """At most some 2,000 texts, whatever the order of rows."""
+    return distinct.sort().gather_every(max(1, len(distinct) // 2000)).str.head(100_000)

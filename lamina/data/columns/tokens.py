@@ -1,6 +1,7 @@
 """Texts as rows of token codes.
 
-Texts are normalised first (Unicode NFKC, lower case, one kind of apostrophe), so that "Good" and "good" are the same word.
+Texts are normalised first (Unicode NFKC, lower case, one kind of apostrophe), so that "Good" and "good" are the same word;
+but for characters, whose case carries meaning in codes ("c" is an aromatic carbon in SMILES).
 
 =========  ===========================================================================================================
 tokens     a text is split into
@@ -10,6 +11,7 @@ words      words, numbers ("3.14" stays whole) and single punctuation marks; con
            training texts did not have is unknown
 pieces     frequent words and pieces of rare ones, down to single bytes, so that nothing is unknown: byte-pair encoding
            (Sennrich et al. 2016, arXiv 1508.07909) on bytes, as in GPT-2
+characters single characters with their case, for codes such as molecules (SMILES), sequences of DNA and names
 =========  ===========================================================================================================
 """
 
@@ -35,7 +37,8 @@ from lamina.wording import count
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-TOKENS = ("words", "pieces")
+TOKENS = ("words", "pieces", "characters")
+TOKENS_HELP = "what a text is cut into; auto: characters for codes without spaces, such as SMILES, else words"
 MOST_TOKENS = 512
 """Largest length in tokens where it follows the training rows."""
 MOST_PLACES = 16_384
@@ -60,6 +63,7 @@ _WORD = "|".join(
         r"[^\s\p{Cc}\p{Cf}]\p{M}*",
     )
 )
+_CHARACTER = r"[\s\S]"
 _SENTENCE_END = re.compile(r"""([.!?]["'’”)\]]*\s|[。！？])|[\n\r\v\f\x85\u2028\u2029]""")
 
 
@@ -110,8 +114,8 @@ class TextBlock(Block):
         Raises:
             OptionError: ``encoding.tokens`` is unknown.
         """
-        if encoding.tokens not in TOKENS:
-            raise OptionError(f"tokens is {encoding.tokens!r}, expected 'words' or 'pieces'")
+        if encoding.tokens not in ("auto", *TOKENS):
+            raise OptionError(f"tokens is {encoding.tokens!r}, expected {', '.join(map(repr, TOKENS))} or 'auto'")
         most = encoding.length or (MOST_PLACES if encoding.sentence else MOST_TOKENS)
         tokenizer = _trained([text for text in _beginnings(values, most) if text], encoding)
         parts = _tokenised(tokenizer, values, most, encoding.sentence)
@@ -144,13 +148,14 @@ class TextBlock(Block):
         return {self.block: codes}
 
     def remarks(self, values: pl.Series) -> list[str]:
+        characters = by_characters(self.tokenizer)
         unseen = longer = 0
         for part in _tokenised(self._tokenizer, values, self.length, self.sentence):
             seen = np.bincount(part.rows - part.start, self._is_word[part.codes], len(part.lengths)) > 0
             unknown = np.bincount(part.rows - part.start, part.codes == 1, len(part.lengths)) > 0
-            unseen += int((unknown & ~seen).sum())
+            unseen += int((unknown if characters else unknown & ~seen).sum())
             longer += int((part.lengths > self.length).sum())
-        remarks = unknown_texts(self.name, unseen)
+        remarks = unknown_texts(self.name, unseen, characters=characters)
         if longer:
             are = "is" if longer == 1 else "are"
             remarks.append(f"{self.name}: {count(longer, 'text')} {are} {_truncated(self.length, self.sentence)}")
@@ -209,6 +214,11 @@ def check_tokenizer(column: str, tokenizer: str) -> None:
         )
 
 
+def by_characters(tokenizer: str) -> bool:
+    """Whether the tokens of a tokenizer are characters."""
+    return json.loads(tokenizer)["pre_tokenizer"].get("pattern") == {"Regex": _CHARACTER}
+
+
 def _frame(content: Any) -> Any:
     """A tokenizer's JSON without its words, and without options that are off, which not every version writes."""
     if isinstance(content, dict):
@@ -241,10 +251,11 @@ def empty_texts(values: pl.Series, empty: int) -> list[str]:
     return [f"{values.name}: {empty:,} of {len(values):,} texts {'is' if empty == 1 else 'are'} empty"] if empty else []
 
 
-def unknown_texts(name: str, unknown: int) -> list[str]:
-    """A sentence if texts have no word of the vocabulary."""
+def unknown_texts(name: str, unknown: int, *, characters: bool = False) -> list[str]:
+    """A sentence if texts have no word of the vocabulary, or characters that are not in it."""
     have = "has" if unknown == 1 else "have"
-    return [f"{name}: {count(unknown, 'text')} {have} no word of the vocabulary"] if unknown else []
+    what = "a character that is not in the vocabulary" if characters else "no word of the vocabulary"
+    return [f"{name}: {count(unknown, 'text')} {have} {what}"] if unknown else []
 
 
 def _truncated(length: int, sentence: int) -> str:
@@ -301,17 +312,19 @@ def _trained(values: Sequence[str], encoding: Encoding) -> Tokenizer:
 
     options = {"min_frequency": 1 if len(values) < _FEW_TEXTS else 2, "show_progress": False}
     form = [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace("’", "'")]
-    if encoding.tokens == "words":
-        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
-        trainer = trainers.WordLevelTrainer(vocab_size=encoding.vocabulary, special_tokens=[], **options)
-    else:
+    if encoding.tokens == "pieces":
         tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
         form += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
         every_byte = sorted(pre_tokenizers.ByteLevel.alphabet())
         trainer = trainers.BpeTrainer(vocab_size=encoding.vocabulary, initial_alphabet=every_byte, **options)
+    else:
+        characters = encoding.tokens == "characters"
+        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_CHARACTER if characters else _WORD), "removed", invert=True)
+        trainer = trainers.WordLevelTrainer(vocab_size=encoding.vocabulary, special_tokens=[], **options)
+        form = [normalizers.NFC(), normalizers.Strip()] if characters else form
     tokenizer.normalizer = normalizers.Sequence(form)
     tokenizer.train_from_iterator(values, trainer)
     content = json.loads(tokenizer.to_str())

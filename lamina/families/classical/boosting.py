@@ -67,7 +67,11 @@ class BoostingFamily(ClassicalFamily):
         20, "iterations without improvement on the validation rows before early stopping", low=1, high=100_000
     )
     vocabulary_size: int = option(
-        1_000, "maximum number of terms (words and pairs of words) of a text column", low=10, high=1_000_000, blocks=("terms",)
+        1_000,
+        "maximum number of terms (words and pairs of words, or up to 4 characters) of a text column",
+        low=10,
+        high=1_000_000,
+        blocks=("terms",),
     )
 
     def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:

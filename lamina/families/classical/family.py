@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lamina.data.columns.tokens import TOKENS_HELP
 from lamina.data.encoding import Encoding, Input
 from lamina.families.family import EVERY, Family
 from lamina.families.predictor import Predictor
@@ -77,11 +78,22 @@ class ClassicalFamily(Family):
 
     image_size: int = option(28, "height and width that images are resized to", low=2, high=512, blocks=("image",))
     vocabulary_size: int = option(
-        50_000, "maximum number of terms (words and pairs of words) of a text column", low=10, high=1_000_000, blocks=("terms",)
+        50_000,
+        "maximum number of terms (words and pairs of words, or up to 4 characters) of a text column",
+        low=10,
+        high=1_000_000,
+        blocks=("terms",),
     )
+    tokens: str = option("auto", TOKENS_HELP, choices=("auto", "words", "characters"), blocks=("terms",))
 
     def encoding(self) -> Encoding:
-        return Encoding(scaling=self.scaling, image_size=self.image_size, vocabulary=self.vocabulary_size, plain=True)
+        return Encoding(
+            scaling=self.scaling,
+            image_size=self.image_size,
+            tokens=self.tokens,
+            vocabulary=self.vocabulary_size,
+            plain=True,
+        )
 
     def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
         """Fit a predictor to ``rows``; ``validation`` rows are for early stopping only."""

@@ -69,7 +69,11 @@ class Forest(ClassicalFamily):
         "mean", "mean of the class probabilities of the trees, or majority vote (mode)", choices=("mean", "mode")
     )
     vocabulary_size: int = option(
-        1_000, "maximum number of terms (words and pairs of words) of a text column", low=10, high=1_000_000, blocks=("terms",)
+        1_000,
+        "maximum number of terms (words and pairs of words, or up to 4 characters) of a text column",
+        low=10,
+        high=1_000_000,
+        blocks=("terms",),
     )
 
     def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> ForestPredictor:
