@@ -15,6 +15,7 @@ import polars as pl
 
 from lamina.data.folder import brief
 from lamina.data.frames import column_names
+from lamina.data.memory import check_archive
 from lamina.errors import ReadError
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -55,6 +56,7 @@ def read_workbook(path: Path, sheet: str = "", data: bytes | None = None) -> pl.
             data = path.read_bytes()
         except OSError as error:
             raise ReadError(f"cannot read {path}: {error.strerror}; check its name and permissions") from None
+    check_archive(path, io.BytesIO(data), least=1 << 26)  # a reader takes many times the size of a sheet
     try:
         reader = fastexcel.read_excel(data)
         heads = {name: _head(reader, name) for name in reader.sheet_names}

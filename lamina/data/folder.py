@@ -29,6 +29,7 @@ import polars as pl
 from numpy.lib.npyio import NpzFile
 
 from lamina.data.frames import column_names, from_memory
+from lamina.data.memory import check_archive
 from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
 
@@ -275,8 +276,10 @@ def read_arrays(path: Path) -> pl.DataFrame:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
-        with open(path, "rb") as file, _archive(path, file) as archive:
-            arrays = {name: _array(path, name, archive) for name in archive.files}
+        with open(path, "rb") as file:
+            check_archive(path, file)
+            with _archive(path, file) as archive:
+                arrays = {name: _array(path, name, archive) for name in archive.files}
     except OSError as error:
         raise ReadError(f"cannot read {path}: {error.strerror}; check its name and permissions") from None
     if not arrays:

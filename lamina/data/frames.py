@@ -369,7 +369,13 @@ def objects(name: str, values: list[Any]) -> pl.Series:
         whole = all(issubclass(kind, numbers.Integral | np.bool_) for kind in types)
         if whole and all(value is None or -(2**63) <= value < 2**63 for value in values):
             return pl.Series(name, _map(int, values), dtype=pl.Int64)
-        return pl.Series(name, _map(float, values), dtype=pl.Float64)
+        try:
+            return pl.Series(name, _map(float, values), dtype=pl.Float64)
+        except OverflowError:
+            row = 1 + next(place for place, value in enumerate(values) if value is not None and abs(value) > 10**308)
+            raise ReadError(
+                f"column {name!r}, row {row:,}: a number of more than 308 digits; give it as text, or leave it empty"
+            ) from None
     if all(issubclass(kind, dt.date | dt.time | dt.timedelta | np.datetime64) for kind in types):
         try:
             return pl.Series(name, values, strict=True)

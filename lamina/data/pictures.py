@@ -199,6 +199,8 @@ def _opened(source: Source) -> Iterator[Image]:
 
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else os.path.expanduser(source)
+        if isinstance(file, str) and not os.path.isfile(file) and not os.path.isdir(file) and os.path.exists(file):
+            raise ReadError("is a pipe or a device, expected a file")
         with Image.open(file, formats=_FORMATS) as image:
             if max(image.size) > SIDE:
                 raise ReadError(f"is {image.width:,} x {image.height:,} pixels, more than {SIDE:,} on a side; scale it down")

@@ -6,7 +6,6 @@ line, and the remedy.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import gzip
 import io
@@ -16,7 +15,7 @@ import stat
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import polars as pl
 
@@ -25,9 +24,9 @@ from lamina.data.excel import is_workbook, read_workbook, workbook
 from lamina.data.folder import brief, read_arrays, read_folder, subfolders
 from lamina.data.frames import from_memory, without_patterns
 from lamina.data.json_lines import read_json
+from lamina.data.memory import check_size, read_bounded
 from lamina.data.pictures import SUFFIXES
 from lamina.errors import ReadError
-from lamina.wording import file_size
 
 _PATHS_CHECKED = 50
 """Values of a column that are checked for images beside the file, as each check accesses the disk."""
@@ -163,10 +162,12 @@ def _read_file(path: Path, skip_bad: bool) -> Source:
         table = read_folder(path, skipped)
         return Source(table, skipped=tuple(skipped or ()))
     if path.suffix.lower() == ".npz" and path.exists():
+        _check_regular(path)
         return Source(_beside(path, read_arrays(path)))
     if book := workbook(path):
         if not book[0].exists():
             raise ReadError(f"no file {book[0]}; {_near_files(book[0])}")
+        _check_regular(book[0])
         return Source(_beside(book[0], without_patterns(read_workbook(*book))))
     try:
         data = _streamed(path)
@@ -235,13 +236,16 @@ def _beside(path: Path, table: pl.DataFrame) -> pl.DataFrame:
     for column in table:
         if column.dtype != pl.String:
             continue
-        present = column.drop_nulls()
-        sample = present.gather_every(max(1, len(present) // _PATHS_CHECKED)).head(_PATHS_CHECKED).to_list()
+        if len(column) > _PATHS_CHECKED:  # else polars would take most of the time of a wide table
+            present = column.drop_nulls()
+            column = present.gather_every(max(1, len(present) // _PATHS_CHECKED)).head(_PATHS_CHECKED)
+        sample = [value for value in column.to_list() if value is not None]
         images = [value for value in sample if value.lower().endswith(SUFFIXES)]
         loose = [image for image in images if not re.match(_WHOLE_PATH, image)]
         if len(images) > len(sample) / 2 and any(os.path.isfile(os.path.join(folder, image)) for image in loose):
-            beside = pl.when(column.str.contains(_WHOLE_PATH)).then(column).otherwise(os.path.join(folder, "") + column)
-            table = table.with_columns(beside.alias(column.name))
+            values = pl.col(column.name)
+            beside = pl.when(values.str.contains(_WHOLE_PATH)).then(values).otherwise(os.path.join(folder, "") + values)
+            table = table.with_columns(beside)
     return table
 
 
@@ -292,44 +296,28 @@ def _streamed(path: Path) -> bytes | None:
     """The content of a pipe, which can be read only once, and of a file with a name that polars cannot open; else None."""
     if str(path) in STDIN:
         with open(0, "rb", closefd=False) as file:
-            return _bounded(path, file)
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-        raise ReadError(f"{path} is a device or a socket; expected a file, a folder or a pipe")
-    if stat.S_ISREG(mode) and str(path).isprintable():
+            return read_bounded(path, file)
+    is_pipe = stat.S_ISFIFO(os.stat(path).st_mode)
+    if not is_pipe:
+        _check_regular(path)
+    if not is_pipe and str(path).isprintable():
         return None
     with open(path, "rb") as file:
-        return _bounded(path, file)
+        return read_bounded(path, file)
 
 
-def _bounded(path: Path, file: BinaryIO | gzip.GzipFile) -> bytes:
-    """The content of a stream, which may take half of the available memory."""
-    most, content = _available_memory() // 2, io.BytesIO()
-    while part := file.read(1 << 20):
-        content.write(part)
-        if content.tell() > most:
-            raise ReadError(
-                f"{path} has more than {file_size(most)}, half of the available memory; "
-                "use fewer rows, or write the rows as a Parquet file"
-            )
-    return content.getvalue()
-
-
-def _available_memory() -> int:
-    """Bytes of memory that this process can still use; in a container, no more than its limit."""
-    limits = []
-    for source in ("/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError):
-            text = Path(source).read_text()
-            if number := re.search(r"^MemAvailable: +(\d+) kB|^(\d+)$", text, re.MULTILINE):
-                limits.append(int(number[1]) * 1024 if number[1] else int(number[2]))
-    return min(limits, default=8 << 30)
+def _check_regular(path: Path) -> None:
+    """Raise an error for what is no file; opening it may wait for ever."""
+    if not path.is_file():
+        kind = "folder" if path.is_dir() else "pipe" if path.is_fifo() else "device or a socket"
+        raise ReadError(f"{path} is a {kind}; expected a file")
 
 
 def _unzip(path: Path, data: bytes | None) -> bytes:
+    packed = os.path.getsize(path) if data is None else len(data)
     try:
         with gzip.open(path if data is None else io.BytesIO(data), "rb") as file:
-            data = _bounded(path, file)
+            data = read_bounded(path, file, packed)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ReadError(f"{path} is truncated or damaged ({error}); download or compress it again") from None
     if not data:
@@ -359,12 +347,22 @@ def _format(path: Path, head: bytes) -> str:
     return "text"
 
 
+def _parquet_size(source: Path | bytes) -> int:
+    """The bytes of the columns of a Parquet file in memory, without those of texts and lists."""
+    rows = pl.scan_parquet(source).select(pl.len()).collect().item()
+    types = pl.read_parquet_schema(source).values()
+    return rows * sum(pl.Series([None], dtype=dtype).estimated_size() for dtype in types)
+
+
 def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
     source = path if data is None else data
     try:
         if format == "parquet":
+            check_size(path, _parquet_size(source))
             return pl.read_parquet(source)
         return pl.read_ipc(source) if format == "arrow" else pl.read_ipc_stream(source)
+    except ReadError:
+        raise
     except pl.exceptions.DuplicateError as error:
         raise ReadError(f"{path} has two columns of the same name ({brief(error)}); rename one of them") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as error:

@@ -215,3 +215,8 @@ def test_images_in_several_forms_are_one_column(tmp_path):
     ]:
         with pytest.raises(ReadError, match=message):
             read_table([image, value])
+
+
+def test_a_number_of_too_many_digits_is_named():
+    with pytest.raises(ReadError, match="column 'x', row 2: a number of more than 308 digits; give it as text"):
+        read_table({"x": [1, 10**400]})

@@ -1,6 +1,7 @@
 """Image files: every mode and form gives the pixels that a person sees; what cannot be read is one line."""
 
 import io
+import os
 import time
 import warnings
 import zlib
@@ -243,3 +244,9 @@ def test_contents_of_many_files_are_cheap(tmp_path, monkeypatch):
     for name in ("_digest", "upright"):
         monkeypatch.setattr(f"lamina.data.copies.{name}", None)
     assert contents(pl.Series(paths)).n_unique() == len(paths)
+
+
+def test_a_pipe_is_no_image(tmp_path):
+    os.mkfifo(tmp_path / "1.png")
+    with pytest.raises(ReadError, match=r"1.png\) is a pipe or a device, expected a file; replace it"):
+        read_headers(pl.Series("photo", [str(tmp_path / "1.png")]))

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from lamina.data import read
+from lamina.data import memory
 from lamina.data.read import read_source, read_table
 from lamina.data.schema import read_texts
 from lamina.errors import ReadError
@@ -411,10 +411,41 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
 
 def test_what_is_decompressed_is_bounded_by_the_memory(tmp_path, monkeypatch):
     path = write(tmp_path, "t.csv.gz", gzip.compress(b"a\n" + b"1\n" * 3_000_000))
-    assert read._available_memory() > 1 << 20
-    monkeypatch.setattr(read, "_available_memory", lambda: 10 << 20)
+    assert memory.available_memory() > 1 << 20
+    monkeypatch.setattr(memory, "available_memory", lambda: 10 << 20)
     with pytest.raises(ReadError, match=r"t.csv.gz has more than 5.24 MB, half of the available memory; use fewer rows"):
         read_table(path)
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.npz"])
+def test_what_unpacks_to_far_more_than_a_table_does_is_refused(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    np.savez_compressed(path, x=np.zeros(10**6)) if name == "t.npz" else path.write_bytes(gzip.compress(b"\0" * 8_000_000))
+    monkeypatch.setattr(memory, "UNPACKED", 1 << 20)
+    with pytest.raises(ReadError, match=r"unpacks to more than 200 times its size \([\d.]+ kB to over [\d.]+ MB\), as no"):
+        read_table(path)
+
+
+def test_the_memory_that_a_process_may_use_is_no_more_than_its_limit():
+    program = (
+        "import resource; from lamina.data.memory import available_memory; "
+        "resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30)); print(available_memory() < 8 << 30)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "True\n"
+
+
+def test_the_columns_of_a_parquet_file_fit_the_memory(tmp_path, monkeypatch):
+    pl.DataFrame({"x": np.zeros(10**6), "n": np.zeros(10**6, np.int8)}).write_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr(memory, "available_memory", lambda: 10 << 20)
+    with pytest.raises(ReadError, match="t.parquet has more than 5.24 MB, half of the available memory"):
+        read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("name", ["t.npz", "t.xlsx"])
+def test_a_pipe_of_a_format_that_needs_a_file_is_refused(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ReadError, match=f"{name} is a pipe; expected a file"):
+        read_table(tmp_path / name)
 
 
 @pytest.mark.parametrize("form", ["csv", "gz", "parquet"])
@@ -449,7 +480,7 @@ def test_standard_input(tmp_path, name, source):
 
 
 def test_devices_are_refused(tmp_path):
-    with pytest.raises(ReadError, match="/dev/zero is a device or a socket; expected a file, a folder or a pipe"):
+    with pytest.raises(ReadError, match="/dev/zero is a device or a socket; expected a file"):
         read_table("/dev/zero")
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     os.mkfifo(tmp_path / "pets" / "cat" / "1.txt")
