@@ -94,7 +94,7 @@ def from_array(name: str, array: np.ndarray) -> pl.Series:
         raise ReadError(
             f"column {name!r} is an array of {array.dtype} of shape {array.shape}; expected numbers in so many axes"
         )
-    return pl.Series(name, np.ascontiguousarray(array, _plain(array.dtype)))
+    return pl.Series(name, np.ascontiguousarray(array, _plain(array.dtype, array.ndim - 1)))
 
 
 def from_rows(name: str, values: Sequence[Any]) -> pl.Series | None:
@@ -212,7 +212,7 @@ def _lists(name: str, arrays: Sequence[np.ndarray | None]) -> pl.Series:
     present = [array for array in arrays if array is not None]
     steps = np.concatenate([array for array in present if len(array)] or present[:1])
     index = pl.Series("row", np.repeat(np.arange(len(arrays)), lengths))
-    table = pl.DataFrame([index, pl.Series("steps", steps.astype(_plain(steps.dtype)))])
+    table = pl.DataFrame([index, pl.Series("steps", steps.astype(_plain(steps.dtype, steps.ndim)))])
     gathered = table.group_by("row", maintain_order=True).agg("steps")
     rows = pl.DataFrame({"row": np.arange(len(arrays))}).join(gathered, on="row", how="left", maintain_order="left")["steps"]
     empty = pl.Series([array is not None and not len(array) for array in arrays])
@@ -243,7 +243,8 @@ def _shape_error(name: str, first: tuple[int, np.ndarray], second: tuple[int, np
     return ReadError(f"column {name!r}: {shapes}; {remedy}")
 
 
-def _plain(dtype: np.dtype) -> np.dtype:
-    if dtype == np.uint8:
+def _plain(dtype: np.dtype, axes: int) -> np.dtype:
+    """The dtype of a column of arrays with so many axes; those of one axis are no images."""
+    if dtype == np.uint8 and axes > 1:
         return dtype
     return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)

@@ -22,7 +22,17 @@ from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
 from lamina.data.read import read_source, read_table
-from lamina.data.readings import TEXTS, DateReading, DurationReading, NumberReading, Reading, digits, learn, reading_from_json
+from lamina.data.readings import (
+    TEXTS,
+    DateReading,
+    DurationReading,
+    NumberReading,
+    Reading,
+    TextReading,
+    digits,
+    learn,
+    reading_from_json,
+)
 from lamina.errors import DataError, ModelFileError, SchemaError
 from lamina.stored import stored, stored_as
 from lamina.wording import count, listed, nearest
@@ -123,6 +133,12 @@ class Schema:
         """The columns that are not used, each with its reason."""
         return self.by_role("ignored")
 
+    @cached_property
+    def doubts(self) -> tuple[str, ...]:
+        """Why features that look like numbers or dates are read as text."""
+        read = [(column.name, column.reading) for column in self.features]
+        return tuple(f"{name} is {its.doubt}" for name, its in read if isinstance(its, TextReading) and its.doubt)
+
     def by_role(self, role: str) -> tuple[Column, ...]:
         """The columns with a role, in the table's order."""
         return tuple(column for column in self.columns if column.role == role)
@@ -167,6 +183,7 @@ class Schema:
         checked = []
         for column in self.features:
             values = _read(column, table.get_column(column.name), remarks)
+            KINDS[column.kind].refuse(column, values)
             values = KINDS[column.kind].check(column, values, remarks)
             checked.append(values)
             if notes:
@@ -294,11 +311,34 @@ def read_texts(
         kind = KINDS.get(value.partition(" ")[0])
         if kind is not None and kind.reading is not None:
             declared[name] = kind.reading.name + value[len(kind.name) :]
+    lists = [as_floats(column) for column in table if column.name not in targets and _are_lists(column.dtype)]
+    table = table.with_columns(lists) if lists else table
     known = known or {}
     new = pl.DataFrame([column for column in table if column.name not in known]) if known else table
-    readings, learnt = learn(new, declared=declared, separator=separator)
+    readings, learnt = learn(new, declared=declared, separator=separator, labels=targets)
     read = [_read(column, table[name], []) for name, column in known.items() if column.is_feature]
     return readings, table.with_columns(*learnt, *read) if known else learnt
+
+
+def _are_lists(dtype: pl.DataType) -> bool:
+    """Whether values are lists of numbers."""
+    inner = getattr(dtype, "inner", None)
+    return inner is not None and inner.is_numeric() and not inner.is_decimal() and len(getattr(dtype, "shape", [0])) == 1
+
+
+def as_floats(column: pl.Series) -> pl.Series:
+    """Lists of numbers as floats, with NaN where one is missing: a row is the same, however it was given.
+
+    Example:
+        >>> as_floats(pl.Series([[1, 2], [3, None]])).to_list()
+        [[1.0, 2.0], [3.0, nan]]
+    """
+    inner = column.dtype.inner  # pyright: ignore[reportAttributeAccessIssue]
+    lists = column if isinstance(column.dtype, pl.List) else column.arr.to_list()
+    steps = lists.list.len()
+    if lists.explode().null_count() > steps.null_count() + int((steps == 0).sum()):
+        return lists.list.eval(pl.element().cast(pl.Float64).fill_null(float("nan")))
+    return column if inner.is_float() else lists.cast(pl.List(pl.Float64))
 
 
 def _has_few_levels(values: pl.Series) -> bool:
@@ -324,6 +364,11 @@ def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
     reading = column.reading
     if isinstance(reading, DateReading) and values.dtype.is_numeric() and reading.numeric:
         values = digits(values)
+    if isinstance(reading, TextReading) and reading.zeros and values.dtype.is_numeric():
+        raise SchemaError(
+            f"column {column.name!r} holds numbers ({values.dtype}), expected texts of digits as in training, with leading "
+            f"zeros, which numbers lose; read the file with the column as text (pandas: dtype={{{column.name!r}: str}})"
+        )
     if values.dtype not in TEXTS:
         return values
     if reading is None:

@@ -95,7 +95,7 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
     if settings.class_weight is not None:
         by_class = task.class_weights(rows, settings.class_weight)  # pyright: ignore[reportArgumentType]
         weight = by_class if weight is None else weight * by_class
-    notes = tuple(filter(None, (skipped(list(settings.skipped), "file"), bad, missing, merged, task.warning)))
+    notes = tuple(filter(None, (skipped(list(settings.skipped), "file"), bad, missing, merged, *schema.doubts, task.warning)))
     return Prepared(table, rows, schema, task, weight, row_groups(rows, schema), notes, place)
 
 

@@ -130,15 +130,113 @@ def test_dates_that_are_numbers(how, cells):
 
 def test_a_new_word_in_nearly_all_cells():
     cells = ["to be measured"] * (N - 2) + ["1.5", "2.5"]
-    assert fit(v=cells, z=X, y=["a", "b"] * 100).model_.schema["v"].kind == "category"
-    declared = fit(options={"kinds": {"v": "number"}}, v=cells, z=X, y=["a", "b"] * 100).model_.schema["v"]
-    assert declared.kind == "number"
-    assert "198 invalid, such as 'to be measured', treated as missing" in declared.reason
+    model = fit(v=cells, z=X, y=["a", "b"] * 100)
+    column = model.model_.schema["v"]
+    assert column.kind == "number"
+    assert column.reason.endswith("99.0% missing; missing where 'to be measured' (198)")
+    assert model.predict(csv(v=["To be measured"], z=[0])).to_list() == model.predict({"v": [None], "z": [0.0]}).tolist()
+    with pytest.raises(SchemaError, match="column 'v' holds 'later' in row 1, expected a number as in training; correct"):
+        model.predict(csv(v=["later"], z=[0]))
     model = fit(v=X.round(2), z=X, y=["a", "b"] * 100)
     with pytest.raises(
         SchemaError, match="column 'v' holds 'to be measured' in row 1, expected a number as in training; correct"
     ):
         model.predict(csv(v=cells, z=X))
+
+
+def test_words_among_the_numbers_of_a_target_are_classes():
+    for words in (["5", "7", "9", "lost"] * 50, ["5"] * 97 + ["7"] * 97 + ["lost"] * 6):
+        model = fit(z=X, y=words)
+        assert sorted(model.classes_) == sorted(set(words))
+    rare = fit(z=X, y=[f"{value:.3f}" for value in X[5:]] + ["lost"] * 5)
+    assert rare.model_.card["notes"][0] == "5 of 200 rows have no value in the target 'y' and are ignored"
+
+
+@pytest.mark.parametrize(
+    ("cells", "doubt"),
+    [
+        (
+            [day.strftime("%d/%m/%Y" if row % 2 else "%m/%d/%Y") for row, day in enumerate(DAYS)],
+            "rows ('21/12/2021' in row 2) and month first in ",
+        ),
+        (
+            ["12 kg", "500 g", "1 kg", "750 g"] * 50,
+            "several units: 'g' in 100 rows ('500 g' in row 2), 'kg' in 100 rows ('12 kg'",
+        ),
+        (
+            ["1.5", "2.5", "3.5", "low", "high"] * 40,
+            "only some cells are numbers, not 80 rows ('low' in row 4); kinds={'v': 'num",
+        ),
+        (
+            ["2022-01-01", "2022-01-02", "soon", "later"] * 50,
+            "only some cells are dates, not 100 rows ('soon' in row 3); kinds=",
+        ),
+    ],
+)
+def test_why_a_column_that_looks_like_numbers_or_dates_is_text(cells, doubt):
+    model = fit(v=cells, z=X, y=["a", "b"] * 100)
+    column = model.model_.schema["v"]
+    assert column.kind in ("category", "id")
+    assert doubt in column.reason
+    assert column.kind == "id" or doubt in next(note for note in model.model_.card["notes"] if note.startswith("v is read as"))
+
+
+@pytest.mark.parametrize(("high", "low"), [("dead", "alive"), ("M", "F"), ("5", "7 to 9")])
+def test_true_and_false_are_not_guessed_for_other_words(high, low):
+    words = [high, low] * 100
+    model = fit(v=words, z=X, y=["a", "b"] * 100)
+    assert model.predict({"v": [high, low], "z": [0.0, 0.0]}).tolist() == ["a", "b"]
+    with pytest.raises(
+        SchemaError, match=f"column 'v' holds true and false, expected '{min(high, low)}' or '{max(high, low)}' as"
+    ):
+        model.predict({"v": [True, False], "z": [0.0, 0.0]})
+    three = fit(v=[*words[:150], *["other"] * 50], z=X, y=["a", "b"] * 100)
+    with pytest.raises(SchemaError, match=r"column 'v' holds true and false, expected a category as in training \('"):
+        three.predict({"v": [True, False], "z": [0.0, 0.0]})
+
+
+@pytest.mark.parametrize(("true", "false"), [("True", "False"), ("yes", "no"), ("WAHR", "FALSCH")])
+def test_true_and_false_beside_another_word(true, false):
+    words = [true, false, "unknown to us"] * 66
+    model = fit(v=words, z=X[:198], y=["a" if word == true else "b" for word in words])
+    assert model.predict(pd.DataFrame({"v": [True, False], "z": [0.0, 0.0]})).to_list() == ["a", "b"]
+
+
+def test_codes_with_leading_zeros_are_never_numbers():
+    model = fit(zip=["01234", "12345", "02139", "90210"] * 50, z=X, y=["a", "b", "a", "b"] * 50)
+    assert model.predict({"zip": ["01234", "12345"], "z": [0.0, 0.0]}).tolist() == ["a", "b"]
+    with pytest.raises(
+        SchemaError, match=r"column 'zip' holds numbers \(Int64\), expected texts of digits as in training, with"
+    ):
+        model.predict(pd.read_csv(csv(zip=["01234", "12345"], z=[0, 0])))
+
+
+def test_whole_numbers_that_are_dates():
+    numbers = [int(f"{day:%Y%m%d}") for day in DAYS]
+    y = [row / 10 for row in range(N)]
+    for model in (fit(day=numbers, z=X, y=y), lamina.fit({"day": numbers, "z": X, "y": y}, "y", **LINEAR)):
+        column = model.model_.schema["day"]
+        assert (column.kind, column.details["low"][:10]) == ("date", "2021-12-20")
+        given = (numbers[:2], list(map(str, numbers[:2])), DAYS[:2], ["2021-12-20", "20211221"])
+        assert len({tuple(model.predict({"day": cells, "z": [0.0, 0.0]}).tolist()) for cells in given}) == 1
+        with pytest.raises(SchemaError, match="'20/12/2021' in row 1, expected a date, written 20240531 as in training"):
+            model.predict({"day": ["20/12/2021"], "z": [0.0]})
+    assert fit(n=[20220101 + row for row in range(N)], z=X, y=y).model_.schema["n"].kind != "date"
+
+
+def test_a_series_is_the_same_row_as_list_and_as_array():
+    waves = np.arange(N * 12).reshape(N, 12) % 251
+    y = ["a", "b"] * 100
+    forms = [
+        waves,
+        waves.tolist(),
+        list(waves),
+        waves.astype(np.uint8),
+        list(waves.astype(np.uint8)),
+        pl.Series(waves.tolist()),
+    ]
+    scores = [lamina.fit({"wave": form, "y": y}, "y", **LINEAR).model_.card["validation"]["log_loss"] for form in forms]
+    assert len(set(scores)) == 1
 
 
 @pytest.mark.parametrize("name", ["None", "NA", "null", "nan"])

@@ -321,7 +321,7 @@ def test_rows_of_a_time_without_order_stay_in_order():
             {},
             "column 'word' varies within 'who' and holds String, expected numbers; leave",
         ),
-        ({"list": [[1]] * 5}, {}, r"column 'list' holds List\(Int64\), expected one value per step; leave it out"),
+        ({"list": [[1]] * 5}, {}, r"column 'list' holds List\(Float64\), expected one value per step; leave it out"),
         ({"pulse": [1] * 5, "up": [True] * 5}, {}, "no column varies within 'who'; name the channels"),
     ],
 )

@@ -10,10 +10,15 @@ import polars as pl
 
 from lamina.data.columns.column import Column, Guess, Indicator, Measure, PlainKind, Values, guess_constant, level_counts, mask
 from lamina.data.parse import texts
+from lamina.data.readings import TRUTH
+from lamina.errors import SchemaError
+from lamina.wording import listed
 
 MOST_LEVELS = 20_000
 """Most levels of a category that get a code of their own."""
-CODE_WORDS = frozenset("zip zipcode postcode postal code codes id ids uid type subtype category sku subclass cluster".split())
+CODE_WORDS = frozenset(
+    "zip zipcode postcode postal plz code codes id ids uid type subtype category sku subclass cluster isbn ean upc gtin".split()
+)
 _SHOWN = 20  # levels that a schema keeps; the encoder keeps its own table
 _INDICATORS = 30  # levels that the search for target leakage looks at
 _MISSING = ("", "-", "na", "n/a", "nan", "none", "null", "unknown", "missing", "not applicable")
@@ -53,6 +58,11 @@ class Category(PlainKind):
         counts = level_counts(parsed)
         return Guess(self.name, f"given; {counts.height:,} distinct values", details | _level_details(counts))
 
+    def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
+        if values.dtype == pl.Boolean:
+            values = values.cast(pl.String).replace(_truth(column))
+        return super().check(column, values, remarks)
+
     def fit_entry(self, column: Column, values: pl.Series, measure: Measure, notes: list[str]) -> Levels:
         counts = values.drop_nulls().alias("level").value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
         if len(counts) > MOST_LEVELS:
@@ -75,3 +85,22 @@ class Category(PlainKind):
 
 def _level_details(counts: pl.DataFrame) -> dict[str, Any]:
     return {"levels": counts.to_series(0).head(_SHOWN).cast(pl.String).to_list(), "distinct": counts.height}
+
+
+def _truth(column: Column) -> dict[str, str]:
+    """The levels of "true" and "false".
+
+    Raises:
+        SchemaError: There are none.
+    """
+    levels = column.details["levels"]
+    found = [[level for level in levels if TRUTH.get(level.strip().lower()) is word] for word in (False, True)]
+    if [len(its) for its in found] != [1, 1]:  # as F without T, or several words
+        found = [[level for level in levels if level.strip().lower() == word] for word in ("false", "true")]
+    if not any(found):
+        shown = listed(list(map(repr, levels)), 6)
+        raise SchemaError(
+            f"column {column.name!r} holds true and false, expected a category as in training ({shown}), and nothing tells "
+            "which of them is true; give these values"
+        )
+    return {word: its[0] for word, its in zip(("false", "true"), found, strict=True) if its}

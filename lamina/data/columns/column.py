@@ -192,6 +192,9 @@ class ColumnKind(ABC):
         reason = f"{guess.reason}; no feature: validation rows are later than all training rows"
         return dataclasses.replace(guess, reason=reason)
 
+    def refuse(self, column: Column, values: pl.Series) -> None:  # noqa: B027  most can be read from each dtype
+        """Raise SchemaError for values as they were given whose meaning is not known, before they are checked."""
+
     @abstractmethod
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         """Convert values to predict to the form of the training values, appending to the remarks; idempotent.
@@ -337,7 +340,9 @@ class Values:
         """The column, if all of its values are equal; not of dates."""
         if self.numbers is not None:
             low, high = self.span
-            return (self.column if self.column.dtype.is_integer() else self.numbers) if low == high else None
+            whole = self.column.dtype.is_integer()
+            same = low == high and (not whole or self.column.min() == self.column.max())  # integers of 19 digits differ
+            return (self.column if whole else self.numbers) if same else None
         if self.column.dtype == pl.Boolean:
             return self.column if self.column.drop_nulls().n_unique() == 1 else None
         return self.column.cast(pl.String) if self.is_text and self.text_counts.height == 1 else None

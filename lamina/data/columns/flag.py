@@ -12,6 +12,7 @@ import polars as pl
 from lamina.data.columns.column import Column, Guess, Indicator, Measure, PlainKind, Values, level_counts, mask
 from lamina.data.parse import texts
 from lamina.data.readings import TRUTH, truth
+from lamina.errors import SchemaError
 from lamina.wording import count
 
 
@@ -72,6 +73,14 @@ class Flag(PlainKind):
             )
         return result
 
+    def refuse(self, column: Column, values: pl.Series) -> None:
+        low, high = column.details["levels"]
+        if values.dtype == pl.Boolean and column.details["dtype"] != "Boolean" and not are_truth(low, high):
+            raise SchemaError(
+                f"column {column.name!r} holds true and false, expected {low!r} or {high!r} as in training, and nothing tells "
+                "which of them is true; give these values"
+            )
+
     def fit_entry(self, column: Column, values: pl.Series, measure: Measure, notes: list[str]) -> str:
         return values.name
 
@@ -85,3 +94,13 @@ class Flag(PlainKind):
         order = dict(zip(levels, words, strict=True)) if set(words) == {False, True} else {}
         low, high = sorted(levels, key=lambda level: (order.get(level, False), level.strip().lower(), level))  # no < yes, 0 < 1
         return Guess(self.name, f"two values: {low!r:.40} and {high!r:.40}", details | {"levels": [low, high]})
+
+
+def are_truth(low: str, high: str) -> bool:
+    """Whether two levels are words or numbers for false and true.
+
+    Example:
+        >>> are_truth("no", "yes"), are_truth("-1", "1"), are_truth("alive", "dead")
+        (True, True, False)
+    """
+    return (TRUTH.get(low.strip().lower()), TRUTH.get(high.strip().lower())) == (False, True) or (low, high) == ("-1", "1")

@@ -10,8 +10,9 @@ truth     of true and false, in any case
 number    of which at least 95 % are numbers written in one way: decimal point or comma; thousands marked by a comma, a point,
           an apostrophe or a space; a currency or unit before or after; percent; K, M, B for thousands, millions, billions;
           parentheses for negative amounts. Codes with leading zeros and more than 18 digits are text
-duration  of which at least 95 % are hours, minutes and seconds (01:23:45, PT1H23M45S): numbers of seconds
-date      of which at least 95 % are dates in one order of day, month and year, with or without the time of day and its zone
+duration  of which at least 95 % are hours, minutes and seconds (01:23:45, 9:15 PM, 1h 30min, PT1H23M45S): numbers of seconds
+date      of which at least 95 % are dates in one order of day, month and year, with or without the time of day and its zone;
+          or months, quarters or weeks (2024-05, 2024-Q2, 2024-W22): their first day
 list      of which at least 95 % are lists of numbers, [0.1, 0.2] or [0.1 0.2] as ``to_csv`` writes them: series
 text      of any other cells
 ========  =================================================================================================================
@@ -20,7 +21,8 @@ Where two readings fit all values (1,234 or 01/02/2024), the other columns of th
 decimal comma in a file whose separator is ``;``, elsewhere a comma of thousands; 1.234 has a decimal point; and dates are an
 error that shows both readings.
 
-A missing value is an empty cell; in columns of numbers and dates also each of :data:`MISSING`. Among other texts of a file a
+A missing value is an empty cell; in columns of numbers and dates also each of :data:`MISSING`, and a word that is the only one
+among them. Among other texts of a file a
 word such as ``NA`` is a missing value unless it is like the others: see :func:`_words_for_missing`.
 """
 

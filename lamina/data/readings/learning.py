@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
-from lamina.data.readings.date import DateReading, digits, learn_date
+from lamina.data.readings.date import DateReading, are_digits, digits, learn_date
+from lamina.data.readings.doubts import doubt
 from lamina.data.readings.duration import DurationReading, learn_duration
 from lamina.data.readings.lists import ListReading, learn_list
 from lamina.data.readings.number import NumberReading, learn_number, learn_plain_numbers
@@ -22,6 +23,8 @@ READINGS: dict[str, type[Reading]] = {
     reading.name: reading for reading in (TextReading, TruthReading, NumberReading, DurationReading, DateReading, ListReading)
 }
 """The readings by name."""
+MOST_LABELS = 20
+"""Most distinct numbers in a target that are classes beside words."""
 
 
 def reading_from_json(values: Any) -> Reading:
@@ -36,7 +39,11 @@ def reading_from_json(values: Any) -> Reading:
 
 
 def learn(
-    table: pl.DataFrame, *, declared: Mapping[str, str] | None = None, separator: str | None = None
+    table: pl.DataFrame,
+    *,
+    declared: Mapping[str, str] | None = None,
+    separator: str | None = None,
+    labels: Collection[str] = (),
 ) -> tuple[dict[str, Reading], pl.DataFrame]:
     """The reading of each text column, and the table read with them; cells that do not fit are null.
 
@@ -46,6 +53,7 @@ def learn(
             "date excel", "number 1.234,56"; or "text".
         separator: That of the text file that the table is, in which a missing value may have to be written as a word, and 1,234
             is 1.234 where it is ``;``; None for a frame.
+        labels: Names of the columns, such as the target, in which a word among numbers is a label, not a missing value.
 
     Raises:
         SchemaError: Dates that can be read in two orders; a date or a number that is declared in a way that is none.
@@ -59,9 +67,9 @@ def learn(
     columns = {
         column.name: column if column.dtype == pl.String else digits(column)
         for column in table
-        if column.dtype == pl.String or (column.dtype.is_numeric() and declared.get(column.name, "").startswith("date "))
+        if column.dtype == pl.String or _may_be_dates(column, declared.get(column.name), labels)
     }
-    learnt = {name: _learn(column, clues, declared.get(name), ask=False) for name, column in columns.items()}
+    learnt = {name: _learn(column, clues, declared.get(name), labels, ask=False) for name, column in columns.items()}
     decimals, orders = ({getattr(one, which) for one in learnt.values()} - {None} for which in ("decimal", "order"))
     words = {
         word.lower() for one in learnt.values() if not isinstance(one.reading, TextReading) for word in one.reading.missing
@@ -74,7 +82,7 @@ def learn(
     )
     for name, one in learnt.items():
         if not one.sure:
-            learnt[name] = _learn(columns[name], clues, declared.get(name), ask=True)
+            learnt[name] = _learn(columns[name], clues, declared.get(name), labels, ask=True)
     read = [_read(learnt[name], column) for name, column in columns.items()]
     return {column.name: reading for reading, column in read}, table.with_columns(column for _, column in read)
 
@@ -99,7 +107,16 @@ def _read(learnt: Learnt, column: pl.Series) -> tuple[Reading, pl.Series]:
     return reading, column if values is None else values.alias(column.name)
 
 
-def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) -> Learnt:
+def _may_be_dates(column: pl.Series, declared: str | None, labels: Collection[str]) -> bool:
+    """Whether a column of numbers is declared to be of dates, or is one of 20240531."""
+    if not column.dtype.is_numeric():
+        return False
+    if declared is not None:
+        return declared.startswith("date ")
+    return column.dtype.is_integer() and column.name not in labels and are_digits(column)
+
+
+def _learn(column: pl.Series, clues: Clues, declared: str | None, labels: Collection[str], *, ask: bool) -> Learnt:
     kind, _, how = (declared or "").partition(" ")
     cells = column.cast(pl.String)
     if kind == "text" or cells.null_count() == len(cells):
@@ -113,6 +130,9 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) 
             )
         return Learnt(reading)
     if kind != "date" and (plain := learn_plain_numbers(cells, clues)) is not None:
+        values = plain.values
+        if declared is None and values is not None and values.dtype == pl.Int64 and column.name not in labels:
+            return Learnt(DateReading(order="digits")) if are_digits(values) else plain
         return plain
     counts = _distinct(cells)
     blank = counts["cell"].str.to_lowercase().is_in(MISSING)
@@ -126,10 +146,30 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, *, ask: bool) 
         kind, (learn_list, learn_date, learn_number, learn_duration)
     )
     distinct = Cells(column.name, values, clues, 0.0 if kind else SHARE, ask)
-    for attempt in attempts:
-        if (learnt := attempt(distinct)) is not None:
-            return dataclasses.replace(learnt, reading=dataclasses.replace(learnt.reading, missing=counted(words)))
-    return Learnt(TextReading(missing=words_for_missing(words, values, clues)), sure=not len(words))
+    for rest in (distinct, *([] if kind or column.name in labels else _without_word(distinct))):
+        for attempt in attempts:
+            if (learnt := attempt(rest)) is not None and not (column.name in labels and _are_labels(learnt.reading, rest)):
+                absent = counts.filter(~pl.col("cell").is_in(rest.values["cell"].implode()))
+                return dataclasses.replace(learnt, reading=dataclasses.replace(learnt.reading, missing=counted(absent)))
+    zeros = bool(values["cell"].str.contains(r"^0\d+$").any()) and bool(values["cell"].str.contains(r"^\d+$").all())
+    missing = words_for_missing(words, values, clues)
+    why = "" if kind else doubt(distinct, cells)
+    return Learnt(TextReading(missing=missing, zeros=zeros, doubt=why), sure=not len(words))
+
+
+def _are_labels(reading: Reading, column: Cells) -> bool:
+    """Whether cells that do not fit are classes, as the others are few."""
+    fits = reading.read(column.values["cell"]).is_not_null()
+    return not fits.all() and int(fits.sum()) <= MOST_LABELS
+
+
+def _without_word(column: Cells) -> Iterator[Cells]:
+    """The cells besides a word that is the only one among them without a digit, if there is one."""
+    for some in (column.sample(), column):
+        words = some.values.filter(~pl.col("cell").str.contains(r"\d"))["cell"].str.to_lowercase().unique()
+        if len(words) != 1 or len(some.values) < 3:
+            return
+    yield dataclasses.replace(column, values=column.values.filter(pl.col("cell").str.to_lowercase() != words[0]))
 
 
 def _distinct(cells: pl.Series) -> pl.DataFrame:
@@ -146,7 +186,8 @@ def _declared(name: str, kind: str, how: str) -> Reading:
         thousands, decimal = marks[1] or "", marks[2] or ("," if marks[1] == "." else ".")
         return NumberReading(decimal=decimal, thousands=" " if thousands in SPACES and thousands else thousands)
     order = {"excel": "excel", "%Y%m%d": "digits"}.get(how) or "".join(re.findall("%([ymd])", how.lower().replace("%b", "%m")))
-    if kind == "date" and order in ("ymd", "dmy", "mdy", "excel", "digits"):
+    order = {"ym": "months", "my": "months", "ymd": "yymd" if "%y" in how else "ymd"}.get(order, order)
+    if kind == "date" and order in ("ymd", "yymd", "dmy", "mdy", "months", "excel", "digits"):
         return DateReading(order=order)
     raise SchemaError(
         f"kinds: column {name!r} is {kind + ' ' + how!r}; expected a kind, 'date' with a format such as 'date %d/%m/%Y', "

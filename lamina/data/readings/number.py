@@ -7,24 +7,43 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from lamina.data.readings.reading import SAMPLE, SIGN, SPACES, Cells, Clues, Learnt, Reading
+from lamina.data.readings.date import MONTH_OF_YEAR
+from lamina.data.readings.reading import MINUS, SAMPLE, SHARE, SIGN, SPACES, Cells, Clues, Learnt, Reading
 from lamina.data.readings.text import TextReading
 
-_CODE = r"^\s*[+-]?0\d"
+_CODE = r"^\s*['’]?[+-]?0\d"
 _LONG = r"^\s*[+-]?\d{19}"
+_VERSION_WORDS = frozenset("version versions release firmware".split())  # 1.10 is not 1.1
+_DIALLED = r"^\+\d{8,15}$"
 _INFINITE = r"(?i)^[+-]?inf(inity)?$"
 
 _CODES = "USD EUR GBP CHF JPY CNY INR RUB KRW TRY BRL AUD CAD NZD SEK NOK DKK PLN CZK HUF MXN ZAR"
-_CURRENCY = rf"(?:US|A|C|NZ|HK|S)?[$€£¥₹₽₩₺₫₴₪฿]|Rs[.]?|{_CODES.replace(' ', '|')}"
-_UNIT = r"%|‰|[a-zA-Z°µμΩ€$£¥₹₽₩₺₫₴₪฿²³/\"″'′.]{1,9}(?: [a-zA-Z²³/.]{1,9})?"
-_BODY = rf"\d(?:[\d.,'’{SPACES}]*\d)?[.,]?|[.,]\d+"
+_SYMBOLS = "$€£¥₹₽₩₺₫₴₪฿"
+_CURRENCY = rf"(?:US|A|C|NZ|HK|S|R|MX)?[{_SYMBOLS}]|Rs[.]?|Fr[.]?|kr[.]?|{_CODES.replace(' ', '|')}"
+_WORD = rf"[\p{{L}}°µμΩ{_SYMBOLS}²³/\"″'′.]"
+_UNIT = rf"%|‰|{_WORD}{{1,12}}(?:\^?[23]|[ ]{_WORD}{{1,12}})?"
+_BODY = rf"\d(?:[\d.,'’{SPACES}]*\d)?(?:[.,][-–—]{{0,2}})?|[.,]\d+"
 _NUMBER = (
-    rf"^(?<open>\()?\s*(?<sign>{SIGN})?\s*(?<before>{_CURRENCY})?\s*(?<inner>{SIGN})?\s*(?<body>{_BODY})(?<power>[eE][+-]?\d+)?"
-    rf"[{SPACES}]*(?<after>{_UNIT})?\s*(?<behind>-)?\s*(?<close>\))?$"
+    rf"^['’]?(?<lead>{_CURRENCY})?\s*(?<open>\()?\s*(?<sign>{SIGN})?\s*(?<before>{_CURRENCY})?\s*(?<inner>{SIGN})?\s*"
+    rf"(?<body>{_BODY})(?<power>[eE][+-]?\d+)?[{SPACES}]*(?<after>{_UNIT})?\s*(?<behind>-)?\s*(?<close>\))?$"
 )
-_SCALES = {"K": "e3", "k": "e3", "M": "e6", "B": "e9"}
+_SCALES = {
+    **dict.fromkeys(("K", "k", "Tsd", "thousand"), "e3"),
+    **dict.fromkeys(("Lakh", "lakh", "Lac", "lac"), "e5"),
+    **dict.fromkeys(("M", "m", "Mn", "mn", "Mio", "mio", "million"), "e6"),
+    **dict.fromkeys(("Crore", "crore", "Cr"), "e7"),
+    **dict.fromkeys(("B", "b", "Bn", "bn", "Mrd", "billion"), "e9"),
+    **dict.fromkeys(("T", "Bio", "trillion"), "e12"),
+}
+"""Words for powers of ten behind a number; German billions are Bio."""
+_SCALE = "|".join(sorted(_SCALES, key=lambda word: (-len(word), word)))
+_SHORT = frozenset("mbT")  # more likely metres, bytes or bits, and tesla or tonnes, where no other word scales
 _MARKS = ((".", ""), (".", ","), (",", "."), (",", ""), (".", " "), (",", " "), (".", "'"), (",", "'"))
 """Decimal mark and mark of thousands, the more usual first."""
+_OTHER_DIGITS = {chr(zero + digit): str(digit) for zero in (0x660, 0x6F0, 0x966, 0xFF10) for digit in range(10)}
+_OTHER_DIGITS |= {"٫": ".", "٬": ",", "．": ".", "，": ",", "￥": "¥", "＋": "+", "－": "-"}
+"""Digits and marks of other scripts: Arabic, Persian, Devanagari, full width."""
+_IS_OTHER = f"[{''.join(_OTHER_DIGITS)}]"
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class NumberReading(Reading):
         decimal: The decimal mark.
         thousands: The mark of thousands; "" for none. " " is any space.
         unit: Currency or unit; cells without it fit too.
-        scaled: Whether K, M and B behind a number stand for thousands, millions and billions.
+        scaled: Whether K, M and B behind a number stand for thousands, millions and billions, and the like.
     """
 
     decimal: str = "."
@@ -48,6 +67,7 @@ class NumberReading(Reading):
     def read(self, cells: pl.Series) -> pl.Series:
         if self.decimal == "." and (values := parsed(cells)) is not None:
             return values.fill_nan(None) if values.dtype == pl.Float64 else values
+        cells = _in_ascii(cells)
         parts = cells.str.extract_groups(self._pattern).struct
         body = parts.field("body")
         digits = body.str.replace_all(_group(self.thousands), "") if self.thousands else body
@@ -58,7 +78,7 @@ class NumberReading(Reading):
         minus = pl.select(
             pl.any_horizontal(
                 parts.field("open").is_not_null() & parts.field("close").is_not_null(),
-                *(parts.field(name).is_in(["-", "\N{MINUS SIGN}"]).fill_null(False) for name in ("sign", "inner", "behind")),
+                *(parts.field(name).is_in([*MINUS]).fill_null(False) for name in ("sign", "inner", "behind")),
             )
         ).to_series()
         whole = not self.scaled and (fraction == "").all() and (power == "").all()
@@ -70,13 +90,14 @@ class NumberReading(Reading):
 
     @property
     def _pattern(self) -> str:
-        unit = f"(?:{re.escape(self.unit)})?" if self.unit else ""
+        unit = f"(?:{_spellings(self.unit)})?" if self.unit else ""
         group = _group(self.thousands)
         body = rf"[1-9]\d{{0,2}}(?:{group}\d{{3}})+|[1-9]\d?(?:{group}\d{{2}})*{group}\d{{3}}|\d+" if self.thousands else r"\d+"
-        scale = r"[ ]?(?<scale>[KkMB])?" if self.scaled else ""
+        scale = rf"[{SPACES}]?(?:(?<scale>{_SCALE})[.]?)?" if self.scaled else ""
         return (
-            rf"^(?<open>\()?\s*(?<sign>{SIGN})?\s*{unit}\s*(?<inner>{SIGN})?\s*(?<body>{body})?"
-            rf"(?:{re.escape(self.decimal)}(?<fraction>\d*))?(?<power>[eE][+-]?\d+)?{scale}\s*{unit}\s*(?<behind>-)?\s*(?<close>\))?$"
+            rf"^['’]?{unit}\s*(?<open>\()?\s*(?<sign>{SIGN})?\s*{unit}\s*(?<inner>{SIGN})?\s*(?<body>{body})?"
+            rf"(?:{re.escape(self.decimal)}(?:[-–—]{{1,2}}|(?<fraction>\d*)))?(?<power>[eE][+-]?\d+)?{scale}\s*{unit}\s*"
+            r"(?<behind>-)?\s*(?<close>\))?$"
         )
 
     def written(self) -> str:
@@ -88,14 +109,39 @@ def _group(thousands: str) -> str:
     return f"[{SPACES}]" if thousands == " " else "['’]" if thousands == "'" else re.escape(thousands)
 
 
+def _stem(unit: str) -> str:
+    """A unit without a full stop and the s of a plural.
+
+    Example:
+        >>> _stem("Rs."), _stem("years"), _stem("ms")
+        ('Rs', 'year', 'ms')
+    """
+    unit = unit.rstrip(".")
+    return unit[:-1] if len(unit) > 2 and unit.isalpha() and unit.endswith("s") else unit
+
+
+def _spellings(unit: str) -> str:
+    """The pattern of a unit, with and without a full stop and the s of a plural."""
+    stem = _stem(unit)
+    return re.escape(stem) + ("s?" if len(stem) > 1 and stem.isalpha() else "") + "[.]?"
+
+
+def _in_ascii(cells: pl.Series) -> pl.Series:
+    """Cells with the digits and marks of other scripts as those of ASCII."""
+    return cells.str.replace_many(_OTHER_DIGITS) if cells.str.contains(_IS_OTHER).any() else cells
+
+
 def learn_plain_numbers(cells: pl.Series, clues: Clues) -> Learnt | None:
-    """The reading of numbers that polars parses, and of codes with leading zeros; else None."""
+    """The reading of numbers that polars parses, and of codes with leading zeros or more than 18 digits; else None."""
     values = parsed(cells)
     if values is None:
         return None
     zeros = cells.filter(cells.str.starts_with("0"))
+    if zeros.str.contains(_CODE).any():
+        return None if cells.str.contains(MONTH_OF_YEAR).all() else Learnt(TextReading(zeros=True))
     long = values.dtype == pl.Float64 and bool((values.abs() >= 1e18).any()) and cells.str.contains(_LONG).any()
-    if long or zeros.str.contains(_CODE).any():
+    dialled = cells.drop_nulls()[0].startswith("+") and cells.str.contains(_DIALLED).all()
+    if long or dialled or (values.dtype == pl.Float64 and _VERSION_WORDS & {*re.findall("[a-z]+", cells.name.lower())}):
         return Learnt(TextReading())
     pointed = r"^[+-]?([1-9]\d{0,2}([.]\d{3})+|\d+)$"  # perhaps points of thousands
     sure = values.dtype == pl.Int64 or not (
@@ -120,17 +166,16 @@ def parsed(cells: pl.Series) -> pl.Series | None:
 
 
 def learn_number(column: Cells) -> Learnt | None:
+    """The reading of numbers, where the cells are such; else None."""
     if not column.look_like(_NUMBER, _INFINITE):
         return None
-    cells = column.values["cell"]
-    parts = cells.str.extract_groups(_NUMBER).struct.unnest().with_columns(rows=column.values["rows"], cell=cells)
-    parts = parts.filter(pl.col("body").is_not_null())
-    if not len(parts) or (column.least and (cells.str.contains(_CODE) | cells.str.contains(_LONG)).any()):
+    cells = _in_ascii(column.values["cell"])
+    if column.least and cells.str.contains(rf"{_CODE}|{_LONG}").any():
         return None
-    units = parts.select("rows", unit=pl.coalesce("before", "after").fill_null("")).group_by("unit").agg(pl.col("rows").sum())
-    names = units.sort("rows", "unit", descending=[True, False])["unit"].to_list()
-    scaled = len(names) > 1 and all(unit in _SCALES or not unit for unit in names)
-    unit = "" if scaled else next(filter(None, names), "")
+    parts = in_parts(cells, column.values["rows"])
+    if not len(parts):
+        return None
+    unit, scaled = _unit(parts)
     bodies = parts["body"].str.strip_chars(SPACES)
     fits = {marks: bodies.str.contains(NumberReading(decimal=marks[0], thousands=marks[1])._pattern) for marks in _MARKS}
     rows = {marks: int(parts["rows"].filter(fit).sum()) for marks, fit in fits.items()}
@@ -141,6 +186,26 @@ def learn_number(column: Cells) -> Learnt | None:
         return None
     shown = sure and bodies.str.contains(re.escape(decimal) + r"\d").any()
     return Learnt(reading, decimal if shown else None, sure=sure)
+
+
+def in_parts(cells: pl.Series, rows: pl.Series) -> pl.DataFrame:
+    """The parts of the cells that are numbers: ``body``, ``unit`` (a currency or what is behind the number), ``scale``."""
+    parts = cells.str.extract_groups(_NUMBER).struct.unnest().with_columns(rows=rows, cell=cells)
+    parts = parts.filter(pl.col("body").is_not_null())
+    behind = parts["after"].str.extract_groups(rf"^(?<scale>{_SCALE})[.]?[ ]?(?<currency>{_CURRENCY})?$").struct.unnest()
+    return parts.with_columns(behind, unit=pl.coalesce("lead", "before", "after").fill_null(""))
+
+
+def _unit(parts: pl.DataFrame) -> tuple[str, bool]:
+    """The most frequent unit, "" for none, and whether words such as K and M scale the numbers."""
+    currency = parts.select(pl.coalesce("lead", "before", "currency")).to_series()
+    scales = parts["scale"].drop_nulls().unique().to_list()
+    behind, scaling = (int(parts.filter(pl.col(name).is_not_null())["rows"].sum()) for name in ("after", "scale"))
+    varies = len(scales) + bool(scaling < parts["rows"].sum()) > 1
+    scaled = scaling > 0 and scaling >= SHARE * behind and (currency.count() > 0 or (varies and not _SHORT.issuperset(scales)))
+    units = parts.with_columns(unit=currency.fill_null("")) if scaled else parts
+    names = units.group_by("unit").agg(pl.col("rows").sum()).sort("rows", "unit", descending=[True, False])["unit"].to_list()
+    return next(filter(None, names), ""), scaled
 
 
 def _marks(bodies: pl.Series, fitting: list[tuple[str, str]], clues: Clues) -> tuple[str, str, bool]:

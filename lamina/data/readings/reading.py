@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,11 +20,13 @@ MISSING = (
     "",
     *"na n/a n.a. #n/a #na <na> nan -nan nat null (null) none nil missing unknown undefined (blank) \\n".split(),
     *"? - -- – — . .. ... * #div/0! #value! #ref! #num! #name? #null!".split(),
-    *("not available", "not applicable", "no data"),
+    *"tbd tba n.d. k.a. n.v. #nv #wert! #bezug! #zahl! #valeur! #nombre! #¡valor! #¡div/0!".split(),
+    *("not available", "not applicable", "no data", "k. a.", "n. d.", "(leer)", "(empty)"),
 )
 """Texts of a missing number or date, in lower case."""
-SIGN = "[+\N{MINUS SIGN}-]"
-SPACES = " \u00a0\u2009\u202f"
+MINUS = "-\N{MINUS SIGN}\N{EN DASH}"
+SIGN = "[+\N{MINUS SIGN}\N{EN DASH}-]"
+SPACES = " \u00a0\u2007\u2009\u202f"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Reading(ABC):
 
     def blank(self, cells: pl.Series) -> pl.Series:
         """Which stripped cells are missing values."""
-        return cells.is_null() | cells.str.to_lowercase().is_in(MISSING)
+        words = {*MISSING, *map(str.lower, self.missing)} if self.missing else MISSING
+        return cells.is_null() | cells.str.to_lowercase().is_in(list(words))
 
     @property
     def verbatim(self) -> bool:
@@ -140,8 +144,13 @@ class Cells:
         """The share of the rows whose cells fit."""
         return int(self.values["rows"].filter(fits).sum()) / int(self.values["rows"].sum())
 
+    def sample(self) -> Cells:
+        """Some of the cells."""
+        return dataclasses.replace(self, values=self.values.gather_every(max(1, len(self.values) // SAMPLE)))
+
     def look_like(self, *patterns: str) -> bool:
         """Whether at least half of a sample of the rows, or ``least`` of them, match one of the patterns."""
-        sample = self.values.gather_every(max(1, len(self.values) // SAMPLE))
-        fits = sample["cell"].str.contains("|".join(f"(?:{pattern})" for pattern in patterns))
-        return int(sample["rows"].filter(fits).sum()) >= min(self.least, 0.5) * int(sample["rows"].sum())
+        sample = self.sample()
+        one = "|".join(f"(?:{re.sub(r'[(][?]<[a-z_]+>', '(?:', pattern)})" for pattern in patterns)
+        fits = sample.values["cell"].str.contains(one)
+        return sample.share(fits) >= min(self.least, 0.5)

@@ -23,9 +23,20 @@ def truth(cells: pl.Series) -> pl.Series:
 
 @dataclass(frozen=True)
 class TextReading(Reading):
-    """Cells as they are."""
+    """Cells as they are.
+
+    Attributes:
+        zeros: Whether cells are codes of digits with leading zeros, which numbers do not have.
+        doubt: Why a column that looks like numbers or dates is text; "" for others.
+    """
+
+    zeros: bool = False
+    doubt: str = ""
 
     name = "text"
+
+    def remark(self) -> str:
+        return "; ".join(filter(None, [super().remark(), self.doubt]))
 
     @property
     def verbatim(self) -> bool:
