@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +21,14 @@ from lamina.options import find
 if TYPE_CHECKING:
     import polars as pl
 
+    from lamina.data.schema import Schema
     from lamina.estimators import Classifier, Regressor
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .lamina file.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help=find(PredictOptions, "skip_bad").metadata["help"])]
 Threshold = Annotated[str | None, typer.Option(metavar="RULE", help=find(PredictOptions, "threshold").metadata["help"])]
-_FORMATS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".ndjson")
+_BINARY = (".parquet", ".arrow", ".feather")
+_FORMATS = (".csv", ".tsv", *_BINARY, ".jsonl", ".ndjson")
 
 
 def predict(
@@ -33,7 +37,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="DATA...",
-            help="Rows to predict: CSV, TSV, Parquet, Arrow or JSON Lines, also .gz; - for stdin. "
+            help="Rows to predict: CSV, TSV, Parquet, Arrow, JSON Lines, also .gz, or Excel; - for stdin; a row as JSON. "
             "Of a model of images or texts also image files, .txt files, folders of them, or a text.",
         ),
     ],
@@ -67,9 +71,11 @@ def predict(
         check_output(out, *data, model)
     PredictOptions(trust, coverage, reasons, threshold, skip_bad).check()
     with waiting(f"predicting {', '.join(data[:3])}"):
+        import polars as pl
+
         estimator, table, notes, faults = read("predict", model, data, skip_bad=skip_bad)
         schema = estimator.model_.schema
-        keep = keep or (not schema.plain and table.width == 1)  # an image or a text is its only name
+        keep = keep or (not schema.plain and table.dtypes == [pl.String])  # a path or a text is its only name
         from lamina.data.skipping import good_rows, with_empty_rows
         from lamina.predictions import predictions as predicted
         from lamina.tasks.threshold import words
@@ -93,6 +99,12 @@ def predict(
     if keep:
         from lamina.data.frames import free_name
 
+        ending = ".json" if as_json else ".csv" if out is None else out.suffix.lower()
+        if ending not in _BINARY and (raw := [name for name, dtype in table.schema.items() if dtype == pl.Binary]):
+            raise OptionError(
+                f"--keep: column {raw[0]!r} holds bytes, which only {', '.join(_BINARY)} can; choose such an --out"
+            )
+        table = table if ending in (".csv", ".tsv") else _typed(table, schema)
         names = {*table.columns, *predictions.columns}
         for name in predictions.columns:
             if name in table.columns:
@@ -106,7 +118,7 @@ def predict(
     elif as_json:
         print_json({"rows": len(predictions), "notes": notes, "predictions": predictions.to_dicts()})
     else:
-        sys.stdout.write(predictions.write_csv())
+        sys.stdout.write(_flat(predictions).write_csv())
     if not as_json:
         print_notes(notes)
 
@@ -126,7 +138,7 @@ def read(
 
     estimator = load(model)
     schema = estimator.model_.schema
-    sources = [read_source(as_rows(one, schema) if verb == "predict" else one, skip_bad=skip_bad) for one in data]
+    sources = [read_source(as_rows(_row(one), schema) if verb == "predict" else one, skip_bad=skip_bad) for one in data]
     tables = [source.table for source in sources]
     try:
         table = tables[0] if len(tables) == 1 else pl.concat(tables, how="diagonal_relaxed")
@@ -137,6 +149,38 @@ def read(
     left_out = [skipped([file for source in sources for file in source.skipped], "file"), skipped(list(faults.values()))]
     notes = [*filter(None, left_out), *notes, *estimator.model_.encoder.unseen(checked)]
     return estimator, table, notes, faults
+
+
+def _row(text: str) -> Any:
+    """A row of JSON, as {"age": 17}, or the text."""
+    if not text.startswith("{") or os.path.exists(text):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _flat(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with lists as JSON, because CSV has no lists."""
+    import polars as pl
+
+    def text(value: Any) -> str | None:
+        return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+    nested = [column for column in table if column.dtype.is_nested()]
+    texts = [pl.Series(column.name, map(text, column.to_list()), dtype=pl.String) for column in nested]
+    return table.with_columns(texts)
+
+
+def _typed(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """The table with its texts as numbers, dates and truth values, as the model reads them, for formats that have such."""
+    from lamina.data.columns import KINDS
+    from lamina.data.readings import typed
+
+    usual = {column.name: KINDS[column.kind].reading for column in schema.columns}
+    readings = {column.name: column.reading for column in schema.columns if column.reading is not None}
+    return typed(table, {name: reading() for name, reading in usual.items() if reading is not None} | readings)
 
 
 def print_notes(notes: list[str]) -> None:
@@ -151,8 +195,8 @@ def _write(table: pl.DataFrame, out: Path) -> None:
     from lamina.train.run import replacing
 
     write: dict[str, Callable[[io.BytesIO], object]] = {
-        ".csv": table.write_csv,
-        ".tsv": lambda file: table.write_csv(file, separator="\t"),
+        ".csv": lambda file: _flat(table).write_csv(file),
+        ".tsv": lambda file: _flat(table).write_csv(file, separator="\t"),
         ".parquet": table.write_parquet,
         ".jsonl": table.write_ndjson,
         ".ndjson": table.write_ndjson,

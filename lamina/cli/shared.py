@@ -152,6 +152,8 @@ def check_output(path: Path, *inputs: str | Path) -> Path:
         )
     if path.exists() and not path.is_file():
         raise OptionError(f"--out {path} is a device or a pipe; give the path of a file")
+    if os.path.islink(os.path.realpath(path)):
+        raise OptionError(f"--out {path} is a link that leads to itself; give the path of a file")
     if not folder.is_dir():
         raise OptionError(f"--out {path}: there is no folder {folder}; make it (mkdir -p {folder}) or choose another")
     for source in inputs:

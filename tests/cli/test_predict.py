@@ -7,10 +7,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
-from lamina.api import load
+from lamina.api import fit, load
 from lamina.train.events import Shuffle
 from tests.cli.helpers import lamina, leftovers, people
 
@@ -66,6 +67,31 @@ def test_keep_puts_the_columns_of_the_data_before_the_predictions(model, table):
     output = pl.read_csv(io.StringIO(result.out))
     assert output.columns == [*people().columns, "predicted income", "probability <=50K", "probability >50K"]
     assert output.select(people().columns).equals(people())
+
+
+def test_a_row_of_json_as_an_argument(model):
+    rows = people(2).to_dicts()
+    result = lamina("predict", model, *(json.dumps(row, default=str) for row in rows))
+    assert pl.read_csv(io.StringIO(result.out))["income"].to_list() == list(load(model).predict(people(2)))
+    assert "no file {'age'; the folder . has" in lamina("predict", model, "{'age'").err
+
+
+def test_lists_of_labels_are_json_in_csv_and_kept_numbers_are_numbers_elsewhere():
+    x = np.linspace(-1, 1, 100)
+    genres = [[name for name, has in (("drama", value > 0), ("wár", value < 0.5)) if has] for value in x]
+    table = pl.DataFrame({"x": x, "price": [f"1.{i + 100},5 €" for i in range(100)], "code": "007", "genres": genres})
+    fit(table, "genres", family="linear", trust=False, monitor=None).save("m.lamina")
+    table.drop("genres").write_csv("new.csv")
+    table.write_parquet("new.parquet")
+    result = lamina("predict", "m.lamina", "new.csv")
+    assert json.loads(pl.read_csv(io.StringIO(result.out))["genres"][60]) == ["drama", "wár"], result.err
+    assert lamina("predict", "m.lamina", "new.parquet", "--keep", "--out", "kept.tsv").code == 0
+    assert "--keep" not in lamina("predict", "m.lamina", "new.csv", "--keep", "--out", "kept.parquet").err
+    kept = pl.read_parquet("kept.parquet")
+    assert kept.dtypes[:4] == [pl.Float64, pl.Float64, pl.String, pl.List(pl.String)]
+    assert json.loads(lamina("predict", "m.lamina", "new.csv", "--keep", "--json").out)["predictions"][0]["price"] == 1100.5
+    table.with_columns(raw=pl.lit(b"\x89")).write_parquet("raw.parquet")
+    assert "column 'raw' holds bytes, which only .parquet" in lamina("predict", "m.lamina", "raw.parquet", "--keep").err
 
 
 def test_json_has_predictions_and_notes(model, table):

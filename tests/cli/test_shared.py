@@ -120,6 +120,11 @@ def test_a_link_stays_and_a_device_is_not_replaced(model, table):
     assert Path("link.csv").is_symlink()
     assert Path("folder/target.csv").read_text().startswith("income,probability")
     assert leftovers(Path("folder")) == {"target.csv"}
+    Path("turn.csv").symlink_to("turn.csv")
+    assert "--out turn.csv is a link that leads to itself" in lamina("predict", model, table, "--out", "turn.csv").err
+    Path("folder/target.csv").chmod(0o600)
+    assert lamina("predict", model, table, "--out", "link.csv").code == 0
+    assert Path("folder/target.csv").stat().st_mode & 0o777 == 0o600
     os.mkfifo("pipe.lamina")
     loaded = load(model)
     with pytest.raises(ModelFileError, match="cannot write pipe.lamina: it is not a regular file"):
