@@ -6,8 +6,10 @@ The input of a number is the same everywhere: ``write(number, folder)``.
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -50,6 +52,22 @@ TOKENS = (
     *("é".encode("latin-1"), "日本".encode(), "日本".encode("utf-16"), b"\x1b[31m", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"),
 )
 HUGE = tuple(size.to_bytes(8, "little") for size in (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1))
+CELLS = (
+    b"A1",
+    b"XFD1048576",
+    b"ZZ99999",
+    b"A0",
+    b"B4294967296",
+    b"",
+    b"n",
+    b"str",
+    b"d",
+    b"e",
+    b"b",
+    b"-1",
+    b"9" * 30,
+    b"1e400",
+)
 TEXT = ("t.csv", "t.tsv", "t.txt", "t.jsonl", "t.json")
 
 
@@ -62,7 +80,8 @@ def write(number: int, folder: Path) -> Path:
     name = names[number % len(names)]
     if name.startswith("folder"):
         return _folder(random, folder / "rows", name)
-    content = _changed(random, _bases()[name], text=name.endswith(TEXT))
+    content = _bases()[name]
+    content = _workbook(random, content) if name.endswith(".xlsx") else _changed(random, content, text=name.endswith(TEXT))
     if random.random() < 0.05:
         content = gzip.compress(content)[: None if random.random() < 0.7 else -9]
         name += ".gz"
@@ -101,6 +120,28 @@ def _changed(random: np.random.Generator, content: bytes, *, text: bool) -> byte
         elif content:
             content = content[:at] + bytes([random.integers(256)]) + content[at + 1 :]
     return content
+
+
+def _workbook(random: np.random.Generator, content: bytes) -> bytes:
+    """A workbook with changes in one of its parts, most often the sheet, or of its bytes."""
+    if random.random() < 0.2:
+        return _changed(random, content, text=False)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    names = [*parts, *["xl/worksheets/sheet1.xml"] * 10, *["xl/sharedStrings.xml"] * 3]
+    name = names[random.integers(len(names))]
+    if random.random() < 0.5:  # another place, value or type of a cell
+        found = [
+            match.span(1) for match in re.finditer(rb'(?:r|t|s|ref|count)="([^"]*)"|<v>([^<]*)</v>', parts[name]) if match[1]
+        ]
+        start, end = found[random.integers(len(found))] if found else (0, 0)
+        parts[name] = parts[name][:start] + CELLS[random.integers(len(CELLS))] + parts[name][end:]
+    else:
+        parts[name] = _changed(random, parts[name], text=True)
+    with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return file.getvalue()
 
 
 def _folder(random: np.random.Generator, folder: Path, name: str) -> Path:
@@ -191,6 +232,8 @@ def _bases() -> dict[str, bytes]:
         "pickle t.npz": lambda file: np.savez(file, x=np.array([{}, None], dtype=object), y=np.ones(2)),
         "odd t.npz": _odd_archive,
     }
+    if importlib.util.find_spec("xlsxwriter") and importlib.util.find_spec("fastexcel"):
+        writers["t.xlsx"] = nested.drop("data", "part", "wave").write_excel
     for name, save in writers.items():
         save(file := io.BytesIO())
         bases[name] = file.getvalue()

@@ -27,7 +27,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """Byte order marks; that of UTF-32 begins with that of UTF-16."""
-_ABOVE = re.compile(rb'(?:\xef\xbb\xbf)?(?:"?sep=([^\n])"?[^\S\n]*\n)?((?:(?:#[^\n]*|[^\S\n]*)\n)*)', re.IGNORECASE)
+_ABOVE = re.compile(rb'(?:\xef\xbb\xbf)?(?:"?sep=([^\r\n])"?[^\S\n]*\n)?((?:(?:#[^\n]*|[^\S\n]*)\n)*)', re.IGNORECASE)
 """Lines above the column names: a line ``sep=;`` of Excel, comments, and empty lines."""
 
 
@@ -68,21 +68,17 @@ def _without_lines_above(path: Path, data: bytes | None, head: bytes) -> tuple[b
     That line and comments above the column names become empty lines, so that the numbers of lines in errors are those of the
     file. None is the unchanged file.
     """
-    for mark, encoding in MARKS.items():
-        if head.startswith(mark):
-            try:
-                data = (path.read_bytes() if data is None else data).decode(encoding).encode()
-            except UnicodeDecodeError:
-                raise ReadError(f"{path} is damaged {encoding.upper()}; save it as UTF-8") from None
-            head = data[:HEAD]
-            break
+    data = in_utf8(path, data, head)
+    head = head if data is None else data[:HEAD]
     if b"\r" in head and b"\n" not in head:
         data = (path.read_bytes() if data is None else data).replace(b"\r", b"\n")
         head = data[:HEAD]
     above = _ABOVE.match(head)
     if not above or not (above[1] or b"#" in above[2]):
         return data, None
-    stated = above[1].decode(errors="replace") if above[1] else None
+    if above[1] and not above[1].isascii():
+        raise ReadError(f"{path}, line 1: {above[0][:8]!r} is no separator; expected one such as , ; | or tab")
+    stated = above[1].decode() if above[1] else None
     end, lines = above.end(), above[2].splitlines(keepends=True)
     while lines and not lines[-1].startswith(b"#"):
         end -= len(lines.pop())
@@ -90,6 +86,17 @@ def _without_lines_above(path: Path, data: bytes | None, head: bytes) -> tuple[b
         end -= len(lines.pop())
     data = path.read_bytes() if data is None else data
     return b"\n" * data.count(b"\n", 0, end) + data[end:], stated
+
+
+def in_utf8(path: Path, data: bytes | None, head: bytes) -> bytes | None:
+    """The content of a file of UTF-16 or UTF-32 with a mark as UTF-8; another is unchanged."""
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            try:
+                return (path.read_bytes() if data is None else data).decode(encoding).encode()
+            except UnicodeDecodeError:
+                raise ReadError(f"{path} is damaged {encoding.upper()}; save it as UTF-8") from None
+    return data
 
 
 def _names_columns(line: bytes, below: bytes, stated: str | None) -> bool:

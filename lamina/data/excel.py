@@ -5,9 +5,15 @@ Cells keep their types: numbers, dates, booleans, text. They are read by fastexc
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import logging
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +21,11 @@ import polars as pl
 
 from lamina.data.folder import brief
 from lamina.data.frames import column_names
-from lamina.data.memory import check_archive
+from lamina.data.memory import available_memory, check_archive, check_size
 from lamina.errors import ReadError
 
+_CELL = 32
+"""Bytes that the reader takes for each cell of the rectangle of a sheet."""
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
@@ -57,11 +65,10 @@ def read_workbook(path: Path, sheet: str = "", data: bytes | None = None) -> pl.
         except OSError as error:
             raise ReadError(f"cannot read {path}: {error.strerror}; check its name and permissions") from None
     check_archive(path, io.BytesIO(data), least=1 << 26)  # a reader takes many times the size of a sheet
-    try:
+    _check_cells(path, data)
+    with _reading(f"{path} is damaged or protected by a password", "open it and save it again"):
         reader = fastexcel.read_excel(data)
         heads = {name: _head(reader, name) for name in reader.sheet_names}
-    except fastexcel.FastExcelError as error:
-        raise ReadError(f"{path} is damaged or protected by a password ({brief(error)}); open it and save it again") from None
     filled = [name for name, head in heads.items() if len(head)]
     if not sheet and len(filled) > 1:
         raise ReadError(f"{path} has {len(filled)} sheets: {', '.join(map(repr, filled))}; choose one: '{path}#{filled[0]}'")
@@ -72,17 +79,58 @@ def read_workbook(path: Path, sheet: str = "", data: bytes | None = None) -> pl.
         raise ReadError(f"{path} has no cells{f' in the sheet {chosen!r}' if chosen else ''}; expected a line of column names")
     owner = f"{path}, sheet {chosen!r}"
     names = column_names([str(name or "") for name in heads[chosen].row(0)], owner, "rename one of them")
-    try:
+    with _reading(f"{owner} cannot be read", "save it as CSV"):
         table: Any = pl.read_excel(
             io.BytesIO(data), sheet_name=chosen, engine="calamine", infer_schema_length=None, raise_if_empty=False
         )
-    except (fastexcel.FastExcelError, pl.exceptions.PolarsError) as error:
-        raise ReadError(f"{owner} cannot be read ({brief(error)}); save it as CSV") from None
     if table.width == len(names):
         table.columns = names
     if not table.height:
         raise ReadError(f"{owner} has column names but no rows; expected at least one")
     return table
+
+
+@contextmanager
+def _reading(fault: str, remedy: str) -> Iterator[None]:
+    """A context in which errors of the libraries, a panic among them, are one ReadError."""
+    try:
+        yield
+    except BaseException as error:
+        names = {kind.__name__ for kind in type(error).__mro__}
+        if not names & {"FastExcelError", "PolarsError", "PanicException"}:
+            raise
+        raise ReadError(f"{fault} ({brief(error)}); {remedy}") from None
+
+
+def _check_cells(path: Path, data: bytes) -> None:
+    """Raise ReadError for a cell so far from the others that the rectangle of the sheet does not fit the memory."""
+    with contextlib.suppress(zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                sheet = archive.read(name) if name.endswith(".xml") else b""
+                if b"sheetData" not in sheet:
+                    continue
+                check_size(path, _CELL * _rectangle(sheet, available_memory() // 2 // _CELL))
+
+
+def _rectangle(sheet: bytes, most: int) -> int:
+    """At most how many cells the rectangle around all cells of a sheet has; exact where a quick bound is above ``most``."""
+    digits = len(str(sheet.count(b"<row")))
+    for letters, columns in ((1, 26), (2, 26 * 27)):
+        beyond = rb"""\sr=["'](?:[A-Z]{%d}|[A-Z]*\d{%d})""" % (letters + 1, digits + 1)
+        if columns * 10**digits <= most and not re.search(beyond, sheet):
+            return columns * 10**digits
+    columns = {_column(letters) for letters in set(re.findall(rb"""\sr=["']([A-Z]{1,6})""", sheet))} or {1}
+    rows = {int(row) for row in set(re.findall(rb"""\sr=["'][A-Z]*(\d{1,18})""", sheet))} or {1}
+    return (max(rows) - min(rows) + 1) * (max(columns) - min(columns) + 1)
+
+
+def _column(letters: bytes) -> int:
+    """The number of a column from its letters: 1 for A, 28 for AB."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - 64
+    return number
 
 
 def _head(reader: Any, sheet: str) -> pl.DataFrame:

@@ -158,6 +158,8 @@ def _refuse_masks(path: Path, folders: list[Path]) -> None:
 
 def files_below(folder: Path) -> list[Path]:
     """The files of a folder and its folders, by name, without hidden ones."""
+    if folder.is_symlink() and folder.absolute().parent.is_relative_to(folder.resolve()):
+        raise ReadError(f"{folder} is a link to a folder that it is in itself ({folder.resolve()}); remove it")
     files = []
     for root, inner, names in os.walk(folder):
         inner[:] = sorted(name for name in inner if not _hidden(name))
@@ -304,6 +306,10 @@ def _array(path: Path, name: str, archive: NpzFile) -> np.ndarray:
         array = archive[name]
         if isinstance(array, np.ndarray) and array.dtype.kind == "S":
             array = np.char.decode(array, "utf-8")
+        if isinstance(array, np.ndarray) and array.dtype.kind == "U" and array.size:
+            codes = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+            if codes.max() > 0x10FFFF:
+                raise ValueError(f"{codes.max()} is no character")
     except MemoryError:
         raise ReadError(f"{path}: the array {name!r} is larger than the memory; keep fewer rows, or write it again") from None
     except _DAMAGE as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from lamina.data.delimited import in_utf8
 from lamina.data.frames import objects
 from lamina.errors import ReadError
 
@@ -20,6 +21,7 @@ _LISTS_IN_LISTS = 100
 
 def read_json(path: Path, data: bytes | None) -> pl.DataFrame:
     data = path.read_bytes() if data is None else data
+    data = in_utf8(path, data, data[:4]) or b""
     for number, line in enumerate(io.BytesIO(data), 1):
         if line.count(b"[") + line.count(b"{") > _LISTS_IN_LISTS and _depth(line) > _LISTS_IN_LISTS:
             raise ReadError(f"{path}, line {number}: over {_LISTS_IN_LISTS} lists or objects inside one another; flatten them")

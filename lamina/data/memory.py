@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import os
 import re
@@ -60,9 +59,10 @@ def check_size(path: Path, size: int, packed: int | None = None, most: int | Non
         )
 
 
-def read_bounded(path: Path, file: BinaryIO | gzip.GzipFile, packed: int | None = None) -> bytes:
-    """The content of a stream, as far as :func:`check_size` lets it be read."""
+def read_bounded(path: Path, file: io.IOBase, packed: int | None = None, start: bytes = b"") -> bytes:
+    """The content of a stream behind its start, as far as :func:`check_size` lets it be read."""
     most, content = available_memory() // 2, io.BytesIO()
+    content.write(start)
     try:
         while part := file.read(1 << 20):
             content.write(part)

@@ -12,6 +12,7 @@ import io
 import os
 import re
 import stat
+import time
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ _PATHS_CHECKED = 50
 """Values of a column that are checked for images beside the file, as each check accesses the disk."""
 _YEARS = -719162, 2932897
 """Days since 1970 of the first day of year 1, and of year 10000."""
+_WAIT = 9.0
+"""Seconds until a program must have opened a pipe for writing."""
 _WHOLE_PATH = r"^(/|\\|~|\w+:[/\\])"
 """Absolute paths and addresses: /data/1.png, C:/1.png, https://example.org/1.png."""
 
@@ -43,12 +46,13 @@ STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _FORMATS = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".data": "text",
     ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
-    ".jsonl": "json", ".ndjson": "json",
+    ".jsonl": "json", ".ndjson": "json", ".json": "json",
 }  # fmt: skip
 _NAMES = {"text": "CSV", "parquet": "Parquet", "arrow": "Arrow", "json": "JSON Lines"}
 _ENDINGS = {"text": ".csv", "parquet": ".parquet", "arrow": ".arrow", "json": ".jsonl"}
 _SIGNATURES = {
     b"PAR1": "parquet",
+    b"PARE": "an encrypted Parquet file; decrypt it first",
     b"ARROW1": "arrow",
     b"\xff\xff\xff\xff": "stream",
     b"FEA1": "an old Feather 1 file; write it again with a current pyarrow or pandas",
@@ -297,13 +301,28 @@ def _streamed(path: Path) -> bytes | None:
     if str(path) in STDIN:
         with open(0, "rb", closefd=False) as file:
             return read_bounded(path, file)
-    is_pipe = stat.S_ISFIFO(os.stat(path).st_mode)
-    if not is_pipe:
-        _check_regular(path)
-    if not is_pipe and str(path).isprintable():
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        return _read_pipe(path)
+    _check_regular(path)
+    if str(path).isprintable():
         return None
     with open(path, "rb") as file:
         return read_bounded(path, file)
+
+
+def _read_pipe(path: Path) -> bytes:
+    """The content of a named pipe, which another program must have opened by then; else opening it would never return."""
+    descriptor, end = os.open(path, os.O_RDONLY | os.O_NONBLOCK), time.monotonic() + _WAIT
+    with open(descriptor, "rb", buffering=0) as file:
+        try:
+            while not (start := os.read(descriptor, 1 << 16)):
+                if time.monotonic() > end:
+                    raise ReadError(f"{path} is a pipe that no program writes to; start that program first")
+                time.sleep(0.02)
+        except BlockingIOError:  # it is open, but nothing is written yet
+            start = b""
+        os.set_blocking(descriptor, True)
+        return read_bounded(path, file, start=start)
 
 
 def _check_regular(path: Path) -> None:
@@ -367,5 +386,9 @@ def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
         raise ReadError(f"{path} has two columns of the same name ({brief(error)}); rename one of them") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as error:
         name = _NAMES.get(format, "Arrow")
+        if "decryption properties" in str(error):
+            raise ReadError(f"{path} is an encrypted Parquet file; decrypt it first") from None
+        if unknown := re.search(r'ErrString\("([^"\\]*)', str(error)):  # a panic
+            raise ReadError(f"{path} cannot be read ({unknown[1][:120]}); write that column with another type") from None
         fault = "its parts are larger than the memory" if str(error).startswith("OOM") else brief(error)
         raise ReadError(f"{path} is a damaged {name} file ({fault}); download or write it again") from None

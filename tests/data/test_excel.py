@@ -3,6 +3,7 @@
 import datetime as dt
 import importlib.util
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -96,3 +97,15 @@ def test_faults_are_one_line(tmp_path, monkeypatch):
 def test_old_and_open_formats_are_known(name):
     with pytest.raises(ReadError, match="no file none"):
         read_table(name)
+
+
+@pytest.mark.parametrize("place", ["XFD1048576", "ZZZZZZ99999999999"])
+def test_a_cell_far_from_the_others_is_refused_before_the_rectangle_is_allocated(tmp_path, place):
+    path = write(tmp_path / "far.xlsx", Sheet1=people(5))
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part.replace(b'r="B2"', f'r="{place}"'.encode()))
+    with pytest.raises(ReadError, match="far.xlsx has more than .* GB, half of the available memory"):
+        read_table(path)

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from lamina.data import memory
+from lamina.data import memory, read
 from lamina.data.read import read_source, read_table
 from lamina.data.schema import read_texts
 from lamina.errors import ReadError
@@ -438,6 +439,55 @@ def test_the_columns_of_a_parquet_file_fit_the_memory(tmp_path, monkeypatch):
     pl.DataFrame({"x": np.zeros(10**6), "n": np.zeros(10**6, np.int8)}).write_parquet(tmp_path / "t.parquet")
     monkeypatch.setattr(memory, "available_memory", lambda: 10 << 20)
     with pytest.raises(ReadError, match="t.parquet has more than 5.24 MB, half of the available memory"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_a_pipe_that_no_program_writes_to_is_an_error(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(read, "_WAIT", 0.1)
+    with pytest.raises(ReadError, match="pipe is a pipe that no program writes to; start that program first"):
+        read_table(tmp_path / "pipe")
+
+
+def test_a_folder_that_links_to_one_it_is_in_is_refused(tmp_path):
+    (tmp_path / "rows" / "a").mkdir(parents=True)
+    write(tmp_path / "rows" / "a", "1.png", PNG)
+    (tmp_path / "rows" / "b").symlink_to(tmp_path)
+    with pytest.raises(ReadError, match="rows/b is a link to a folder that it is in itself"):
+        read_table(tmp_path / "rows")
+
+
+ODD = {
+    "t.json": (b"[[1, 2], [3, 4]]", "value 1 of the list is a list, expected an object"),
+    "s.json": (b'"abc"', "s.json, line 1: a JSON str, expected one object of column: value per line"),
+    "sep.csv": (b"sep=\xff\na,b\n1,2\n", r"sep.csv, line 1: .* is no separator; expected one such as , ; | or tab"),
+    "key.parquet": (b"PARE" + bytes(40), "an encrypted Parquet file; decrypt it first"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_are_named(tmp_path, name):
+    content, fault = ODD[name]
+    with pytest.raises(ReadError, match=fault):
+        read_table(write(tmp_path, name, content))
+
+
+def test_json_of_utf_16_is_read(tmp_path):
+    """As PowerShell writes it."""
+    path = write(tmp_path, "t.jsonl", '{"a": "é"}\n{"a": "ü"}\n'.encode("utf-16"))
+    assert read_table(path)["a"].to_list() == ["é", "ü"]
+
+
+def test_a_text_of_no_characters_in_an_archive_is_named(tmp_path):
+    np.savez(tmp_path / "t.npz", x=np.array([0x110000], dtype=np.uint32).view("U1"))
+    with pytest.raises(ReadError, match="the array 'x' is damaged \\(1114112 is no character\\)"):
+        read_table(tmp_path / "t.npz")
+
+
+def test_a_time_zone_that_polars_does_not_know_is_named(tmp_path, capfd):
+    zoned = pa.array([0, 1], pa.int64()).view(pa.timestamp("us", tz="Mars/Base"))
+    pyarrow.parquet.write_table(pa.table({"x": zoned}), tmp_path / "t.parquet")
+    with pytest.raises(ReadError, match=r"t.parquet cannot be read \(unable to parse time zone: 'Mars/Base'.*\); write that"):
         read_table(tmp_path / "t.parquet")
 
 
