@@ -11,7 +11,6 @@ import io
 import logging
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ import polars as pl
 
 from lamina.data.folder import brief
 from lamina.data.frames import column_names
-from lamina.data.memory import available_memory, check_archive, check_size
+from lamina.data.memory import DAMAGE, available_memory, check_archive, check_size
 from lamina.errors import ReadError
 
 _CELL = 32
@@ -104,13 +103,12 @@ def _reading(fault: str, remedy: str) -> Iterator[None]:
 
 def _check_cells(path: Path, data: bytes) -> None:
     """Raise ReadError for a cell so far from the others that the rectangle of the sheet does not fit the memory."""
-    with contextlib.suppress(zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for name in archive.namelist():
-                sheet = archive.read(name) if name.endswith(".xml") else b""
-                if b"sheetData" not in sheet:
-                    continue
-                check_size(path, _CELL * _rectangle(sheet, available_memory() // 2 // _CELL))
+    cells, most = 0, available_memory() // 2 // _CELL
+    with contextlib.suppress(*DAMAGE), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in archive.namelist():
+            sheet = archive.read(name) if name.endswith(".xml") else b""
+            cells = max(cells, _rectangle(sheet, most) if b"sheetData" in sheet else 0)
+    check_size(path, _CELL * cells)
 
 
 def _rectangle(sheet: bytes, most: int) -> int:

@@ -6,7 +6,9 @@ import contextlib
 import io
 import os
 import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +17,13 @@ from lamina.wording import file_size
 
 UNPACKED, _RATIO = 1 << 30, 200
 """Bytes from which on a file that unpacks to more than so many times its size is refused; tables reach about 50 times."""
+
+
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(OSError, ValueError, EOFError, RuntimeError, LookupError, ArithmeticError),
+)
+"""What a damaged zip archive raises."""
 
 
 def available_memory() -> int:
@@ -75,7 +84,7 @@ def read_bounded(path: Path, file: io.IOBase, packed: int | None = None, start: 
 def check_archive(path: Path, file: BinaryIO | io.BytesIO, least: int | None = None) -> None:
     """Raise ReadError for a zip archive (.npz, .xlsx) that unpacks to more than :func:`check_size` lets pass."""
     size = 0
-    with contextlib.suppress(zipfile.BadZipFile, ValueError, NotImplementedError, OSError), zipfile.ZipFile(file) as archive:
+    with contextlib.suppress(*DAMAGE), zipfile.ZipFile(file) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
     check_size(path, size, file.seek(0, os.SEEK_END), least=least)
     file.seek(0)

@@ -109,3 +109,12 @@ def test_a_cell_far_from_the_others_is_refused_before_the_rectangle_is_allocated
             archive.writestr(name, part.replace(b'r="B2"', f'r="{place}"'.encode()))
     with pytest.raises(ReadError, match="far.xlsx has more than .* GB, half of the available memory"):
         read_table(path)
+
+
+def test_a_workbook_whose_directory_is_damaged_is_one_line(tmp_path):
+    path = write(tmp_path / "a.xlsx", Sheet1=people(5))
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x05\x06") + 14] = 255  # the size of its directory
+    path.write_bytes(data)
+    with pytest.raises(ReadError, match="a.xlsx is damaged or protected by a password"):
+        read_table(path)
