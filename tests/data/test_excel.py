@@ -111,10 +111,9 @@ def test_a_cell_far_from_the_others_is_refused_before_the_rectangle_is_allocated
         read_table(path)
 
 
-def test_a_workbook_whose_directory_is_damaged_is_one_line(tmp_path):
+def test_a_directory_that_only_one_library_can_read_is_no_error(tmp_path):
     path = write(tmp_path / "a.xlsx", Sheet1=people(5))
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PK\x05\x06") + 14] = 255  # the size of its directory
     path.write_bytes(data)
-    with pytest.raises(ReadError, match="a.xlsx is damaged or protected by a password"):
-        read_table(path)
+    assert read_table(path).shape == (5, 4)
