@@ -376,6 +376,7 @@ def _parquet_size(source: Path | bytes) -> int:
 def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
     source = path if data is None else data
     try:
+        os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")  # offsets such as +05:30, which pandas writes
         if format == "parquet":
             check_size(path, _parquet_size(source))
             return pl.read_parquet(source)
