@@ -41,6 +41,7 @@ _IMAGES = re.compile(r"(^|[^a-z])(jpeg)?(image|img|photo|picture|input)s?([^a-z]
 _MASKS = re.compile(r"(^|[^a-z])(mask|label|annotation|segmentation(class|object)?|ground_?truth|gt|target|output)s?([^a-z]|$)")
 _STEM = re.compile(r"[^a-z0-9]*(mask|label|seg|segmentation|gt)s?$")  # of the name of a mask, to leave that of its image
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # files of Windows and macOS
+_NO_FILE = "not a file that can be read (a pipe, a device or a broken link)"
 _DAMAGE = (OSError, ValueError, EOFError, RuntimeError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error)
 
 
@@ -164,8 +165,6 @@ def files_below(folder: Path) -> list[Path]:
     for root, inner, names in os.walk(folder):
         inner[:] = sorted(name for name in inner if not _hidden(name))
         files += [Path(root, name) for name in sorted(names) if not _hidden(name)]
-    if others := [file for file in files if not file.is_file()]:
-        raise ReadError(f"{others[0]} is not a file that can be read (a pipe, a device or a broken link); remove it")
     return files
 
 
@@ -175,17 +174,33 @@ def _is_image(file: Path) -> bool:
 
 def _usable(path: Path, files: list[Path], skipped: list[str] | None) -> list[int]:
     """The places of files that can be read; the others are added to ``skipped``, or all are usable if that is None."""
+    odd = [place for place, file in enumerate(files) if not file.is_file()]
     if skipped is None:
+        if odd:
+            raise ReadError(f"{files[odd[0]]} is {_NO_FILE}; remove it, or skip it (skip_bad=True, --skip-bad)")
         return list(range(len(files)))
-    images, texts = ([place for place, file in enumerate(files) if fits(file)] for fits in (_is_image, _is_text))
+    odd += [place for place, file in enumerate(files) if not _is_unicode(str(file))]
+    whole = sorted(set(range(len(files))) - set(odd))
+    images, texts = ([place for place in whole if fits(files[place])] for fits in (_is_image, _is_text))
     usable = images if len(images) >= len(texts) else []
     for place in () if usable else texts:
         with contextlib.suppress(ReadError):
             read_text(files[place])
             usable.append(place)
     kind = "image" if usable == images else "text in UTF-8"
-    skipped += [f"{files[place].relative_to(path)} is no {kind}" for place in sorted(set(range(len(files))) - set(usable))]
+    for place in sorted(set(range(len(files))) - set(usable)):
+        name = str(files[place].relative_to(path))
+        fault = f"no {kind}" if place not in odd else _NO_FILE if _is_unicode(name) else "a name that is not UTF-8"
+        skipped.append(f"{name if _is_unicode(name) else ascii(name)} is {fault}")
     return usable
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a name is UTF-8, which a table can hold."""
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_text(file: Path) -> bool:
@@ -212,6 +227,8 @@ def _column(path: Path, files: list[Path]) -> pl.Series:
 
 def read_text(path: Path) -> str:
     """The text of a file; ReadError if it is not UTF-8."""
+    if path.exists() and not path.is_file():
+        raise ReadError(f"{path} is {_NO_FILE}")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:

@@ -1,5 +1,6 @@
 """Folders of class folders and archives of arrays, as people find them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,16 @@ def test_the_folder_of_runs_is_no_class(tmp_path):
     (tmp_path / "runs" / "pets-2").mkdir()
     (tmp_path / "runs" / "pets-2" / "run.json").write_text("{}")
     assert read_folder(tmp_path)["label"].to_list() == ["cat", "dog"]
+
+
+def test_what_is_no_file_and_names_that_are_not_utf_8_are_skipped_where_asked(tmp_path):
+    make(tmp_path, "a/1.png", "b/1.png")
+    os.mkfifo(tmp_path / "a" / "2.png")
+    (tmp_path / "a" / "3.png").symlink_to("/nowhere")
+    with pytest.raises(ReadError, match=r"2.png is not a file that can be read \(a pipe, .*\); remove it, or skip it"):
+        read_folder(tmp_path)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/b/caf\xe9.png")).write_bytes(b"x")
+    skipped = []
+    assert read_folder(tmp_path, skipped)["label"].to_list() == ["a", "b"]
+    odd = "not a file that can be read (a pipe, a device or a broken link)"
+    assert skipped == [f"a/2.png is {odd}", f"a/3.png is {odd}", r"'b/caf\udce9.png' is a name that is not UTF-8"]
