@@ -85,6 +85,10 @@ def like(result: pl.DataFrame | pl.Series, source: Any) -> Any:
 def _values(column: pl.Series) -> np.ndarray:
     if column.dtype in (pl.String, pl.Categorical, pl.Enum) and not column.null_count():
         return np.array(column.to_list(), dtype=str)
+    if column.dtype == pl.List(pl.String):  # labels: lists, as they were given
+        values = np.empty(len(column), dtype=object)
+        values[:] = column.to_list()
+        return values
     return column.to_numpy()
 
 
@@ -299,6 +303,8 @@ def _any_column(name: str, values: Any) -> pl.Series:
         return values.alias(name)
     if dependencies.is_pandas_series(values):
         return _pandas(name, values)
+    if isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1:
+        return objects(name, values.tolist())
     if hasattr(values, "__array__") and getattr(values, "ndim", 0) > 0:
         return _one_column(name, as_array(values))
     if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
@@ -389,6 +395,12 @@ def objects(name: str, values: list[Any]) -> pl.Series:
         return pl.Series(name, _map(lambda value: image_file(name, value), values), dtype=pl.Binary)
     if all(value is None or has_axes(value) for value in values) and (column := from_rows(name, values)) is not None:
         return column
+    if all(issubclass(kind, list | tuple | set | frozenset) for kind in types):  # labels of a row
+        rows = [
+            value if value is None else sorted(value) if isinstance(value, set | frozenset) else list(value) for value in values
+        ]
+        if all(isinstance(one, str) for row in rows for one in row or ()):
+            return pl.Series(name, rows, dtype=pl.List(pl.String))
     scalars = str | bool | np.bool_ | numbers.Number | dt.date | dt.time | dt.timedelta | decimal.Decimal
     if all(issubclass(kind, scalars) for kind in types):
         return _text(name, _map(plain_text, values))

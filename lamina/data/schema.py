@@ -21,6 +21,7 @@ import polars as pl
 from lamina.data.columns import KINDS, OPTION_KINDS, guess
 from lamina.data.columns.column import Column, Guess
 from lamina.data.frames import FEW_ROWS, matrix
+from lamina.data.parse import numbers
 from lamina.data.read import read_source, read_table
 from lamina.data.readings import (
     TEXTS,
@@ -135,8 +136,8 @@ class Schema:
 
     @cached_property
     def doubts(self) -> tuple[str, ...]:
-        """Why features that look like numbers or dates are read as text."""
-        read = [(column.name, column.reading) for column in self.features]
+        """Why columns that look like numbers or dates are read as text."""
+        read = [(column.name, column.reading) for column in self.columns if column.role != "ignored"]
         return tuple(f"{name} is {its.doubt}" for name, its in read if isinstance(its, TextReading) and its.doubt)
 
     def by_role(self, role: str) -> tuple[Column, ...]:
@@ -312,10 +313,12 @@ def read_texts(
         if kind is not None and kind.reading is not None:
             declared[name] = kind.reading.name + value[len(kind.name) :]
     lists = [as_floats(column) for column in table if column.name not in targets and _are_lists(column.dtype)]
-    table = table.with_columns(lists) if lists else table
+    durations = [name for name in targets if name in table.columns and table[name].dtype in (pl.Duration, pl.Time)]
+    table = table.with_columns(*lists, *(_in_seconds(table[name]) for name in durations))
     known = known or {}
     new = pl.DataFrame([column for column in table if column.name not in known]) if known else table
     readings, learnt = learn(new, declared=declared, separator=separator, labels=targets)
+    readings |= {name: DurationReading() for name in durations}
     read = [_read(column, table[name], []) for name, column in known.items() if column.is_feature]
     return readings, table.with_columns(*learnt, *read) if known else learnt
 
@@ -324,6 +327,12 @@ def _are_lists(dtype: pl.DataType) -> bool:
     """Whether values are lists of numbers."""
     inner = getattr(dtype, "inner", None)
     return inner is not None and inner.is_numeric() and not inner.is_decimal() and len(getattr(dtype, "shape", [0])) == 1
+
+
+def _in_seconds(target: pl.Series) -> pl.Series:
+    """Durations and times of day to predict as seconds, other values as they are."""
+    seconds = numbers(target) if target.dtype in (pl.Duration, pl.Time) else None
+    return target if seconds is None else seconds
 
 
 def as_floats(column: pl.Series) -> pl.Series:
@@ -362,6 +371,8 @@ def _read(column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         SchemaError: A cell does not fit; names column, value and row.
     """
     reading = column.reading
+    if column.role == "target":
+        values = _in_seconds(values)
     if isinstance(reading, DateReading) and values.dtype.is_numeric() and reading.numeric:
         values = digits(values)
     if isinstance(reading, TextReading) and reading.zeros and values.dtype.is_numeric():
@@ -451,6 +462,8 @@ def _column(values: pl.Series, kind: str | None, role: str | None, reading: Read
         result = KINDS[result.kind].as_time(result)
     elif role == "ignored":
         result = replace(result, reason=f"{IGNORED_BY_ROLE} ({result.reason})")
+    if role in ("time", "weight") and isinstance(reading, TextReading) and reading.doubt:
+        raise SchemaError(f"column {values.name!r} cannot be the {role}: it is {reading.doubt}")
     if role in ("target", "group", "time", "split", "weight") and values.dtype == pl.Object:
         raise SchemaError(f"column {values.name!r} cannot be the {role}: it holds Python objects; convert it to text")
     elif role == "weight" and not values.dtype.is_numeric() and not KINDS[result.kind].numeric:

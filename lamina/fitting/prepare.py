@@ -16,6 +16,7 @@ from lamina.data.rowhash import first_of_duplicates, order
 from lamina.data.schema import Schema, read_texts
 from lamina.data.skipping import skipped, without_bad_rows
 from lamina.data.weights import row_weights
+from lamina.errors import TargetError
 from lamina.fitting.merging import merge_rare, with_merged
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import times
@@ -86,7 +87,12 @@ def prepare(table: pl.DataFrame, settings: Settings, *, known: Mapping[str, Colu
         schema = Schema.infer(rows, **inferring)
     rows, bad = without_bad_rows(rows, schema) if settings.skip_bad else (rows, "")
     schema = with_merged(schema, settings.targets[0], rare)
-    task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
+    try:
+        task = Task.infer(rows, settings.targets, kind=settings.task, min_class_rows=settings.fewest)
+    except TargetError as error:
+        if doubts := [doubt for doubt in schema.doubts if doubt.partition(" is read as text")[0] in settings.targets]:
+            raise TargetError(f"{error}; {'; '.join(doubts)}") from None
+        raise
     usable, missing = task.usable_rows(rows)
     rows = rows if usable.all() else rows.filter(pl.Series(usable))
     place = order(rows)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import lamina
-from lamina.errors import SchemaError
+from lamina.errors import LaminaWarning, SchemaError, TargetError
 
 LINEAR = {"family": "linear", "monitor": None, "trust": False, "seed": 0}
 N = 200
@@ -168,6 +168,10 @@ def test_words_among_the_numbers_of_a_target_are_classes():
             "only some cells are numbers, not 80 rows ('low' in row 4); kinds={'v': 'num",
         ),
         (
+            ["2022-01-01 10:00 IST", "2022-01-02 11:00 IST", "2022-01-03 12:00 IST", "2022-01-04 13:00 IST"] * 50,
+            "the time zone 'IST' is not known, in 200 rows ('2022-01-01 10:00 IST' in row 1); write offsets such as +05:30",
+        ),
+        (
             ["2022-01-01", "2022-01-02", "soon", "later"] * 50,
             "only some cells are dates, not 100 rows ('soon' in row 3); kinds=",
         ),
@@ -292,3 +296,50 @@ def test_columns_with_numbers_as_names(names):
     model = lamina.fit(rows, target, **LINEAR)
     assert model.predict(rows[names[:2]]).to_list() == (X > 0).tolist()
     assert model.predict(io.StringIO(rows.to_csv(index=False))).to_list() == (X > 0).tolist()
+
+
+def test_a_level_that_pandas_takes_for_missing_is_noted():
+    rows = pd.DataFrame({"country": ["NA", "DE", "CH"] * 66, "z": X[:198], "y": ["low", "high", "high"] * 66})
+    model = lamina.fit(rows, "y", **LINEAR)
+    with pytest.warns(LaminaWarning, match="country: 66 values missing, none in the training rows, where 'NA' is a level"):
+        model.predict(pd.read_csv(io.StringIO(rows.to_csv(index=False))))
+
+
+def test_lists_of_a_frame_as_cells_of_a_file():
+    rows = pd.DataFrame({"wave": [[row, row % 7, 0.5] for row in range(N)], "y": ["a", "b"] * 100})
+    of_frame = lamina.fit(rows, "y", **LINEAR)
+    of_file = fit(options={"kinds": {"wave": "series"}}, wave=rows["wave"], y=rows["y"])
+    for model in (of_frame, of_file):
+        assert model.predict_proba(csv(wave=rows["wave"])).tolist() == model.predict_proba(rows).tolist()
+    with pytest.raises(SchemaError, match="'soon' in row 1, expected a series, written as lists of numbers as in training"):
+        of_frame.predict(csv(wave=["soon"]))
+
+
+def test_durations_are_predicted_in_seconds():
+    hours = pd.to_timedelta(np.arange(N), unit="h")
+    of_frame = lamina.fit(pd.DataFrame({"x": X, "y": hours}), "y", **LINEAR)
+    of_file = fit(x=X, y=hours)
+    assert of_frame.model_.task.name == of_file.model_.task.name == "regression"
+    assert of_frame.predict({"x": [0.0]})[0] == pytest.approx(99.5 * 3600, rel=0.01)
+    assert of_frame.evaluate(csv(x=X, y=hours))["scores"] == of_frame.evaluate(pd.DataFrame({"x": X, "y": hours}))["scores"]
+
+
+def test_masked_whole_numbers_stay_whole():
+    labels = np.ma.masked_array((X > 0).astype(int), mask=np.arange(N) % 10 == 0)
+    assert lamina.fit({"x": X, "y": labels}, "y", **LINEAR).predict({"x": [3.0]}).tolist() == [1]
+    assert lamina.fit({"x": labels, "y": X}, "y", **LINEAR).model_.schema["x"].details["missing"] == 0.1
+
+
+def test_dates_in_two_orders_neither_split_rows_nor_are_a_target():
+    half = [day.strftime("%d/%m/%Y" if row % 2 else "%m/%d/%Y") for row, day in enumerate(DAYS)]
+    with pytest.raises(SchemaError, match="column 'day' cannot be the time: it is read as text, as its dates are day first in"):
+        fit(options={"time": "day"}, day=half, z=X, y=["a", "b"] * 100)
+    with pytest.raises(TargetError, match="y is read as text, as its dates are day first in 6. rows"):
+        fit(y=half, z=X)
+
+
+@pytest.mark.parametrize(
+    "labels", [["2021-Q1", "2021-Q2"], ["Jan 2022", "Feb 2022"], ["2021-W01", "2021-W02"], ["1h", "30min"]]
+)
+def test_periods_and_few_durations_are_classes_as_they_are_written(labels):
+    assert sorted(fit(z=X, y=labels * 100).classes_) == sorted(labels)

@@ -12,7 +12,7 @@ from lamina.data.columns.column import Column, Guess, Indicator, Measure, PlainK
 from lamina.data.parse import texts
 from lamina.data.readings import TRUTH
 from lamina.errors import SchemaError
-from lamina.wording import listed
+from lamina.wording import count, listed
 
 MOST_LEVELS = 20_000
 """Most levels of a category that get a code of their own."""
@@ -21,6 +21,7 @@ CODE_WORDS = frozenset(
 )
 _SHOWN = 20  # levels that a schema keeps; the encoder keeps its own table
 _INDICATORS = 30  # levels that the search for target leakage looks at
+_OF_PANDAS = frozenset(["", *"#N/A #NA -NaN -nan <NA> N/A NA NULL NaN None n/a nan null".split()])  # missing for read_csv
 _MISSING = ("", "-", "na", "n/a", "nan", "none", "null", "unknown", "missing", "not applicable")
 
 
@@ -57,6 +58,16 @@ class Category(PlainKind):
     def given(self, column: pl.Series, parsed: pl.Series, details: dict[str, Any]) -> Guess:
         counts = level_counts(parsed)
         return Guess(self.name, f"given; {counts.height:,} distinct values", details | _level_details(counts))
+
+    def outside(self, column: Column, values: pl.Series) -> list[str]:
+        lost = values.null_count()
+        words = [level for level in column.details["levels"] if level in _OF_PANDAS]
+        if not lost or not words or column.details["missing"] > 0:
+            return []
+        return [
+            f"{column.name}: {count(lost, 'value')} missing, none in the training rows, where {words[0]!r} is a level: "
+            "in files, or by pandas without keep_default_na=False, it is read as missing"
+        ]
 
     def check(self, column: Column, values: pl.Series, remarks: list[str]) -> pl.Series:
         if values.dtype == pl.Boolean:

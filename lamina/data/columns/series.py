@@ -17,7 +17,7 @@ from lamina.data.arrays import as_array, has_axes, is_nested, is_numeric
 from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe, inner_dtype
 from lamina.data.columns.summary import SummaryBlock, check_length, empty_series
 from lamina.data.encoding import Encoding, Input
-from lamina.data.readings import TextReading
+from lamina.data.readings import ListReading
 from lamina.data.scaling import moments
 from lamina.errors import ModelFileError, SchemaError
 from lamina.wording import count
@@ -170,7 +170,7 @@ class Series(ColumnKind):
     """
 
     name = "series"
-    reading = TextReading
+    reading = ListReading
     saved_details = {"channels": int}
     expects = "lists or arrays of numbers"
     forms = "a list or an array of numbers, (steps,) or (steps, channels)"

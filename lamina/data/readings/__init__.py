@@ -31,6 +31,7 @@ from __future__ import annotations
 from lamina.data.readings.date import DateReading, digits
 from lamina.data.readings.duration import DurationReading
 from lamina.data.readings.learning import READINGS, learn, reading_from_json, typed
+from lamina.data.readings.lists import ListReading
 from lamina.data.readings.number import NumberReading
 from lamina.data.readings.reading import MISSING, TEXTS, Reading
 from lamina.data.readings.text import TRUTH, TextReading, TruthReading, truth
@@ -42,6 +43,7 @@ __all__ = [
     "TRUTH",
     "DateReading",
     "DurationReading",
+    "ListReading",
     "NumberReading",
     "Reading",
     "TextReading",

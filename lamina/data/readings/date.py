@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -15,8 +15,8 @@ _NAME = r"\p{L}{3,12}"
 _BETWEEN = r"(?:st|nd|rd|th|er|º|ª|°)?(?:[-/.,\s年月년월]\s*)(?:(?:de|del|of)\s+)?"
 _DATE = (
     rf"(?i)^(?:[\p{{L}}-]{{2,14}}[.,]*\s+)?(?<first>\d{{1,4}}|{_NAME}){_BETWEEN}(?<second>\d{{1,2}}|{_NAME})[.]?{_BETWEEN}"
-    r"(?<third>\d{4}|\d{1,2})[日일]?(?:(?:T|,?\s+|:)(?<hour>\d{1,2}):(?<minute>\d{2})(?::(?<second_>\d{2})(?<fraction>[.,]\d+)?)?"
-    r"\s*(?<half>[ap][.]?m[.]?)?\s*(?:(?<zone>[a-z]{1,5})?(?<offset>[+-]\d{1,2}(?::?\d{2})?)?)(?:\s?(?:\[[^\]]*\]|\([^)]*\)))?)?$"
+    r"(?<third>\d{4}|\d{1,2})(?:[日일]|\s?г[.]?)?(?:(?:T|,?\s+|:)(?<hour>\d{1,2}):(?<minute>\d{2})(?::(?<second_>\d{2})(?<fraction>[.,]\d+)?)?"
+    r"\s*(?<half>[ap][.]?m[.]?)?\s*(?:(?<zone>[a-z]{1,5})?(?<offset>[+-]\d{1,2}(?::?\d{2})?(?:\s[a-z]{1,5})?)?)(?:\s?(?:\[[^\]]*\]|\([^)]*\)))?)?$"
 )
 _OTHERS = {
     r"(?i)^(\d{1,2})(\p{L}{3})(\d{4})\b": "$1-$2-$3",  # 03JAN2022
@@ -45,6 +45,8 @@ MONTH_OF_YEAR = r"^(?:0[1-9]|1[0-2])[.](?:1[89]|2[01])\d{2}$"
 _EXCEL = -693593, 2958465
 """Days of Excel of the years 1 to 9999."""
 _DIGITS = 18000101, 21991231
+_FORM = r"(\d{1,4})([-/.])\d{1,2}\2\d{1,4}(?:([T ])\d{1,2}:\d\d(:\d\d)?)?$"
+_PARTS = {"ymd": ("%Y", "%m", "%d"), "dmy": ("%d", "%m", "%Y"), "mdy": ("%m", "%d", "%Y")}
 _FORMATS = {"dmy": "%d/%m/%Y", "mdy": "%m/%d/%Y", "yymd": "%y-%m-%d"}
 _WORDS = {"dmy": "day first", "mdy": "month first", "yymd": "year first, of two digits"}
 
@@ -68,6 +70,11 @@ class DateReading(Reading):
         """Whether the dates are written as numbers."""
         return self.order in ("excel", "digits")
 
+    @property
+    def is_period(self) -> bool:
+        """Whether a cell is a month, a quarter or a week."""
+        return self.order in _PERIODS
+
     def read(self, cells: pl.Series) -> pl.Series:
         if self.numeric or self.order in _PERIODS:
             values = _numbers(cells, self.order) if self.numeric else _periods(cells, self.order)
@@ -76,11 +83,8 @@ class DateReading(Reading):
             moments = _moments(cells, "ymd")  # those that begin with the year
             dtype = pl.Date if values.dtype == moments.dtype == pl.Date else pl.Datetime("us")
             return values.cast(dtype).fill_null(moments.cast(dtype))
-        if not cells.is_empty() and cells.str.len_bytes().max() == 10:
-            values = cells.str.to_date("%Y-%m-%d", strict=False)
-            if values.null_count() == cells.null_count():
-                return values
-        return _moments(cells, self.order)
+        values = _alike(cells, self.order)
+        return _moments(cells, self.order) if values is None else values
 
     def written(self) -> str:
         words = {**_WORDS, "excel": "days of Excel", "digits": "written 20240531"}
@@ -138,6 +142,21 @@ def _of_century(year: pl.Expr) -> pl.Expr:
     return pl.when(year < "69").then("20" + year).otherwise("19" + year)
 
 
+def _alike(cells: pl.Series, order: str) -> pl.Series | None:
+    """The values where all cells are written as the first, in digits and with four of the year, which is fast; else None."""
+    form = re.match(_FORM, next(iter(cells.drop_nulls().head(1)), ""))
+    if form is None or (len(form[1]) < 4 and order not in _PARTS):
+        return None
+    date = form[2].join(_PARTS["ymd" if len(form[1]) == 4 else order])
+    if form[3]:
+        clock = f"{date}{form[3]}%H:%M" + (":%S" if form[4] else "")
+        values = cells.str.to_datetime(clock, strict=False, time_unit="us")
+    else:
+        values = cells.str.to_date(date, strict=False)
+    whole = values.null_count() == cells.null_count() and not (values.dt.year() < 1000).any()
+    return values if whole else None
+
+
 def _moments(cells: pl.Series, order: str) -> pl.Series:
     """Dates in an order, or date-times where a cell has a time of day; null for a cell that does not fit."""
     if cells.str.contains("|".join(_OTHERS)).any():
@@ -172,7 +191,7 @@ def _moments(cells: pl.Series, order: str) -> pl.Series:
     minute, second = pl.col("minute").cast(pl.Int64), pl.col("second_").cast(pl.Int64).fill_null(0)
     fraction = (pl.lit("0.") + pl.col("fraction").str.slice(1)).cast(pl.Float64).fill_null(0.0)
     zone = pl.col("zone").str.to_lowercase().replace_strict(ZONES, default=None, return_dtype=pl.Int64)
-    offset = pl.col("offset").str.extract_groups(r"^(?<sign>[+-])(?<hours>\d{1,2}):?(?<minutes>\d{2})?$").struct
+    offset = pl.col("offset").str.extract_groups(r"^(?<sign>[+-])(?<hours>\d{1,2}):?(?<minutes>\d{2})?").struct
     shift = offset.field("hours").cast(pl.Int64) * 60 + offset.field("minutes").cast(pl.Int64).fill_null(0)
     shift = pl.when(offset.field("sign") == "-").then(-shift).otherwise(shift).fill_null(zone.fill_null(0))
     known = pl.col("zone").is_null() | zone.is_not_null()
@@ -198,9 +217,11 @@ def learn_date(column: Cells) -> Learnt | None:
 
 
 def _learn_moments(column: Cells) -> Learnt | None:
-    if not column.look_like(_DATE, *_OTHERS):
+    if not look_like_dates(column):
         return None
     sample = column.sample()
+    if _fits(sample, "ymd").all() and _fits(column, "ymd").all():
+        return Learnt(DateReading(order="ymd"))
     orders = [order for order in ("ymd", "dmy", "mdy", "yymd") if sample.share(_fits(sample, order)) >= min(column.least, 0.5)]
     cells, clues = column.values["cell"], column.clues
     fits = {order: DateReading(order=order).read(cells) for order in orders}
@@ -264,8 +285,17 @@ def _fits(column: Cells, order: str) -> pl.Series:
     return DateReading(order=order).read(column.values["cell"]).is_not_null()
 
 
-def shares_of_orders(column: Cells) -> Iterator[tuple[str, pl.Series]]:
-    """Each order in words, and which cells are dates in this order, for columns in which no order prevails."""
-    if column.look_like(_DATE, *_OTHERS):
-        for order in ("dmy", "mdy"):
-            yield _WORDS[order], _fits(column, order)
+def look_like_dates(column: Cells) -> bool:
+    """Whether at least half of a sample of the rows are dates, in any order or of no known one."""
+    return column.look_like(_DATE, *_OTHERS)
+
+
+def orders(column: Cells) -> dict[str, pl.Series]:
+    """Which cells are dates in each order, by the order in words."""
+    return {_WORDS[order]: _fits(column, order) for order in ("dmy", "mdy")}
+
+
+def unknown_zones(cells: pl.Series) -> pl.Series:
+    """The names of time zones that are not known; null where there is none."""
+    zones = cells.str.extract_groups(_DATE).struct.field("zone")
+    return zones.set(zones.str.to_lowercase().is_in(list(ZONES)).fill_null(True), None)

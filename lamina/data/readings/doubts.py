@@ -6,8 +6,9 @@ import re
 
 import polars as pl
 
-from lamina.data.readings.date import shares_of_orders
-from lamina.data.readings.number import in_parts
+from lamina.data.readings.date import look_like_dates, orders, unknown_zones
+from lamina.data.readings.months import MONTHS
+from lamina.data.readings.number import in_parts, look_like_numbers
 from lamina.data.readings.reading import SHARE, Cells
 from lamina.wording import count
 
@@ -27,8 +28,15 @@ def doubt(column: Cells, original: pl.Series) -> str:
 
 
 def _of_dates(column: Cells, original: pl.Series) -> str:
-    fits = dict(shares_of_orders(column))
-    if not fits or column.share(pl.select(pl.any_horizontal(*fits.values())).to_series()) < _LEAST:
+    if not look_like_dates(column):
+        return ""
+    zones = unknown_zones(column.values["cell"])
+    if column.share(zones.is_not_null()) > 1 - SHARE:
+        where = _rows(column, original, zones.is_not_null())
+        zone = zones.drop_nulls()[0]
+        return f"read as text, as the time zone {zone!r} is not known, in {where}; write offsets such as +05:30"
+    fits = orders(column)
+    if column.share(pl.select(pl.any_horizontal(*fits.values())).to_series()) < _LEAST:
         return ""
     name = column.name
     (one, first), (other, second) = fits.items()
@@ -46,7 +54,7 @@ def _of_dates(column: Cells, original: pl.Series) -> str:
 
 
 def _of_numbers(column: Cells, original: pl.Series) -> str:
-    if not column.sample().values["cell"].str.contains(r"\d").any():
+    if not look_like_numbers(column):
         return ""
     cells = column.values["cell"]
     parts = in_parts(cells, column.values["rows"])
@@ -54,7 +62,9 @@ def _of_numbers(column: Cells, original: pl.Series) -> str:
     if rows < _LEAST * every or len(parts) < 3:
         return ""
     units = parts.group_by("unit").agg(pl.col("rows").sum()).sort("rows", "unit", descending=[True, False])
-    named = units.filter((pl.col("unit") != "") & (pl.col("rows") > (1 - SHARE) * every))["unit"].to_list()
+    named = units.filter(~pl.col("unit").str.to_lowercase().is_in(["", *MONTHS]) & (pl.col("rows") > (1 - SHARE) * every))[
+        "unit"
+    ].to_list()
     if len(named) > 1 and any(re.match(_UNIT, unit) for unit in named):
         cells_of = [parts.filter(pl.col("unit") == unit)["cell"].implode() for unit in named[:3]]
         where = [f"{unit!r} in {_rows(column, original, cells.is_in(its))}" for unit, its in zip(named, cells_of, strict=False)]

@@ -22,6 +22,8 @@ _WORDS = (
     rf"(?i)^(?<sign>{SIGN})?(?:(?<days>\d+)\s?(?:d|days?|tage?)[,\s]*)?(?:(?<hours>\d+)\s?(?:h|hrs?|hours?|std)[.,\s]*)?"
     rf"(?:(?<minutes>\d+)\s?(?:m|mins?|minutes?|minuten?)[.,\s]*)?(?:(?<seconds>{_SECONDS})\s?(?:s|secs?|seconds?|sek)[.]?)?$"
 )
+_HOURS = r"(?i)^(?:(?<hours>\d{1,2})\s?(?<half>[ap])[.]?m[.]?)$"
+_FRENCH = rf"^(?<sign>{SIGN})?(?<hours>\d{{1,4}})\s?h\s?(?<minutes>[0-5]\d)$"
 _UNITS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 
 
@@ -52,7 +54,7 @@ class DurationReading(Reading):
 def _elapsed(cells: pl.Series, timer: bool) -> pl.Series:
     """The seconds of cells that are durations, not numbers; null for others."""
     values = _total(cells, _TIMER if timer else _CLOCK)
-    for pattern in (_ISO, _WORDS):
+    for pattern in (_ISO, _WORDS, _HOURS, _FRENCH):
         if values.null_count() > cells.null_count():
             values = values.fill_null(_total(cells, pattern))
     return values
@@ -71,13 +73,13 @@ def _total(cells: pl.Series, pattern: str) -> pl.Series:
         hour = pl.when(half.is_not_null()).then(pl.col("hours") % 12 - pl.col("hours")).otherwise(0.0)
         total += (hour + pl.when(half == "p").then(12.0).otherwise(0.0)) * 3600.0
         fits &= half.is_null() | pl.col("hours").is_between(1, 12)
-    sign = pl.when(pl.col("sign").is_in([*MINUS])).then(-1.0).otherwise(1.0)
+    sign = pl.when(pl.col("sign").is_in([*MINUS])).then(-1.0).otherwise(1.0) if "sign" in parts.columns else pl.lit(1.0)
     return parts.select(pl.when(fits).then(total * sign)).to_series()
 
 
 def learn_duration(column: Cells) -> Learnt | None:
     """The reading of durations, where the cells are such; else None."""
-    if not column.look_like(_CLOCK, _TIMER, _ISO, _WORDS):
+    if not column.look_like(_CLOCK, _TIMER, _ISO, _WORDS, _HOURS, _FRENCH):
         return None
     cells = column.values["cell"]
     timer = bool(cells.str.contains(_PRECISE).any())

@@ -129,7 +129,7 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, labels: Collec
                 f"kinds: column {column.name!r} is {declared!r}, but no cell is written so, such as {example!r:.40}"
             )
         return Learnt(reading)
-    if kind != "date" and (plain := learn_plain_numbers(cells, clues)) is not None:
+    if kind not in ("date", "list") and (plain := learn_plain_numbers(cells, clues)) is not None:
         values = plain.values
         if declared is None and values is not None and values.dtype == pl.Int64 and column.name not in labels:
             return Learnt(DateReading(order="digits")) if are_digits(values) else plain
@@ -142,7 +142,7 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, labels: Collec
     if not kind and values["cell"].str.to_lowercase().is_in(["true", "false"]).all():
         if words["cell"].str.to_lowercase().is_in([*AMONG_TEXTS, *clues.words]).all():
             return Learnt(TruthReading(missing=counted(words)))
-    attempts = {"number": (learn_number, learn_duration), "date": (learn_date,)}.get(
+    attempts = {"number": (learn_number, learn_duration), "date": (learn_date,), "list": (learn_list,)}.get(
         kind, (learn_list, learn_date, learn_number, learn_duration)
     )
     distinct = Cells(column.name, values, clues, 0.0 if kind else SHARE, ask)
@@ -158,7 +158,11 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, labels: Collec
 
 
 def _are_labels(reading: Reading, column: Cells) -> bool:
-    """Whether cells that do not fit are classes, as the others are few."""
+    """Whether cells are classes: periods, a few durations, or words among a few numbers."""
+    if isinstance(reading, DateReading) and reading.is_period:
+        return True
+    if isinstance(reading, DurationReading) and len(column.values) <= MOST_LABELS:
+        return True
     fits = reading.read(column.values["cell"]).is_not_null()
     return not fits.all() and int(fits.sum()) <= MOST_LABELS
 

@@ -167,7 +167,7 @@ def parsed(cells: pl.Series) -> pl.Series | None:
 
 def learn_number(column: Cells) -> Learnt | None:
     """The reading of numbers, where the cells are such; else None."""
-    if not column.look_like(_NUMBER, _INFINITE):
+    if not look_like_numbers(column):
         return None
     cells = _in_ascii(column.values["cell"])
     if column.least and cells.str.contains(rf"{_CODE}|{_LONG}").any():
@@ -186,6 +186,11 @@ def learn_number(column: Cells) -> Learnt | None:
         return None
     shown = sure and bodies.str.contains(re.escape(decimal) + r"\d").any()
     return Learnt(reading, decimal if shown else None, sure=sure)
+
+
+def look_like_numbers(column: Cells) -> bool:
+    """Whether at least half of a sample of the rows are numbers, with any units."""
+    return column.look_like(_NUMBER, _INFINITE)
 
 
 def in_parts(cells: pl.Series, rows: pl.Series) -> pl.DataFrame:

@@ -22,6 +22,7 @@ MISSING = (
     *"? - -- – — . .. ... * #div/0! #value! #ref! #num! #name? #null!".split(),
     *"tbd tba n.d. k.a. n.v. #nv #wert! #bezug! #zahl! #valeur! #nombre! #¡valor! #¡div/0!".split(),
     *("not available", "not applicable", "no data", "k. a.", "n. d.", "(leer)", "(empty)"),
+    *("0000-00-00", "0000-00-00 00:00:00", "00.00.0000", "00/00/0000"),
 )
 """Texts of a missing number or date, in lower case."""
 MINUS = "-\N{MINUS SIGN}\N{EN DASH}"
