@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from narwhals.dependencies import is_pandas_dataframe
 
 from lamina import store
 from lamina.data.folder import SPLIT
 from lamina.data.frames import with_labels
 from lamina.data.read import STDIN, read_source
 from lamina.data.rowhash import check_comparable, fingerprint
+from lamina.data.xy import check_label_types
 from lamina.errors import LaminaError, OptionError, RunError
 from lamina.estimators import Classifier, Regressor, estimator
 from lamina.families import Auto, Family
@@ -244,6 +246,9 @@ def target_of(data: Any, target: Any) -> Any:
 def read(data: Any, settings: Settings) -> tuple[pl.DataFrame, Settings]:
     """The table, and the settings with what its source says: the separator of its text, and its split."""
     source = read_source(data, skip_bad=settings.skip_bad)
+    if is_pandas_dataframe(data) or isinstance(data, dict):
+        for name in settings.targets:
+            check_label_types(f"target {name!r}", data.get(name))
     table = with_labels(source.table, data, settings.targets)
     settings = dataclasses.replace(settings, separator=source.separator, skipped=source.skipped)
     return table, with_parts(settings, data, table)

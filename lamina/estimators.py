@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -98,7 +99,8 @@ class Classifier(ClassifierMixin, Estimator):
 
     def _targets(self, y: Any) -> tuple[str, dict[str, Any]]:
         labels = read_labels(y)
-        return "classification" if len(labels) == 1 else "multilabel", labels
+        listed = any(getattr(column, "dtype", None) == pl.List for column in labels.values())
+        return "multilabel" if listed or len(labels) > 1 else "classification", labels
 
 
 class Regressor(RegressorMixin, Estimator):

@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_iris
 
+import lamina
 from lamina import Classifier, Recipe
 from lamina.data.xy import is_rich
+from lamina.errors import TargetError
 
 WORDS = ["a fine day", "a poor day"] * 20
 
@@ -146,3 +148,25 @@ def test_a_list_of_dicts_is_a_table(iris):
     assert [column.name for column in model.model_.schema.features] == list(X.columns)
     assert np.array_equal(model.predict(X.to_dict("records")), model.predict(X.to_dict("list")))
     assert isinstance(model.predict(X.to_dict("records")[:3]), np.ndarray)
+
+
+@pytest.mark.parametrize("form", [list, pd.Series, tuple])
+def test_lists_of_labels(form):
+    """What a person has of several labels: lists, tuples or sets in a list or in a column of pandas."""
+    X = pd.DataFrame({"x": np.linspace(-1, 1, 90)})
+    rows = [{"a", "b"} if x > 0.2 else ["a"] if x > -0.5 else () for x in X.x]
+    model = Classifier("linear", random_state=0).fit(X, form(rows))
+    assert model.classes_.tolist() == ["a", "b"]
+    assert model.predict(X.iloc[[89, 30, 0]]).tolist() == [["a", "b"], ["a"], []]
+    model = lamina.fit(X.assign(tags=rows), "tags", family="linear", monitor=None)
+    assert model.predict(X.iloc[[89, 30]]).tolist() == [["a", "b"], ["a"]]
+
+
+@pytest.mark.parametrize("other", [1, True, 2.5])
+def test_texts_among_labels_of_another_type(other):
+    """They came back as texts, unlike the labels that were given."""
+    X, y = pd.DataFrame({"x": range(60)}), ["a", other, None] * 20
+    with pytest.raises(TargetError, match="y holds labels of the types .*str.*, expected one; convert them: as text, "):
+        Classifier("linear").fit(X, pd.Series(y))
+    with pytest.raises(TargetError, match="target 'y' holds labels of the types"):
+        lamina.fit(X.assign(y=y), "y", family="linear", monitor=None)

@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 )
 
 from lamina.data.arrays import has_axes, is_missing, is_nested
-from lamina.data.frames import column_names, free_name, labels, literal, positions, unmasked
+from lamina.data.frames import column_names, free_name, labels, literal, objects, positions, unmasked
 from lamina.data.read import read_table
 from lamina.errors import DataError, LaminaWarning, OptionError, SchemaError, TargetError
 from lamina.wording import count, listed
@@ -94,6 +94,10 @@ def read_labels(y: Any) -> dict[str, Any]:
             return dict(zip(table.columns, table, strict=True))
         return {f"label{i}": column for i, column in enumerate(np.asarray(y).T)}
     name = _name_of(y)
+    if isinstance(y, list | tuple) and y and all(isinstance(row, list | tuple | set) for row in y):
+        if (column := objects(name, list(y))).dtype == pl.List(pl.String):  # lists of labels
+            return {name: column}
+    check_label_types("y", y)
     column = labels(name, y)
     if column is None or column.dtype == pl.Object:
         y = column_or_1d(y, warn=True)
@@ -104,6 +108,27 @@ def read_labels(y: Any) -> dict[str, Any]:
     if column.dtype.is_float():
         check_classification_targets(column.to_numpy())
     return {name: _verbatim(name, column)}
+
+
+def check_label_types(name: str, values: Any) -> None:
+    """Raise TargetError for texts among labels of other types, which would come back as texts.
+
+    Example:
+        >>> check_label_types("y", ["a", 1, None])
+        Traceback (most recent call last):
+        ...
+        lamina.errors.TargetError: y holds labels of the types int and str, expected one; convert them: as text, 1 is '1'
+    """
+    if not isinstance(values, list | tuple) and str(getattr(values, "dtype", "")) != "object":
+        return
+    present = (value for value in values if not isinstance(value, list | np.ndarray) and not is_missing(value))
+    types = {"str" if isinstance(value, str) else type(value).__name__: value for value in present}
+    if "str" in types and len(types) > 1:
+        other = next(name for name in types if name != "str")
+        raise TargetError(
+            f"{name} holds labels of the types {' and '.join(sorted(types))}, expected one; convert them: as text, "
+            f"{types[other]!r} is {str(types[other])!r}"
+        )
 
 
 def _verbatim(name: str, values: Any) -> Any:

@@ -126,7 +126,8 @@ def test_series_of_one_channel():
 
 
 def test_lists_of_something_else_stay_objects():
-    for rows in ([["a"], ["b", "c"]], [[{"a": 1}]], [[["a"], ["b", "c"]]], [[1, "a"], [2, "b"]], [[1], {"a": 2}]):
+    assert read_table({"tags": [["a"], ("b", "c"), {"d"}, None]})["tags"].to_list() == [["a"], ["b", "c"], ["d"], None]
+    for rows in ([[{"a": 1}]], [[["a"], ["b", "c"]]], [[1, "a"], [2, "b"]], [[1], {"a": 2}]):
         assert read_table({"things": rows})["things"].dtype == pl.Object
     assert read_table([["a", [1, 2]], ["b", [3]]]).dtypes == [pl.String, UNIVARIATE]
 
