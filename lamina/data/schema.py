@@ -478,11 +478,11 @@ def _coerced(values: pl.Series, kind: str) -> Guess:
     result = KINDS[kind].coerce(values)
     if result is not None:
         return result
-    first = values.drop_nulls().head(1)
+    first, article = values.drop_nulls().head(1), "an" if kind[0] in "aeiou" else "a"
     example = f", such as {first.to_list()[0]!r:.40}" if len(first) else ""
     raise SchemaError(
-        f"column {values.name!r} cannot be a {kind}: that needs {KINDS[kind].expects}, it holds {values.dtype}{example}; "
-        f"leave it out of kinds, or correct its values"
+        f"column {values.name!r} cannot be {article} {kind}: that needs {KINDS[kind].expects}, it holds "
+        f"{values.dtype}{example}; leave it out of kinds, or correct its values"
     )
 
 

@@ -364,9 +364,19 @@ X = [1.5, 2.5, 3.5]
         ({"x": [[1], [2], [3]]}, {"kinds": {"x": "category"}}, "cannot be a category: that needs plain values"),
         ({"x": [None, None]}, {"kinds": {"x": "number"}}, "cannot be a number"),
         (
+            {"x": [np.ones((4 + row, 5), np.uint16) for row in range(3)]},
+            {"kinds": {"x": "image"}},
+            r"cannot be an image: that needs paths .*, or arrays, \(height, width, 1\) where their sizes differ, it holds List",
+        ),
+        (
+            {"x": [np.ones((4 + row, 5 + row), np.uint16) for row in range(3)]},
+            {"kinds": {"x": "series"}},
+            "cannot be a series: that needs lists or arrays of numbers, floats where uint8 or uint16 are read as images",
+        ),
+        (
             {"x": [["a"], ["b"]], "y": [1, 2]},
             {"target": "y", "roles": {"x": "feature"}},
-            "column 'x' cannot be a feature: holds object",
+            "column 'x' cannot be a feature: holds list values",
         ),
         ({"x": X, "w": ["a", "b", "c"]}, {"roles": {"w": "weight"}}, "column 'w' cannot hold weights, which are numbers"),
         ({"y": X}, {"target": "y"}, "no column is left to learn from besides the target"),

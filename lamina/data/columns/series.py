@@ -172,7 +172,7 @@ class Series(ColumnKind):
     name = "series"
     reading = ListReading
     saved_details = {"channels": int}
-    expects = "lists or arrays of numbers"
+    expects = "lists or arrays of numbers, floats where uint8 or uint16 are read as images"
     forms = "a list or an array of numbers, (steps,) or (steps, channels)"
     block = SeriesBlock
     vector = SummaryBlock
