@@ -186,7 +186,7 @@ class Run:
         """Remove what this process created in the folder of a run without events: nothing of another process, no other file."""
         path = folder.absolute()
         if path / "run.json" in _own and (folder / "run.json").exists():
-            if cls.open(folder).events():
+            if cls(folder, {}).events():
                 return
             for name in FILES:
                 (folder / name).unlink(missing_ok=True)

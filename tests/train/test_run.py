@@ -195,3 +195,11 @@ def test_a_full_disk_is_an_error_and_keeps_the_old_checkpoint(run):
     assert "lamina resume" in done.stderr
     assert run.load_checkpoint()[1] == {"epoch": 1}
     assert sorted(os.listdir(run.folder)) == ["checkpoint.safetensors", "run.json"]
+
+
+def test_a_run_that_a_full_disk_left_empty_is_removed(tmp_path):
+    """The error of the full disk is the one that is shown, not one of the file that it left."""
+    run = Run.create(tmp_path / "runs" / "a-1", {"verb": "fit"})
+    (run.folder / "run.json").write_text("")
+    Run.discard_empty(run.folder)
+    assert list(tmp_path.iterdir()) == []
