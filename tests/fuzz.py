@@ -14,6 +14,7 @@ import resource
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -217,10 +218,13 @@ if __name__ == "__main__":
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + BYTES, size + BYTES))
     from tests import fuzz_readers
 
+    if sys.argv[1] == "tables":
+        with tempfile.TemporaryDirectory() as folder:
+            fuzz_readers.warm_up(Path(folder))
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + BYTES, size + BYTES))
     use = {"models": _use_model, "tables": fuzz_readers.judge}[sys.argv[1]]
     answers, sys.stdout = sys.stdout, sys.stderr
     print("ready", file=answers, flush=True)

@@ -253,6 +253,13 @@ def _odd_archive(file: io.BytesIO) -> None:
             archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + bytes(72))
 
 
+def warm_up(folder: Path) -> None:
+    """Read a workbook: libraries reserve a gigabyte of addresses for it once, which is no memory."""
+    if "t.xlsx" in _bases():
+        (folder / "t.xlsx").write_bytes(_bases()["t.xlsx"])
+        judge(str(folder / "t.xlsx"), "")
+
+
 def judge(path: str, _: str) -> None:
     """Read a table, learn its schema, read it again with that, and open its images."""
     from lamina.data.columns import KINDS

@@ -23,8 +23,8 @@ from lamina.data.frames import column_names
 from lamina.data.memory import DAMAGE, available_memory, check_archive, check_size
 from lamina.errors import ReadError
 
-_CELL = 32
-"""Bytes that the reader takes for each cell of the rectangle of a sheet."""
+_CELL = 100
+"""Bytes that the readers take for each cell of the rectangle of a sheet, while it becomes columns."""
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
