@@ -22,8 +22,8 @@ decimal comma in a file whose separator is ``;``, elsewhere a comma of thousands
 error that shows both readings.
 
 A missing value is an empty cell; in columns of numbers and dates also each of :data:`MISSING`, and a word that is the only one
-among them. Among other texts of a file a
-word such as ``NA`` is a missing value unless it is like the others: see :func:`_words_for_missing`.
+among them. Among other texts of a file a word such as ``NA`` is a missing value unless it is like the others: see
+:func:`~lamina.data.readings.text.words_for_missing`.
 """
 
 from __future__ import annotations

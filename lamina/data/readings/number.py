@@ -102,7 +102,8 @@ class NumberReading(Reading):
 
     def written(self) -> str:
         example = f"1{self.thousands}234{self.decimal}5" if self.thousands or self.decimal != "." else ""
-        return " ".join(filter(None, [example and f"written {example}", self.unit and f"in {self.unit}"]))
+        scaled = "with K, M and the like" if self.scaled else ""
+        return " ".join(filter(None, [example and f"written {example}", self.unit and f"in {self.unit}", scaled]))
 
 
 def _group(thousands: str) -> str:
