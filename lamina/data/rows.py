@@ -11,7 +11,8 @@ where the model has one feature, and that is of images or texts:
 
 ==============================================  =====================================================================
 the path of an image file, bytes, a PIL image,  one row
-an array (height, width[, channels])
+an array (height, width[, channels]); "-" and
+a pipe of an image file
 a text; the path of a .txt file                 one row
 the path of a folder                            a row for each image or .txt file in it and its folders, by name
 ==============================================  =====================================================================
@@ -21,6 +22,7 @@ Anything else is read by :func:`lamina.data.read.read_table`; lists of paths, im
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +36,8 @@ from lamina.data.columns import KINDS
 from lamina.data.columns.column import Column
 from lamina.data.folder import files_below
 from lamina.data.frames import literal
-from lamina.data.read import is_table_name
+from lamina.data.memory import read_bounded
+from lamina.data.read import STDIN, is_table_name
 from lamina.data.schema import Schema
 from lamina.errors import ReadError
 from lamina.wording import listed
@@ -64,12 +67,30 @@ def as_rows(source: Any, schema: Schema) -> Any:
         return _of_dict(source._asdict(), schema)
     only = schema.features[0] if len(schema.features) == 1 and not KINDS[schema.features[0].kind].plain else None
     if isinstance(source, str | os.PathLike):
-        return source if only is None else _of_path(source, only)
+        if only is None:
+            return source
+        of_bytes = KINDS[only.kind].is_alone(only, b"")
+        return _of_stream(source, only) if of_bytes and (str(source) in STDIN or _is_pipe(source)) else _of_path(source, only)
     if only is not None and KINDS[only.kind].is_alone(only, source):
         return {only.name: [bytes(source) if isinstance(source, bytearray | memoryview) else source]}
     if isinstance(source, _BARE) or hasattr(source, "getbands"):
         raise ReadError(f"{type(source).__name__} is no row to predict; {_accepted(schema, only)}")
     return source
+
+
+def _is_pipe(path: str | os.PathLike[str]) -> bool:
+    try:
+        return Path(path).is_fifo()
+    except (OSError, ValueError):  # a long text
+        return False
+
+
+def _of_stream(source: str | os.PathLike[str], only: Column) -> Any:
+    """The image of standard input or a pipe; else its bytes, which can be read only once, as an open file."""
+    with open(0 if str(source) in STDIN else source, "rb", closefd=str(source) not in STDIN) as file:
+        data = read_bounded(Path(source), file)
+    value = KINDS[only.kind].of_bytes(only, data)
+    return io.BytesIO(data) if value is None else {only.name: [value]}
 
 
 def _of_dict(row: Mapping[Any, Any], schema: Schema) -> Mapping[Any, Any]:

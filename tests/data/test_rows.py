@@ -1,7 +1,12 @@
 """Rows to predict as people give them: one row by name, one image, a folder, a text."""
 
 import io
+import os
+import subprocess
+import sys
+import threading
 from collections import namedtuple
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -159,6 +164,21 @@ def test_photos_on_the_command_line(pets, monkeypatch):
     lost = command("predict", "pets.lamina", "new/2.png")
     assert (lost.code, lost.out) == (1, "")
     assert "no file new/2.png; did you mean 1.png?" in lost.err
+
+
+def test_a_photo_in_a_pipe(pets, tmp_path):
+    folder, model = pets
+    photo, code = folder / "new" / "1.png", "import sys; from lamina.cli import main; main()"
+    run = partial(subprocess.run, capture_output=True, text=True, check=False)
+    with photo.open("rb") as file:
+        result = run([sys.executable, "-c", code, "predict", str(folder / "pets.lamina"), "-"], stdin=file)
+    assert result.stdout.split("\n")[1].startswith("dog,"), result.stderr
+    os.mkfifo(pipe := tmp_path / "pipe")
+    for content in (photo.read_bytes(), f"image\n{photo}\n".encode()):
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer.start()
+        assert list(model.predict(pipe)) == ["dog"]
+        writer.join()
 
 
 def test_gray_images_of_few_columns_are_several():

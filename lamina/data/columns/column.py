@@ -226,6 +226,10 @@ class ColumnKind(ABC):
         """The value that a file holds; None for a file of another kind."""
         return None
 
+    def of_bytes(self, column: Column, data: bytes) -> Any:
+        """The value that the content of a file is; None for a file of another kind."""
+        return None
+
     def contents(self, values: pl.Series) -> pl.Series:
         """Values that are equal where the content is: of files, what is in them."""
         return values

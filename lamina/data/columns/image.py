@@ -343,6 +343,9 @@ class Image(ColumnKind):
                     return None
         return os.path.abspath(path)
 
+    def of_bytes(self, column: Column, data: bytes) -> bytes | None:
+        return data if SIGNATURE.match(data) else None
+
     def contents(self, values: pl.Series) -> pl.Series:
         values = values.cast(pl.String) if values.dtype in (pl.Categorical, pl.Enum) else values
         return contents(values) if values.dtype in (pl.String, pl.Binary) else values
