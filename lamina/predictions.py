@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,8 @@ def _reasons(model: Model, trust: Trust, background: pl.DataFrame, raw: pl.DataF
 def _value(value: Any) -> str:
     if value is None:
         return "missing"
+    if isinstance(value, str) and re.fullmatch(r"-?\d+\.\d{5,}", value):  # a number of a text file
+        value = float(value)
     text = f"{value:.4g}" if isinstance(value, float) and not 1e4 <= abs(value) < 1e15 else str(value).removesuffix(".0")
     return text if len(text) <= _MAX_WIDTH else text[: _MAX_WIDTH - 1] + "…"
 

@@ -78,3 +78,10 @@ def test_numbers_words_and_missing_values_are_replaced():
 
     result = find_reasons(predict, table, background, output=0)
     assert result == [(Reason("age", 3.0), Reason("city", 1.0)), ()]
+
+
+def test_a_number_of_a_text_file_is_short_in_a_reason():
+    from lamina.predictions import _value
+
+    values = "0.1257302210933933", "-1.5", "00123", "1.234,50 €", 0.12573022, None
+    assert [_value(value) for value in values] == ["0.1257", "-1.5", "00123", "1.234,50 €", "0.1257", "missing"]
