@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Linear,
         Neighbours,
         Recurrent,
+        Rocket,
         Shortcut,
         XGBoost,
     )
@@ -44,7 +45,7 @@ _MODULES = {
     "lamina.errors": "LaminaError",
     "lamina.estimators": "Classifier Regressor",
     "lamina.families": "Attention Auto Boosting CatBoost Constant Convolutional Custom FeedForward Forest Hierarchical "
-    "LightGBM Linear Neighbours Recurrent Shortcut XGBoost",
+    "LightGBM Linear Neighbours Recurrent Rocket Shortcut XGBoost",
     "lamina.graph.graph": "Graph",
     "lamina.graph.layers.pretrained": "register",
     "lamina.stream": "Stream",
@@ -73,6 +74,7 @@ __all__ = [
     "Recipe",
     "Recurrent",
     "Regressor",
+    "Rocket",
     "Shortcut",
     "Stream",
     "XGBoost",

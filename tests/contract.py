@@ -34,6 +34,7 @@ SMALL = {
     "boosting": {"max_iter": 60, "min_samples_leaf": 2, "l2_regularization": 1.0},
     "linear": {"alpha": 0.1},
     "neighbours": {"n_neighbors": 3},
+    "rocket": {"num_features": 200},
     "constant": {},
     "lightgbm": {"max_iter": 60, "min_samples_leaf": 2},
     "xgboost": {"max_iter": 60},
@@ -50,7 +51,7 @@ WEIGHED = {
 SEEDLESS = ("constant",)
 TASKS = ("binary", "classes", "regression", "targets", "labels")
 TABLES = [name for name, family in FAMILIES.items() if set(TABLE) <= set(family.reads)]
-RICH = [name for name, kind in KINDS.items() if kind.block]
+RICH = [name for name, kind in KINDS.items() if kind.blocks]
 READS = [(name, kind) for name, family in NETWORKS.items() for kind in (*RICH, "all") if {kind} & {*family.reads, "all"}]
 READS += [(name, "all") for name in CLASSICAL]
 

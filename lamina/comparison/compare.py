@@ -101,7 +101,7 @@ def compare(
 def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]]:
     """The families as JSON, by the name of the candidate.
 
-    "auto" is all classical families whose libraries are installed, with the baseline, and the network that
+    "auto" is all classical families that read a column and whose libraries are installed, with the baseline, and the network that
     :func:`lamina.families.choose_family` chooses for the columns.
 
     Raises:
@@ -109,8 +109,9 @@ def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]
             two have the same name.
     """
     if isinstance(families, str) and families == "auto":
-        installed = [name for name in CLASSICAL if name not in FOREIGN or importlib.util.find_spec(name)]
-        families = [*installed, "auto"]
+        kinds = {column.kind for column in schema.features}
+        reading = [name for name, family in CLASSICAL.items() if kinds & {*family.reads}]
+        families = [*(name for name in reading if name not in FOREIGN or importlib.util.find_spec(name)), "auto"]
     if isinstance(families, str | Family | Auto):
         families = [families]
     if isinstance(families, Mapping):

@@ -13,7 +13,7 @@ block             one column for
 ================  ==========================================================================================================
 
 Each image, text and series has a block of its own, ``image``, ``image2``, ...: :mod:`lamina.data.columns.image`,
-:mod:`~lamina.data.columns.tokens`, :mod:`~lamina.data.columns.series`; for models of rows of numbers
+:mod:`~lamina.data.columns.tokens`, :mod:`~lamina.data.columns.steps`; for models of rows of numbers
 :mod:`lamina.data.columns.terms`, :mod:`lamina.data.columns.summary`.
 """
 
@@ -100,7 +100,7 @@ class Encoder:
                 values = table[column.name]
                 if isinstance(kind, PlainKind):
                     entries[kind.shared].append(kind.fit_entry(column, values, _MEASURES[scaling], notes))
-                elif block := kind.vector if encoding.plain else kind.block:
+                elif block := kind.block(encoding):
                     blocks.append(block.fit(values, kind.encoding(column, encoding), name if i == 1 else f"{name}{i}"))
         if scaling == "none":
             entries["numbers"] = [dataclasses.replace(number, has_missing=False) for number in entries["numbers"]]
@@ -207,7 +207,7 @@ class Encoder:
             kind = kinds.get(name)
             if kind is None or block not in (
                 getattr(kind, "shared", ""),
-                *(own.kind for own in (kind.block, kind.vector) if own),
+                *(own.kind for own in kind.blocks),
             ):
                 raise ModelFileError(f"the encoder reads column {name!r} as {block}, the schema has {kind and kind.name}")
         for number in self.numbers:

@@ -24,6 +24,7 @@ class Input:
     steps         uint8 (steps,); 0 is padding      the column: the mask of the steps of its series
     terms         float32 (terms,), sparse rows     the column, then each term of its texts
     summary       float32 (numbers,)                the column, then each statistic of its series
+    kernels       float32 (features,)               the column, then each feature of random convolutions of its series
     ============  ================================  ====================================================================
     """
 
@@ -48,6 +49,7 @@ class Encoding:
             0 for running text. The number of tokens or steps is a multiple of it.
         chunk: The number of tokens or steps is a multiple of this, so that it can be divided without a remainder.
         plain: Texts as TF-IDF vectors and series as summary statistics, for models of rows of numbers.
+        kernels: With ``plain``, most features of random convolutions that replace the summary statistics; 0 for none.
     """
 
     scaling: str = "robust"
@@ -58,3 +60,4 @@ class Encoding:
     sentence: int = 0
     chunk: int = 1
     plain: bool = False
+    kernels: int = 0

@@ -17,6 +17,7 @@ from lamina.families.classical.forest import Forest
 from lamina.families.classical.libraries import CatBoost, LightGBM, XGBoost
 from lamina.families.classical.linear import Linear
 from lamina.families.classical.neighbours import Neighbours
+from lamina.families.classical.rocket import Rocket
 from lamina.families.convolutional import Convolutional
 from lamina.families.custom import Custom
 from lamina.families.family import TABLE, Family, NetworkFamily, TableFamily
@@ -31,7 +32,7 @@ NETWORKS: dict[str, type[NetworkFamily]] = {
     family.name: family for family in (FeedForward, Shortcut, Convolutional, Recurrent, Attention, Hierarchical)
 }
 CLASSICAL: dict[str, type[ClassicalFamily]] = {
-    family.name: family for family in (Forest, Boosting, Linear, Neighbours, Constant, LightGBM, XGBoost, CatBoost)
+    family.name: family for family in (Forest, Boosting, Linear, Neighbours, Rocket, Constant, LightGBM, XGBoost, CatBoost)
 }
 FAMILIES: dict[str, type[Family]] = {**NETWORKS, **CLASSICAL}
 
@@ -47,6 +48,7 @@ _OTHER_NAMES = {
     "boosting": ("gbm", "gbdt", "gradientboosting", "histgradientboosting"),
     "linear": ("logistic", "logisticregression", "linearregression", "ridge"),
     "neighbours": ("knn", "kneighbors", "neighbors"),
+    "rocket": ("minirocket", "multirocket", "hydra"),
     "constant": ("dummy", "baseline"),
     "lightgbm": ("lgbm", "lgb"),
     "xgboost": ("xgb",),
@@ -56,7 +58,7 @@ _OTHER_NAMES = {
 #: weight for each column, some hundred small trees, full-grown trees, all training rows, layers. Nothing in it is measured, so
 #: where a comparison prefers the simpler of two models it does so every time.
 SIMPLEST_FIRST = (
-    *("constant", "linear", "boosting", "lightgbm", "xgboost", "catboost", "forest", "neighbours"),
+    *("constant", "linear", "rocket", "boosting", "lightgbm", "xgboost", "catboost", "forest", "neighbours"),
     *("feedforward", "shortcut", "convolutional", "recurrent", "attention", "hierarchical"),
 )
 
@@ -92,6 +94,7 @@ __all__ = [
     "Neighbours",
     "NetworkFamily",
     "Recurrent",
+    "Rocket",
     "Shortcut",
     "TableFamily",
     "XGBoost",

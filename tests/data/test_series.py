@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal, assert_series_equal
 
 from lamina.data.columns.column import Values
-from lamina.data.columns.series import MOST_STEPS, Series, SeriesBlock
+from lamina.data.columns.series import Series
+from lamina.data.columns.steps import MOST_STEPS, SeriesBlock
 from lamina.data.encoding import Encoding, Input
 from lamina.data.gather import gather_series
 from lamina.data.schema import Column
@@ -251,7 +252,7 @@ def test_transform_in_pieces(monkeypatch):
     values = ragged([[[float(k), 1.0]] * (k % 4) for k in range(23)], 2)
     block = SeriesBlock.fit(values, Encoding(), "s")
     whole = block.transform(values)
-    monkeypatch.setattr("lamina.data.columns.series._PIECE", 30)
+    monkeypatch.setattr("lamina.data.columns.steps._PIECE", 30)
     for name, rows in block.transform(values).items():
         np.testing.assert_array_equal(rows, whole[name])
 

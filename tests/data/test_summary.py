@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import signal, stats
 from sklearn.preprocessing import RobustScaler
 
-from lamina.data.columns.series import SeriesBlock
+from lamina.data.columns.steps import SeriesBlock
 from lamina.data.columns.summary import STATISTICS, SummaryBlock
 from lamina.data.encode import Encoder
 from lamina.data.encoding import Encoding, Input

@@ -53,9 +53,7 @@ FEATURE_KINDS = tuple(name for name, kind in KINDS.items() if kind.can_be_featur
 """The kinds of features."""
 OPTION_KINDS = tuple(name for name in KINDS if name != Other.name)
 """The kinds that the option ``kinds`` accepts."""
-BLOCKS: dict[str, type[Block]] = {
-    block.kind: block for kind in KINDS.values() for block in (kind.block, kind.vector) if block is not None
-}
+BLOCKS: dict[str, type[Block]] = {block.kind: block for kind in KINDS.values() for block in kind.blocks}
 """The encodings of single columns, by their name in files."""
 
 

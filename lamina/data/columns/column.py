@@ -142,8 +142,7 @@ class ColumnKind(ABC):
         expects: The values it needs, for errors.
         can_be_feature: Whether models can train on it.
         plain: Whether a value is a word or a number, which can be shown and permuted.
-        block: The input of networks for a column with a block of its own.
-        vector: The same as a row of numbers, for classical families.
+        blocks: The encodings of a column with a block of its own, the input of networks first.
         numeric: Whether its values can be weights.
         floats: Whether :meth:`check` leaves finite numbers as they are.
         all_different: Whether values mostly differ from row to row; a target of this kind gets a simpler one.
@@ -158,8 +157,7 @@ class ColumnKind(ABC):
     expects: ClassVar[str] = "plain values"
     can_be_feature: ClassVar[bool] = True
     plain: ClassVar[bool] = False
-    block: ClassVar[type[Block] | None] = None
-    vector: ClassVar[type[Block] | None] = None
+    blocks: ClassVar[tuple[type[Block], ...]] = ()
     numeric: ClassVar[bool] = False
     floats: ClassVar[bool] = False
     all_different: ClassVar[bool] = False
@@ -244,6 +242,10 @@ class ColumnKind(ABC):
         if missing.any() and not missing.all():
             yield Indicator(missing, "is missing", 0.25)
             yield Indicator(~missing, "has a value", 0.25)
+
+    def block(self, encoding: Encoding) -> type[Block] | None:
+        """The encoding for a family: the input of networks, or a row of numbers."""
+        return self.blocks[-1 if encoding.plain else 0] if self.blocks else None
 
     def encoding(self, column: Column, encoding: Encoding) -> Encoding:
         """The options of a family with "auto" replaced by what suits the column."""

@@ -277,7 +277,7 @@ class Image(ColumnKind):
     saved_details = {"dtype": str}
     expects = "paths or bytes of image files, or arrays, (height, width, 1) where their sizes differ"
     forms = "the path of an image or of a folder of images, bytes, a PIL image, an array (height, width[, channels])"
-    block = vector = ImageBlock
+    blocks = (ImageBlock,)
 
     def guess(self, values: Values) -> Guess | None:
         column, dtype = values.column, values.column.dtype

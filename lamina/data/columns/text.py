@@ -43,8 +43,7 @@ class Text(ColumnKind):
 
     name = "text"
     reading = TextReading
-    block = TextBlock
-    vector = TermsBlock
+    blocks = (TextBlock, TermsBlock)
     all_different = True
     max_group_size = 100
     forms = "a text, the path of a .txt file or of a folder of these"

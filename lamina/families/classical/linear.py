@@ -26,8 +26,6 @@ from lamina.families.predictor import ArrayPredictor, Predictor
 from lamina.options import option
 from lamina.stored import check_array
 
-#: Candidates of alpha="auto".
-ALPHAS = (100.0, 10.0, 1.0, 0.1, 0.01)
 _FOLDS = 3
 #: Most rows that alpha is chosen on: alpha is a prior of the weights, which does not depend on the number of rows.
 _SEARCH_ROWS = 10_000
@@ -55,6 +53,8 @@ class Linear(ClassicalFamily):
     """
 
     name: ClassVar[str] = "linear"
+    #: Candidates of alpha="auto".
+    alphas: ClassVar[tuple[float, ...]] = (100.0, 10.0, 1.0, 0.1, 0.01)
 
     alpha: str | float = option(
         "auto",
@@ -68,15 +68,18 @@ class Linear(ClassicalFamily):
     def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
         if rows.classes and len(np.unique(rows.target)) < 2:
             return Constant().fit(rows, validation, fitting)
-        levels = cardinalities(rows.inputs)
-        X = one_hot(rows.blocks, levels)
-        alpha = _choose(X, rows, fitting) if self.alpha == "auto" else float(self.alpha)
+        return self.solve(one_hot(rows.blocks, cardinalities(rows.inputs)), rows, fitting)
+
+    def solve(self, X: Any, rows: Rows, fitting: Fitting) -> LinearPredictor:
+        """Fit to the features of rows, (N, columns)."""
+        alpha = _choose(X, rows, fitting, self.alphas) if self.alpha == "auto" else float(self.alpha)
         estimator = _estimator(X, rows.target, alpha)
         _fit(estimator, X, rows.target, rows.weight)
         fitting.progress(1.0)
         present = tuple(estimator.classes_.tolist()) if rows.classes else ()
         weights = np.ascontiguousarray(estimator.coef_.reshape(-1, X.shape[1]).T)
-        return LinearPredictor(weights, np.atleast_1d(estimator.intercept_), levels, rows.classes, present, alpha)
+        intercept, levels = np.atleast_1d(estimator.intercept_), cardinalities(rows.inputs)
+        return LinearPredictor(weights, intercept, levels, rows.classes, present, alpha)
 
 
 def _estimator(X: Any, target: np.ndarray, alpha: float) -> Any:
@@ -96,21 +99,21 @@ def _fit(estimator: Any, X: Any, target: np.ndarray, weight: np.ndarray | None) 
         estimator.fit(X, target, sample_weight=weight)
 
 
-def _choose(X: Any, rows: Rows, fitting: Fitting) -> float:
+def _choose(X: Any, rows: Rows, fitting: Fitting, alphas: tuple[float, ...]) -> float:
     """The alpha with the least cross-validation loss."""
     target, weight = rows.target, np.ones(len(rows)) if rows.weight is None else rows.weight
-    losses = np.zeros(len(ALPHAS))
+    losses = np.zeros(len(alphas))
     is_sparse = sparse.issparse(X)
     folds = list(_folds(rows, _SEARCH_ROWS_SPARSE if is_sparse else _SEARCH_ROWS, fitting.seed))
     folds = folds[:1] if is_sparse and len(rows) > _SEARCH_ROWS_SPARSE else folds
     for number, (train, test) in enumerate(folds):
         estimator = _estimator(X, target[train], 1.0)
-        for place, alpha in enumerate(ALPHAS):  # warm start
+        for place, alpha in enumerate(alphas):  # warm start
             estimator.set_params(**({"alpha": alpha} if target.ndim == 2 else {"C": 1 / alpha}))
             _fit(estimator, X[train], target[train], weight[train])
             losses[place] += _loss(estimator, X[test], target[test], weight[test])
-            fitting.progress((number * len(ALPHAS) + place + 1) / (len(ALPHAS) * len(folds) + 1))
-    return ALPHAS[int(losses.argmin())] if folds else 1.0
+            fitting.progress((number * len(alphas) + place + 1) / (len(alphas) * len(folds) + 1))
+    return alphas[int(losses.argmin())] if folds else 1.0
 
 
 def _folds(rows: Rows, most: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -13,12 +13,12 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from lamina.data.encoding import Input
 from lamina.families import Boosting, Constant, Linear, Neighbours
 from lamina.families.classical.family import Rows
-from lamina.families.classical.linear import ALPHAS
 from lamina.families.classical.matrix import one_hot
 from lamina.families.classical.neighbours import N_NEIGHBORS
 from lamina.families.predictor import PREDICTORS
 from tests.families.classical.helpers import KINDS, LEVELS, blocks, fitting, make
 
+ALPHAS = Linear.alphas
 FAMILIES = {"constant": Constant(), "linear": Linear(), "neighbours": Neighbours(), "boosting": Boosting(max_iter=20)}
 CLASSES = ("binary", "classes")
 

@@ -34,6 +34,8 @@ def test_in_a_fresh_process(tmp_path):
     frames = {"values": table("targets", 60), "rich": (rich("all"), "target")}
     for name in here:
         for kind, (frame, target) in frames.items():
+            if kind == "values" and name == "rocket":  # reads series only
+                continue
             model = lamina.fit(frame, target, family=CLASSICAL[name](**options[name]), seed=0, monitor=None, drop=[])
             stem = f"{name}_{kind}"
             model.save(tmp_path / f"{stem}.lamina")
