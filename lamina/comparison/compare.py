@@ -101,8 +101,8 @@ def compare(
 def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]]:
     """The families as JSON, by the name of the candidate.
 
-    "auto" is all classical families that read a column and whose libraries are installed, with the baseline, and the network that
-    :func:`lamina.families.choose_family` chooses for the columns.
+    "auto" is all classical families that read a column and whose libraries are installed, with the baseline, and the network
+    that :func:`lamina.families.choose_family` chooses for the columns.
 
     Raises:
         OptionError: A family is unknown, reads none of the columns, or cannot be fitted in another process; there is none, or

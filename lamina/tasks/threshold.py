@@ -67,8 +67,8 @@ class Rule:
         if not curve:
             raise OptionError(
                 f"threshold={self.name!r} is chosen on the validation rows of the fit, but the model has no curve of them: "
-                "it was fitted by an earlier lamina, or they were few or of one class; fit it again, or give a probability, such "
-                "as threshold=0.3"
+                "it was fitted by an earlier lamina, or they were few or of one class; fit it again, or give a probability, "
+                "such as threshold=0.3"
             )
         thresholds, right, false = np.array(curve).T
         everything = right[-1]

@@ -221,6 +221,9 @@ def test_candidates_have_names_of_their_own():
     assert list(chosen) == ["forest", "forest 2", "baseline"]
     assert chosen["forest 2"]["n_estimators"] == 5
     everything = choose_candidates("auto", schema)
+    assert "rocket" not in everything
+    series = Schema.infer(pl.DataFrame({"wave": [[1.0, 2.0]] * 3 + [[0.0, 1.0]] * 3, "y": ["a", "b"] * 3}), target="y")
+    assert {"rocket", "convolutional"} <= set(choose_candidates("auto", series))
     assert {"baseline", "linear", "neighbours", "boosting", "forest", "feedforward"} <= set(everything)
     with pytest.raises(OptionError, match="there is no candidate; give at least one family"):
         choose_candidates([], schema)
