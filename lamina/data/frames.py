@@ -313,6 +313,17 @@ def _any_column(name: str, values: Any) -> pl.Series:
 
 
 def _rows(rows: Sequence[Any]) -> pl.DataFrame:
+    tables = [dependencies.is_into_dataframe(row) for row in rows[:2]]
+    axes = [
+        2 if is_table else np.ndim(row) if hasattr(row, "__array__") else 0
+        for row, is_table in zip(rows[:2], tables, strict=True)
+    ]
+    if isinstance(rows, tuple) and axes in ([2, 1], [2, 2]):
+        raise ReadError(
+            "a tuple of X and y is not a table; call lamina.Classifier().fit(X, y) or Regressor, or add y to X as a column"
+        )
+    if any(tables):
+        raise ReadError(f"a list of {len(rows):,} tables is not a table; join them first, such as by pandas.concat(tables)")
     if rows and all(isinstance(row, Mapping) for row in rows):
         names = list(dict.fromkeys(name for row in rows for name in row))
         return _columns({name: [row.get(name) for row in rows] for name in names})

@@ -578,3 +578,13 @@ def test_dates_that_no_calendar_has(tmp_path):
 def test_a_blank_name_is_its_position_in_every_format(tmp_path):
     assert read_table(write(tmp_path, "t.jsonl", '{"a": 1, "": 2}\n')).columns == ["a", "column_2"]
     assert read_table(pl.DataFrame({" ": [1], "column_1": [2]})).columns == ["column_1_", "column_1"]
+
+
+def test_a_pair_of_x_and_y_and_a_list_of_tables_are_no_table():
+    X, y = np.ones((4, 2)), np.zeros(4)
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    for pair in ((X, y), (frame, y), (frame, frame["a"]), (pl.DataFrame(X), y)):
+        with pytest.raises(ReadError, match=r"a tuple of X and y is not a table; call lamina.Classifier\(\).fit\(X, y\)"):
+            read_table(pair)
+    with pytest.raises(ReadError, match="a list of 2 tables is not a table; join them first"):
+        read_table([frame, frame])
