@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _FEW_TEXTS = 200  # below, a term of a single text counts
-_WORDS, _CHARACTERS = 2, 4  # most neighbours of a term
+_CHARACTERS = 4  # most of a term
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,17 @@ def _splitter(tokenizer: str, longest: int = 0) -> Callable[[str], list[str]]:
     """A function from a text to its terms: its tokens, then neighbouring tokens."""
     from tokenizers import Tokenizer
 
-    most, between = (_CHARACTERS, "") if by_characters(tokenizer) else (_WORDS, " ")
-    return partial(_terms, Tokenizer.from_str(tokenizer), longest or most, between)
+    if by_characters(tokenizer):
+        return partial(_of_characters, Tokenizer.from_str(tokenizer), longest or _CHARACTERS)
+    return partial(_of_words, Tokenizer.from_str(tokenizer))
 
 
-def _terms(tokenizer: Tokenizer, longest: int, between: str, text: str) -> list[str]:
+def _of_words(tokenizer: Tokenizer, text: str) -> list[str]:
     normalized = tokenizer.normalizer.normalize_str(text)
     tokens = [token for token, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]
-    terms = tokens
-    for size in range(2, longest + 1):
-        terms = terms + [between.join(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
-    return terms
+    return [*tokens, *map(" ".join, pairwise(tokens))]
+
+
+def _of_characters(tokenizer: Tokenizer, longest: int, text: str) -> list[str]:
+    text = tokenizer.normalizer.normalize_str(text)
+    return [text[i : i + size] for size in range(1, longest + 1) for i in range(len(text) - size + 1)]
