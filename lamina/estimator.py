@@ -204,11 +204,11 @@ class Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
 
     def _skipping(self, X: Any, **options: Any) -> pl.DataFrame:
         """The predictions of a table, missing in rows that cannot be read, which are a warning."""
-        table, schema = read_rows(self, X), self.model_.schema
+        source = read_source(X, skip_bad=True) if isinstance(X, str | Path) else None
+        table, schema = read_rows(self, source.table if source else X), self.model_.schema
         faults = bad_rows(table, schema)
         result = self.predict_table(table[good_rows(faults, len(table))], **options)
-        if faults:
-            note = skipped(list(faults.values()))
+        if note := skipped([*(source.skipped if source else ()), *faults.values()]):
             self.notes_ = (note, *self.notes_)
             warnings.warn(note, LaminaWarning, stacklevel=4)
         return with_empty_rows(result, faults, len(table))

@@ -56,8 +56,9 @@ def as_rows(source: Any, schema: Schema) -> Any:
         >>> as_rows({"age": 17, "town": "Bern"}, schema), as_rows({"age": [17], "town": ["Bern"]}, schema)
         ({'age': [17], 'town': ['Bern']}, {'age': [17], 'town': ['Bern']})
     """
-    is_frame = hasattr(source, "columns") or hasattr(source, "column_names")
-    if is_frame or issparse(source):  # one of scipy's sparse arrays is a dict
+    if isinstance(source, pl.LazyFrame) or issparse(source):  # one of scipy's sparse arrays is a dict
+        return source
+    if hasattr(source, "columns") or hasattr(source, "column_names"):
         return source
     if isinstance(source, Mapping):
         return _of_dict(source, schema)

@@ -1,6 +1,7 @@
 """Damaged and foreign files, and cells that cannot be read: named, counted and left out where that is asked for."""
 
 import json
+import os
 
 import numpy as np
 import polars as pl
@@ -44,6 +45,9 @@ def test_files_of_a_folder(pets):
     assert model.model_.card["data"]["rows"] == 23
     with pytest.warns(LaminaWarning, match="2 rows skipped: dog/notes.docx is no image; .*3.png"):
         assert model.evaluate(pets, skip_bad=True)["rows"] == 23
+    os.mkfifo(pets / "dog" / "pipe.png")
+    with pytest.warns(LaminaWarning, match="rows? skipped: .*3.png"):
+        assert sum(label is not None for label in model.predict(pets, skip_bad=True)) == 23
 
 
 def test_predictions_stay_beside_their_rows(pets):
