@@ -14,8 +14,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from lamina.data.cells import read_texts
 from lamina.data.read import read_table
-from lamina.data.schema import read_texts
 from tests.cli.helpers import QUICK, Output, lamina, leftovers, people
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde"

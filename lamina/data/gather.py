@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
+from lamina.data.cells import read_texts
 from lamina.data.frames import literal
 from lamina.data.parse import dates, numbers
 from lamina.data.read import read_source
-from lamina.data.schema import read_texts
 from lamina.errors import SchemaError
 from lamina.options import known_options
 from lamina.wording import nearest

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from lamina.data.cells import unreadable
 from lamina.data.columns import KINDS
-from lamina.data.schema import Schema, unreadable
+from lamina.data.schema import Schema
 from lamina.errors import ReadError
 from lamina.wording import count
 

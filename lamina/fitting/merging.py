@@ -6,9 +6,10 @@ import dataclasses
 
 import polars as pl
 
+from lamina.data.cells import merged
 from lamina.data.columns.column import Column
 from lamina.data.frames import free_name
-from lamina.data.schema import Schema, merged
+from lamina.data.schema import Schema
 from lamina.errors import OptionError, TargetError
 from lamina.fitting.settings import Settings
 from lamina.tasks.target import looks_like_classes, missing, plain, target_column

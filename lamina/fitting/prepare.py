@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from lamina.data.cells import read_texts
 from lamina.data.columns.column import Column
 from lamina.data.rowhash import first_of_duplicates, order
-from lamina.data.schema import Schema, read_texts
+from lamina.data.schema import Schema
 from lamina.data.skipping import skipped, without_bad_rows
 from lamina.data.weights import row_weights
 from lamina.errors import TargetError

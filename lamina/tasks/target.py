@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lamina.data.schema import FEW_CLASSES
+from lamina.data.cells import FEW_CLASSES
 from lamina.errors import TargetError
 from lamina.wording import count, listed, nearest
 

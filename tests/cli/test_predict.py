@@ -53,8 +53,8 @@ def test_trust_fits_into_80_columns(model, monkeypatch, capsys):
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "arrow", "jsonl"])
 def test_the_extension_of_out_defines_the_format(model, table, ending):
+    from lamina.data.cells import read_texts
     from lamina.data.read import read_table
-    from lamina.data.schema import read_texts
 
     result = lamina("predict", model, table, "--out", f"predictions.{ending}")
     assert (result.code, result.out) == (0, f"240 rows in predictions.{ending}\n")

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from lamina.data import memory, read
+from lamina.data.cells import read_texts
 from lamina.data.read import read_source, read_table
-from lamina.data.schema import read_texts
 from lamina.errors import ReadError
 
 TABLE = pl.DataFrame(
