@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from lamina.families.classical.matrix import (
     one_hot,
     probabilities,
 )
+from lamina.families.classical.naive_bayes import NaiveBayesLogistic
 from lamina.families.predictor import ArrayPredictor, Predictor
+from lamina.families.readers import auto_option
 from lamina.options import option
 from lamina.stored import check_array
 
@@ -36,23 +39,9 @@ _NEWTON = 1_000
 
 
 @dataclass
-class Linear(ClassicalFamily):
-    """Logistic regression, multinomial for several classes (Cox 1958), or ridge regression (Hoerl & Kennard 1970).
+class PenalizedFamily(ClassicalFamily):
+    """Base of the families of linear models with an L2 penalty."""
 
-    The features are numbers, flags, one-hot levels of categories, pixels, TF-IDF terms of texts and statistics of series.
-    scikit-learn minimises the summed loss plus alpha ||w||^2 for ridge regression, or alpha / 2 ||w||^2 for logistic
-    regression, where alpha is 1 / C of scikit-learn.
-
-    Example:
-        >>> from sklearn.datasets import load_iris
-        >>> from lamina import Classifier
-        >>> X, y = load_iris(return_X_y=True)
-        >>> model = Classifier("linear", random_state=0).fit(X, y)
-        >>> model.score(X, y) > 0.95
-        True
-    """
-
-    name: ClassVar[str] = "linear"
     #: Candidates of alpha="auto".
     alphas: ClassVar[tuple[float, ...]] = (100.0, 10.0, 1.0, 0.1, 0.01)
 
@@ -72,14 +61,56 @@ class Linear(ClassicalFamily):
 
     def solve(self, X: Any, rows: Rows, fitting: Fitting) -> LinearPredictor:
         """Fit to the features of rows, (N, columns)."""
-        alpha = _choose(X, rows, fitting, self.alphas) if self.alpha == "auto" else float(self.alpha)
-        estimator = _estimator(X, rows.target, alpha)
+        terms, weighing = self.weighing(X, rows)
+        alphas = self.alphas if self.alpha == "auto" else (float(self.alpha),)
+        candidates = [(alpha, weighted) for weighted in weighing for alpha in alphas]
+        alpha, weighted = _choose(X, terms, rows, fitting, candidates) if len(candidates) > 1 else candidates[0]
+        estimator = NaiveBayesLogistic(terms, 1 / alpha) if weighted else _estimator(X, rows.target, alpha)
         _fit(estimator, X, rows.target, rows.weight)
         fitting.progress(1.0)
         present = tuple(estimator.classes_.tolist()) if rows.classes else ()
         weights = np.ascontiguousarray(estimator.coef_.reshape(-1, X.shape[1]).T)
         intercept, levels = np.atleast_1d(estimator.intercept_), cardinalities(rows.inputs)
         return LinearPredictor(weights, intercept, levels, rows.classes, present, alpha)
+
+    def weighing(self, X: Any, rows: Rows) -> tuple[np.ndarray, tuple[bool, ...]]:
+        """Which columns are terms of texts, and whether to weigh them by naive Bayes, or the choices."""
+        return np.zeros(X.shape[1], dtype=bool), (False,)
+
+
+@dataclass
+class Linear(PenalizedFamily):
+    """Logistic regression, multinomial for several classes (Cox 1958), or ridge regression (Hoerl & Kennard 1970).
+
+    The features are numbers, flags, one-hot levels of categories, pixels, TF-IDF terms of texts and statistics of series.
+    scikit-learn minimises the summed loss plus alpha ||w||^2 for ridge regression, or alpha / 2 ||w||^2 for logistic
+    regression, where alpha is 1 / C of scikit-learn. Terms of texts may be weighed by naive Bayes for classes, see
+    :class:`~lamina.families.classical.naive_bayes.NaiveBayesLogistic`.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from lamina import Classifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = Classifier("linear", random_state=0).fit(X, y)
+        >>> model.score(X, y) > 0.95
+        True
+    """
+
+    name: ClassVar[str] = "linear"
+
+    naive_bayes: bool | str = auto_option(
+        "weigh terms of texts by naive Bayes; auto where that has the lower loss in the same cross-validation",
+        kind=bool,
+        blocks=("terms",),
+    )
+
+    def weighing(self, X: Any, rows: Rows) -> tuple[np.ndarray, tuple[bool, ...]]:
+        columns = {name: math.prod(block.shape) for name, block in rows.inputs.items()}
+        columns["categories"] = sum(cardinalities(rows.inputs))
+        terms = np.concatenate([np.full(columns[name], rows.inputs[name].kind == "terms") for name in rows.blocks])
+        if not (rows.classes and terms.any()):
+            return terms, (False,)
+        return terms, (False, True) if self.naive_bayes == "auto" else (bool(self.naive_bayes),)
 
 
 def _estimator(X: Any, target: np.ndarray, alpha: float) -> Any:
@@ -99,21 +130,24 @@ def _fit(estimator: Any, X: Any, target: np.ndarray, weight: np.ndarray | None) 
         estimator.fit(X, target, sample_weight=weight)
 
 
-def _choose(X: Any, rows: Rows, fitting: Fitting, alphas: tuple[float, ...]) -> float:
-    """The alpha with the least cross-validation loss."""
+def _choose(
+    X: Any, terms: np.ndarray, rows: Rows, fitting: Fitting, candidates: list[tuple[float, bool]]
+) -> tuple[float, bool]:
+    """The alpha, and whether terms are weighted by naive Bayes, with the least cross-validation loss."""
     target, weight = rows.target, np.ones(len(rows)) if rows.weight is None else rows.weight
-    losses = np.zeros(len(alphas))
+    losses = np.zeros(len(candidates))
     is_sparse = sparse.issparse(X)
     folds = list(_folds(rows, _SEARCH_ROWS_SPARSE if is_sparse else _SEARCH_ROWS, fitting.seed))
     folds = folds[:1] if is_sparse and len(rows) > _SEARCH_ROWS_SPARSE else folds
     for number, (train, test) in enumerate(folds):
-        estimator = _estimator(X, target[train], 1.0)
-        for place, alpha in enumerate(alphas):  # warm start
+        estimators = {False: _estimator(X, target[train], 1.0), True: NaiveBayesLogistic(terms)}
+        for place, (alpha, naive) in enumerate(candidates):  # warm start
+            estimator = estimators[naive]
             estimator.set_params(**({"alpha": alpha} if target.ndim == 2 else {"C": 1 / alpha}))
             _fit(estimator, X[train], target[train], weight[train])
             losses[place] += _loss(estimator, X[test], target[test], weight[test])
-            fitting.progress((number * len(alphas) + place + 1) / (len(alphas) * len(folds) + 1))
-    return alphas[int(losses.argmin())] if folds else 1.0
+            fitting.progress((number * len(candidates) + place + 1) / (len(candidates) * len(folds) + 1))
+    return candidates[int(losses.argmin())] if folds else (1.0, False)
 
 
 def _folds(rows: Rows, most: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

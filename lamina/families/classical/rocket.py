@@ -11,13 +11,13 @@ import numpy as np
 
 from lamina.data.encoding import Encoding
 from lamina.families.classical.family import Fitting, Rows
-from lamina.families.classical.linear import Linear, LinearPredictor
+from lamina.families.classical.linear import LinearPredictor, PenalizedFamily
 from lamina.families.classical.matrix import cardinalities
 from lamina.options import option
 
 
 @dataclass
-class Rocket(Linear):
+class Rocket(PenalizedFamily):
     """Logistic or ridge regression on features of random convolutions of series (MiniRocket; Dempster et al. 2021).
 
     The convolutions are not trained, see :class:`~lamina.data.columns.kernels.KernelsBlock`; the linear model is, on features
