@@ -30,6 +30,7 @@ MODELS = {
     "linear": lambda: quick_rich("linear", "all"),
     "neighbours": lambda: quick_rich("neighbours", "text"),
     "near": lambda: quick("neighbours", "targets"),
+    "rocket": lambda: quick_rich("rocket", "series"),
 }
 
 
