@@ -79,9 +79,11 @@ def duration(seconds: float) -> str:
     """A time in the unit that suits it, from microseconds to hours.
 
     Example:
-        >>> duration(12.3e-6), duration(0.0018), duration(7.4), duration(75), duration(7300)
-        ('12 µs', '1.8 ms', '7.4 s', '1 min 15 s', '2 h 1 min')
+        >>> duration(12.3e-6), duration(0.0018), duration(7.4), duration(75), duration(7300), duration(math.inf)
+        ('12 µs', '1.8 ms', '7.4 s', '1 min 15 s', '2 h 1 min', 'an unknown time')
     """
+    if not math.isfinite(seconds):  # of a changed file
+        return "an unknown time"
     for limit, unit, factor in ((1e-3, "µs", 1e6), (0.1, "ms", 1e3), (9.95, "s", 1)):
         if seconds < limit:
             return f"{two_digits(seconds * factor)} {unit}"
