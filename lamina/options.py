@@ -209,8 +209,8 @@ def _hint(name: str, value: Any, names: Collection[str]) -> str:
         return _ARRAYS_HINT
     if name.lower() in _OTHER_ROWS:
         return "give all rows in one table, and a column that marks them: split='part' (train, validation, test)"
-    if found := find_option(name, names):
-        cls, field = found
+    if option_of := find_option(name, names):
+        cls, field = option_of
         return f"did you mean {cls.keyword}={cls.__name__}({field}={shortened(value)})?"
     return nearest_option(name, names)
 

@@ -91,11 +91,11 @@ def _add_hint(error: Any, words: list[str]) -> None:
 
     flag = str(error.option_name)
     keywords = {"fit": ("recipe", "family"), "compare": ("recipe",)}.get(words[0], ())
-    if not (found := find_option(flag.lstrip("-").replace("-", "_"), keywords)):
+    if not (option := find_option(flag.lstrip("-").replace("-", "_"), keywords)):
         return
     given = [*itertools.dropwhile(lambda word: word.partition("=")[0] != flag, words), ""]
     value = given[0].partition("=")[2] or ("" if given[1].startswith("-") else given[1]) or "VALUE"
-    hint = f"Did you mean --set {found[0].keyword}.{found[1]}={value}?"
+    hint = f"Did you mean --set {option[0].keyword}.{option[1]}={value}?"
     error.message, error.possibilities = f"No such option: {flag}. {hint}", None
 
 

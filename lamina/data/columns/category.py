@@ -105,13 +105,13 @@ def _truth(column: Column) -> dict[str, str]:
         SchemaError: There are none.
     """
     levels = column.details["levels"]
-    found = [[level for level in levels if TRUTH.get(level.strip().lower()) is word] for word in (False, True)]
-    if [len(its) for its in found] != [1, 1]:  # as F without T, or several words
-        found = [[level for level in levels if level.strip().lower() == word] for word in ("false", "true")]
-    if not any(found):
+    pairs = [[level for level in levels if TRUTH.get(level.strip().lower()) is word] for word in (False, True)]
+    if [len(its) for its in pairs] != [1, 1]:  # as F without T, or several words
+        pairs = [[level for level in levels if level.strip().lower() == word] for word in ("false", "true")]
+    if not any(pairs):
         shown = listed(list(map(repr, levels)), 6)
         raise SchemaError(
             f"column {column.name!r} holds true and false, expected a category as in training ({shown}), and nothing tells "
             "which of them is true; give these values"
         )
-    return {word: its[0] for word, its in zip(("false", "true"), found, strict=True) if its}
+    return {word: its[0] for word, its in zip(("false", "true"), pairs, strict=True) if its}

@@ -91,8 +91,8 @@ class KernelsBlock(Block):
             for kernel in range(len(KERNELS)):
                 shares = np.arange(start, start + count) * _GOLDEN % 1
                 known = responses[kernel][valid[kernel % 2]]
-                found = np.quantile(known, shares) if len(known) else np.zeros(count)
-                of_dilation.append(tuple(np.sort(found).astype(np.float32).tolist()))
+                quantiles = np.quantile(known, shares) if len(known) else np.zeros(count)
+                of_dilation.append(tuple(np.sort(quantiles).astype(np.float32).tolist()))
                 start += count
             biases.append(tuple(of_dilation))
         summary = SummaryBlock.fit(values, encoding, f"{block}_summary")
@@ -143,8 +143,8 @@ class KernelsBlock(Block):
         for start in range(0, len(values), size):
             blocks = self.series.transform(values.slice(start, size))
             steps, mask = blocks[self.series.block], blocks[f"{self.series.block}_steps"]
-            longest = max(int(mask.sum(axis=1).max(initial=1)), 1)  # padding that no series here needs is left out
-            parts = self._shares(steps[:, :longest], mask.sum(axis=1, dtype=np.int64))
+            lengths = mask.sum(axis=1, dtype=np.int64)
+            parts = self._shares(steps[:, : int(lengths.max(initial=1))], lengths)  # without padding that no series here needs
             np.concatenate([*parts], axis=1, out=out[start : start + size])
         return {self.block: out} | self.summary.transform(values)
 
@@ -202,15 +202,12 @@ def _responses(steps: np.ndarray, dilation: int, channels: tuple[tuple[int, ...]
     padded = np.zeros((steps.shape[2], rows, length + 8 * dilation), dtype=np.float32)
     padded[:, :, 4 * dilation : 4 * dilation + length] = steps.transpose(2, 0, 1)
     out = np.empty((len(KERNELS), rows, length), dtype=np.float32)
-    shifted: dict[tuple[int, ...], tuple[list[np.ndarray], np.ndarray]] = {}
+    shifts, total, shifted = [], out[0], ()
     for kernel, ((first, second, third), subset) in enumerate(zip(KERNELS, channels, strict=True)):
-        if subset not in shifted:
-            if len(shifted) > 1:
-                shifted.clear()
+        if subset != shifted:  # the same for all kernels of one channel
             joined = padded[subset[0]] if len(subset) == 1 else padded[list(subset)].sum(axis=0)
             shifts = [joined[:, place * dilation : place * dilation + length] for place in range(9)]
-            shifted[subset] = shifts, np.sum(shifts, axis=0)
-        shifts, total = shifted[subset]
+            total, shifted = np.sum(shifts, axis=0), subset
         np.add(shifts[first], shifts[second], out=out[kernel])
         out[kernel] += shifts[third]
         out[kernel] *= 3

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -33,7 +32,6 @@ from lamina.wording import count
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from tokenizers import Tokenizer
 
 _FEW_TEXTS = 200  # below, a term of a single text counts
 _CHARACTERS = 4  # most of a term
@@ -77,7 +75,7 @@ class TermsBlock(Block):
         """Fit at most ``encoding.vocabulary`` terms and their inverse document frequencies to training rows."""
         untrained = Encoding(tokens=encoding.tokens)  # which is enough: the vocabulary is that of the terms
         stored = TextBlock.fit(values.head(0), untrained, block).tokenizer
-        terms_of = _splitter(stored)
+        terms_of = _Splitter(stored)
         counts, present = Counter[str](), 0
         for text in values.to_list():
             terms = set(terms_of(text or ""))
@@ -112,10 +110,11 @@ class TermsBlock(Block):
 
     def remarks(self, values: pl.Series) -> list[str]:
         texts = [text or "" for text in values.to_list()]
-        if by_characters(self.tokenizer):
+        if self._split.by_characters:
             known = {*self.terms}
-            tokens_of = _splitter(self.tokenizer, longest=1)
-            return unknown_texts(self.name, sum(not known.issuperset(tokens_of(text)) for text in texts), characters=True)
+            return unknown_texts(
+                self.name, sum(not known.issuperset(self._split.tokens(text)) for text in texts), characters=True
+            )
         is_word = np.array([has_word(term) for term in self.terms], dtype=np.float32)
         weights = self.transform(values)[self.block] @ is_word
         unseen = sum(not weight and has_word(text) for weight, text in zip(weights, texts, strict=True))
@@ -130,31 +129,40 @@ class TermsBlock(Block):
         check_tokenizer(self.name, self.tokenizer)
 
     @cached_property
+    def _split(self) -> _Splitter:
+        return _Splitter(self.tokenizer)
+
+    @cached_property
     def _vectorizer(self) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        analyzer: Any = _splitter(self.tokenizer)
         codes = {term: code for code, term in enumerate(self.terms)}
-        vectorizer = TfidfVectorizer(analyzer=analyzer, vocabulary=codes, sublinear_tf=True, dtype=np.float32)
+        vectorizer = TfidfVectorizer(analyzer=self._split, vocabulary=codes, sublinear_tf=True, dtype=np.float32)
         vectorizer.idf_ = np.array(self.idf)
         return vectorizer
 
 
-def _splitter(tokenizer: str, longest: int = 0) -> Callable[[str], list[str]]:
+class _Splitter:
     """A function from a text to its terms: its tokens, then neighbouring tokens."""
-    from tokenizers import Tokenizer
 
-    if by_characters(tokenizer):
-        return partial(_of_characters, Tokenizer.from_str(tokenizer), longest or _CHARACTERS)
-    return partial(_of_words, Tokenizer.from_str(tokenizer))
+    def __init__(self, tokenizer: str):
+        from tokenizers import Tokenizer
 
+        self.by_characters = by_characters(tokenizer)
+        self._tokenizer = Tokenizer.from_str(tokenizer)
 
-def _of_words(tokenizer: Tokenizer, text: str) -> list[str]:
-    normalized = tokenizer.normalizer.normalize_str(text)
-    tokens = [token for token, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]
-    return [*tokens, *map(" ".join, pairwise(tokens))]
+    def __call__(self, text: str) -> list[str]:
+        if self.by_characters:
+            text = self._normalized(text)
+            return [text[i : i + size] for size in range(1, _CHARACTERS + 1) for i in range(len(text) - size + 1)]
+        tokens = self.tokens(text)
+        return [*tokens, *map(" ".join, pairwise(tokens))]
 
+    def tokens(self, text: str) -> list[str]:
+        text = self._normalized(text)
+        return (
+            list(text) if self.by_characters else [token for token, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        )
 
-def _of_characters(tokenizer: Tokenizer, longest: int, text: str) -> list[str]:
-    text = tokenizer.normalizer.normalize_str(text)
-    return [text[i : i + size] for size in range(1, longest + 1) for i in range(len(text) - size + 1)]
+    def _normalized(self, text: str) -> str:
+        return self._tokenizer.normalizer.normalize_str(text)

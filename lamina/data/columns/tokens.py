@@ -148,14 +148,13 @@ class TextBlock(Block):
         return {self.block: codes}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        characters = by_characters(self.tokenizer)
         unseen = longer = 0
         for part in _tokenised(self._tokenizer, values, self.length, self.sentence):
             seen = np.bincount(part.rows - part.start, self._is_word[part.codes], len(part.lengths)) > 0
             unknown = np.bincount(part.rows - part.start, part.codes == 1, len(part.lengths)) > 0
-            unseen += int((unknown if characters else unknown & ~seen).sum())
+            unseen += int((unknown if self._by_characters else unknown & ~seen).sum())
             longer += int((part.lengths > self.length).sum())
-        remarks = unknown_texts(self.name, unseen, characters=characters)
+        remarks = unknown_texts(self.name, unseen, characters=self._by_characters)
         if longer:
             are = "is" if longer == 1 else "are"
             remarks.append(f"{self.name}: {count(longer, 'text')} {are} {_truncated(self.length, self.sentence)}")
@@ -187,6 +186,10 @@ class TextBlock(Block):
         if (decoder := self._tokenizer.decoder) is not None:
             words[2:] = [decoder.decode([word]) for word in words[2:]]
         return tuple(words)
+
+    @cached_property
+    def _by_characters(self) -> bool:
+        return by_characters(self.tokenizer)
 
     @cached_property
     def _is_word(self) -> np.ndarray:

@@ -130,9 +130,9 @@ def _learn(column: pl.Series, clues: Clues, declared: str | None, labels: Collec
             )
         return Learnt(reading)
     if kind not in ("date", "list") and (plain := learn_plain_numbers(cells, clues)) is not None:
-        values = plain.values
-        if declared is None and values is not None and values.dtype == pl.Int64 and column.name not in labels:
-            return Learnt(DateReading(order="digits")) if are_digits(values) else plain
+        whole = plain.values if plain.values is not None and plain.values.dtype == pl.Int64 else None
+        if whole is not None and declared is None and column.name not in labels and are_digits(whole):
+            return Learnt(DateReading(order="digits"))
         return plain
     counts = _distinct(cells)
     blank = counts["cell"].str.to_lowercase().is_in(MISSING)

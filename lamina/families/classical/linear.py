@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from lamina.families.classical.constant import Constant
 from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
 from lamina.families.classical.matrix import (
     all_classes,
+    are_of,
     cardinalities,
     check_cardinalities,
     check_outputs,
@@ -61,11 +61,10 @@ class PenalizedFamily(ClassicalFamily):
 
     def solve(self, X: Any, rows: Rows, fitting: Fitting) -> LinearPredictor:
         """Fit to the features of rows, (N, columns)."""
-        terms, weighing = self.weighing(X, rows)
         alphas = self.alphas if self.alpha == "auto" else (float(self.alpha),)
-        candidates = [(alpha, weighted) for weighted in weighing for alpha in alphas]
-        alpha, weighted = _choose(X, terms, rows, fitting, candidates) if len(candidates) > 1 else candidates[0]
-        estimator = NaiveBayesLogistic(terms, 1 / alpha) if weighted else _estimator(X, rows.target, alpha)
+        candidates = [(alpha, weighted) for weighted in self.weighing(rows) for alpha in alphas]
+        alpha, weighted = _choose(X, rows, fitting, candidates) if len(candidates) > 1 else candidates[0]
+        estimator = _estimator(X, rows, rows.target, alpha, weighted)
         _fit(estimator, X, rows.target, rows.weight)
         fitting.progress(1.0)
         present = tuple(estimator.classes_.tolist()) if rows.classes else ()
@@ -73,9 +72,9 @@ class PenalizedFamily(ClassicalFamily):
         intercept, levels = np.atleast_1d(estimator.intercept_), cardinalities(rows.inputs)
         return LinearPredictor(weights, intercept, levels, rows.classes, present, alpha)
 
-    def weighing(self, X: Any, rows: Rows) -> tuple[np.ndarray, tuple[bool, ...]]:
-        """Which columns are terms of texts, and whether to weigh them by naive Bayes, or the choices."""
-        return np.zeros(X.shape[1], dtype=bool), (False,)
+    def weighing(self, rows: Rows) -> tuple[bool, ...]:
+        """Whether to weigh terms of texts by naive Bayes: one answer, or both to choose from."""
+        return (False,)
 
 
 @dataclass
@@ -104,18 +103,17 @@ class Linear(PenalizedFamily):
         blocks=("terms",),
     )
 
-    def weighing(self, X: Any, rows: Rows) -> tuple[np.ndarray, tuple[bool, ...]]:
-        columns = {name: math.prod(block.shape) for name, block in rows.inputs.items()}
-        columns["categories"] = sum(cardinalities(rows.inputs))
-        terms = np.concatenate([np.full(columns[name], rows.inputs[name].kind == "terms") for name in rows.blocks])
-        if not (rows.classes and terms.any()):
-            return terms, (False,)
-        return terms, (False, True) if self.naive_bayes == "auto" else (bool(self.naive_bayes),)
+    def weighing(self, rows: Rows) -> tuple[bool, ...]:
+        if not rows.classes or all(block.kind != "terms" for block in rows.inputs.values()):
+            return (False,)
+        return (False, True) if self.naive_bayes == "auto" else (bool(self.naive_bayes),)
 
 
-def _estimator(X: Any, target: np.ndarray, alpha: float) -> Any:
+def _estimator(X: Any, rows: Rows, target: np.ndarray, alpha: float, weighted: bool) -> Any:
     from sklearn.linear_model import LogisticRegression, Ridge
 
+    if weighted:
+        return NaiveBayesLogistic(are_of("terms", rows.inputs, rows.blocks), 1 / alpha)
     if target.ndim == 2:
         return Ridge(alpha=alpha)
     classes = len(np.unique(target))
@@ -130,9 +128,7 @@ def _fit(estimator: Any, X: Any, target: np.ndarray, weight: np.ndarray | None) 
         estimator.fit(X, target, sample_weight=weight)
 
 
-def _choose(
-    X: Any, terms: np.ndarray, rows: Rows, fitting: Fitting, candidates: list[tuple[float, bool]]
-) -> tuple[float, bool]:
+def _choose(X: Any, rows: Rows, fitting: Fitting, candidates: list[tuple[float, bool]]) -> tuple[float, bool]:
     """The alpha, and whether terms are weighted by naive Bayes, with the least cross-validation loss."""
     target, weight = rows.target, np.ones(len(rows)) if rows.weight is None else rows.weight
     losses = np.zeros(len(candidates))
@@ -140,12 +136,13 @@ def _choose(
     folds = list(_folds(rows, _SEARCH_ROWS_SPARSE if is_sparse else _SEARCH_ROWS, fitting.seed))
     folds = folds[:1] if is_sparse and len(rows) > _SEARCH_ROWS_SPARSE else folds
     for number, (train, test) in enumerate(folds):
-        estimators = {False: _estimator(X, target[train], 1.0), True: NaiveBayesLogistic(terms)}
-        for place, (alpha, naive) in enumerate(candidates):  # warm start
-            estimator = estimators[naive]
+        estimators = {weighted: _estimator(X, rows, target[train], 1.0, weighted) for _, weighted in candidates}
+        X_train, X_test = X[train], X[test]
+        for place, (alpha, weighted) in enumerate(candidates):  # warm start
+            estimator = estimators[weighted]
             estimator.set_params(**({"alpha": alpha} if target.ndim == 2 else {"C": 1 / alpha}))
-            _fit(estimator, X[train], target[train], weight[train])
-            losses[place] += _loss(estimator, X[test], target[test], weight[test])
+            _fit(estimator, X_train, target[train], weight[train])
+            losses[place] += _loss(estimator, X_test, target[test], weight[test])
             fitting.progress((number * len(candidates) + place + 1) / (len(candidates) * len(folds) + 1))
     return candidates[int(losses.argmin())] if folds else (1.0, False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,14 @@ def count_columns(inputs: Mapping[str, Input], *, levels: bool = False) -> int:
     """Number of columns of :func:`ordered` and :func:`coded`, or with ``levels`` of :func:`one_hot`."""
     plain = sum(math.prod(block.shape) for name, block in inputs.items() if not (levels and name == "categories"))
     return plain + sum(cardinalities(inputs)) * levels
+
+
+def are_of(kind: str, inputs: Mapping[str, Input], blocks: Iterable[str]) -> np.ndarray:
+    """Which columns of :func:`one_hot` are of a kind of block, bool (columns,)."""
+    widths = {name: math.prod(inputs[name].shape) for name in blocks}
+    if "categories" in widths:
+        widths["categories"] = sum(cardinalities(inputs))
+    return np.concatenate([np.full(width, inputs[name].kind == kind) for name, width in widths.items()])
 
 
 def check_outputs(scores: int, present: Sequence[int] | None, classes: int, outputs: int) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, softmax
+
+from lamina.families.classical.matrix import probabilities
 
 
 class NaiveBayesLogistic:
@@ -38,20 +39,17 @@ class NaiveBayesLogistic:
         ones = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
         if len(self._learners) != len(ones):
             self._learners = [LogisticRegression(solver="lbfgs", max_iter=300, warm_start=True) for _ in ones]
-        has = sparse.csr_matrix((np.ones(len(X.data)), X.indices, X.indptr), shape=X.shape)
         weight = np.ones(len(target)) if sample_weight is None else sample_weight
-        coefficients, intercepts = [], []
-        for one, learner in zip(ones, self._learners, strict=True):
-            ratio = np.ones(X.shape[1])
-            inside, outside = (1 + has[rows].T @ weight[rows] for rows in (target == one, target != one))
-            inside, outside = inside[self.terms], outside[self.terms]
-            ratio[self.terms] = np.log(inside / inside.sum()) - np.log(outside / outside.sum())
-            learner.set_params(C=self.C).fit(X @ sparse.diags(ratio), target == one, sample_weight=sample_weight)
-            coefficients.append(learner.coef_[0] * ratio)
-            intercepts.append(learner.intercept_[0])
-        self.coef_, self.intercept_ = np.stack(coefficients), np.array(intercepts)
+        is_class = target[:, None] == ones
+        has = sparse.csr_matrix((np.ones(len(X.data)), X.indices, X.indptr), shape=X.shape)[:, self.terms]
+        inside, outside = (1 + has.T @ (weight[:, None] * part) for part in (is_class, ~is_class))
+        ratios = np.ones((X.shape[1], len(ones)))
+        ratios[self.terms] = np.log(inside / inside.sum(axis=0)) - np.log(outside / outside.sum(axis=0))
+        for ratio, part, learner in zip(ratios.T, is_class.T, self._learners, strict=True):
+            learner.set_params(C=self.C).fit(X @ sparse.diags(ratio), part, sample_weight=sample_weight)
+        self.coef_ = np.concatenate([learner.coef_ for learner in self._learners]) * ratios.T
+        self.intercept_ = np.concatenate([learner.intercept_ for learner in self._learners])
         return self
 
     def predict_proba(self, X: sparse.csr_matrix) -> np.ndarray:
-        scores = X @ self.coef_.T + self.intercept_
-        return softmax(scores, axis=1) if len(self.classes_) > 2 else np.hstack([expit(-scores), expit(scores)])
+        return probabilities(X @ self.coef_.T + self.intercept_, self.classes_.tolist(), len(self.classes_))

@@ -12,7 +12,7 @@ import numpy as np
 from lamina.data.encoding import Encoding
 from lamina.families.classical.family import Fitting, Rows
 from lamina.families.classical.linear import LinearPredictor, PenalizedFamily
-from lamina.families.classical.matrix import cardinalities
+from lamina.families.classical.matrix import are_of
 from lamina.options import option
 
 
@@ -52,7 +52,7 @@ class Rocket(PenalizedFamily):
         X = X - center
         scale = np.sqrt(np.average(X**2, axis=0, weights=weight)).astype(np.float32)
         scale[scale < 1e-6] = np.inf  # constant over the training rows
-        convolved = _are_of_convolutions(rows)
+        convolved = are_of("kernels", rows.inputs, rows.blocks)
         for part in (convolved, ~convolved):
             scale[part] *= math.sqrt(2 * max(np.isfinite(scale[part]).sum(), 1))  # so that a row has a mean square norm of 1
         X /= scale
@@ -66,13 +66,3 @@ class Rocket(PenalizedFamily):
         predictor = super().solve(X, rows, fitting)
         weights = (predictor.weights if back is None else back @ predictor.weights) / scale[:, None]
         return dataclasses.replace(predictor, weights=weights, intercept=predictor.intercept - center @ weights)
-
-
-def _are_of_convolutions(rows: Rows) -> np.ndarray:
-    """Which features are of convolutions, bool (columns,)."""
-    levels = sum(cardinalities(rows.inputs))
-    parts = [
-        np.full(levels if name == "categories" else math.prod(block.shape[1:]), rows.inputs[name].kind == "kernels")
-        for name, block in rows.blocks.items()
-    ]
-    return np.concatenate(parts)
