@@ -1,15 +1,11 @@
 """Reading: every source gives the same table, and what is no table is one clear line."""
 
-import contextlib
 import datetime as dt
 import gzip
 import io
 import json
 import os
-import socket
 import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -23,32 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from lamina.data import memory, read
-from lamina.data.cells import read_texts
-from lamina.data.read import read_source, read_table
+from lamina.data.read import read_table
 from lamina.errors import ReadError
-
-TABLE = pl.DataFrame(
-    {
-        "age": [39, 17, None],
-        "height": [1.5, None, 1e300],
-        "city": ["Bern", None, 'a "b", c'],
-        "member": [True, False, True],
-        "born": [dt.date(1980, 1, 2), None, dt.date(2001, 12, 31)],
-    }
-)
-
-
-def read_values(path):
-    """The table of a file with the values of its cells."""
-    source = read_source(path)
-    return read_texts(source.table, separator=source.separator)[1]
-
-
-def write(folder, name, content):
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
+from tests.data.helpers import PNG, TABLE, read_values, write
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet", "t.arrow", "t.feather", "t.jsonl", "t.ndjson", "noname"])
@@ -144,7 +117,6 @@ PARQUET = io.BytesIO()
 TABLE.write_parquet(PARQUET)
 ARROW = io.BytesIO()
 TABLE.write_ipc(ARROW)
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 
 
 @pytest.mark.parametrize(
@@ -410,53 +382,6 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
         read_table(folder)
 
 
-def test_what_is_decompressed_is_bounded_by_the_memory(tmp_path, monkeypatch):
-    path = write(tmp_path, "t.csv.gz", gzip.compress(b"a\n" + b"1\n" * 3_000_000))
-    assert memory.available_memory() > 1 << 20
-    monkeypatch.setattr(memory, "available_memory", lambda: 10 << 20)
-    with pytest.raises(ReadError, match=r"t.csv.gz has more than 5.24 MB, half of the available memory; use fewer rows"):
-        read_table(path)
-
-
-@pytest.mark.parametrize("name", ["t.csv.gz", "t.npz"])
-def test_what_unpacks_to_far_more_than_a_table_does_is_refused(tmp_path, monkeypatch, name):
-    path = tmp_path / name
-    np.savez_compressed(path, x=np.zeros(10**6)) if name == "t.npz" else path.write_bytes(gzip.compress(b"\0" * 8_000_000))
-    monkeypatch.setattr(memory, "UNPACKED", 1 << 20)
-    with pytest.raises(ReadError, match=r"unpacks to more than 200 times its size \([\d.]+ kB to over [\d.]+ MB\), as no"):
-        read_table(path)
-
-
-def test_the_memory_that_a_process_may_use_is_no_more_than_its_limit():
-    program = (
-        "import resource; from lamina.data.memory import available_memory; "
-        "resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30)); print(available_memory() < 8 << 30)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "True\n"
-
-
-def test_the_columns_of_a_parquet_file_fit_the_memory(tmp_path, monkeypatch):
-    pl.DataFrame({"x": np.zeros(10**6), "n": np.zeros(10**6, np.int8)}).write_parquet(tmp_path / "t.parquet")
-    monkeypatch.setattr(memory, "available_memory", lambda: 10 << 20)
-    with pytest.raises(ReadError, match="t.parquet has more than 5.24 MB, half of the available memory"):
-        read_table(tmp_path / "t.parquet")
-
-
-def test_a_pipe_that_no_program_writes_to_is_an_error(tmp_path, monkeypatch):
-    os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr(read, "_WAIT", 0.1)
-    with pytest.raises(ReadError, match="pipe is a pipe that no program writes to; start that program first"):
-        read_table(tmp_path / "pipe")
-
-
-def test_a_folder_that_links_to_one_it_is_in_is_refused(tmp_path):
-    (tmp_path / "rows" / "a").mkdir(parents=True)
-    write(tmp_path / "rows" / "a", "1.png", PNG)
-    (tmp_path / "rows" / "b").symlink_to(tmp_path)
-    with pytest.raises(ReadError, match="rows/b is a link to a folder that it is in itself"):
-        read_table(tmp_path / "rows")
-
-
 ODD = {
     "t.json": (b"[[1, 2], [3, 4]]", "value 1 of the list is a list, expected an object"),
     "s.json": (b'"abc"', "s.json, line 1: a JSON str, expected one object of column: value per line"),
@@ -501,60 +426,6 @@ def test_a_type_that_polars_does_not_know_is_named(tmp_path):
         ReadError, match=r"t.arrow cannot be read \(could not import from .month_day.*\); write that column with"
     ):
         read_table(tmp_path / "t.arrow")
-
-
-@pytest.mark.parametrize("name", ["t.npz", "t.xlsx"])
-def test_a_pipe_of_a_format_that_needs_a_file_is_refused(tmp_path, name):
-    os.mkfifo(tmp_path / name)
-    with pytest.raises(ReadError, match=f"{name} is a pipe; expected a file"):
-        read_table(tmp_path / name)
-
-
-@pytest.mark.parametrize("form", ["csv", "gz", "parquet"])
-def test_a_named_pipe_is_read_once(tmp_path, form):
-    file = io.BytesIO()
-    TABLE.write_parquet(file) if form == "parquet" else TABLE.write_csv(file)
-    content = gzip.compress(file.getvalue()) if form == "gz" else file.getvalue()
-    os.mkfifo(tmp_path / "pipe")
-    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
-    writer.start()
-    assert_frame_equal(read_values(tmp_path / "pipe"), TABLE)
-    writer.join()
-
-
-@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
-@pytest.mark.parametrize("source", ["file", "pipe", "socket"])
-def test_standard_input(tmp_path, name, source):
-    code = f"from lamina.data.read import read_source, read_table; print(read_table({name!r}).rows())"
-    content = b"a,b\n1,x\n"
-    with contextlib.ExitStack() as stack:
-        if source == "pipe":
-            given: dict = {"input": content}
-        elif source == "file":
-            given = {"stdin": stack.enter_context(write(tmp_path, "t.csv", content).open("rb"))}
-        else:
-            here, there = socket.socketpair()
-            with here:
-                here.sendall(content)
-            given = {"stdin": stack.enter_context(there)}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, **given)
-    assert done.stdout == b"[('1', 'x')]\n"
-
-
-def test_devices_are_refused(tmp_path):
-    with pytest.raises(ReadError, match="/dev/zero is a device or a socket; expected a file"):
-        read_table("/dev/zero")
-    (tmp_path / "pets" / "cat").mkdir(parents=True)
-    os.mkfifo(tmp_path / "pets" / "cat" / "1.txt")
-    with pytest.raises(ReadError, match=r"cat/1.txt is not a file that can be read .*; remove it"):
-        read_table(tmp_path / "pets")
-    (tmp_path / "pets" / "cat" / "1.txt").unlink()
-    (tmp_path / "pets" / "cat" / "loop").symlink_to(tmp_path / "pets")
-    (tmp_path / "pets" / "cat" / "2.txt").write_text("miau")
-    assert read_table(tmp_path / "pets").rows() == [("miau", "cat")]
-    (tmp_path / "pets" / "cat" / "itself").symlink_to("itself")
-    with pytest.raises(ReadError, match=r"cat/itself is not a file that can be read"):
-        read_table(tmp_path / "pets")
 
 
 @pytest.mark.parametrize("text", ['[{"a": 1, "b": "x"}, {"b": "y"}]', ' [\n {"a": 1,\n "b": "x"},\n {"b": "y"}]\n'])
