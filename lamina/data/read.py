@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import io
+import mmap
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ from typing import Any
 
 import polars as pl
 
+from lamina.data.arrow import claimed_size
 from lamina.data.delimited import HEAD, MARKS, read_delimited
 from lamina.data.excel import is_workbook, read_workbook, workbook
 from lamina.data.folder import brief, read_arrays, read_folder, subfolders
@@ -373,6 +375,14 @@ def _parquet_size(source: Path | bytes) -> int:
     return rows * sum(pl.Series([None], dtype=dtype).estimated_size() for dtype in types)
 
 
+def _arrow_size(source: Path | bytes) -> int:
+    """The bytes that the columns of an Arrow file claim; polars would end the process if they cannot be had."""
+    if isinstance(source, bytes):
+        return claimed_size(source)
+    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return claimed_size(content)
+
+
 def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
     source = path if data is None else data
     try:
@@ -380,6 +390,7 @@ def _read_binary(path: Path, data: bytes | None, format: str) -> pl.DataFrame:
         if format == "parquet":
             check_size(path, _parquet_size(source))
             return pl.read_parquet(source)
+        check_size(path, _arrow_size(source))
         return pl.read_ipc(source) if format == "arrow" else pl.read_ipc_stream(source)
     except ReadError:
         raise

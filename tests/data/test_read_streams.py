@@ -4,17 +4,21 @@ import contextlib
 import gzip
 import io
 import os
+import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
 from lamina.data import memory, read
+from lamina.data.arrow import claimed_size
 from lamina.data.read import read_table
 from lamina.errors import ReadError
 from tests.data.helpers import PNG, TABLE, read_values, write
@@ -50,6 +54,41 @@ def test_the_columns_of_a_parquet_file_fit_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 10 << 20)
     with pytest.raises(ReadError, match="t.parquet has more than 5.24 MB, half of the available memory"):
         read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "lz4", "zstd"])
+@pytest.mark.parametrize("form", ["polars", "polars stream", "pyarrow", "pyarrow stream"])
+def test_the_bytes_that_an_arrow_file_claims_are_those_of_its_columns(compression, form):
+    numbers = np.random.default_rng(0).integers(0, 9, 40_000)
+    table, file = (
+        pl.DataFrame({"x": numbers, "y": numbers * 0.5, "c": pl.Series(numbers.astype(str), dtype=pl.Categorical)}),
+        io.BytesIO(),
+    )
+    if form.startswith("polars"):
+        (table.write_ipc_stream if "stream" in form else table.write_ipc)(file, compression=compression)
+    else:
+        arrow = table.to_arrow()
+        options = pa.ipc.IpcWriteOptions(compression=None if compression == "uncompressed" else compression)
+        make = pa.ipc.new_stream if "stream" in form else pa.ipc.new_file
+        with make(file, arrow.schema, options=options) as writer:
+            writer.write_table(arrow)
+    least = table.estimated_size()
+    assert least <= claimed_size(file.getvalue()) < 1.1 * least
+
+
+def test_columns_that_an_arrow_file_does_not_hold_are_refused_where_memory_is_limited(tmp_path):
+    """Without the check, polars ends the process on what it cannot allocate."""
+    pl.DataFrame({"x": np.arange(400)}).write_ipc(tmp_path / "t.arrow", compression="uncompressed")
+    content = (tmp_path / "t.arrow").read_bytes()
+    buffer = struct.pack("<qq", 0, 3200)
+    assert content.count(buffer) == 1
+    (tmp_path / "t.arrow").write_bytes(content.replace(buffer, struct.pack("<qq", 0, 3200 + (17 << 40))))
+    program = (
+        "import resource, lamina.data.read as read; resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))\n"
+        f"try: read.read_table({str(tmp_path / 't.arrow')!r})\nexcept read.ReadError as error: print(error)"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    assert re.search(r"t.arrow has more than [\d.]+ GB, half of the available memory", answer)
 
 
 def test_a_pipe_that_no_program_writes_to_is_an_error(tmp_path, monkeypatch):
