@@ -18,7 +18,11 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lamina.fitting.settings import Settings
+    from lamina.train.recipe import Recipe
 
 OUT_OF_MEMORY = "ran out of memory"
 
@@ -87,23 +91,18 @@ class Work:
         prepared = prepare(table, self.settings)
         self.table, self.task = prepared.table, prepared.task
 
-    def fit_and_score(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
-        """Fit a candidate to the training rows of a fold and score it on the test rows."""
-        import numpy as np
-
-        from lamina import store
-        from lamina.data.weights import row_weights
+    def fold_settings(
+        self, family: dict[str, Any], fold: int, time_limit: float | None, recipe: Recipe | None = None
+    ) -> Settings:
+        """The settings of a fit to the training rows of a fold: all is as it was decided on all rows."""
         from lamina.families import family_from_json
-        from lamina.fitting.fit import fit_model
         from lamina.fitting.settings import SEEDS
         from lamina.functions import recall
-        from lamina.tasks.metrics import scores
 
-        train, test = self.folds[fold]
-        recipe = self.settings.recipe
+        recipe = recipe or self.settings.recipe
         if time_limit is not None and (recipe.time_limit is None or recipe.time_limit > time_limit):
             recipe = dataclasses.replace(recipe, time_limit=time_limit)
-        settings = dataclasses.replace(
+        return dataclasses.replace(
             self.settings,
             family=recall(family_from_json(family)),
             recipe=recipe,
@@ -118,6 +117,18 @@ class Work:
             split=None,
             drop=(*(self.settings.drop or ()), *((self.settings.split,) if self.settings.split else ())),
         )
+
+    def fit_and_score(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
+        """Fit a candidate to the training rows of a fold and score it on the test rows."""
+        import numpy as np
+
+        from lamina import store
+        from lamina.data.weights import row_weights
+        from lamina.fitting.fit import fit_model
+        from lamina.tasks.metrics import scores
+
+        train, test = self.folds[fold]
+        settings = self.fold_settings(family, fold, time_limit)
         start = time.perf_counter()
         model = fit_model(self.table[train], settings)
         fit_seconds = time.perf_counter() - start
