@@ -35,6 +35,7 @@ def option(
     words: tuple[str, ...] = (),
     expected: str = "",
     blocks: tuple[str, ...] = (),
+    tune: tuple[Any, ...] | list[Any] = (),
 ) -> Any:
     """A dataclass field with its allowed values.
 
@@ -49,12 +50,15 @@ def option(
         words: Allowed items if they are ``str``; empty for any text.
         expected: Text for the error message, in place of what ``kind`` implies.
         blocks: The kinds of blocks that it has an effect on; empty for all.
+        tune: What ``lamina.tune`` searches, within the bounds: ``(low, high)``, ``(low, high, "log")`` or a list of values;
+            empty for nothing.
     """
     kinds = set(kind) if isinstance(kind, tuple) else {kind}
     if default is not None and not (choices and isinstance(default, str)):
         kinds.add(type(default))
     meta = {"help": help, "low": low, "high": high, "choices": choices, "kinds": kinds, "items": items}
-    return dataclasses.field(default=default, metadata={**meta, "words": words, "expected": expected, "blocks": blocks})
+    meta |= {"words": words, "expected": expected, "blocks": blocks, "tune": tune}
+    return dataclasses.field(default=default, metadata=meta)
 
 
 def bounds(field: dataclasses.Field) -> str:
@@ -290,6 +294,11 @@ def _number(text: str) -> Any:
         except ValueError:
             continue
     return text.strip()
+
+
+def check_option(cls: type[Options], name: str, value: Any) -> None:
+    """Raise OptionError for an unknown name, or a value that the option does not allow."""
+    _check(cls, find(cls, name), value)
 
 
 def _check(owner: type[Options], field: dataclasses.Field, value: Any) -> None:

@@ -45,10 +45,16 @@ class Attention(BranchFamily):
     reads: ClassVar[tuple[str, ...]] = EVERY
 
     num_layers: int | str = auto_option(
-        "number of encoder layers; auto is 1 for texts, 2 for series and plain columns, 4 for images", low=1, high=1000
+        "number of encoder layers; auto is 1 for texts, 2 for series and plain columns, 4 for images",
+        low=1,
+        high=1000,
+        tune=(1, 4),
     )
     hidden_size: int | str = auto_option(
-        "size of the hidden states, a multiple of num_heads; auto is 64, for images 96", low=1, high=65_536
+        "size of the hidden states, a multiple of num_heads; auto is 64, for images 96",
+        low=1,
+        high=65_536,
+        tune=[32, 64, 96, 128],
     )
     num_heads: int = option(4, "number of attention heads", low=1, high=1024)
     mlp_ratio: int = option(2, "size of the hidden layer of the MLP blocks, as a multiple of hidden_size", low=1, high=64)
@@ -66,6 +72,7 @@ class Attention(BranchFamily):
         low=0,
         high=0.95,
         blocks=("text",),
+        tune=(0.0, 0.6),
     )
 
     def check(self) -> Self:

@@ -77,6 +77,7 @@ class Convolutional(MixedFamily):
         low=1,
         high=4096,
         blocks=("image",),
+        tune=[16, 32, 64],
     )
     kernel_sizes: tuple[int, ...] = option(
         (2, 3, 4),
@@ -85,6 +86,7 @@ class Convolutional(MixedFamily):
         high=100,
         items=int,
         blocks=("text",),
+        tune=[(2, 3, 4), (1, 2, 3), (3, 4, 5), (3,)],
     )
     filters: int = option(
         64,
@@ -92,6 +94,7 @@ class Convolutional(MixedFamily):
         low=1,
         high=4096,
         blocks=("series", "text"),
+        tune=(32, 256, "log"),
     )
 
     def graph(self, inputs: Mapping[str, Input], head: Head | int) -> Graph:

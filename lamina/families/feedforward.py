@@ -31,14 +31,21 @@ class FeedForward(TableFamily):
     name: ClassVar[str] = "feedforward"
     reads: ClassVar[tuple[str, ...]] = EVERY
 
-    hidden_sizes: tuple[int, ...] = option((128, 128), "number of neurons of each hidden layer", low=1, high=65_536, items=int)
+    hidden_sizes: tuple[int, ...] = option(
+        (128, 128),
+        "number of neurons of each hidden layer",
+        low=1,
+        high=65_536,
+        items=int,
+        tune=[(128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128), (256, 256, 256)],
+    )
     activation: str = option("relu", "activation of the hidden layers", choices=ACTIVATIONS)
     members: int | str = auto_option(
         "number of ensemble members, which share weights; 1 is a plain network; auto is 16 for plain columns, else 1",
         low=1,
         high=1024,
     )
-    dropout: float = option(0.0, "dropout rate", low=0, high=0.95)
+    dropout: float = option(0.0, "dropout rate", low=0, high=0.95, tune=(0.0, 0.5))
 
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str | list[str], int | None]:
         after, chunks = self.stem(graph, inputs)

@@ -44,7 +44,7 @@ class Hierarchical(MixedFamily):
         choices=("auto",),
         items=int,
     )
-    hidden_size: int = option(64, "size of the output of each level", low=2, high=4096)
+    hidden_size: int = option(64, "size of the output of each level", low=2, high=4096, tune=[32, 64, 128, 256])
     encoder: str = option(
         "gru", "encoder of the sequences of a level; none is a dense layer without context", choices=("gru", "none")
     )

@@ -26,6 +26,7 @@ class TableOptions(Options):
         "embedding of numbers; None for no embedding",
         choices=("piecewise_linear", "periodic", None),
         blocks=("numbers",),
+        tune=["piecewise_linear", "periodic", None],
     )
     number_embedding_dim: int | str = auto_option(
         "dimension of the embedding of a number; auto is 12, or 4 for more than 32 numbers",
@@ -48,7 +49,9 @@ class TableOptions(Options):
 class TextOptions(Options):
     """Options of token embeddings."""
 
-    embedding_dim: int = option(64, "dimension of the token embedding", low=1, high=4096, blocks=("text",))
+    embedding_dim: int = option(
+        64, "dimension of the token embedding", low=1, high=4096, blocks=("text",), tune=(32, 256, "log")
+    )
 
 
 @dataclass(frozen=True)

@@ -35,15 +35,21 @@ class Recurrent(MixedFamily):
     name: ClassVar[str] = "recurrent"
     reads: ClassVar[tuple[str, ...]] = ("text", "series")
 
-    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "rnn", "indirect"))
+    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "rnn", "indirect"), tune=["lstm", "gru"])
     hidden_sizes: tuple[int, ...] = option(
-        (64,), "number of neurons of each recurrent layer, for each direction", low=1, high=65_536, items=int
+        (64,),
+        "number of neurons of each recurrent layer, for each direction",
+        low=1,
+        high=65_536,
+        items=int,
+        tune=[(32,), (64,), (128,), (64, 64), (128, 128)],
     )
     bidirectional: bool | str = auto_option("bidirectional layers; auto is true except for indirect cells", kind=bool)
     pool: str = option(
         "mean_max",
         "pooling over the steps: the last, mean, max, or both mean and max",
         choices=("last", "mean", "max", "mean_max"),
+        tune=["last", "mean_max"],
     )
 
     def check(self) -> Self:

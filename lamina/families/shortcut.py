@@ -31,12 +31,16 @@ class Shortcut(TableFamily):
     name: ClassVar[str] = "shortcut"
     reads: ClassVar[tuple[str, ...]] = EVERY
 
-    num_blocks: int = option(4, "number of residual blocks of two layers", low=1, high=1000)
-    hidden_size: int = option(128, "number of neurons of the input and output of each block", low=1, high=65_536)
-    inner_size: int = option(256, "number of neurons between the two layers of a block", low=1, high=65_536)
+    num_blocks: int = option(4, "number of residual blocks of two layers", low=1, high=1000, tune=(1, 8))
+    hidden_size: int = option(
+        128, "number of neurons of the input and output of each block", low=1, high=65_536, tune=(64, 512, "log")
+    )
+    inner_size: int = option(
+        256, "number of neurons between the two layers of a block", low=1, high=65_536, tune=(64, 512, "log")
+    )
     activation: str = option("relu", "activation of the blocks", choices=ACTIVATIONS)
     norm: str | None = option("layer", "normalization before each block", choices=("layer", "batch", None))
-    dropout: float = option(0.1, "dropout rate", low=0, high=0.95)
+    dropout: float = option(0.1, "dropout rate", low=0, high=0.95, tune=(0.0, 0.5))
 
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str, None]:
         nodes, _ = self.stem(graph, inputs)

@@ -35,6 +35,7 @@ class Recipe(Options):
         high=100,
         choices=("auto", "find"),
         kind=float,
+        tune=(3e-4, 3e-2, "log"),
     )
     schedule: str = option("auto", "learning rate schedule", choices=("auto", "constant", "cosine", "one_cycle", "plateau"))
     epochs: int | str = option("auto", "maximum number of epochs", low=1, high=1_000_000, choices=("auto",), kind=int)
@@ -45,6 +46,7 @@ class Recipe(Options):
         high=10_000_000,
         choices=("auto", "full"),
         kind=int,
+        tune=(32, 1024, "log"),
     )
     patience: int | str | None = option(
         "auto",
@@ -83,6 +85,7 @@ class Recipe(Options):
         high=10,
         choices=("auto",),
         kind=float,
+        tune=(1e-3, 0.3, "log"),
     )
     ema_decay: float | None = option(
         0.998,

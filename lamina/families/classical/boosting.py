@@ -62,7 +62,9 @@ class BoostingFamily(ClassicalFamily):
     max_iter: int = option(
         1_000, "maximum number of boosting iterations, with a tree for each class or target", low=1, high=100_000
     )
-    learning_rate: float = option(0.1, "learning rate (shrinkage): factor of each tree's values", low=1e-6, high=1)
+    learning_rate: float = option(
+        0.1, "learning rate (shrinkage): factor of each tree's values", low=1e-6, high=1, tune=(0.01, 0.3, "log")
+    )
     patience: int = option(
         20, "iterations without improvement on the validation rows before early stopping", low=1, high=100_000
     )
@@ -131,9 +133,9 @@ class Boosting(BoostingFamily):
 
     name: ClassVar[str] = "boosting"
 
-    max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000)
-    min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000)
-    l2_regularization: float = option(0.0, "L2 regularization strength", low=0, high=1e10)
+    max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000, tune=(4, 256, "log"))
+    min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000, tune=(2, 200, "log"))
+    l2_regularization: float = option(0.0, "L2 regularization strength", low=0, high=1e10, tune=[0.0, 0.1, 1.0, 10.0, 100.0])
 
     def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
         from threadpoolctl import threadpool_limits

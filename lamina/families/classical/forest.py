@@ -62,8 +62,9 @@ class Forest(ClassicalFamily):
         high=1,
         choices=("auto", "sqrt", "log2", None),
         kind=float,
+        tune=["auto", "log2", 0.3, 0.5, 0.8],
     )
-    min_samples_leaf: int = option(1, "minimum number of rows in a leaf", low=1, high=1_000_000)
+    min_samples_leaf: int = option(1, "minimum number of rows in a leaf", low=1, high=1_000_000, tune=(1, 50, "log"))
     max_depth: int | None = option(None, "maximum depth of a tree", low=1, high=10_000, choices=(None,), kind=int)
     vote: str = option(
         "mean", "mean of the class probabilities of the trees, or majority vote (mode)", choices=("mean", "mode")

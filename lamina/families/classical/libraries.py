@@ -145,8 +145,8 @@ class LightGBM(LibraryBoosting):
     needs: ClassVar[str | None] = "lightgbm"
     trees: ClassVar[type[LibraryTrees]] = LightGBMTrees
 
-    max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000)
-    min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000)
+    max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000, tune=(4, 256, "log"))
+    min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000, tune=(2, 200, "log"))
 
     def train(self, module: Any, problem: Problem) -> bytes:
         params = {
@@ -200,7 +200,7 @@ class XGBoost(LibraryBoosting):
     needs: ClassVar[str | None] = "xgboost"
     trees: ClassVar[type[LibraryTrees]] = XGBoostTrees
 
-    max_depth: int = option(6, "maximum depth of a tree", low=1, high=1_000)
+    max_depth: int = option(6, "maximum depth of a tree", low=1, high=1_000, tune=(3, 10))
 
     def train(self, module: Any, problem: Problem) -> bytes:
         params = {
@@ -255,7 +255,7 @@ class CatBoost(LibraryBoosting):
     needs: ClassVar[str | None] = "catboost"
     trees: ClassVar[type[LibraryTrees]] = CatBoostTrees
 
-    max_depth: int = option(6, "maximum depth of a tree", low=1, high=16)
+    max_depth: int = option(6, "maximum depth of a tree", low=1, high=16, tune=(3, 10))
 
     def train(self, module: Any, problem: Problem) -> bytes:
         params = {

@@ -52,6 +52,7 @@ class PenalizedFamily(ClassicalFamily):
         high=1e10,
         choices=("auto",),
         kind=float,
+        tune=(1e-4, 1e4, "log"),
     )
 
     def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
@@ -101,6 +102,7 @@ class Linear(PenalizedFamily):
         "weigh terms of texts by naive Bayes; auto where that has the lower loss in the same cross-validation",
         kind=bool,
         blocks=("terms",),
+        tune=["auto", False, True],
     )
 
     def weighing(self, rows: Rows) -> tuple[bool, ...]:

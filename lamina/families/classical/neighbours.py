@@ -58,6 +58,7 @@ class Neighbours(ClassicalFamily):
         high=100_000,
         choices=("auto",),
         kind=int,
+        tune=(1, 100, "log"),
     )
     max_rows: int = option(50_000, "maximum number of training rows to keep, sampled at random", low=1, high=10_000_000)
 
