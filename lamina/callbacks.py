@@ -21,7 +21,22 @@ from typing import Any
 
 from lamina.errors import MissingExtraError
 from lamina.train.callbacks import Callback
-from lamina.train.events import Compare, End, Epoch, Event, Fit, Job, Monitor, Refit, Shuffle, Start, Step, StopReason
+from lamina.train.events import (
+    Compare,
+    End,
+    Epoch,
+    Event,
+    Fit,
+    Job,
+    Monitor,
+    Refit,
+    Shuffle,
+    Start,
+    Step,
+    StopReason,
+    Trial,
+    Tune,
+)
 
 __all__ = [
     "Callback",
@@ -39,6 +54,8 @@ __all__ = [
     "Step",
     "StopReason",
     "TensorBoard",
+    "Trial",
+    "Tune",
 ]
 
 

@@ -1,7 +1,7 @@
-"""Events of a fit or comparison as frozen dataclasses, and the reasons why training stopped.
+"""Events of a fit, comparison or tuning as frozen dataclasses, and the reasons why training stopped.
 
 A monitor receives every event but ``Result``; callbacks receive ``Start``, ``Step``, ``Epoch`` and ``End``. A run writes
-``Start``, ``Epoch``, ``End``, ``Compare`` and ``Result`` to ``events.jsonl``, one JSON line each.
+``Start``, ``Epoch``, ``End``, ``Compare``, ``Result``, ``Tune`` and ``Trial`` to ``events.jsonl``, one JSON line each.
 """
 
 from __future__ import annotations
@@ -197,10 +197,50 @@ class Job(Event):
 
 
 @dataclass(frozen=True)
+class Candidate(Event):
+    """A candidate of ``family="auto"``, or a family of an ensemble on a fold, is about to be fitted."""
+
+    name: str  # of the family
+    rows: int  # training rows
+    done: int  # fits of this round that are finished
+    fits: int  # fits of this round
+    leader: str = ""  # the candidate with the lowest validation loss so far
+    fold: int | None = None  # from 0
+
+
+@dataclass(frozen=True)
 class Refit(Event):
     """The recommended candidate, by its name on the board, is fitted to all rows."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Tune(Event):
+    """Before the first trial of a tuning, or of its continuation."""
+
+    trials: int  # in all
+    space: Mapping[str, Any]  # the tuned options and their ranges, as a person gives them
+    rows: int  # with a target
+    split: str  # how the rows of the trials are split
+    test_rows: int  # that no trial sees
+    metric: str  # of the scores
+    time_limit: float | None = None  # of the call, in seconds
+    notes: tuple[str, ...] = _read(tuple, default=())
+
+
+@dataclass(frozen=True)
+class Trial(Event):
+    """A trial of a tuning has begun ("running"), or ended: "complete", "pruned" or "failed"."""
+
+    number: int  # of those that ended, from 0
+    trials: int  # in all
+    state: str
+    params: Mapping[str, Any] = field(default_factory=dict)  # the values of the tuned options
+    score: float | None = None  # mean over its folds, in the metric's units
+    best: float | None = None  # the best score so far
+    seconds: float = 0.0
+    failed: str = ""  # the error
 
 
 @dataclass(frozen=True)

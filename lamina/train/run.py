@@ -1,13 +1,16 @@
-"""A run: the folder of one fit or comparison, from which it can be resumed.
+"""A run: the folder of one fit, comparison or tuning, from which it can be resumed.
 
 ::
 
     runs/adult-1/
-      run.json                 the verb (fit or compare) and its settings: data, target, options, seed
-      events.jsonl             one line per event: start, epoch, compare, result, end
+      run.json                 the verb (fit, compare or tune) and its settings: data, target, options, seed
+      events.jsonl             one line per event: start, epoch, compare, result, tune, trial, end
       data.arrow               a copy of in-memory data
       checkpoint.safetensors   the state of training after an epoch
       folds.npz, board.json    of a comparison: the rows of each fold, and the board
+      folds.npz, journal.log, defaults.lamina, tuned.lamina, tuning.json    of tuning: the rows of each fold, the trials, the
+                               two models that the test rows score, and the result
+      parts/                   of several networks: events and checkpoint of each, until the model is finished
       model.lamina             the finished model, or the best so far after Ctrl-C
 
 All files of a run are in its folder under these names, so a folder can be moved, and a run from others cannot write elsewhere.
@@ -24,6 +27,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -39,14 +43,14 @@ except ImportError:  # Windows
     fcntl = None
 
 from lamina.errors import RunError
-from lamina.train.events import Compare, End, Event, Start, StopReason, from_json
+from lamina.train.events import Compare, End, Event, Start, StopReason, Tune, from_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 2
 VERBS = ("fit", "compare")
-DATA, BOARD = "data.arrow", "board.json"
+DATA, BOARD, PARTS = "data.arrow", "board.json", "parts"
 FILES = ("run.json", "events.jsonl", DATA, "checkpoint.safetensors", "folds.npz", BOARD, "model.lamina")
 
 
@@ -94,7 +98,7 @@ def _is_temporary(path: Path) -> bool:
 
 
 class Run:
-    """The folder of one fit or comparison.
+    """The folder of one fit, comparison or tuning.
 
     Example:
         >>> from lamina.train.events import Result
@@ -158,7 +162,7 @@ class Run:
         run = cls(folder, settings)
         if run.verb not in VERBS:
             raise RunError(
-                f"{folder} was created with {run.verb!r}, and this lamina resumes {' and '.join(VERBS)} only; upgrade it"
+                f"{folder} was created with {run.verb!r}, and this lamina resumes {', '.join(VERBS)} only; upgrade it"
             )
         return run
 
@@ -229,7 +233,7 @@ class Run:
 
     @property
     def verb(self) -> str:
-        """ "fit" or "compare"."""
+        """One of :data:`VERBS`."""
         return str(self.settings.get("verb", "compare" if "candidates" in self.settings else "fit"))
 
     @property
@@ -258,9 +262,9 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the last fit or comparison ended without interruption, and its results exist."""
-        needed = (self.model_path, self.folder / BOARD) if self.verb == "compare" else (self.model_path,)
-        return self.state == "finished" and all(path.exists() for path in needed)
+        """Whether the last call ended without interruption, and its results exist."""
+        result = {"compare": (BOARD,), "tune": (TUNING,)}.get(self.verb, ())
+        return self.state == "finished" and all((self.folder / name).exists() for name in ("model.lamina", *result))
 
     @property
     def state(self) -> str:
@@ -268,13 +272,28 @@ class Run:
         for event in reversed(self.events()):
             if isinstance(event, End):
                 return event.reason if event.reason in (StopReason.INTERRUPTED, StopReason.FAILED) else "finished"
-            if isinstance(event, Start | Compare):
+            if isinstance(event, Start | Compare | Tune):
                 return "begun"
         return ""
 
     def damaged(self, why: object) -> RunError:
         """The error for settings that cannot be read."""
         return RunError(f"{self.folder / 'run.json'} is damaged ({why}); start again in another folder")
+
+    def part(self, name: str) -> Run:
+        """A run in a folder of this one, with events and a checkpoint of its own: a network that is one of several.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        folder = self.folder / PARTS / name
+        with self._writing():
+            _make(folder, exist_ok=True)
+        return Run(folder, {})
+
+    def discard_parts(self) -> None:
+        """Delete the folders of :meth:`part`."""
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
 
     def change(self, **settings: Any) -> None:
         """Replace some of the settings."""
