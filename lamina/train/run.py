@@ -49,9 +49,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 2
-VERBS = ("fit", "compare")
+VERBS = ("fit", "compare", "tune")
 DATA, BOARD, PARTS = "data.arrow", "board.json", "parts"
 FILES = ("run.json", "events.jsonl", DATA, "checkpoint.safetensors", "folds.npz", BOARD, "model.lamina")
+TUNING, JOURNAL, TESTED = "tuning.json", "journal.log", ("defaults.lamina", "tuned.lamina")
+"""Of a tuning: the result, the trials, and the models that are scored on the test rows."""
+FILES = (*FILES, TUNING, JOURNAL, *TESTED)
 
 
 @contextmanager
