@@ -9,7 +9,7 @@ from lamina.version import __version__
 
 if TYPE_CHECKING:
     from lamina import callbacks
-    from lamina.api import compare, fit, load, resume
+    from lamina.api import compare, fit, load, resume, tune
     from lamina.data.gather import gather_series
     from lamina.errors import LaminaError
     from lamina.estimators import Classifier, Regressor
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # Modules of the public names, imported lazily, so that `import lamina` does not load torch.
 _MODULES = {
-    "lamina.api": "compare fit load resume",
+    "lamina.api": "compare fit load resume tune",
     "lamina.data.gather": "gather_series",
     "lamina.errors": "LaminaError",
     "lamina.estimators": "Classifier Regressor",
@@ -87,6 +87,7 @@ __all__ = [
     "make_metric",
     "register",
     "resume",
+    "tune",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The public functions ``lamina.fit``, ``lamina.compare``, ``lamina.load`` and ``lamina.resume``."""
+"""The public functions ``lamina.fit``, ``lamina.compare``, ``lamina.tune``, ``lamina.load`` and ``lamina.resume``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from lamina.train.run import DATA, Run, replacing
 if TYPE_CHECKING:
     from lamina.comparison.board import Board
     from lamina.comparison.terms import Terms
+    from lamina.tuning.results import Tuning
 
 
 @known_options
@@ -228,6 +229,113 @@ def compare(
             raise
 
 
+@known_options
+def tune(
+    data: Any,  # a frame of any library
+    target: str | list[str] | tuple[str, ...] | None = None,
+    *,
+    family: Family | Auto | str | Sequence[Family | Auto | str] = "auto",
+    space: Mapping[str, Sequence[Any]] | None = None,
+    trials: int = 30,
+    time_limit: float | None = None,
+    metric: str = "auto",
+    rope: float | None = None,
+    sampler: str = "tpe",
+    folds: int | str = "auto",
+    test: float = 0.2,
+    task: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    split: str | None = None,
+    weight: str | None = None,
+    drop: list[str] | tuple[str, ...] | None = None,
+    unique: bool = False,
+    validation: float = 0.15,
+    class_weight: Mapping[Any, float] | str | None = None,
+    merge_rare: bool = False,
+    skip_bad: bool = False,
+    recipe: Recipe | None = None,
+    device: str = "auto",
+    seed: int | None = 0,
+    trust: bool = True,
+    run: str | Path | None = None,
+    monitor: Monitor | str | None = "auto",
+) -> Tuning:
+    """Search for better options of a family and its recipe; returns the result with a verdict, an honest score and the model.
+
+    The first trial has the defaults. Trials are scored on folds of the training rows; poor ones are stopped after a fold, those
+    of networks after an epoch (successive halving). Test rows, which no trial sees, decide whether tuning was worth it: the
+    model is fitted to all rows with the best options, or with the defaults. Needs ``pip install 'lamina[tune]'``.
+
+    Options that are not listed here are those of :func:`fit`; those of ``family`` and ``recipe`` that are given stay fixed.
+
+    Args:
+        family: "auto" for the network for these columns, a name, or a family with options; or a list of them, of which the
+            search chooses.
+        space: The options to search: ``{"family.max_depth": (2, 10), "recipe.learning_rate": (1e-4, 1e-2, "log"),
+            "family.max_features": ["sqrt", 0.5]}``; None for those that family and recipe declare (docs/tuning.md).
+        trials: Number of trials, that with the defaults among them.
+        time_limit: Seconds for the whole call, reading aside; then the best so far is kept.
+        metric: Metric of the trials.
+        rope: The smallest relevant difference, in the metric's units.
+        sampler: "tpe" (tree-structured Parzen estimator, Bergstra et al. 2011) or "random".
+        folds: Number of folds that score a trial; 1 for a single part; "auto" is 5, from 2,000 training rows on 3, from 20,000
+            on 1.
+        test: Share of the test rows.
+        group: Column of groups; the rows of each are all test rows or none, and in one fold.
+        time: Column of times; the latest rows are the test rows, and a fold scores later rows than it is trained on.
+        split: Column that marks the test rows; the validation rows, too, where it has both.
+        run: Folder of the trials; :func:`resume` or the same call goes on after an interruption. None stores nothing.
+
+    Returns:
+        The result: ``result.verdict.words``, ``result.best_params``, ``result.score``, ``result.to_frame()`` with a row for
+        each trial, and ``result.model``.
+
+    Raises:
+        DataError: The data are not suitable; the message names the column or class and the remedy.
+        OptionError: An option is unknown, of the wrong type, out of bounds, or contradicts another; or the time limit is
+            shorter than the fits of the defaults.
+        RunError: The run folder cannot be used, or has another tuning.
+        MissingExtraError: optuna is not installed.
+
+    Example:
+        >>> import lamina
+        >>> rows = {"x": [i / 100 for i in range(300)], "y": [(i % 100) ** 2 / 100 for i in range(300)]}
+        >>> result = lamina.tune(rows, "y", family="boosting", space={"family.min_samples_leaf": (2, 20)}, trials=2, folds=2,
+        ...                      monitor=None)
+        >>> result.verdict.take in ("tuned", "defaults"), result.model.predict({"x": [0.5]}).shape
+        (True, (1,))
+    """
+    options = locals()
+    from lamina.tuning import tune as tuning
+    from lamina.tuning.study import optuna
+    from lamina.tuning.terms import TuningTerms
+
+    recording = Recording(run=run, monitor=monitor).check()
+    terms = TuningTerms(**_options_of(TuningTerms, options)).check()
+    changed = {"target": target_of(data, target), "family": "auto", "time_limit": None}
+    settings = Settings(**_options_of(Settings, options, **changed)).check()
+    optuna()
+    with contextlib.ExitStack() as stack:
+        folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
+        monitor = stack.enter_context(_monitoring(recording.monitor))
+        table, settings = read(data, settings)
+        question = tuning.fixed_options(table, settings, terms)
+        if (Path(folder) / "run.json").exists():
+            opened = Run.open(folder)
+            same = {**terms.to_json(), **question, "asked": settings.to_json()}
+            tuning.check_same(opened, same, fingerprint(_storable(table)))
+            return tuning.finish(table, settings, terms=terms, run=opened, monitor=monitor)
+        created = start_run(folder, data, table, settings, verb="tune", **terms.to_json(), **question, threads=1)
+        try:
+            return tuning.finish(table, settings, terms=terms, run=created, monitor=monitor)
+        except LaminaError as error:
+            if not isinstance(error, RunError) and not created.events():  # nothing was fitted
+                shutil.rmtree(created.folder)
+            raise
+
+
 def _options_of(declared: type, options: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
     """The options that a class declares, some of them changed."""
     names = {field.name for field in dataclasses.fields(declared)}
@@ -293,21 +401,22 @@ def resume(
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
     custom_objects: Mapping[str, Callable[..., object]] | None = None,
-) -> Classifier | Regressor | Board:
-    """Resume an interrupted fit or comparison; a finished one is loaded.
+) -> Classifier | Regressor | Board | Tuning:
+    """Resume an interrupted fit, comparison or tuning; a finished one is loaded.
 
     On a CPU the weights are bitwise those of an uninterrupted run. The folder may have been moved.
 
     Args:
         run: Folder of the run.
         monitor: As for :func:`fit`.
-        callbacks: As for :func:`fit`; not stored in the run. None for a comparison.
-        edit: As for :func:`fit`; not stored in the run. None for a comparison.
+        callbacks: As for :func:`fit`; not stored in the run. None for a comparison or tuning.
+        edit: As for :func:`fit`; not stored in the run. None for a comparison or tuning.
         custom_objects: Functions of the family or recipe by name, ``{"my_loss": my_loss}``; not stored in the run. Those of a
             module are imported without.
 
     Returns:
-        The fitted estimator of a fit; the board of a comparison, with the recommended model.
+        The fitted estimator of a fit; the board of a comparison, with the recommended model; the result of a tuning, with its
+        model.
 
     Raises:
         RunError: The folder has no run, it is damaged, or its data are missing or have changed.
@@ -330,6 +439,10 @@ def resume(
         fitted = estimator(store.load(folder.model_path))
         if folder.verb == "fit":
             return fitted
+        if folder.verb == "tune":
+            from lamina.tuning.results import load_tuning
+
+            return dataclasses.replace(load_tuning(folder), model=fitted)
         from lamina.comparison.board import load_board
 
         return dataclasses.replace(load_board(folder), model=fitted)
@@ -351,7 +464,13 @@ def resume(
         warm = kept_start(folder)
         return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
     if callbacks or edit:
-        raise OptionError(f"{folder.folder} is the run of a comparison, which has no callbacks and no edit; leave them out")
+        what = "a comparison" if folder.verb == "compare" else "a tuning"
+        raise OptionError(f"{folder.folder} is the run of {what}, which has no callbacks and no edit; leave them out")
+    if folder.verb == "tune":
+        from lamina.tuning import tune as tuning
+
+        with _monitoring(monitor) as watching:
+            return tuning.finish(table, settings, terms=tuning.terms_of(folder), run=folder, monitor=watching)
     from lamina.comparison import compare as comparison
 
     terms = dataclasses.replace(comparison.terms_of(folder), families=comparison.candidates_of(folder))
@@ -424,6 +543,9 @@ def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, 
             board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=monitor)
         boards.save_board(board, run)
         interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
+        run.change(outside=board.outside)
+        if board.outside:
+            run.model_path.unlink(missing_ok=True)  # of an earlier call
         if model is None or interrupted:
             if interrupted:
                 run.write(End(StopReason.INTERRUPTED))

@@ -1,4 +1,4 @@
-"""A progress bar for fits and comparisons on a terminal, and a line of progress in a notebook."""
+"""A progress bar for fits, comparisons and tunings on a terminal, and a line of progress in a notebook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from lamina.train.events import Compare, Epoch, Event, Fit, Job, Monitor, Refit, Start, Step
+from lamina.train.events import Compare, Epoch, Event, Fit, Job, Monitor, Refit, Start, Step, Trial, Tune
 from lamina.train.recipe import Recipe
 
 EVERY_SECONDS = 0.1
@@ -86,8 +86,10 @@ class _ProgressMonitor:
         self.recipe, self.epochs = Recipe(), 1
         self.start = self.drawn = time.monotonic()
         self.first: int | None = None  # the epoch that this process started with: above 0 for a resumed run
-        self.losses = ""
+        self.losses = self.fit = ""
         self.best: tuple[int, str] = (0, "")
+        self.limit: float | None = None  # of a tuning, in seconds
+        self.trial: tuple[int, float] | None = None  # the first trial of this process, and when it began
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
@@ -101,10 +103,23 @@ class _ProgressMonitor:
                 left = _clock((jobs - done) * (now - self.start) / done)
                 status = f"{event.name}, fold {event.fold + 1}{' failed' if event.failed else ''}; about {left} left"
                 self.bar.update(self.task, total=jobs, completed=done, epoch=f"fit {done}/{jobs}", status=status)
+            case Candidate(name=name, rows=rows, leader=leader, recipe=recipe):
+                self.recipe = recipe or Recipe(epochs=1)
+                self.epochs = 1 if self.recipe.epochs == "auto" else int(self.recipe.epochs)
+                self.first, self.losses, self.best, self.start = None, "", (0, ""), now
+                fold = "" if event.fold is None else f" fold {event.fold + 1}"
+                self.fit = f"{event.done + 1}/{event.fits} {name}{fold} "
+                status = f"on {rows:,} rows{f'; {leader} leads' if leader else ''}"
+                self.bar.update(self.task, total=None, epoch=self.fit.strip(), status=status)
+            case Tune(time_limit=limit):
+                self.limit, self.start = limit, now
+                self.bar.update(self.task, epoch="tuning", status=f"{event.trials} trials")
+            case Trial(number=number, trials=trials):
+                self._draw_trial(event, now, number + (event.state != "running"), trials)
             case Refit(name=name):
                 self.bar.update(self.task, epoch="fitting all rows", status=name)
             case Fit(done=done):
-                self.bar.update(self.task, total=1, completed=done, epoch="fitting")
+                self.bar.update(self.task, total=1, completed=done, epoch=self.fit.strip() or "fitting")
             case Step(epoch=epoch):
                 self.first = epoch if self.first is None else self.first
                 if now - self.drawn < EVERY_SECONDS:  # steps take microseconds
@@ -125,9 +140,20 @@ class _ProgressMonitor:
 
     def _draw(self, now: float, done: float) -> None:
         self.drawn = now
-        epoch = f"epoch {min(int(done) + 1, self.epochs)}/{self.epochs}"
+        epoch = f"{self.fit}epoch {min(int(done) + 1, self.epochs)}/{self.epochs}"
         status = f"{self.losses} {self._left(now, done)}".strip()
         self.bar.update(self.task, total=self.epochs, completed=done, epoch=epoch, status=status)
+
+    def _draw_trial(self, event: Trial, now: float, done: int, trials: int) -> None:
+        """The number of the trial, the best score, and the time left: to the last trial, or to the time limit."""
+        if self.trial is None:
+            self.trial = (done, now)
+        first, began = self.trial
+        left = [(trials - done) * (now - began) / (done - first)] if done > first else []
+        left += [] if self.limit is None else [max(self.limit - (now - self.start), 0)]
+        best = "" if event.best is None else f"best {event.best:.4g}; "
+        status = f"{best}about {_clock(min(left))} left" if left else best.rstrip("; ")
+        self.bar.update(self.task, total=trials, completed=done, epoch=f"trial {event.number + 1}/{trials}", status=status)
 
     def _left(self, now: float, done: float) -> str:
         """The time left, from early stopping at the earliest to the last epoch or the time limit."""

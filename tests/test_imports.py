@@ -24,7 +24,7 @@ ROWS = [
     ["embeddings", "predictions", "store", "stream"],
     ["estimator"],
     ["comparison", "estimators", "starting"],
-    ["callbacks", "progress"],
+    ["callbacks", "progress", "tuning"],
     ["api"],
     ["cli"],
     ["__main__"],

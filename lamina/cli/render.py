@@ -20,6 +20,7 @@ from lamina.cli.shared import plain
 from lamina.families import FAMILIES
 from lamina.graph.layer import size_text
 from lamina.options import bounds
+from lamina.tasks.metrics import TITLES
 from lamina.train.events import StopReason
 from lamina.train.recipe import Recipe
 from lamina.wording import count, duration, file_size, number
@@ -96,6 +97,8 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     out.print(f"{kind}: {plain(model.family)}, {card['parameters']:,} {model.predictor.counted}. {about}")
     if why := card.get("why"):  # missing in files of lamina 0.1
         out.print(Text(f"Why: {plain(why)}."))
+    if card.get("candidates"):
+        _show_candidates(out, card)
     if model.trust is not None:
         out.print(Text(f"Trust: {model.trust.summary()}."))
     out.print()
@@ -109,6 +112,21 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
         features = ", ".join(f"{plain(name)} ({share:.0%})" for name, share in most)
         out.print(Text(f"Most important features: {features}."))
     _show_history(out, card)
+
+
+def _show_candidates(out: Console, card: Mapping[str, Any]) -> None:
+    """A line for each candidate of the fit: loss and score on the validation rows, time, weight, and what became of it."""
+    candidates = card["candidates"]
+    metric = TITLES.get(candidates[0]["metric"], candidates[0]["metric"])
+    out.print()
+    table = small_table("candidate", "rows", "loss", metric, "time", "weight", "", right=(1, 2, 3, 4, 5))
+    for one in candidates:
+        figures = ("" if value is None else f"{value:.4f}" for value in (one["loss"], one["score"]))
+        rows, share = f"{one['rows']:,}" if one["rows"] else "", f"{one['weight']:.0%}" if one["weight"] else ""
+        took = duration(one["seconds"]) if one["seconds"] else ""
+        table.add_row(plain(one["name"]), rows, *figures, took, share, plain(one["verdict"]))
+    out.print(table)
+    out.print()
 
 
 def _preprocessing(block: Any) -> str:
@@ -169,6 +187,9 @@ def show_run(about: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> N
     if about["verb"] == "compare":
         total = f" of {about['fits']:,}" if about["fits"] is not None else ""
         rows |= {"candidates": plain(", ".join(about["candidates"])), "fits": f"{about['done']:,}{total}"}
+    elif about["verb"] == "tune":
+        best = {} if about["best"] is None else {"best score": cell(about["best"])}
+        rows |= {"trials": f"{about['done']:,} of {about['trials']:,}", **best}
     else:
         rows["epochs"] = f"{about['epochs']:,}"
     rows |= {f"validation {name}": number(score) for name, score in about["scores"].items()}

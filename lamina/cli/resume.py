@@ -1,4 +1,4 @@
-"""``lamina resume``: continue an interrupted fit or comparison."""
+"""``lamina resume``: continue an interrupted fit, comparison or tuning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from lamina.cli import compare, fit
+from lamina.cli import compare, fit, tune
 from lamina.cli.options import Debug, Json, output
 from lamina.cli.shared import check_output, waiting
 
@@ -18,7 +18,7 @@ def resume(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Resume a fit or a comparison that was interrupted by Ctrl-C, a crash or a full disk.
+    """Resume a fit, a comparison or a tuning that was interrupted by Ctrl-C, a crash or a full disk.
 
     [bold]lamina resume runs/adult-1[/bold]
     """
@@ -38,5 +38,8 @@ def resume(
     from lamina.progress import progress
 
     with progress(transient=True) as bar:
-        board = cast(Board, api.resume(run, monitor=bar))
-    compare.save_and_show(board, opened, path, as_json)
+        result = api.resume(run, monitor=bar)
+    if opened.verb == "tune":
+        tune.save_and_show(cast("tune.Tuning", result), opened, path, as_json)
+        return
+    compare.save_and_show(cast(Board, result), opened, path, as_json)

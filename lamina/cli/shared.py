@@ -31,6 +31,7 @@ _OTHER_VERBS = {
     "compare": ("benchmark", "leaderboard", "cv", "cross-validate", "automl"),
     "info": ("show", "describe", "inspect", "summary"),
     "resume": ("continue", "restart"),
+    "tune": ("optimize", "optimise", "search", "hpo", "hyperopt"),
 }
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
@@ -90,7 +91,7 @@ def _add_hint(error: Any, words: list[str]) -> None:
     from lamina.options import find_option
 
     flag = str(error.option_name)
-    keywords = {"fit": ("recipe", "family"), "compare": ("recipe",)}.get(words[0], ())
+    keywords = {"fit": ("recipe", "family"), "tune": ("recipe", "family"), "compare": ("recipe",)}.get(words[0], ())
     if not (option := find_option(flag.lstrip("-").replace("-", "_"), keywords)):
         return
     given = [*itertools.dropwhile(lambda word: word.partition("=")[0] != flag, words), ""]

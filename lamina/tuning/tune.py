@@ -1,0 +1,436 @@
+"""The tuning: trials on the folds, the best settings beside the defaults on the test rows, and the model of all rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lamina import store
+from lamina.data.rowhash import check_comparable
+from lamina.data.schema import Schema
+from lamina.data.weights import row_weights
+from lamina.errors import OptionError, RunError, TrainingError
+from lamina.estimators import estimator
+from lamina.families import Auto, Family, choose_family, family_from_json
+from lamina.families.family import NetworkFamily
+from lamina.fitting.fit import fit_model
+from lamina.fitting.prepare import Prepared, prepare
+from lamina.fitting.settings import Settings
+from lamina.functions import check_importable, recall
+from lamina.model import Model
+from lamina.options import find, shortened
+from lamina.tasks.metrics import Metric
+from lamina.tasks.prediction import Prediction
+from lamina.train.events import End, Monitor, Refit, StopReason, Trial, Tune
+from lamina.train.recipe import Recipe
+from lamina.train.run import JOURNAL, TESTED, Run
+from lamina.train.threads import available_threads
+from lamina.tuning.process import OUT_OF_TIME, Process
+from lamina.tuning.results import Tuning, save_tuning
+from lamina.tuning.rows import Parts, draw_parts
+from lamina.tuning.space import Space, declared_space, given_space, ranges
+from lamina.tuning.study import Study, TrialResult
+from lamina.tuning.terms import TuningTerms
+from lamina.tuning.verdict import decide, score_both
+from lamina.wording import duration
+
+DEFAULTS, TUNED = TESTED
+_FIRST_SHARE = 0.45
+"""The share of the time limit that the first fit may take; the model of all rows needs as long."""
+_MARGIN, _LAST_SECONDS = 1.2, 1.0
+"""Factor of estimated times, and the seconds to score the test rows and to save."""
+_FIXED = ("families", "space", "metric", "sampler", "folds", "test", "asked")
+"""What a resumed tuning must repeat."""
+
+
+def fixed_options(table: pl.DataFrame, settings: Settings, terms: TuningTerms) -> dict[str, Any]:
+    """The options that a resumed tuning must repeat, as JSON: all but the number of trials, the time limit and the rope.
+
+    Raises:
+        OptionError: A family or the space cannot be used.
+    """
+    check_importable(settings.recipe)
+    prepared = prepare(table, settings)
+    prepared.task.metric(terms.metric)
+    members = _named(terms.family, prepared.schema)
+    if terms.space is None:
+        space = declared_space(members, settings.recipe, prepared.schema)
+    else:
+        space = given_space(members, settings.recipe, prepared.schema, terms.space)
+    families = {name: {"name": family.name, **family.to_json()} for name, family in members.items()}
+    return {"families": families, "space": space.to_json()}
+
+
+def _named(asked: Any, schema: Schema) -> dict[str, Family]:
+    """The families by name, "boosting 2" for a second one of a name.
+
+    Raises:
+        OptionError: One is unknown, reads none of the columns, or cannot be fitted in another process; or there is none.
+    """
+    if isinstance(asked, str | Family | Auto):
+        asked = [asked]
+    if not isinstance(asked, Sequence) or not asked:
+        raise OptionError(f"family is {shortened(asked)}, expected {find(TuningTerms, 'family').metadata['expected']}")
+    families: dict[str, Family] = {}
+    for one in asked:
+        family, _ = choose_family(one, schema)
+        check_importable(family)
+        title, number = family.name, 2
+        while title in families:
+            title, number = f"{family.name} {number}", number + 1
+        families[title] = family
+    return families
+
+
+def _families(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): recall(family_from_json(family)) for name, family in content.items()}
+
+
+def check_same(run: Run, options: Mapping[str, Any], fingerprint: str) -> None:
+    """Check that a run is a tuning that was begun with these options on these rows."""
+    if run.verb != "tune":
+        raise RunError(f"{run.folder} holds a run that is not a tuning; choose another folder with run=")
+    check_comparable(run.settings["data"]["fingerprint"], run.folder)
+    remedy = "give the same, or choose another folder with run="
+    if run.settings["data"]["fingerprint"] != fingerprint:
+        raise RunError(f"the tuning in {run.folder} was begun on other rows; {remedy}")
+    if others := [name for name in _FIXED if run.settings.get(name) != options[name]]:
+        what = "settings" if others[0] == "asked" else others[0]
+        raise RunError(f"the tuning in {run.folder} was begun with another {what}; {remedy}".replace("another s", "other s"))
+
+
+def terms_of(run: Run) -> TuningTerms:
+    """The options of a run."""
+    names = [field.name for field in dataclasses.fields(TuningTerms) if field.name in run.settings]
+    try:
+        return TuningTerms(**{name: run.settings[name] for name in names if name != "space"}).check()
+    except TypeError as error:
+        raise run.damaged(f"its options: {error}") from error
+
+
+def tune(
+    table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Run, monitor: Monitor | None = None
+) -> tuple[Tuning, Model]:
+    """The result of all trials, and the model of all rows.
+
+    Trials that ended in an earlier call are not repeated.
+
+    Args:
+        table: Features, target, and the columns with roles.
+        settings: The settings of a fit; the family is ignored.
+        terms: The options of the tuning.
+        run: A folder with the data and :func:`fixed_options`, see :func:`lamina.api.start_run`.
+        monitor: Called with :class:`~lamina.train.events.Tune` (once), ``Trial``, ``Refit`` and the events of that fit.
+
+    Raises:
+        DataError: There are too few rows.
+        OptionError: The time limit is too short.
+        TrainingError: No trial could be fitted.
+    """
+    return _Tuning(table, settings, terms, run, monitor).result()
+
+
+def finish(table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Run, monitor: Monitor | None = None) -> Tuning:
+    """Tune, and save the result and the model in the run folder."""
+    with run.claimed():
+        result, model = tune(table, settings, terms=terms, run=run, monitor=monitor)
+        store.save(model, run.model_path)
+        save_tuning(result, run)
+        run.write(End(StopReason.INTERRUPTED if result.stopped == "interrupted" else StopReason.FITTED))
+    return dataclasses.replace(result, model=estimator(model, settings))
+
+
+class _Tuning:
+    """One call: the rows, the space, and the time that is left."""
+
+    def __init__(self, table: pl.DataFrame, settings: Settings, terms: TuningTerms, run: Run, monitor: Monitor | None) -> None:
+        self.began = time.monotonic()
+        self.deadline = math.inf if terms.time_limit is None else self.began + terms.time_limit
+        self.source, self.settings, self.terms, self.run = table, settings, terms, run
+        self.monitor = monitor or (lambda event: None)
+        self.prepared: Prepared = prepare(table, settings)
+        self.metric: Metric = self.prepared.task.metric(terms.metric)
+        families = _families(run.settings["families"])
+        stored = ranges(run.settings["space"])
+        if len(families) > 1:  # their options are stored by the names of the candidates
+            stored = {name: values for name, values in stored.items() if name != "family"}
+        self.space: Space = (
+            given_space(families, settings.recipe, self.prepared.schema, stored)
+            if stored
+            else Space(families, settings.recipe, ())
+        )
+        self.parts: Parts = draw_parts(self.prepared, terms, validation=settings.validation, seed=settings.seed)
+        self.outer = len(self.parts.folds)
+        self.notes = (*self.prepared.notes, *self.parts.notes, *_without_effect(settings, terms, self.outer))
+        self.default_seconds = 0.0
+        self.interrupted = False
+
+    def result(self) -> tuple[Tuning, Model]:
+        self._prepare_run()
+        greater = self.metric.greater
+        study = Study(
+            self.run.folder / JOURNAL, self.space, sampler=self.terms.sampler, seed=self.settings.seed, greater=greater
+        )
+        earlier = sum(one.seconds for one in study.results)
+        with Process(self.run.folder, self.run.settings["threads"]) as process:
+            failed = self._fit_defaults(process)
+            decided = {} if failed else self._decided()
+            try:
+                self._run_trials(study, process, decided)
+            except KeyboardInterrupt:
+                process.kill()
+                self.interrupted = True
+            trials = study.results
+            if failed and not any(one.state == "complete" for one in trials):
+                reasons = dict.fromkeys([failed, *(one.failed for one in trials if one.failed)])
+                raise TrainingError(f"no settings could be fitted: {'; '.join(list(reasons)[:3])}")
+            self.monitor(Refit("best settings, for the test rows"))
+            best = self._fit_tuned(study, process, trials)
+        if best is None and failed:
+            raise TrainingError(f"the defaults could not be fitted ({failed}), nor the best trial once more; give more time")
+        tuned, defaults = (
+            self._predictions(name) if there else None for name, there in ((TUNED, best is not None), (DEFAULTS, not failed))
+        )
+        rows = self.prepared.table[self.parts.test]
+        group = None
+        if self.settings.group and self.prepared.group is not None:
+            group = self.prepared.group[self.parts.test]
+        scored = score_both(
+            self.metric,
+            self.prepared.task.truth(rows),
+            tuned,
+            defaults,
+            weight=row_weights(rows, self.prepared.schema),
+            group=group,
+            rope=self.terms.rope,
+            seed=self.settings.seed,
+        )
+        params = best.params if best is not None else self.space.defaults(self.space.first, decided)
+        stopped = "interrupted" if self.interrupted else "trials" if len(trials) >= self.terms.trials else "time_limit"
+        seconds = earlier + time.monotonic() - self.began
+        verdict = decide(
+            scored,
+            metric=self.metric,
+            trials=trials,
+            asked=self.terms.trials,
+            params=params,
+            rows=len(rows),
+            seconds=seconds,
+            stopped=stopped,
+            defaults_failed=failed,
+        )
+        family, recipe = self.space.apply(params if verdict.take == "tuned" else {})
+        self.monitor(Refit(f"{verdict.take}, to all rows"))
+        model = fit_model(
+            self.source,
+            dataclasses.replace(self.settings, family=family, recipe=_limited(recipe, self._left())),
+            monitor=self.monitor,
+            search_leaks=True,
+        )
+        result = Tuning(
+            verdict=verdict,
+            best_params=params,
+            score=scored.score,
+            low=scored.low,
+            high=scored.high,
+            standard_error=scored.standard_error,
+            scores={"tuned": scored.tuned, "defaults": scored.defaults},
+            metric=self.metric.name,
+            metric_title=self.metric.title,
+            greater=self.metric.greater,
+            trials=tuple(trials),
+            space=self.space.to_json(),
+            how=self.parts.how,
+            test_rows=len(rows),
+            seconds=seconds,
+            stopped=stopped,
+            notes=self.notes,
+        )
+        return result, model
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def _prepare_run(self) -> None:
+        """Write the rows of the folds, of which the last has the test rows, and the event of the beginning."""
+        pairs = [*self.parts.folds, (self.parts.train, self.parts.test)]
+        rows = {f"train{i}": train for i, (train, _) in enumerate(pairs)} | {
+            f"test{i}": test for i, (_, test) in enumerate(pairs)
+        }
+        with self.run.replacing("folds.npz") as path, path.open("wb") as file:
+            np.savez(file, **rows)  # pyright: ignore[reportArgumentType]
+        self.run.rewind(lambda event: True)  # drops an incomplete last line
+        self.run.change(**self.terms.to_json(), threads=available_threads())
+        event = Tune(
+            trials=self.terms.trials,
+            space=self.space.to_json(),
+            rows=len(self.prepared.table),
+            split=self.parts.how,
+            test_rows=len(self.parts.test),
+            metric=self.metric.name,
+            time_limit=self.terms.time_limit,
+            notes=self.notes,
+        )
+        self.run.write(event)
+        self.monitor(event)
+
+    def _fit_defaults(self, process: Process) -> str:
+        """Fit the defaults to all rows for the trials, for the test rows; returns why they cannot be fitted, or ""."""
+        if (self.run.folder / DEFAULTS).exists() and "default_seconds" in self.run.settings:
+            self.default_seconds = float(self.run.settings["default_seconds"])
+            return ""
+        family, recipe = self.space.apply({})
+        limit = self.terms.time_limit
+        deadline = math.inf if limit is None else self.began + _FIRST_SHARE * limit
+        began = time.monotonic()
+        self.monitor(Refit("defaults, for the test rows"))
+        done = process.fit(family, recipe, self.outer, deadline=deadline, save=DEFAULTS)
+        if failed := done.get("failed"):
+            if failed == OUT_OF_TIME:
+                raise OptionError(
+                    f"time_limit is {limit:g}, but the defaults of {family.name} are not fitted in "
+                    f"{duration(deadline - began)}, and they have to be fitted twice: for the score and for the model; "
+                    "give more time, or another family"
+                )
+            return failed
+        self.default_seconds = done["fit_seconds"]
+        self.run.change(default_seconds=self.default_seconds)
+        return ""
+
+    def _decided(self) -> dict[str, Any]:
+        """The options of the defaults with every "auto" decided."""
+        card = store.load(self.run.folder / DEFAULTS).card
+        return {"family": card["family"], "recipe": card["recipe"]}
+
+    # -- trials ------------------------------------------------------------------------------------------------------------
+
+    def _run_trials(self, study: Study, process: Process, decided: Mapping[str, Any]) -> None:
+        """Run trials until all have ended or the time is over; the first ones have the defaults of each family."""
+        names = list(self.space.families)
+        while (number := len(results := study.results)) < self.terms.trials:
+            best = study.best(results)
+            deadline = self.deadline - self._reserve(best)
+            fits = [one.fit_seconds for one in results if one.fit_seconds]
+            if deadline - time.monotonic() < (statistics.median(fits) / 2 if fits else 0.0):
+                return
+            defaults = names[number] if number < len(names) else ""
+            known = decided if number == 0 else {}
+            trial = study.ask(self.space.defaults(defaults, known) if defaults else None)
+            score = None if best is None else best.score
+            self.monitor(Trial(number, self.terms.trials, "running", trial.params, best=score))
+            ended = self._run_trial(trial, process, deadline, defaults)
+            if ended is None:
+                return
+            best = study.best(study.results)
+            event = Trial(
+                number=number,
+                trials=self.terms.trials,
+                state=ended.state,
+                params=ended.params,
+                score=None if math.isnan(ended.score) else ended.score,
+                best=None if best is None else best.score,
+                seconds=ended.seconds,
+                failed=ended.failed,
+            )
+            self.run.write(event)
+            self.monitor(event)
+
+    def _run_trial(self, trial: Any, process: Process, deadline: float, defaults: str) -> TrialResult | None:
+        """Fit one trial to each fold; None where the time is over, which is not the trial's fault."""
+        began, seconds = time.monotonic(), []
+
+        def end(state: str, failed: str = "") -> TrialResult:
+            middle = statistics.median(seconds) if seconds else 0.0
+            return trial.end(state, seconds=time.monotonic() - began, fit_seconds=middle, failed=failed, defaults=defaults)
+
+        try:
+            family, recipe = self.space.apply(
+                {**({"family": defaults} if defaults else {}), **({} if defaults else trial.params)}
+            )
+            family.check()
+            recipe.check()
+        except OptionError as error:
+            return end("failed", str(error))
+        halving = isinstance(family, NetworkFamily)
+        for fold in range(self.outer):
+            pruned = False
+
+            def on_epoch(answer: Mapping[str, Any]) -> bool:
+                nonlocal pruned
+                if answer["loss"] is not None and not pruned:
+                    behind = trial.behind_in_epoch(answer["epoch"], answer["loss"], answer["epochs"])
+                    pruned = behind and not defaults
+                return pruned
+
+            done = process.fit(family, recipe, fold, deadline=deadline, on_epoch=on_epoch if halving and fold == 0 else None)
+            reason = done.get("failed", "")
+            if reason == OUT_OF_TIME or (done.get("stopped") == StopReason.TIME_LIMIT and recipe.time_limit is None):
+                return None
+            if reason:
+                return end("failed", f"in fold {fold + 1}, {reason}")
+            seconds.append(done["fit_seconds"])
+            if pruned:
+                return end("pruned")
+            if done["score"] is None:
+                continue  # the metric is not defined on its rows
+            if trial.behind_in_fold(done["score"]) and not defaults and fold + 1 < self.outer:
+                return end("pruned")
+        if not trial.scores:
+            return end("failed", f"{self.metric.title} is not defined: {self.metric.silent}")
+        return end("complete")
+
+    def _reserve(self, one: TrialResult | None) -> float:
+        """The seconds to fit settings to the rows for the trials and to all rows, and to score them."""
+        train = len(self.parts.train)
+        larger = len(self.prepared.table) / train
+        if one is None or one.defaults == self.space.first:
+            return _MARGIN * self.default_seconds * larger + _LAST_SECONDS
+        inner = statistics.fmean(len(part) for part, _ in self.parts.folds)
+        fit_seconds = one.fit_seconds * train / inner
+        return _MARGIN * fit_seconds * (1 + larger) + _LAST_SECONDS
+
+    def _fit_tuned(self, study: Study, process: Process, trials: Sequence[TrialResult]) -> TrialResult | None:
+        """The best trial that the time is enough for, fitted to all rows for the trials; None where it has the defaults."""
+        affordable = [one for one in trials if self._reserve(one) <= self._left() + _LAST_SECONDS / 2]
+        while (best := study.best(affordable)) is not None and best.defaults != self.space.first:
+            tested = {"params": best.to_json()["params"]}
+            if self.run.settings.get("tested") == tested and (self.run.folder / TUNED).exists():
+                return best
+            family, recipe = self.space.apply(best.params)
+            last = self._reserve(best) * len(self.prepared.table) / (len(self.prepared.table) + len(self.parts.train))
+            done = process.fit(family, recipe, self.outer, deadline=self.deadline - last, save=TUNED)
+            if "failed" not in done:
+                self.run.change(tested=tested)
+                return best
+            affordable.remove(best)
+        return None
+
+    def _predictions(self, name: str) -> Prediction:
+        """The predictions of a saved model for the test rows."""
+        model, task = store.load(self.run.folder / name), self.prepared.task
+        outputs = model.outputs(self.prepared.table[self.parts.test])
+        return task.adopting(model.task).predict(task.align(outputs, model.task))
+
+
+def _limited(recipe: Recipe, left: float) -> Recipe:
+    """The recipe with the time that is left, if that is less than its own."""
+    if left == math.inf or (recipe.time_limit is not None and recipe.time_limit < left):
+        return recipe
+    return dataclasses.replace(recipe, time_limit=max(0.9 * left, 0.1))
+
+
+def _without_effect(settings: Settings, terms: TuningTerms, folds: int) -> list[str]:
+    """Notes on options that have no effect."""
+    notes = []
+    if settings.split and terms.test != TuningTerms.test:
+        notes.append(f"test={terms.test:g} has no effect: column {settings.split!r} names the test rows")
+    if isinstance(terms.folds, int) and folds != terms.folds:
+        notes.append(f"folds={terms.folds}: the rows are enough for {folds} only")
+    return notes
