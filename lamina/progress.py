@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from lamina.train.events import Compare, Epoch, Event, Fit, Job, Monitor, Refit, Start, Step, Trial, Tune
+from lamina.train.events import Candidate, Compare, Epoch, Event, Fit, Job, Monitor, Refit, Start, Step, Trial, Tune
 from lamina.train.recipe import Recipe
 
 EVERY_SECONDS = 0.1

@@ -206,6 +206,7 @@ class Candidate(Event):
     fits: int  # fits of this round
     leader: str = ""  # the candidate with the lowest validation loss so far
     fold: int | None = None  # from 0
+    recipe: Recipe | None = _transient()  # how a network will be trained
 
 
 @dataclass(frozen=True)
