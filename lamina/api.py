@@ -40,7 +40,7 @@ from lamina.train.run import DATA, Run, replacing
 
 if TYPE_CHECKING:
     from lamina.comparison.board import Board
-    from lamina.comparison.terms import Terms
+    from lamina.comparison.terms import FamilyOrEstimator, Terms
     from lamina.tuning.results import Tuning
 
 
@@ -138,7 +138,7 @@ def compare(
     data: Any,  # a frame of any library
     target: str | list[str] | tuple[str, ...] | None = None,
     *,
-    families: Family | Auto | str | Sequence[Family | Auto | str] | Mapping[str, Family | Auto | str] = "auto",
+    families: FamilyOrEstimator | Sequence[FamilyOrEstimator] | Mapping[str, FamilyOrEstimator] = "auto",
     folds: int = 5,
     repeats: int | str = "auto",
     metric: str = "auto",
@@ -174,8 +174,9 @@ def compare(
     Options that are not listed here are those of :func:`fit`.
 
     Args:
-        families: "auto" for all installed classical families and the network for these columns; or names and families in a
-            list; or a dict of them by their name on the board.
+        families: "auto" for all installed classical families and the network for these columns; or names, families and
+            scikit-learn estimators or pipelines in a list; or a dict of them by their name on the board. Estimators get the
+            features as a pandas DataFrame and the labels or values of the target; they are cloned for each fold.
         folds: Number of folds.
         repeats: Repetitions of the cross-validation; "auto" is 3, 2 from 5,000 rows on, 1 from 20,000 rows on.
         metric: Metric of the comparison.
@@ -189,7 +190,8 @@ def compare(
         run: Folder of results; :func:`resume` or the same call resumes it. None stores nothing.
 
     Returns:
-        The board: ``board.verdict.words``, ``board.to_frame()`` and the recommended ``board.model``.
+        The board: ``board.verdict.words``, ``board.to_frame()`` and the recommended ``board.model``, which is None for an
+        estimator that is not lamina's.
 
     Raises:
         DataError: The data are not suitable; the message names the column or class and the remedy.
@@ -436,7 +438,7 @@ def resume(
         raise OptionError("run is None, expected the folder of a run, such as 'runs/adult-1'")
     folder = Run.open(recording.run)
     if folder.finished:
-        fitted = estimator(store.load(folder.model_path))
+        fitted = None if folder.settings.get("outside") else estimator(store.load(folder.model_path))
         if folder.verb == "fit":
             return fitted
         if folder.verb == "tune":
@@ -547,8 +549,8 @@ def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, 
         if board.outside:
             run.model_path.unlink(missing_ok=True)  # of an earlier call
         if model is None or interrupted:
-            if interrupted:
-                run.write(End(StopReason.INTERRUPTED))
+            if interrupted or board.outside:
+                run.write(End(StopReason.INTERRUPTED if interrupted else StopReason.FITTED))
             return board
         store.save(model, run.model_path)
         run.write(End(StopReason.FITTED))

@@ -132,9 +132,9 @@ def save_and_show(board: Board, run: Run, path: Path, as_json: bool, *, picture:
 
         show_findings(board)
         show_paths(model, run.folder, about=f", {plain(board.verdict.take)} fitted to all rows", picture=picture)
-    if not board.complete or (model is None and board.verdict.take):
+    if not board.complete or (model is None and board.verdict.take and not board.outside):
         print_error(f"stopped before all fits were done; resume with: {resume_command(run, path)}")
         raise typer.Exit(INTERRUPTED)
-    if model is None:
+    if model is None and not board.outside:
         print_error(f"no candidate has a score, so there is no model; the verdict gives the reasons, {run.folder} the results")
         raise typer.Exit(REFUSED)

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lamina.comparison.foreign import is_foreign
 from lamina.comparison.picture import draw
 from lamina.comparison.results import Candidate, Line, Verdict
 from lamina.comparison.statistics import interval
 from lamina.comparison.verdict import decide
+from lamina.comparison.words import outside
 from lamina.errors import RunError
 from lamina.families import SIMPLEST_FIRST
 from lamina.fitting.folds import Folds
@@ -43,7 +45,7 @@ class Board:
         leaks: Leaks that may inflate all scores.
         notes: Notes on the data and the options.
         complete: Whether all candidates were fitted on all folds, except those that failed.
-        model: The recommended candidate, fitted to all rows: an estimator; None where there is none.
+        model: The recommended candidate, fitted to all rows: an estimator; None where there is none, or it is ``outside``.
 
     Example:
         >>> import lamina
@@ -64,6 +66,11 @@ class Board:
     notes: tuple[str, ...] = ()
     complete: bool = True
     model: Any = field(default=None, compare=False)
+
+    @property
+    def outside(self) -> bool:
+        """Whether the recommended candidate is no family of lamina, but a scikit-learn estimator."""
+        return any(line.name == self.verdict.take and is_foreign(line.family) for line in self.lines)
 
     def __repr__(self) -> str:
         with _screen():
@@ -173,7 +180,7 @@ def make_board(
     """The board of the results on each fold.
 
     Args:
-        candidates: Families as JSON, by the name of the candidate.
+        candidates: Families and estimators as JSON, by the name of the candidate.
         results: Events with ``name``, ``fold`` and either ``scores`` and costs or ``failed``.
         rope: The smallest difference that matters; None for the metric's own.
         rest: Other fields of :class:`Board`.
@@ -187,8 +194,13 @@ def make_board(
     sign = -1 if metric.greater else 1
     lines.sort(key=lambda line: (not line.folds, sign * line.score if line.folds else 0.0))
     scored = [line.candidate for line in lines]
-    verdict = decide(scored, metric=metric, rows=rows, test_share=folds.test_share, rope=rope)
-    notes = [*rest.pop("notes", ()), *_identical(by_name), *_constant(by_name, candidates)]
+    deciding = {"metric": metric, "rows": rows, "test_share": folds.test_share, "rope": rope}
+    verdict = decide(scored, **deciding)
+    if verdict.take and is_foreign(candidates[verdict.take]):
+        own = [candidate for candidate in scored if not is_foreign(candidates[candidate.name])]
+        best = next((one for one in own if one.name == decide(own, **deciding).take), None) if own else None
+        verdict = dataclasses.replace(verdict, words=f"{verdict.words} {outside(verdict, best, metric)}")
+    notes = [*rest.pop("notes", ()), *_of_fits(by_name), *_identical(by_name), *_constant(by_name, candidates)]
     if undefined:
         notes.append(
             f"in {len(undefined)} of {len(folds)} folds {metric.silent}, so {metric.title} is not defined: not counted"
@@ -212,8 +224,11 @@ def _line(
 ) -> Line:
     by_fold = sorted(results, key=lambda result: result["fold"])  # means are the same, in whatever order the fits ended
     done = {result["fold"]: result for result in by_fold if not result.get("failed")}
-    scores = tuple(float(done[fold]["scores"][metric.name]) if fold in done else np.nan for fold in folds)
     failed = next((str(result["failed"]) for result in results if result.get("failed")), "")
+    if without := [fold for fold in folds if fold in done and metric.name not in done[fold]["scores"]]:
+        failed = failed or f"in fold {without[0] + 1}, its predictions have no {metric.title}: it has no predict_proba"
+        done = {fold: result for fold, result in done.items() if fold not in without}
+    scores = tuple(float(done[fold]["scores"][metric.name]) if fold in done else np.nan for fold in folds)
 
     def median(cost: str) -> float:
         return float(np.median([result.get(cost, 0) for result in done.values()])) if done else math.nan
@@ -227,6 +242,7 @@ def _line(
         failed,
         rank=(*SIMPLEST_FIRST, family["name"]).index(family["name"]),
         parameters=int(median("parameters")) if done else 0,
+        foreign=is_foreign(family),
     )
     finite = np.array(scores)[candidate.finished]
     low = high = math.nan
@@ -238,6 +254,12 @@ def _line(
         if other != metric.name and all(other in result["scores"] for result in done.values())
     }
     return Line(candidate, family, float(finite.mean()) if len(finite) else math.nan, low, high, others)
+
+
+def _of_fits(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """The notes of the fits of each candidate, once."""
+    notes = {f"{name}: {note}": None for name, events in results.items() for event in events for note in event.get("notes", ())}
+    return list(notes)
 
 
 def _identical(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from lamina.comparison.board import Board, make_board
+from lamina.comparison.foreign import Sealed, described, family_of, is_foreign, own_family
 from lamina.comparison.results import BASELINE
 from lamina.comparison.runner import Job, may_try_again, results, work
 from lamina.comparison.terms import Terms
@@ -27,6 +28,7 @@ from lamina.graph.graph import Graph
 from lamina.graph.layers.pretrained import Pretrained
 from lamina.leaks import find_leaks
 from lamina.model import Model
+from lamina.tasks.task import Task
 from lamina.train.events import Compare, Monitor, Refit
 from lamina.train.recipe import Recipe
 from lamina.train.run import BOARD, Run
@@ -41,8 +43,8 @@ def compare(
 ) -> tuple[Board, Model | None]:
     """The board of all candidates, fitted and scored on the same folds, and the recommended model.
 
-    The model is fitted to all rows; it is None where no candidate is recommended, and after Ctrl-C. Fits with a result in the
-    run are not repeated.
+    The model is fitted to all rows; it is None where no candidate is recommended, or one that is no family of lamina, and after
+    Ctrl-C. Fits with a result in the run are not repeated.
 
     Args:
         table: Features, target, and the columns with roles.
@@ -54,7 +56,8 @@ def compare(
     prepared = prepare(table, settings)
     rows, schema, task = prepared.table, prepared.schema, prepared.task
     metric = task.metric(terms.metric)
-    candidates = choose_candidates(terms.families, schema)
+    candidates = choose_candidates(terms.families, schema, task)
+    shown = described(candidates)
     folds = draw(rows, schema, task, folds=terms.folds, repeats=terms.repeat_count(len(rows)), seed=settings.seed)
     leaks = find_leaks(prepared.as_given, schema, task, seed=settings.seed)
     networks = any(family["name"] in {*NETWORKS, Custom.name} for family in candidates.values())
@@ -65,7 +68,7 @@ def compare(
     with run.replacing("folds.npz") as path, path.open("wb") as file:
         np.savez(file, **parts)  # pyright: ignore[reportArgumentType]
     run.rewind(lambda event: True)  # drops an incomplete last line
-    event = Compare(candidates, len(folds), folds.how, len(rows), tuple(map(str, leaks)), notes)
+    event = Compare(shown, len(folds), folds.how, len(rows), tuple(map(str, leaks)), notes)
     run.write(event)
     (run.folder / BOARD).unlink(missing_ok=True)  # of an earlier call
     dropped = {name: family for name, family in earlier_candidates(run).items() if name not in candidates}
@@ -79,7 +82,7 @@ def compare(
     ]
     complete = work(run, jobs, workers=terms.processes, limits=limits, monitor=monitor) if jobs else True
     board = make_board(
-        candidates,
+        shown,
         [result for result in results(run) if result["name"] in candidates],
         task=task,
         metric=metric,
@@ -90,7 +93,7 @@ def compare(
         notes=notes,
         complete=complete,
     )
-    if not complete or not board.verdict.take:
+    if not complete or not board.verdict.take or board.outside:
         return board, None
     if monitor:
         monitor(Refit(board.verdict.take))
@@ -98,37 +101,46 @@ def compare(
     return board, fit_model(table, dataclasses.replace(settings, family=family), monitor=monitor)
 
 
-def choose_candidates(families: Any, schema: Schema) -> dict[str, dict[str, Any]]:
-    """The families as JSON, by the name of the candidate.
+def choose_candidates(families: Any, schema: Schema, task: Task) -> dict[str, dict[str, Any]]:
+    """The families and estimators as JSON, by the name of the candidate.
 
     "auto" is all classical families that read a column and whose libraries are installed, with the baseline, and the network
     that :func:`lamina.families.choose_family` chooses for the columns.
 
     Raises:
-        OptionError: A family is unknown, reads none of the columns, or cannot be fitted in another process; there is none, or
-            two have the same name.
+        OptionError: A family is unknown, reads none of the columns, or cannot be fitted in another process; an object is
+            neither a family nor an estimator for the task; there is none, or two have the same name.
     """
     if isinstance(families, str) and families == "auto":
         kinds = {column.kind for column in schema.features}
         reading = [name for name, family in CLASSICAL.items() if kinds & {*family.reads}]
         families = [*(name for name in reading if name not in FOREIGN or importlib.util.find_spec(name)), "auto"]
-    if isinstance(families, str | Family | Auto):
+    if isinstance(families, str | Family | Auto) or hasattr(families, "get_params"):
         families = [families]
     if isinstance(families, Mapping):
         named = list(families.items())
     elif isinstance(families, Sequence):
         named = [(None, family) for family in families]
     else:
-        raise OptionError(f"families is {families!r}, expected 'auto', a list of names and families, or a dict of them by name")
+        raise OptionError(
+            f"families is {families!r}, expected 'auto', a list of names, families and scikit-learn "
+            "estimators, or a dict of them by name"
+        )
     chosen: dict[str, dict[str, Any]] = {}
     for name, requested in named:
-        family, _ = choose_family(requested, schema)
-        title = str(name or (BASELINE if family.name == "constant" else family.name))
+        requested = own_family(requested, task)
+        foreign = not isinstance(requested, str | Family | Auto)
+        family = requested if foreign else choose_family(requested, schema)[0]
+        kind = type(family).__name__ if foreign else family.name
+        title = str(name or (BASELINE if kind == "constant" else kind))
         number = 2
         while name is None and title in chosen:
-            title, number = f"{family.name} {number}", number + 1
+            title, number = f"{kind} {number}", number + 1
         if title in chosen:
             raise OptionError(f"two candidates are called {title!r}; give them different names")
+        if foreign:
+            chosen[title] = family_of(requested, title, task)
+            continue
         check_importable(family)
         _check_unregistered(title, family)
         chosen[title] = {"name": family.name, **family.to_json()}
@@ -173,14 +185,18 @@ def without_effect(settings: Settings, terms: Terms, *, networks: bool) -> tuple
 def fixed_options(table: pl.DataFrame, settings: Settings, terms: Terms) -> dict[str, Any]:
     """The options that a resumed comparison must repeat: candidates and folds. Limits and the metric may change."""
     check_importable(settings.recipe)
-    schema = prepare(table, settings).schema
-    return {"candidates": choose_candidates(terms.families, schema), "folds": terms.folds, "repeats": terms.repeats}
+    prepared = prepare(table, settings)
+    candidates = choose_candidates(terms.families, prepared.schema, prepared.task)
+    return {"candidates": candidates, "folds": terms.folds, "repeats": terms.repeats}
 
 
 def candidates_of(run: Run) -> dict[str, Any]:
     """The families of a run by candidate; a RunError where ``run.json`` does not name them."""
     try:
-        return {str(name): recall(family_from_json(family)) for name, family in run.settings["candidates"].items()}
+        return {
+            str(name): Sealed(family, run.folder) if is_foreign(family) else recall(family_from_json(family))
+            for name, family in run.settings["candidates"].items()
+        }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise run.damaged(f"its candidates: {error}") from error
 
@@ -198,8 +214,7 @@ def earlier_candidates(run: Run) -> dict[str, Any]:
 
 def check_same(run: Run, options: Mapping[str, Any], fingerprint: str) -> None:
     """Check that a run was begun with these options on these rows; candidates may be added."""
-    before = earlier_candidates(run)
-    candidates: Mapping[str, Any] = options["candidates"]
+    before, candidates = described(earlier_candidates(run)), described(options["candidates"])
     remedy = "give the same, or choose another folder with run="
     if run.verb != "compare":
         raise RunError(f"{run.folder} holds a run that is not a comparison; choose another folder with run=")

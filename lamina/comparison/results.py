@@ -29,7 +29,9 @@ class Candidate:
         bytes: Size of the model file.
         failed: Why scores are missing.
         rank: Place of its family in :data:`lamina.families.SIMPLEST_FIRST`.
-        parameters: The median over folds of the number of parameters, nodes or rows of the model.
+        parameters: The median over folds of the number of parameters, nodes or rows of the model; the size of an estimator in
+            bytes.
+        foreign: Whether it is an estimator that is no family of lamina: of unknown complexity, more complex than all families.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Candidate:
     failed: str = ""
     rank: int = 0
     parameters: int = 0
+    foreign: bool = False
 
     @property
     def complexity(self) -> tuple[int, int]:

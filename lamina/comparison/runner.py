@@ -163,6 +163,8 @@ class _Worker:
         command = [sys.executable, "-m", "lamina.comparison.worker", str(self.folder), *([str(memory)] if memory else [])]
         threads = str(Run.open(self.folder).settings["threads"])
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "LOKY_MAX_CPU_COUNT": threads}
+        # finds the modules of functions and estimators that this process finds, such as those beside its script
+        environment["PYTHONPATH"] = os.pathsep.join(str(path) or os.getcwd() for path in sys.path)
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -190,8 +192,8 @@ class _Worker:
 
 
 def may_try_again(result: Mapping[str, Any], limits: Mapping[str, Any]) -> bool:
-    """Whether a candidate failed under other limits than the present ones."""
-    return bool(result.get("failed")) and result.get("limits") != dict(limits)
+    """Whether a candidate failed under other limits than the present ones, or by code that may have changed since."""
+    return bool(result.get("failed")) and (result.get("limits") != dict(limits) or result.get("retry", False))
 
 
 def results(run: Run) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 from lamina.options import CallOptions, option
 
 if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
     from lamina.families import Auto, Family
+
+    FamilyOrEstimator = Family | Auto | BaseEstimator | str
 
 
 @dataclass
@@ -21,12 +25,12 @@ class Terms(CallOptions):
         10
     """
 
-    families: Family | Auto | str | Sequence[Family | Auto | str] | Mapping[str, Family | Auto | str] = option(
+    families: FamilyOrEstimator | Sequence[FamilyOrEstimator] | Mapping[str, FamilyOrEstimator] = option(
         "auto",
-        "The candidates: auto for all installed classical families and the network for these columns; or a list of names and "
-        "families, or a dict of them by candidate name.",
+        "The candidates: auto for all installed classical families and the network for these columns; or a list of names, "
+        "families and scikit-learn estimators, or a dict of them by candidate name.",
         kind=object,
-        expected="'auto', a list of names and families, or a dict of them by name",
+        expected="'auto', a list of names, families and scikit-learn estimators, or a dict of them by name",
     )
     folds: int = option(5, "Number of cross-validation folds.", low=2, high=100)
     repeats: int | str = option(

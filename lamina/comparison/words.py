@@ -43,6 +43,25 @@ def paragraph(verdict: Verdict, candidates: Sequence[Candidate], *, metric: Metr
     return " ".join([*sentences, *_incomplete(verdict, by_name)])
 
 
+def outside(verdict: Verdict, own: Candidate | None, metric: Metric) -> str:
+    """The sentences on a recommended candidate that is no family of lamina: what can be had instead of a ``.lamina`` file.
+
+    Args:
+        verdict: The verdict over all candidates.
+        own: The one that is recommended among lamina's own; None without one.
+        metric: The metric of the scores.
+    """
+    name = quoted(verdict.take)
+    sentences = [f"{name} is an estimator and no family of lamina, so it is in no .lamina file: fit it to all rows yourself."]
+    if own is None:
+        sentences.append('No family of lamina has scores here; add families, such as "auto": "auto".')
+    else:
+        score = amount(float(np.array(own.scores)[own.finished].mean()), verdict.rope)
+        sentences.append(f"The best of lamina's own is {quoted(own.name)} ({metric.title} {score}).")
+    # The distilled student, a family of lamina that learns the predictions of this candidate, is offered here.
+    return " ".join(sentences)
+
+
 def _comparison(verdict: Verdict, by_name: Mapping[str, Candidate], metric: Metric, *, rows: int, baseline: str) -> list[str]:
     """The sentences of the calls with a rival. Scores are means over the folds that best and rival both finished."""
     best, rival, take = (by_name[name] for name in (verdict.best, verdict.rival, verdict.take))
@@ -79,7 +98,7 @@ def _comparison(verdict: Verdict, by_name: Mapping[str, Candidate], metric: Metr
         return [
             f"{a} is best: {scores} for {b}{', the second best' if len(compared) > 1 else ''}. {certainty}",
             cost if rival.name != baseline else f"{_times(best)}.",
-            f"Use {a}{f', unless a simpler model matters more than {lead} of {metric.title}' if simpler else ''}.",
+            f"Use {a}{f', unless {_simpler(rival, best)} matters more than {lead} of {metric.title}' if simpler else ''}.",
         ]
     if verdict.call == "unclear":
         doubt = (
@@ -114,11 +133,20 @@ def _recommendation(call: str, best: Candidate, rival: Candidate, take: Candidat
         return f"{b} is simpler, but did not finish every fold: use {a}."
     if take is best and not best.simpler_than(rival):
         return f"They are about equally complex: use {a}, {'which scores better' if difference.mean > 0 else 'the first'}."
+    simpler = _simpler(take, best if take is rival else rival, "the")
     if call == "tie":
-        return f"Of equal models the simpler one is preferred: use {quoted(take.name)}."
+        preferred = "the simpler one" if simpler == "the simpler model" else simpler
+        return f"Of equal models {preferred} is preferred: use {quoted(take.name)}."
     if take is best:
-        return f"Use {a}: it scores better and is the simpler model."
-    return f"Use {b}, the simpler model, until {a} is shown to be better; if the score matters more to you, use {a}."
+        return f"Use {a}: it scores better and is {simpler}."
+    return f"Use {b}, {simpler}, until {a} is shown to be better; if the score matters more to you, use {a}."
+
+
+def _simpler(candidate: Candidate, other: Candidate, article: str = "a") -> str:
+    """What speaks for the simpler of two candidates; the complexity of one that is no family of lamina is not known."""
+    if other.foreign and not candidate.foreign:
+        return f"{article} family of lamina"
+    return f"{article} simpler model"
 
 
 def _times(candidate: Candidate) -> str:

@@ -20,8 +20,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamina.comparison.foreign import is_foreign
+
 if TYPE_CHECKING:
     from lamina.fitting.settings import Settings
+    from lamina.tasks.prediction import Prediction
     from lamina.train.recipe import Recipe
 
 OUT_OF_MEMORY = "ran out of memory"
@@ -64,7 +67,8 @@ def run_job(work: Work, job: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # an error of a candidate is its result
         no_memory = "memory" in str(error).lower() and "alloc" in str(error).lower()
         reason = " ".join(str(error).split()) or type(error).__name__
-        return {"failed": OUT_OF_MEMORY if no_memory else f"in fold {job['fold'] + 1}, {reason}"}
+        retry = {"retry": True} if is_foreign(job["family"]) else {}  # its code may change until the next call
+        return {"failed": OUT_OF_MEMORY if no_memory else f"in fold {job['fold'] + 1}, {reason}"} | retry
 
 
 class Work:
@@ -89,7 +93,8 @@ class Work:
             self.folds = [(folds[f"train{i}"], folds[f"test{i}"]) for i in range(len(folds.files) // 2)]
         table = read_source(run.data_path, skip_bad=self.settings.skip_bad).table
         prepared = prepare(table, self.settings)
-        self.table, self.task = prepared.table, prepared.task
+        self.table, self.task, self.schema = prepared.table, prepared.task, prepared.schema
+        self.metric = self.task.metric(run.settings["metric"])
 
     def fold_settings(
         self, family: dict[str, Any], fold: int, time_limit: float | None, recipe: Recipe | None = None
@@ -120,8 +125,8 @@ class Work:
 
     def fit_and_score(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
         """Fit a candidate to the training rows of a fold and score it on the test rows."""
-        import numpy as np
-
+        if is_foreign(family):
+            return self.fit_foreign(family, fold)
         from lamina import store
         from lamina.data.weights import row_weights
         from lamina.fitting.fit import fit_model
@@ -138,16 +143,57 @@ class Work:
         predict_seconds = time.perf_counter() - start
         with tempfile.TemporaryDirectory() as temporary:
             size = store.save(model, Path(temporary) / "m.lamina").stat().st_size
-        outputs, decision = np.round(np.asarray(prediction.outputs, dtype=np.float64), 9), prediction.decision
         return {
             "scores": scores(self.task.metrics, self.task.truth(rows), prediction, row_weights(rows, model.schema)),
             "fit_seconds": fit_seconds,
             "predict_micros": predict_seconds / len(test) * 1e6,
             "bytes": size,
             "parameters": model.predictor.size(),
-            "same": hashlib.sha256(outputs.tobytes()).hexdigest()[:16],  # equal for candidates with the same predictions
-            "alike": len(decision) > 1 and np.allclose(decision, decision[0], rtol=1e-9, atol=0),  # in all rows
+            **_compared(prediction),
         }
+
+    def fit_foreign(self, family: dict[str, Any], fold: int) -> dict[str, Any]:
+        """Fit a scikit-learn estimator to the training rows of a fold and score it on the test rows."""
+        from lamina.comparison.foreign_fit import fit_and_predict
+        from lamina.data.weights import row_weights
+        from lamina.fitting.settings import SEEDS
+        from lamina.tasks.metrics import scores
+
+        train, rows = (self.table[part] for part in self.folds[fold])
+        weight = row_weights(train, self.schema)
+        if self.settings.class_weight is not None:
+            by_class = self.task.class_weights(train, self.settings.class_weight)  # pyright: ignore[reportArgumentType]
+            weight = by_class if weight is None else weight * by_class
+        fitted = fit_and_predict(
+            family,
+            train,
+            rows,
+            schema=self.schema,
+            task=self.task,
+            metric=self.metric,
+            weight=weight,
+            seed=(self.settings.seed + fold) % SEEDS,
+        )
+        return {
+            "scores": scores(fitted.metrics, self.task.truth(rows), fitted.prediction, row_weights(rows, self.schema)),
+            "fit_seconds": fitted.fit_seconds,
+            "predict_micros": fitted.predict_seconds / len(rows) * 1e6,
+            "bytes": fitted.bytes,
+            "parameters": fitted.size,
+            "notes": fitted.notes,
+            **_compared(fitted.prediction),
+        }
+
+
+def _compared(prediction: Prediction) -> dict[str, Any]:
+    """What the predictions of a fold are compared by."""
+    import numpy as np
+
+    outputs, decision = np.round(np.asarray(prediction.outputs, dtype=np.float64), 9), prediction.decision
+    return {
+        "same": hashlib.sha256(outputs.tobytes()).hexdigest()[:16],  # equal for candidates with the same predictions
+        "alike": len(decision) > 1 and np.allclose(decision, decision[0], rtol=1e-9, atol=0),  # in all rows
+    }
 
 
 def _limit_memory(gigabytes: float) -> None:

@@ -225,15 +225,16 @@ class Classification(Task):
         metric = partial(Metric, silent="all rows predicted are of one class")
         metrics = [
             metric("accuracy", TITLES["accuracy"], m.accuracy),
-            metric("log_loss", TITLES["log_loss"], m.log_loss, greater=False),
+            metric("log_loss", TITLES["log_loss"], m.log_loss, greater=False, needs="probabilities"),
             metric("balanced_accuracy", TITLES["balanced_accuracy"], m.balanced_accuracy, shown=uneven or not two),
             metric("f1_macro", TITLES["f1_macro"], m.f1_macro, shown=False),
         ]
         if two:
-            metrics.append(metric("auc", TITLES["auc"], m.of_two("auc")))
+            metrics.append(metric("auc", TITLES["auc"], m.of_two("auc"), needs="probabilities"))
             for name in ("f1", "average_precision"):
                 title = f"{TITLES[name]} of {self.classes[self.positive]!r}"
-                metrics.append(metric(name, title, m.of_two(name, self.positive), shown=uneven and name == "f1"))
+                shown, needs = uneven and name == "f1", "labels" if name == "f1" else "probabilities"
+                metrics.append(metric(name, title, m.of_two(name, self.positive), shown=shown, needs=needs))
         return tuple(metrics)
 
     @property

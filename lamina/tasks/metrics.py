@@ -37,6 +37,7 @@ class Metric:
         lowest: No score is below.
         shown: Whether it is among the scores of a model card; the others are there to compare by.
         silent: When these rows say nothing of it.
+        needs: "labels" or "probabilities" of predictions.
 
     Example:
         >>> truth, outputs = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
@@ -54,6 +55,7 @@ class Metric:
     lowest: float = 0.0
     shown: bool = True
     silent: str = "a single row is predicted"
+    needs: str = "labels"
 
     @property
     def highest(self) -> float:
@@ -118,7 +120,7 @@ def make_metric(
         return value
 
     greater = not title.endswith(("_loss", "_error")) if greater is None else greater
-    return Metric(title, title.replace("_", " "), compute, greater=greater, lowest=-math.inf)
+    return Metric(title, title.replace("_", " "), compute, greater=greater, lowest=-math.inf, needs=needs)
 
 
 def scores(

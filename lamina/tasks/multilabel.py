@@ -246,14 +246,14 @@ class Multilabel(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        def macro(name: str, *, shown: bool = True) -> Metric:
+        def macro(name: str, *, shown: bool = True, needs: str = "probabilities") -> Metric:
             title, compute = TITLES[f"{name}_macro"], m.macro(m.of_two(name))
-            return Metric(f"{name}_macro", title, compute, shown=shown, silent="no label has both yes and no")
+            return Metric(f"{name}_macro", title, compute, shown=shown, silent="no label has both yes and no", needs=needs)
 
         return (
             macro("auc"),
-            Metric("log_loss", TITLES["log_loss"], m.label_log_loss, greater=False),
-            macro("f1"),
+            Metric("log_loss", TITLES["log_loss"], m.label_log_loss, greater=False, needs="probabilities"),
+            macro("f1", needs="labels"),
             Metric("f1_micro", TITLES["f1_micro"], m.f1_micro),
             Metric("hamming_loss", TITLES["hamming_loss"], m.hamming_loss, greater=False),
             macro("average_precision", shown=False),

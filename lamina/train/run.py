@@ -267,7 +267,8 @@ class Run:
     def finished(self) -> bool:
         """Whether the last call ended without interruption, and its results exist."""
         result = {"compare": (BOARD,), "tune": (TUNING,)}.get(self.verb, ())
-        return self.state == "finished" and all((self.folder / name).exists() for name in ("model.lamina", *result))
+        model = () if self.settings.get("outside") else ("model.lamina",)  # the recommended candidate may be no family
+        return self.state == "finished" and all((self.folder / name).exists() for name in (*model, *result))
 
     @property
     def state(self) -> str:

@@ -217,20 +217,20 @@ def test_an_interrupt_leaves_a_partial_board(tmp_path):
 
 def test_candidates_have_names_of_their_own():
     schema = Schema.infer(waves(), target="y")
-    chosen = choose_candidates(["forest", lamina.Forest(n_estimators=5), "constant"], schema)
+    chosen = choose_candidates(["forest", lamina.Forest(n_estimators=5), "constant"], schema, TWO)
     assert list(chosen) == ["forest", "forest 2", "baseline"]
     assert chosen["forest 2"]["n_estimators"] == 5
-    everything = choose_candidates("auto", schema)
+    everything = choose_candidates("auto", schema, TWO)
     assert "rocket" not in everything
     series = Schema.infer(pl.DataFrame({"wave": [[1.0, 2.0]] * 3 + [[0.0, 1.0]] * 3, "y": ["a", "b"] * 3}), target="y")
-    assert {"rocket", "convolutional"} <= set(choose_candidates("auto", series))
+    assert {"rocket", "convolutional"} <= set(choose_candidates("auto", series, TWO))
     assert {"baseline", "linear", "neighbours", "boosting", "forest", "feedforward"} <= set(everything)
     with pytest.raises(OptionError, match="there is no candidate; give at least one family"):
-        choose_candidates([], schema)
+        choose_candidates([], schema, TWO)
     with pytest.raises(OptionError, match="families is 3, expected 'auto', a list"):
-        choose_candidates(3, schema)
+        choose_candidates(3, schema, TWO)
     with pytest.raises(OptionError, match="lamina has no family 'woods'"):
-        choose_candidates(["woods"], schema)
+        choose_candidates(["woods"], schema, TWO)
 
 
 def test_what_does_not_fit_is_refused_before_any_work(tmp_path):
