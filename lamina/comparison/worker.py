@@ -25,6 +25,7 @@ from lamina.comparison.foreign import is_foreign
 if TYPE_CHECKING:
     from lamina.fitting.settings import Settings
     from lamina.tasks.prediction import Prediction
+    from lamina.tasks.task import Task
     from lamina.train.recipe import Recipe
 
 OUT_OF_MEMORY = "ran out of memory"
@@ -71,6 +72,40 @@ def run_job(work: Work, job: dict[str, Any]) -> dict[str, Any]:
         return {"failed": OUT_OF_MEMORY if no_memory else f"in fold {job['fold'] + 1}, {reason}"} | retry
 
 
+def fold_settings(
+    settings: Settings,
+    task: Task,
+    family: dict[str, Any],
+    fold: int,
+    *,
+    time_limit: float | None = None,
+    recipe: Recipe | None = None,
+) -> Settings:
+    """The settings of a fit to the training rows of a fold: all is as it was decided on all rows."""
+    from lamina.families import family_from_json
+    from lamina.fitting.settings import SEEDS
+    from lamina.functions import recall
+
+    recipe = recipe or settings.recipe
+    if time_limit is not None and (recipe.time_limit is None or recipe.time_limit > time_limit):
+        recipe = dataclasses.replace(recipe, time_limit=time_limit)
+    return dataclasses.replace(
+        settings,
+        family=recall(family_from_json(family)),
+        recipe=recipe,
+        trust=False,
+        task=task.name,  # the rows of one fold might suggest another
+        merge_rare=False,  # they are merged in the table, and bad rows are left out
+        skip_bad=False,
+        typed=True,  # as all rows of the comparison are read
+        fewest=1,  # a fold may have a single training row of a rare class
+        seed=(settings.seed + fold) % SEEDS,
+        # the test rows are chosen; a fit chooses its validation rows among the training rows
+        split=None,
+        drop=(*(settings.drop or ()), *((settings.split,) if settings.split else ())),
+    )
+
+
 class Work:
     """The rows and folds of a comparison, loaded once per process."""
 
@@ -96,33 +131,6 @@ class Work:
         self.table, self.task, self.schema = prepared.table, prepared.task, prepared.schema
         self.metric = self.task.metric(run.settings["metric"])
 
-    def fold_settings(
-        self, family: dict[str, Any], fold: int, time_limit: float | None, recipe: Recipe | None = None
-    ) -> Settings:
-        """The settings of a fit to the training rows of a fold: all is as it was decided on all rows."""
-        from lamina.families import family_from_json
-        from lamina.fitting.settings import SEEDS
-        from lamina.functions import recall
-
-        recipe = recipe or self.settings.recipe
-        if time_limit is not None and (recipe.time_limit is None or recipe.time_limit > time_limit):
-            recipe = dataclasses.replace(recipe, time_limit=time_limit)
-        return dataclasses.replace(
-            self.settings,
-            family=recall(family_from_json(family)),
-            recipe=recipe,
-            trust=False,
-            task=self.task.name,  # the rows of one fold might suggest another
-            merge_rare=False,  # they are merged in the table, and bad rows are left out
-            skip_bad=False,
-            typed=True,  # as all rows of the comparison are read
-            fewest=1,  # a fold may have a single training row of a rare class
-            seed=(self.settings.seed + fold) % SEEDS,
-            # the test rows are chosen; a fit chooses its validation rows among the training rows
-            split=None,
-            drop=(*(self.settings.drop or ()), *((self.settings.split,) if self.settings.split else ())),
-        )
-
     def fit_and_score(self, family: dict[str, Any], fold: int, time_limit: float | None) -> dict[str, Any]:
         """Fit a candidate to the training rows of a fold and score it on the test rows."""
         if is_foreign(family):
@@ -133,7 +141,7 @@ class Work:
         from lamina.tasks.metrics import scores
 
         train, test = self.folds[fold]
-        settings = self.fold_settings(family, fold, time_limit)
+        settings = fold_settings(self.settings, self.task, family, fold, time_limit=time_limit)
         start = time.perf_counter()
         model = fit_model(self.table[train], settings)
         fit_seconds = time.perf_counter() - start

@@ -36,6 +36,7 @@ class Process:
     def __init__(self, folder: Path, threads: int) -> None:
         self.folder, self.threads = folder, threads
         self._process: subprocess.Popen[str] | None = None
+        self._ready = False
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Process:
@@ -68,11 +69,12 @@ class Process:
             ``score`` (None where the metric is not defined), ``fit_seconds``, ``decided`` options and why training ``stopped``;
             or ``failed``, the reason.
         """
-        if self._process is None:
-            self._start()
+        self.start()
+        if not self._ready:
             if "ready" not in (answer := self._read(deadline)):
                 self.kill()
                 return answer
+            self._ready = True
         left = deadline - time.monotonic()
         limit = None if left == math.inf else max(0.9 * left - _ENDING, 0.05)
         options = {"family": {"name": family.name, **family.to_json()}, "recipe": recipe.to_json()}
@@ -99,7 +101,11 @@ class Process:
                     pipe.close()
         self._process = None
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the process, unless it runs; it takes seconds to load its libraries."""
+        if self._process is not None:
+            return
+        self._ready = False
         threads = str(self.threads)
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "LOKY_MAX_CPU_COUNT": threads}
         process = self._process = subprocess.Popen(

@@ -13,10 +13,11 @@ import numpy as np
 import polars as pl
 
 from lamina import store
+from lamina.comparison.worker import fold_settings
 from lamina.data.rowhash import check_comparable
 from lamina.data.schema import Schema
 from lamina.data.weights import row_weights
-from lamina.errors import OptionError, RunError, TrainingError
+from lamina.errors import LaminaError, OptionError, RunError, TrainingError
 from lamina.estimators import estimator
 from lamina.families import Auto, Family, choose_family, family_from_json
 from lamina.families.family import NetworkFamily
@@ -24,11 +25,10 @@ from lamina.fitting.fit import fit_model
 from lamina.fitting.prepare import Prepared, prepare
 from lamina.fitting.settings import Settings
 from lamina.functions import check_importable, recall
-from lamina.model import Model
 from lamina.options import find, shortened
 from lamina.tasks.metrics import Metric
 from lamina.tasks.prediction import Prediction
-from lamina.train.events import End, Monitor, Refit, StopReason, Trial, Tune
+from lamina.train.events import End, Event, Monitor, Refit, StopReason, Trial, Tune
 from lamina.train.recipe import Recipe
 from lamina.train.run import JOURNAL, TESTED, Run
 from lamina.train.threads import available_threads
@@ -44,7 +44,7 @@ from lamina.wording import duration
 DEFAULTS, TUNED = TESTED
 _FIRST_SHARE = 0.45
 """The share of the time limit that the first fit may take; the model of all rows needs as long."""
-_MARGIN, _LAST_SECONDS = 1.2, 1.0
+_MARGIN, _LAST_SECONDS = 1.2, 1.5
 """Factor of estimated times, and the seconds to score the test rows and to save."""
 _FIXED = ("families", "space", "metric", "sampler", "folds", "test", "asked")
 """What a resumed tuning must repeat."""
@@ -115,10 +115,8 @@ def terms_of(run: Run) -> TuningTerms:
         raise run.damaged(f"its options: {error}") from error
 
 
-def tune(
-    table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Run, monitor: Monitor | None = None
-) -> tuple[Tuning, Model]:
-    """The result of all trials, and the model of all rows.
+def tune(table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Run, monitor: Monitor | None = None) -> Tuning:
+    """The result of all trials, with the model of all rows.
 
     Trials that ended in an earlier call are not repeated.
 
@@ -140,11 +138,15 @@ def tune(
 def finish(table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Run, monitor: Monitor | None = None) -> Tuning:
     """Tune, and save the result and the model in the run folder."""
     with run.claimed():
-        result, model = tune(table, settings, terms=terms, run=run, monitor=monitor)
-        store.save(model, run.model_path)
+        result = tune(table, settings, terms=terms, run=run, monitor=monitor)
+        store.save(result.model.model_, run.model_path)
         save_tuning(result, run)
         run.write(End(StopReason.INTERRUPTED if result.stopped == "interrupted" else StopReason.FITTED))
-    return dataclasses.replace(result, model=estimator(model, settings))
+    return result
+
+
+class _OutOfTime(Exception):
+    """The defaults are not fitted in time."""
 
 
 class _Tuning:
@@ -172,7 +174,7 @@ class _Tuning:
         self.default_seconds = 0.0
         self.interrupted = False
 
-    def result(self) -> tuple[Tuning, Model]:
+    def result(self) -> Tuning:
         self._prepare_run()
         greater = self.metric.greater
         study = Study(
@@ -180,7 +182,8 @@ class _Tuning:
         )
         earlier = sum(one.seconds for one in study.results)
         with Process(self.run.folder, self.run.settings["threads"]) as process:
-            failed = self._fit_defaults(process)
+            process.start()  # which takes seconds, while the defaults are fitted here
+            failed = self._fit_defaults()
             decided = {} if failed else self._decided()
             try:
                 self._run_trials(study, process, decided)
@@ -191,7 +194,6 @@ class _Tuning:
             if failed and not any(one.state == "complete" for one in trials):
                 reasons = dict.fromkeys([failed, *(one.failed for one in trials if one.failed)])
                 raise TrainingError(f"no settings could be fitted: {'; '.join(list(reasons)[:3])}")
-            self.monitor(Refit("best settings, for the test rows"))
             best = self._fit_tuned(study, process, trials)
         if best is None and failed:
             raise TrainingError(f"the defaults could not be fitted ({failed}), nor the best trial once more; give more time")
@@ -227,14 +229,10 @@ class _Tuning:
             defaults_failed=failed,
         )
         family, recipe = self.space.apply(params if verdict.take == "tuned" else {})
-        self.monitor(Refit(f"{verdict.take}, to all rows"))
-        model = fit_model(
-            self.source,
-            dataclasses.replace(self.settings, family=family, recipe=_limited(recipe, self._left())),
-            monitor=self.monitor,
-            search_leaks=True,
-        )
-        result = Tuning(
+        self.monitor(Refit("tuned settings" if verdict.take == "tuned" else "defaults"))
+        settings = dataclasses.replace(self.settings, family=family, recipe=_limited(recipe, self._left()))
+        model = estimator(fit_model(self.source, settings, monitor=self.monitor, search_leaks=True), settings)
+        return Tuning(
             verdict=verdict,
             best_params=params,
             score=scored.score,
@@ -252,8 +250,8 @@ class _Tuning:
             seconds=seconds,
             stopped=stopped,
             notes=self.notes,
+            model=model,
         )
-        return result, model
 
     def _left(self) -> float:
         return self.deadline - time.monotonic()
@@ -281,26 +279,34 @@ class _Tuning:
         self.run.write(event)
         self.monitor(event)
 
-    def _fit_defaults(self, process: Process) -> str:
+    def _fit_defaults(self) -> str:
         """Fit the defaults to all rows for the trials, for the test rows; returns why they cannot be fitted, or ""."""
         if (self.run.folder / DEFAULTS).exists() and "default_seconds" in self.run.settings:
             self.default_seconds = float(self.run.settings["default_seconds"])
             return ""
+        began, limit = time.monotonic(), self.terms.time_limit
+        allowed = math.inf if limit is None else self.began + _FIRST_SHARE * limit - began
+
+        def monitor(event: Event) -> None:
+            if time.monotonic() - began > allowed and not isinstance(event, End):
+                raise _OutOfTime
+
         family, recipe = self.space.apply({})
-        limit = self.terms.time_limit
-        deadline = math.inf if limit is None else self.began + _FIRST_SHARE * limit
-        began = time.monotonic()
-        self.monitor(Refit("defaults, for the test rows"))
-        done = process.fit(family, recipe, self.outer, deadline=deadline, save=DEFAULTS)
-        if failed := done.get("failed"):
-            if failed == OUT_OF_TIME:
-                raise OptionError(
-                    f"time_limit is {limit:g}, but the defaults of {family.name} are not fitted in "
-                    f"{duration(deadline - began)}, and they have to be fitted twice: for the score and for the model; "
-                    "give more time, or another family"
-                )
-            return failed
-        self.default_seconds = done["fit_seconds"]
+        options = {"name": family.name, **family.to_json()}
+        settings = fold_settings(self.settings, self.prepared.task, options, self.outer, recipe=_limited(recipe, allowed))
+        try:
+            model = fit_model(self.prepared.table[self.parts.train], settings, monitor=monitor)
+        except _OutOfTime:
+            raise OptionError(
+                f"time_limit is {limit:g}, but the defaults of {family.name} are not fitted in {duration(max(allowed, 0.0))}, "
+                "and they have to be fitted twice: for the score and for the model; give more time, or another family"
+            ) from None
+        except (LaminaError, ValueError, RuntimeError, ArithmeticError) as error:
+            return " ".join(str(error).split()) or type(error).__name__
+        if model.card["stopped"] == StopReason.INTERRUPTED:
+            raise KeyboardInterrupt
+        store.save(model, self.run.folder / DEFAULTS)
+        self.default_seconds = time.monotonic() - began
         self.run.change(default_seconds=self.default_seconds)
         return ""
 

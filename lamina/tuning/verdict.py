@@ -202,9 +202,12 @@ def decide(
         ]
     elif difference is None:
         call, take = ("alone" if len(trials) < 2 else "not worth it"), "defaults"
-        tried = "no other settings were tried" if call == "alone" else "no trial was better than the defaults"
-        start = "No verdict" if call == "alone" else "Tuning was not worth it"
-        sentences = [f"{start}: {tried}, which have {title} {amount(scored.score, rope)} {on}."]
+        has = f"{title} {amount(scored.score, rope)} {on}"
+        sentences = [
+            f"No verdict: no other settings than the defaults were tried; they have {has}."
+            if call == "alone"
+            else f"Tuning was not worth it: no trial was better than the defaults, which have {has}."
+        ]
     else:
         tuned, defaults = (amount(value, rope) for value in (scored.tuned, scored.defaults))
         scores = f"{title} {tuned} against {defaults} with the defaults, {on}"

@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from lamina.comparison.worker import OUT_OF_MEMORY, Work
+from lamina.comparison.worker import OUT_OF_MEMORY, Work, fold_settings
 from lamina.train.callbacks import Callback
 from lamina.train.events import Epoch, Start
 
@@ -91,7 +91,7 @@ def _run(work: Work, folder: Path, job: dict[str, Any], report: _Report | None) 
 
     train, test = work.folds[job["fold"]]
     recipe = recall(Recipe.from_json(job["recipe"]))
-    settings = work.fold_settings(job["family"], job["fold"], job["time_limit"], recipe)
+    settings = fold_settings(work.settings, work.task, job["family"], job["fold"], time_limit=job["time_limit"], recipe=recipe)
     start = time.perf_counter()
     model = fit_model(work.table[train], settings, callbacks=[report] if report else None)
     seconds = time.perf_counter() - start
