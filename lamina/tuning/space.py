@@ -218,7 +218,7 @@ def _dimension(name: str, field: dataclasses.Field, values: Any, family: str = "
     """The dimension of a range, a tuple of two numbers and perhaps "log", or of a list of values."""
     expected = "expected (low, high), (low, high, 'log') or a list of values, such as (2, 10) or ['sqrt', 0.5]"
     if isinstance(values, list):
-        items = tuple(tuple(value) if isinstance(value, list) else plain(value) for value in values)
+        items = tuple(tuple(value) if isinstance(value, list | tuple) else plain(value) for value in values)
         if not items or any(items.index(value) != place for place, value in enumerate(items)):
             raise OptionError(f"space of {name} is {shortened(values)}, expected a list of different values")
         return Dimension(name, field.name, family, choices=items)
