@@ -41,7 +41,7 @@ _MOST_TEXT = 200
 
 @dataclass(frozen=True)
 class Sealed:
-    """The candidate of a run, as JSON: its seal is checked before a comparison is resumed; only workers read the pickle."""
+    """The candidate of a run, as JSON: its seal is checked before a comparison that is resumed reads the pickle."""
 
     family: dict[str, Any]
     folder: Path
@@ -52,7 +52,7 @@ def family_of(estimator: Any, title: str, task: Task) -> dict[str, Any]:
 
     Raises:
         OptionError: The object is no estimator, is for another task, or cannot be pickled.
-        RunError: It is that of a run, whose pickle this account has not written.
+        RunError: It is that of a run, whose pickle this account has not written, or whose module cannot be imported.
     """
     if isinstance(estimator, Sealed):
         return _unsealed(estimator, title)
@@ -101,8 +101,8 @@ def load(family: Mapping[str, Any]) -> Any:
         return pickle.loads(base64.b64decode(family["pickle"]))
     except Exception as error:  # whatever an import raises
         raise OptionError(
-            f"{family['class']} cannot be loaded in a worker process: {_line(error)}; make its module importable, with "
-            "PYTHONPATH or as an installed package"
+            f"{family['class']} cannot be loaded: {_line(error)}; make its module importable, with PYTHONPATH or as an "
+            "installed package"
         ) from error
 
 
@@ -118,6 +118,10 @@ def _unsealed(candidate: Sealed, title: str) -> dict[str, Any]:
             f"candidate {title!r} of the comparison in {candidate.folder} is a pickle that this account has not written here, "
             "and reading one runs code; repeat the call of lamina.compare with the estimator, which resumes it, too"
         )
+    try:
+        load(family)  # before anything is fitted
+    except OptionError as error:
+        raise RunError(f"candidate {title!r} of the comparison in {candidate.folder}: {error}") from error
     return family
 
 

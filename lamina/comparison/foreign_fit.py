@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pickle
 import re
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -128,7 +128,7 @@ def rows_for_sklearn(table: pl.DataFrame, schema: Schema, *, texts: bool = False
     columns = {c.name: _values(table[c.name], missing=c.details.get("missing", 0) > 0) for c in schema.features}
     if texts and len(columns) == 1:
         return next(iter(columns.values()))
-    if importlib.util.find_spec("pandas"):
+    if find_spec("pandas"):
         import pandas as pd
 
         return pd.DataFrame(columns)

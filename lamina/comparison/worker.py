@@ -33,7 +33,9 @@ OUT_OF_MEMORY = "ran out of memory"
 
 def main() -> None:
     """Run the jobs on stdin; end as soon as it is closed."""
-    out, sys.stdout = sys.stdout, sys.stderr  # a library that prints must not write between the results
+    out = os.fdopen(os.dup(1), "w")  # what libraries print, also those in C, must not be between the results
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
     folder = Path(sys.argv[1])
     memory = float(sys.argv[2]) if len(sys.argv) > 2 else None
     warnings.simplefilter("ignore")

@@ -17,6 +17,8 @@ class Own(ClassifierMixin, BaseEstimator):
     def fit(self, X, y):
         if self.value in set(X["a"]):
             raise RuntimeError("these rows are not liked\nat all")
+        if self.how == "print":
+            os.write(1, b"no line of JSON")  # as libraries in C do
         self.inner_ = LogisticRegression().fit(X, y)
         self.classes_ = self.inner_.classes_
         self._spoil(X)

@@ -19,6 +19,7 @@ from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
@@ -32,7 +33,9 @@ import lamina
 from lamina.cli import app
 from lamina.comparison import runner
 from lamina.comparison.foreign import described_value
+from lamina.comparison.foreign_fit import rows_for_sklearn
 from lamina.data.rowhash import order
+from lamina.data.schema import Schema
 from lamina.errors import OptionError, RunError
 from lamina.train.run import Run
 from tests.comparison.estimators import Command, Infinite, Own, Plain, Spy
@@ -126,6 +129,15 @@ def test_what_an_estimator_gets(monkeypatch):
     assert X["visits"].isna().any()
     assert (y.dtype, len(y), set(weight)) == (np.bool_, 60, {1.0, 2.0})
     assert all(one is not other for (one, *_), (other, *_) in zip(Spy.seen, Spy.seen[1:], strict=False))
+
+
+def test_rows_without_pandas(monkeypatch):
+    table = waves(town=pl.Series([[None, "Ulm", "Bonn"][i % 3] for i in range(90)]), visits=pl.Series([None, 1, 2] * 30))
+    monkeypatch.setattr("lamina.comparison.foreign_fit.find_spec", lambda name: None)
+    X = rows_for_sklearn(table, Schema.infer(table, target="y"))
+    assert X.schema == {"a": pl.Float64, "b": pl.Float64, "town": pl.String, "visits": pl.Float64}
+    labels = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["town"]), remainder=SimpleImputer())
+    assert make_pipeline(labels, LogisticRegression()).fit(X, table["y"].to_numpy()).score(X, table["y"].to_numpy()) > 0.9
 
 
 @pytest.mark.usefixtures("local")
@@ -392,7 +404,7 @@ def without_results(run, fold):
 
 def test_worker_processes_and_resuming(tmp_path, cache, monkeypatch):
     """The pickle of a run is read only where this account has written it; the same call needs none."""
-    run, other, families = tmp_path / "run", tmp_path / "other", {**SURE, "own": Own("spoil")}
+    run, other, families = tmp_path / "run", tmp_path / "other", {**SURE, "own": Own("print")}
     board = lamina.compare(xor(), "y", families=families, run=run, **FEW)  # in a process of its own
     assert (board.verdict.take, failures(board)) == ("mine", {})
     monkeypatch.setattr(runner, "_Worker", LocalWorker)
@@ -405,6 +417,12 @@ def test_worker_processes_and_resuming(tmp_path, cache, monkeypatch):
     with pytest.raises(RunError, match="candidate 'mine' of .* is a pickle that this account has not written here, .* repeat"):
         lamina.resume(other, monitor=None)
     assert CliRunner().invoke(app, ["info", str(other)]).exit_code == 0
+    with monkeypatch.context() as moved:
+        moved.delattr("tests.comparison.estimators.Own")
+        with pytest.raises(
+            RunError, match="candidate 'own' of .*: .*Own cannot be loaded: AttributeError: .*; make its module imp"
+        ):
+            lamina.resume(run, monitor=None)
     resumed = lamina.resume(run, monitor=None)
     assert [score(resumed, name) for name in families] == [score(board, name) for name in families]
     shutil.rmtree(cache)
