@@ -59,7 +59,7 @@ def family_of(estimator: Any, title: str, task: Task) -> dict[str, Any]:
     named = f"candidate {title!r} is"
     if isinstance(estimator, type):
         raise OptionError(f"{named} the class {estimator.__name__}, expected an instance: {estimator.__name__}()")
-    if not all(callable(getattr(estimator, name, None)) for name in ("fit", "predict", "get_params")):
+    if not all(hasattr(type(estimator), name) for name in ("fit", "predict", "get_params")):  # some objects have it once fitted
         raise OptionError(
             f"{named} {shortened(estimator)}, expected the name of a family, a family such as lamina.Forest(), or a "
             "scikit-learn classifier or regressor: an object with fit, predict and get_params"

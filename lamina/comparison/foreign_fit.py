@@ -68,11 +68,7 @@ def fit_and_predict(
         DataError: It raises an error, or returns what is no prediction.
     """
     estimator = load(family)
-    has_probabilities = hasattr(estimator, "predict_proba")
     name = type(estimator).__name__
-    if metric.needs == "probabilities" and not has_probabilities:
-        other = next(each.name for each in task.metrics if each.needs == "labels")
-        raise OptionError(f"{name} has no predict_proba, which {metric.title} needs; {CALIBRATE}, or take metric={other!r}")
     y, notes = target_for_sklearn(task, train), []
     missing = np.zeros(len(y), dtype=bool)
     if y.dtype.kind == "f":
@@ -88,8 +84,12 @@ def fit_and_predict(
     try:
         X = rows_for_sklearn(train, schema, texts=texts)
         start = time.perf_counter()
-        estimator.fit(X, y, **({keyword: np.array(weight)} if keyword else {}))
+        estimator.fit(X, y.copy(), **({keyword: np.array(weight)} if keyword else {}))
         fit_seconds = time.perf_counter() - start
+        has_probabilities = hasattr(estimator, "predict_proba")  # some have it only when they are fitted
+        if metric.needs == "probabilities" and not has_probabilities:
+            other = next(each.name for each in task.metrics if each.needs == "labels")
+            raise OptionError(f"{name} has no predict_proba, which {metric.title} needs; {CALIBRATE}, or take metric={other!r}")
         X = rows_for_sklearn(test, schema, texts=texts)
         start = time.perf_counter()
         probabilities = estimator.predict_proba(X) if has_probabilities else None
@@ -101,7 +101,7 @@ def fit_and_predict(
             raise DataError(f"its predict returns {rows[0] if rows else 1:,} values for {len(test):,} rows")
         classes = getattr(estimator, "classes_", None)
         prediction = prediction_of_sklearn(task, decision, probabilities, np.unique(y) if classes is None else classes)
-    except (MemoryError, DataError):
+    except (MemoryError, DataError, OptionError):
         raise
     except Exception as error:  # an error of a candidate is its result
         raise DataError(f"{name} raised {explained(error, schema, train)}") from error
@@ -199,8 +199,8 @@ def explained(error: Exception, schema: Schema, table: pl.DataFrame) -> str:
     """An error of an estimator on one line, with a remedy where the rows are of a form that it does not take."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     line = lines[-1] if "fits failed" in lines[0] else lines[0]  # of a search: the last line is the error of its fits
-    line = line if len(line) <= _MOST_TEXT else f"{line[:_MOST_TEXT]}..."
-    text = line if re.match(r"\w+(Error|Exception): ", line) else f"{type(error).__name__}: {line}".rstrip(": .")
+    line = line.rstrip(": .") if len(line) <= _MOST_TEXT else f"{line[:_MOST_TEXT]}..."
+    text = line if re.match(r"\w+(Error|Exception): ", line) else f"{type(error).__name__}: {line}".rstrip(": ")
     names = [column.name for column in schema.features]
     others = [name for name in names if not (table[name].dtype.is_numeric() or table[name].dtype == pl.Boolean)]
 
@@ -209,9 +209,10 @@ def explained(error: Exception, schema: Schema, table: pl.DataFrame) -> str:
 
     remedy = ""
     if others and speaks_of("could not convert|dtype|datetime|timestamp"):
+        dates = [name for name in others if table[name].dtype.is_temporal()] if speaks_of("datetime|timestamp") else []
+        encoder = "TfidfVectorizer" if not any(column.name in others for column in schema.plain) else "OneHotEncoder"
+        others, encoder = (dates, "FunctionTransformer") if dates else (others, encoder)
         what = "are no numbers" if len(others) > 1 else "is no number"
-        labels = any(column.name in others for column in schema.plain)
-        encoder = "OneHotEncoder" if labels else "TfidfVectorizer for texts"
         remedy = f"{listed(others, 3)} {what}: it needs a pipeline with an encoder such as {encoder}"
     elif speaks_of(r"\bnan\b|missing value"):
         remedy = "values are missing: it needs a pipeline with an imputer such as SimpleImputer"

@@ -133,20 +133,17 @@ def _recommendation(call: str, best: Candidate, rival: Candidate, take: Candidat
         return f"{b} is simpler, but did not finish every fold: use {a}."
     if take is best and not best.simpler_than(rival):
         return f"They are about equally complex: use {a}, {'which scores better' if difference.mean > 0 else 'the first'}."
-    simpler = _simpler(take, best if take is rival else rival, "the")
+    simpler = _simpler(take, best if take is rival else rival).replace("a simpler", "the simpler")
     if call == "tie":
-        preferred = "the simpler one" if simpler == "the simpler model" else simpler
-        return f"Of equal models {preferred} is preferred: use {quoted(take.name)}."
+        return f"Of equal models {simpler.replace('simpler model', 'simpler one')} is preferred: use {quoted(take.name)}."
     if take is best:
         return f"Use {a}: it scores better and is {simpler}."
     return f"Use {b}, {simpler}, until {a} is shown to be better; if the score matters more to you, use {a}."
 
 
-def _simpler(candidate: Candidate, other: Candidate, article: str = "a") -> str:
+def _simpler(candidate: Candidate, other: Candidate) -> str:
     """What speaks for the simpler of two candidates; the complexity of one that is no family of lamina is not known."""
-    if other.foreign and not candidate.foreign:
-        return f"{article} family of lamina"
-    return f"{article} simpler model"
+    return "a family of lamina" if other.foreign and not candidate.foreign else "a simpler model"
 
 
 def _times(candidate: Candidate) -> str:

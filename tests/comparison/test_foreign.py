@@ -17,7 +17,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
@@ -174,20 +179,23 @@ def test_what_fails_says_why_and_the_others_finish():
 @pytest.mark.usefixtures("local")
 def test_columns_that_are_no_numbers_are_named_with_the_remedy():
     table = waves(town=pl.Series([["Ulm", "Bonn"][i % 2] for i in range(90)]), c=pl.Series([None, 1.5, 2.5] * 30))
+    table = table.with_columns(day=pl.Series([dt.date(2024, 1, 1 + i % 28) for i in range(90)]))
     families = {
         "forest": RandomForestClassifier(5),
         "lost": make_pipeline(make_column_transformer((StandardScaler(), ["income"])), LogisticRegression()),
         "nan": make_pipeline(make_column_transformer((StandardScaler(), ["c"])), LogisticRegression()),
         "search": GridSearchCV(LogisticRegression(), {"C": [1.0]}),
+        "day": make_pipeline(make_column_transformer(("passthrough", ["a", "day"])), LogisticRegression()),
         "constant": "constant",
     }
     failed = failures(lamina.compare(table, "y", families=families, **FEW))
-    encoder = "town is no number: it needs a pipeline with an encoder such as OneHotEncoder"
+    encoder = "town, day are no numbers: it needs a pipeline with an encoder such as OneHotEncoder"
     assert re.search(
         rf"RandomForestClassifier raised ValueError: could not convert string to float: '\w+'; {encoder}$", failed["forest"]
     )
     assert re.search(rf"GridSearchCV raised ValueError: could not convert .*; {encoder}$", failed["search"])
-    assert failed["lost"].endswith("; it gets 4 columns: a, b, town, c")
+    assert failed["lost"].endswith("; it gets 5 columns: a, b, town, c, day")
+    assert failed["day"].endswith("; day is no number: it needs a pipeline with an encoder such as FunctionTransformer")
     assert failed["nan"].endswith(
         "raised ValueError: Input X contains NaN; values are missing: it needs a pipeline with an imputer such as SimpleImputer"
     )
@@ -390,7 +398,7 @@ def test_a_winner_that_is_no_family(tmp_path):
 def test_of_equal_models_the_family_is_preferred():
     board = lamina.compare(waves(300), "y", families={"mine": LogisticRegression(C=100), "linear": "linear"}, rope=0.2, **FEW)
     assert (board.verdict.call, board.verdict.take) == ("tie", "linear")
-    assert "Of equal models the family of lamina is preferred: use linear." in board.verdict.words
+    assert "Of equal models a family of lamina is preferred: use linear." in board.verdict.words
     assert "no .lamina" not in board.verdict.words
 
 
@@ -430,3 +438,11 @@ def test_worker_processes_and_resuming(tmp_path, cache, monkeypatch):
         lamina.compare(xor(), "y", families={**families, "mine": KNeighborsClassifier(2)}, run=other, **FEW)
     assert lamina.compare(xor(), "y", families=families, run=other, **FEW).verdict.take == "mine"
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("local")
+def test_methods_that_only_a_fitted_estimator_has():
+    stacked = StackingClassifier([("a", LogisticRegression()), ("b", KNeighborsClassifier())], cv=2)
+    assert not hasattr(stacked, "predict_proba")
+    board = lamina.compare(waves(), "y", families={"mine": stacked, "constant": "constant"}, metric="log_loss", **FEW)
+    assert not failures(board)
