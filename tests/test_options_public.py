@@ -28,6 +28,7 @@ from lamina.fitting.settings import (
     Starting,
 )
 from lamina.options import bounds
+from lamina.tuning.terms import TuningTerms
 from tests.cli.helpers import lamina as command
 
 BASE = {
@@ -46,6 +47,7 @@ def declared(*owners):
 CALLS = {
     "fit": (lamina.fit, declared(Settings, Recording, Interventions, Starting)),
     "compare": (lamina.compare, declared(Settings, Terms, Recording)),
+    "tune": (lamina.tune, declared(Settings, TuningTerms, Recording)),
     "Classifier": (Classifier.__init__, declared(Settings, Interventions)),
     "Regressor": (Regressor.__init__, declared(Settings, Interventions)),
     "resume": (lamina.resume, declared(Recording, Interventions, Resumption)),
@@ -55,7 +57,8 @@ CALLS = {
     "importance": (Classifier.importance, declared(ImportanceOptions)),
 }
 LACKS = {
-    "compare": {"family"},
+    "compare": {"family", "quality"},
+    "tune": {"quality"},
     "Classifier": {"target", "task", "edit"},
     "Regressor": {"target", "task", "class_weight", "merge_rare", "edit"},
 }
@@ -81,12 +84,12 @@ def test_signatures_are_as_declared(name):
 
 
 def test_every_declared_option_has_help_and_bounds():
-    for field in declared(Settings, Terms, Recording, PredictOptions, EvaluateOptions, ImportanceOptions).values():
+    for field in declared(Settings, Terms, TuningTerms, Recording, PredictOptions, EvaluateOptions, ImportanceOptions).values():
         assert field.metadata["help"]
         assert bounds(field)
 
 
-@pytest.mark.parametrize("verb", ["fit", "compare"])
+@pytest.mark.parametrize("verb", ["fit", "compare", "tune"])
 def test_the_command_line_is_as_declared(verb):
     fields = CALLS[verb][1]
     names = {"kind": "kinds", "set_": "recipe", **({"family": "families"} if verb == "compare" else {})}

@@ -33,7 +33,7 @@ from lamina.train.recipe import Recipe
 from lamina.train.run import JOURNAL, TESTED, Run
 from lamina.train.threads import available_threads
 from lamina.tuning.process import OUT_OF_TIME, Process
-from lamina.tuning.results import Tuning, save_tuning
+from lamina.tuning.results import Tuning, load_tuning, save_tuning
 from lamina.tuning.rows import Parts, draw_parts
 from lamina.tuning.space import Space, declared_space, given_space, ranges
 from lamina.tuning.study import Study, TrialResult
@@ -102,8 +102,8 @@ def check_same(run: Run, options: Mapping[str, Any], fingerprint: str) -> None:
     if run.settings["data"]["fingerprint"] != fingerprint:
         raise RunError(f"the tuning in {run.folder} was begun on other rows; {remedy}")
     if others := [name for name in _FIXED if run.settings.get(name) != options[name]]:
-        what = "settings" if others[0] == "asked" else others[0]
-        raise RunError(f"the tuning in {run.folder} was begun with another {what}; {remedy}".replace("another s", "other s"))
+        what = {"asked": "settings", "test": "share of test rows"}.get(others[0], others[0])
+        raise RunError(f"the tuning in {run.folder} was begun with other {what}; {remedy}")
 
 
 def terms_of(run: Run) -> TuningTerms:
@@ -136,8 +136,12 @@ def tune(table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Ru
 
 
 def finish(table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Run, monitor: Monitor | None = None) -> Tuning:
-    """Tune, and save the result and the model in the run folder."""
+    """Tune, and save the result and the model in the run folder; a finished tuning with as many trials is loaded."""
     with run.claimed():
+        if run.finished and all(run.settings.get(name) == value for name, value in terms.to_json().items()):
+            result = load_tuning(run)
+            if result.stopped == "trials":
+                return dataclasses.replace(result, model=estimator(store.load(run.model_path)))
         result = tune(table, settings, terms=terms, run=run, monitor=monitor)
         store.save(result.model.model_, run.model_path)
         save_tuning(result, run)
@@ -182,7 +186,8 @@ class _Tuning:
         )
         earlier = sum(one.seconds for one in study.results)
         with Process(self.run.folder, self.run.settings["threads"]) as process:
-            process.start()  # which takes seconds, while the defaults are fitted here
+            if len(study.results) < self.terms.trials:
+                process.start()  # which takes seconds, while the defaults are fitted here
             failed = self._fit_defaults()
             decided = {} if failed else self._decided()
             try:
