@@ -35,7 +35,7 @@ class TuningTerms(CallOptions):
         kind=object,
         expected="'auto', the name of a family, a family such as Boosting(), or a list of them",
     )
-    space: Mapping[str, Sequence[Any]] | None = option(
+    space: Mapping[str, Sequence[object]] | None = option(
         None,
         "The options to search, by name: (low, high), (low, high, 'log') or a list of values; by default those that family and "
         "recipe declare.",
