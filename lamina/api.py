@@ -237,7 +237,7 @@ def tune(
     target: str | list[str] | tuple[str, ...] | None = None,
     *,
     family: Family | Auto | str | Sequence[Family | Auto | str] = "auto",
-    space: Mapping[str, Sequence[Any]] | None = None,
+    space: Mapping[str, Sequence[object]] | None = None,
     trials: int = 30,
     time_limit: float | None = None,
     metric: str = "auto",
