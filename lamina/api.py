@@ -316,8 +316,8 @@ def tune(
 
     recording = Recording(run=run, monitor=monitor).check()
     terms = TuningTerms(**_options_of(TuningTerms, options)).check()
-    changed = {"target": target_of(data, target), "family": "auto", "time_limit": None}
-    settings = Settings(**_options_of(Settings, options, **changed)).check()
+    of_fit = {name: value for name, value in options.items() if name != "time_limit"}  # which is that of the whole call
+    settings = Settings(**_options_of(Settings, of_fit, target=target_of(data, target), family="auto")).check()
     optuna()
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
