@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
@@ -77,7 +78,7 @@ def family_of(estimator: Any, title: str, task: Task) -> dict[str, Any]:
             f"{named} a {kind.replace('_', ' ')}, {class_name}, but the task is {task.title}; give a {task.estimator.lower()}, "
             "or name the task: task='classification' or task='regression'"
         )
-    data = _pickled(unfitted, named)
+    data = _pickled((unfitted, get_config()), named)
     pickled = {"pickle": base64.b64encode(data).decode(), "seal": _seal(data)}
     return {"name": ESTIMATOR, **described_value(unfitted), **pickled}
 
@@ -91,8 +92,8 @@ def own_family(estimator: Any, task: Task) -> Any:
     return estimator.family if same else estimator
 
 
-def load(family: Mapping[str, Any]) -> Any:
-    """The estimator of a candidate.
+def load(family: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The estimator of a candidate, and scikit-learn's configuration where it was given, for ``sklearn.config_context``.
 
     Raises:
         OptionError: A module or class of it is not there.
@@ -181,13 +182,13 @@ class _Pickler(pickle.Pickler):
             raise pickle.PicklingError(f"the {what} {obj.__name__} is defined in the script or notebook itself")
 
 
-def _pickled(estimator: Any, named: str) -> bytes:
+def _pickled(content: tuple[Any, dict[str, Any]], named: str) -> bytes:
     file = io.BytesIO()
     try:
-        _Pickler(file, protocol=5).dump(estimator)
+        _Pickler(file, protocol=5).dump(content)
     except Exception as error:  # whatever its __reduce__ raises
         raise OptionError(
-            f"{named} {type(estimator).__name__}, which cannot be sent to the worker processes: {_line(error)}; define it at "
+            f"{named} {type(content[0]).__name__}, which cannot be sent to the worker processes: {_line(error)}; define it at "
             "the top level of a module, a .py file, and import it from there"
         ) from error
     return file.getvalue()

@@ -6,17 +6,17 @@ import pickle
 import re
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import polars as pl
+from sklearn import get_config
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
-from lamina.comparison.foreign import load
 from lamina.data.schema import Schema
 from lamina.errors import DataError, OptionError
 from lamina.tasks.foreign import CALIBRATE, prediction_of_sklearn, target_for_sklearn
@@ -51,7 +51,7 @@ class Fitted:
 
 
 def fit_and_predict(
-    family: Mapping[str, Any],
+    estimator: Any,
     train: pl.DataFrame,
     test: pl.DataFrame,
     *,
@@ -61,13 +61,12 @@ def fit_and_predict(
     weight: np.ndarray | None,
     seed: int,
 ) -> Fitted:
-    """Fit the estimator to the training rows and predict the test rows. Each call gets rows of its own.
+    """Fit an estimator to the training rows and predict the test rows. Each call of it gets rows of its own.
 
     Raises:
-        OptionError: The metric needs probabilities and the estimator has none; or it cannot be loaded.
+        OptionError: The metric needs probabilities and the estimator has none.
         DataError: It raises an error, or returns what is no prediction.
     """
-    estimator = load(family)
     name = type(estimator).__name__
     y, notes = target_for_sklearn(task, train), []
     missing = np.zeros(len(y), dtype=bool)
@@ -161,6 +160,9 @@ def weight_keyword(estimator: Any) -> str | None:
         >>> weight_keyword(make_pipeline(LogisticRegression())), weight_keyword(KNeighborsClassifier())
         ('logisticregression__sample_weight', None)
     """
+    if get_config()["enable_metadata_routing"] and hasattr(estimator, "get_metadata_routing"):
+        routed = get_routing_for_object(estimator).consumes("fit", {"sample_weight"})
+        return "sample_weight" if routed else None
     if steps := getattr(estimator, "steps", None):
         name, last = steps[-1]
         inner = weight_keyword(last)

@@ -164,6 +164,9 @@ class Work:
 
     def fit_foreign(self, family: dict[str, Any], fold: int) -> dict[str, Any]:
         """Fit a scikit-learn estimator to the training rows of a fold and score it on the test rows."""
+        from sklearn import config_context
+
+        from lamina.comparison.foreign import load
         from lamina.comparison.foreign_fit import fit_and_predict
         from lamina.data.weights import row_weights
         from lamina.fitting.settings import SEEDS
@@ -174,16 +177,18 @@ class Work:
         if self.settings.class_weight is not None:
             by_class = self.task.class_weights(train, self.settings.class_weight)  # pyright: ignore[reportArgumentType]
             weight = by_class if weight is None else weight * by_class
-        fitted = fit_and_predict(
-            family,
-            train,
-            rows,
-            schema=self.schema,
-            task=self.task,
-            metric=self.metric,
-            weight=weight,
-            seed=(self.settings.seed + fold) % SEEDS,
-        )
+        estimator, config = load(family)
+        with config_context(**config):
+            fitted = fit_and_predict(
+                estimator,
+                train,
+                rows,
+                schema=self.schema,
+                task=self.task,
+                metric=self.metric,
+                weight=weight,
+                seed=(self.settings.seed + fold) % SEEDS,
+            )
         return {
             "scores": scores(fitted.metrics, self.task.truth(rows), fitted.prediction, row_weights(rows, self.schema)),
             "fit_seconds": fitted.fit_seconds,

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
@@ -446,3 +447,23 @@ def test_methods_that_only_a_fitted_estimator_has():
     assert not hasattr(stacked, "predict_proba")
     board = lamina.compare(waves(), "y", families={"mine": stacked, "constant": "constant"}, metric="log_loss", **FEW)
     assert not failures(board)
+
+
+@pytest.mark.usefixtures("local")
+def test_the_configuration_of_scikit_learn_holds_in_the_workers():
+    table = waves(w=pl.when(pl.col("y") == "down").then(1e-9).otherwise(1.0))
+    with config_context(transform_output="pandas", enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        last = LogisticRegression(C=1e-6).set_fit_request(sample_weight=True)
+        named = make_pipeline(scaler, make_column_transformer(("passthrough", ["a"])), last)  # needs the names of columns
+        families = {"mine": named, "constant": "constant"}
+        board = lamina.compare(table, "y", families=families, weight="w", metric="balanced_accuracy", **FEW)
+    assert not failures(board)
+    assert (score(board, "mine"), board.notes) == (0.5, ("mine predicts the same for every row",))
+
+
+@pytest.mark.usefixtures("local")
+def test_the_seed_is_that_of_the_comparison():
+    families = {"mine": RandomForestClassifier(3), "constant": "constant"}
+    scores = [score(lamina.compare(waves(), "y", families=families, seed=seed, **FEW), "mine") for seed in (1, 1, 2)]
+    assert scores[0] == scores[1] != scores[2]
