@@ -224,7 +224,7 @@ def test_a_class_that_a_fold_lacks_has_probability_zero():
     table = waves(y=pl.Series(["rare"] * 2 + waves()["y"].to_list()[2:]))
     board = lamina.compare(table, "y", families={"mine": LogisticRegression(), "linear": "linear"}, **{**FEW, "folds": 5})
     assert not failures(board)
-    assert all("log_loss" in line.others for line in board.lines)
+    assert all(line.others["log_loss"] < 2 for line in board.lines)
     iris = load_iris(as_frame=True).frame
     board = lamina.compare(iris, "target", families=[LogisticRegression(max_iter=200), "constant"], metric="log_loss", **FEW)
     assert 0 < score(board, "LogisticRegression") < 0.5 < score(board, "baseline")
