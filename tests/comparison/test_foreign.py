@@ -221,10 +221,13 @@ def test_texts_for_a_vectorizer():
 
 @pytest.mark.usefixtures("local")
 def test_a_class_that_a_fold_lacks_has_probability_zero():
-    table = waves(y=pl.Series(["rare"] * 2 + waves()["y"].to_list()[2:]))
-    board = lamina.compare(table, "y", families={"mine": LogisticRegression(), "linear": "linear"}, **{**FEW, "folds": 5})
+    table = waves(y=pl.Series(["rare"] * 2 + waves()["y"].to_list()[2:]), part=pl.Series(["test"] * 20 + ["train"] * 70))
+    families = {"mine": LogisticRegression(), "linear": "linear"}
+    board = lamina.compare(table, "y", families=families, split="part", workers=1, monitor=None)
     assert not failures(board)
-    assert all(line.others["log_loss"] < 2 for line in board.lines)
+    assert all(
+        3.4 < line.others["log_loss"] < 5 for line in board.lines
+    )  # 2 of 20 rows have probability 0, 1e-15 in the metric
     iris = load_iris(as_frame=True).frame
     board = lamina.compare(iris, "target", families=[LogisticRegression(max_iter=200), "constant"], metric="log_loss", **FEW)
     assert 0 < score(board, "LogisticRegression") < 0.5 < score(board, "baseline")
