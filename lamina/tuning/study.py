@@ -26,6 +26,8 @@ RUNGS = 2
 """Rungs below the full number of epochs."""
 RESULT = "result"
 """The attribute of a trial in the journal that says how it ended."""
+KILLED = "killed"
+"""The attribute of one whose process was killed."""
 _AFTER_EPOCHS = 10_000_000
 """Folds are reported as later steps than any epoch."""
 
@@ -104,7 +106,7 @@ class Study:
                 raise RunError(f"{path} is damaged ({error}); start again in another folder") from error
             for trial in self._study.get_trials(deepcopy=False):
                 if trial.state.name == "RUNNING":  # its process was killed
-                    self._tell(trial.number, trial.user_attrs.get(RESULT, {"state": "failed"}))
+                    self._end_killed(trial)
 
     @property
     def results(self) -> list[TrialResult]:
@@ -133,6 +135,18 @@ class Study:
             trial = self._study.ask()
             params = self._space.suggest(trial, fixed=defaults)
         return Trial(self, trial, params, done)
+
+    def _end_killed(self, trial: Any) -> None:
+        """End a trial whose process was killed: with its result if it had one, else it is drawn again, but once only."""
+        result = trial.user_attrs.get(RESULT)
+        previous = self._study.get_trials(deepcopy=False)[trial.number - 1] if trial.number else None
+        if result is None and previous is not None and KILLED in previous.user_attrs:
+            params = self._space.suggest(trial, fixed=trial.params)
+            result = TrialResult(0, params, math.nan, "failed", 0.0, failed="its process was killed twice").to_json()
+            self._study._storage.set_trial_user_attr(trial._trial_id, RESULT, result)
+        elif result is None:
+            self._study._storage.set_trial_user_attr(trial._trial_id, KILLED, True)
+        self._tell(trial.number, result or {"state": "failed"})
 
     def _tell(self, trial: Any, result: Mapping[str, Any]) -> None:
         """Tell the study how a trial ended."""

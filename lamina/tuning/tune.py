@@ -9,34 +9,29 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from lamina import store
-from lamina.comparison.worker import fold_settings
 from lamina.data.rowhash import check_comparable
 from lamina.data.schema import Schema
 from lamina.data.weights import row_weights
-from lamina.errors import LaminaError, OptionError, RunError, TrainingError
+from lamina.errors import OptionError, RunError, TrainingError
 from lamina.estimators import estimator
 from lamina.families import Auto, Family, choose_family, family_from_json
-from lamina.families.family import NetworkFamily
 from lamina.fitting.fit import fit_model
 from lamina.fitting.prepare import Prepared, prepare
 from lamina.fitting.settings import Settings
-from lamina.functions import check_importable, recall
+from lamina.functions import recall
 from lamina.options import find, shortened
 from lamina.tasks.metrics import Metric
-from lamina.tasks.prediction import Prediction
-from lamina.train.events import End, Event, Monitor, Refit, StopReason, Trial, Tune
-from lamina.train.recipe import Recipe
+from lamina.train.events import End, Monitor, Refit, StopReason, Trial, Tune
 from lamina.train.run import JOURNAL, TESTED, Run
-from lamina.train.threads import available_threads
-from lamina.tuning.process import OUT_OF_TIME, Process
+from lamina.tuning.fits import Fits, OutOfTime, Pruned, limited, reason_of
 from lamina.tuning.results import Tuning, load_tuning, save_tuning
 from lamina.tuning.rows import Parts, draw_parts
 from lamina.tuning.space import Space, declared_space, given_space, ranges
 from lamina.tuning.study import Study, TrialResult
+from lamina.tuning.study import Trial as RunningTrial
 from lamina.tuning.terms import TuningTerms
 from lamina.tuning.verdict import decide, score_both
 from lamina.wording import duration
@@ -56,7 +51,6 @@ def fixed_options(table: pl.DataFrame, settings: Settings, terms: TuningTerms) -
     Raises:
         OptionError: A family or the space cannot be used.
     """
-    check_importable(settings.recipe)
     prepared = prepare(table, settings)
     prepared.task.metric(terms.metric)
     members = _named(terms.family, prepared.schema)
@@ -72,7 +66,7 @@ def _named(asked: Any, schema: Schema) -> dict[str, Family]:
     """The families by name, "boosting 2" for a second one of a name.
 
     Raises:
-        OptionError: One is unknown, reads none of the columns, or cannot be fitted in another process; or there is none.
+        OptionError: One is unknown, reads none of the columns, or there is none.
     """
     if isinstance(asked, str | Family | Auto):
         asked = [asked]
@@ -81,7 +75,6 @@ def _named(asked: Any, schema: Schema) -> dict[str, Family]:
     families: dict[str, Family] = {}
     for one in asked:
         family, _ = choose_family(one, schema)
-        check_importable(family)
         title, number = family.name, 2
         while title in families:
             title, number = f"{family.name} {number}", number + 1
@@ -115,7 +108,15 @@ def terms_of(run: Run) -> TuningTerms:
         raise run.damaged(f"its options: {error}") from error
 
 
-def tune(table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Run, monitor: Monitor | None = None) -> Tuning:
+def tune(
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    terms: TuningTerms,
+    run: Run,
+    monitor: Monitor | None = None,
+    began: float | None = None,
+) -> Tuning:
     """The result of all trials, with the model of all rows.
 
     Trials that ended in an earlier call are not repeated.
@@ -126,38 +127,51 @@ def tune(table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Ru
         terms: The options of the tuning.
         run: A folder with the data and :func:`fixed_options`, see :func:`lamina.api.start_run`.
         monitor: Called with :class:`~lamina.train.events.Tune` (once), ``Trial``, ``Refit`` and the events of that fit.
+        began: When the time limit began, by ``time.monotonic()``; None for now.
 
     Raises:
         DataError: There are too few rows.
         OptionError: The time limit is too short.
         TrainingError: No trial could be fitted.
     """
-    return _Tuning(table, settings, terms, run, monitor).result()
+    return _Tuning(table, settings, terms, run, monitor, time.monotonic() if began is None else began).result()
 
 
-def finish(table: pl.DataFrame, settings: Settings, *, terms: TuningTerms, run: Run, monitor: Monitor | None = None) -> Tuning:
+def finish(
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    terms: TuningTerms,
+    run: Run,
+    monitor: Monitor | None = None,
+    began: float | None = None,
+) -> Tuning:
     """Tune, and save the result and the model in the run folder; a finished tuning with as many trials is loaded."""
     with run.claimed():
         if run.finished and all(run.settings.get(name) == value for name, value in terms.to_json().items()):
             result = load_tuning(run)
             if result.stopped == "trials":
                 return dataclasses.replace(result, model=estimator(store.load(run.model_path)))
-        result = tune(table, settings, terms=terms, run=run, monitor=monitor)
+        result = tune(table, settings, terms=terms, run=run, monitor=monitor, began=began)
         store.save(result.model.model_, run.model_path)
         save_tuning(result, run)
         run.write(End(StopReason.INTERRUPTED if result.stopped == "interrupted" else StopReason.FITTED))
     return result
 
 
-class _OutOfTime(Exception):
-    """The defaults are not fitted in time."""
-
-
 class _Tuning:
     """One call: the rows, the space, and the time that is left."""
 
-    def __init__(self, table: pl.DataFrame, settings: Settings, terms: TuningTerms, run: Run, monitor: Monitor | None) -> None:
-        self.began = time.monotonic()
+    def __init__(
+        self,
+        table: pl.DataFrame,
+        settings: Settings,
+        terms: TuningTerms,
+        run: Run,
+        monitor: Monitor | None,
+        began: float,
+    ) -> None:
+        self.began = began
         self.deadline = math.inf if terms.time_limit is None else self.began + terms.time_limit
         self.source, self.settings, self.terms, self.run = table, settings, terms, run
         self.monitor = monitor or (lambda event: None)
@@ -173,6 +187,7 @@ class _Tuning:
             else Space(families, settings.recipe, ())
         )
         self.parts: Parts = draw_parts(self.prepared, terms, validation=settings.validation, seed=settings.seed)
+        self.fits = Fits(self.prepared, settings, self.parts, self.metric)
         self.outer = len(self.parts.folds)
         self.notes = (*self.prepared.notes, *self.parts.notes, *_without_effect(settings, terms, self.outer))
         self.default_seconds = 0.0
@@ -185,25 +200,22 @@ class _Tuning:
             self.run.folder / JOURNAL, self.space, sampler=self.terms.sampler, seed=self.settings.seed, greater=greater
         )
         earlier = sum(one.seconds for one in study.results)
-        with Process(self.run.folder, self.run.settings["threads"]) as process:
-            if len(study.results) < self.terms.trials:
-                process.start()  # which takes seconds, while the defaults are fitted here
-            failed = self._fit_defaults()
-            decided = {} if failed else self._decided()
-            try:
-                self._run_trials(study, process, decided)
-            except KeyboardInterrupt:
-                process.kill()
-                self.interrupted = True
-            trials = study.results
-            if failed and not any(one.state == "complete" for one in trials):
-                reasons = dict.fromkeys([failed, *(one.failed for one in trials if one.failed)])
-                raise TrainingError(f"no settings could be fitted: {'; '.join(list(reasons)[:3])}")
-            best = self._fit_tuned(study, process, trials)
+        failed = self._fit_defaults()
+        decided = {} if failed else self._decided()
+        try:
+            self._run_trials(study, decided)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        trials = study.results
+        if failed and not any(one.state == "complete" for one in trials):
+            reasons = dict.fromkeys([failed, *(one.failed for one in trials if one.failed)])
+            raise TrainingError(f"no settings could be fitted: {'; '.join(list(reasons)[:3])}")
+        best = self._fit_tuned(study, trials)
         if best is None and failed:
             raise TrainingError(f"the defaults could not be fitted ({failed}), nor the best trial once more; give more time")
         tuned, defaults = (
-            self._predictions(name) if there else None for name, there in ((TUNED, best is not None), (DEFAULTS, not failed))
+            self.fits.predictions(store.load(self.run.folder / name), self.parts.test) if there else None
+            for name, there in ((TUNED, best is not None), (DEFAULTS, not failed))
         )
         rows = self.prepared.table[self.parts.test]
         group = None
@@ -235,7 +247,7 @@ class _Tuning:
         )
         family, recipe = self.space.apply(params if verdict.take == "tuned" else {})
         self.monitor(Refit("tuned settings" if verdict.take == "tuned" else "defaults"))
-        settings = dataclasses.replace(self.settings, family=family, recipe=_limited(recipe, self._left()))
+        settings = dataclasses.replace(self.settings, family=family, recipe=limited(recipe, self._left()))
         model = estimator(fit_model(self.source, settings, monitor=self.monitor, search_leaks=True), settings)
         return Tuning(
             verdict=verdict,
@@ -262,15 +274,9 @@ class _Tuning:
         return self.deadline - time.monotonic()
 
     def _prepare_run(self) -> None:
-        """Write the rows of the folds, of which the last has the test rows, and the event of the beginning."""
-        pairs = [*self.parts.folds, (self.parts.train, self.parts.test)]
-        rows = {f"train{i}": train for i, (train, _) in enumerate(pairs)} | {
-            f"test{i}": test for i, (_, test) in enumerate(pairs)
-        }
-        with self.run.replacing("folds.npz") as path, path.open("wb") as file:
-            np.savez(file, **rows)  # pyright: ignore[reportArgumentType]
+        """Write the options, and the event of the beginning."""
         self.run.rewind(lambda event: True)  # drops an incomplete last line
-        self.run.change(**self.terms.to_json(), threads=available_threads())
+        self.run.change(**self.terms.to_json())
         event = Tune(
             trials=self.terms.trials,
             space=self.space.to_json(),
@@ -284,35 +290,29 @@ class _Tuning:
         self.run.write(event)
         self.monitor(event)
 
+    # -- fits --------------------------------------------------------------------------------------------------------------
+
     def _fit_defaults(self) -> str:
         """Fit the defaults to all rows for the trials, for the test rows; returns why they cannot be fitted, or ""."""
         if (self.run.folder / DEFAULTS).exists() and "default_seconds" in self.run.settings:
             self.default_seconds = float(self.run.settings["default_seconds"])
             return ""
-        began, limit = time.monotonic(), self.terms.time_limit
-        allowed = math.inf if limit is None else self.began + _FIRST_SHARE * limit - began
-
-        def monitor(event: Event) -> None:
-            if time.monotonic() - began > allowed and not isinstance(event, End):
-                raise _OutOfTime
-
+        limit, allowed = self.terms.time_limit, math.inf
+        if limit is not None:
+            allowed = self.began + _FIRST_SHARE * limit - time.monotonic()
         family, recipe = self.space.apply({})
-        options = {"name": family.name, **family.to_json()}
-        settings = fold_settings(self.settings, self.prepared.task, options, self.outer, recipe=_limited(recipe, allowed))
         try:
-            model = fit_model(self.prepared.table[self.parts.train], settings, monitor=monitor)
-        except _OutOfTime:
+            model, seconds = self.fits.fit(family, limited(recipe, allowed), self.outer, time.monotonic() + allowed)
+        except OutOfTime:
             raise OptionError(
                 f"time_limit is {limit:g}, but the defaults of {family.name} are not fitted in {duration(max(allowed, 0.0))}, "
                 "and they have to be fitted twice: for the score and for the model; give more time, or another family"
             ) from None
-        except (LaminaError, ValueError, RuntimeError, ArithmeticError) as error:
-            return " ".join(str(error).split()) or type(error).__name__
-        if model.card["stopped"] == StopReason.INTERRUPTED:
-            raise KeyboardInterrupt
+        except Exception as error:  # as that of a trial
+            return reason_of(error)
         store.save(model, self.run.folder / DEFAULTS)
-        self.default_seconds = time.monotonic() - began
-        self.run.change(default_seconds=self.default_seconds)
+        self.default_seconds = seconds
+        self.run.change(default_seconds=seconds)
         return ""
 
     def _decided(self) -> dict[str, Any]:
@@ -322,21 +322,19 @@ class _Tuning:
 
     # -- trials ------------------------------------------------------------------------------------------------------------
 
-    def _run_trials(self, study: Study, process: Process, decided: Mapping[str, Any]) -> None:
+    def _run_trials(self, study: Study, decided: Mapping[str, Any]) -> None:
         """Run trials until all have ended or the time is over; the first ones have the defaults of each family."""
         names = list(self.space.families)
         while (number := len(results := study.results)) < self.terms.trials:
             best = study.best(results)
             deadline = self.deadline - self._reserve(best)
-            fits = [one.fit_seconds for one in results if one.fit_seconds]
-            if deadline - time.monotonic() < (statistics.median(fits) / 2 if fits else 0.0):
+            if time.monotonic() >= deadline:
                 return
             defaults = names[number] if number < len(names) else ""
-            known = decided if number == 0 else {}
-            trial = study.ask(self.space.defaults(defaults, known) if defaults else None)
+            trial = study.ask(self.space.defaults(defaults, decided if number == 0 else {}) if defaults else None)
             score = None if best is None else best.score
             self.monitor(Trial(number, self.terms.trials, "running", trial.params, best=score))
-            ended = self._run_trial(trial, process, deadline, defaults)
+            ended = self._run_trial(trial, deadline, defaults)
             if ended is None:
                 return
             best = study.best(study.results)
@@ -353,7 +351,7 @@ class _Tuning:
             self.run.write(event)
             self.monitor(event)
 
-    def _run_trial(self, trial: Any, process: Process, deadline: float, defaults: str) -> TrialResult | None:
+    def _run_trial(self, trial: RunningTrial, deadline: float, defaults: str) -> TrialResult | None:
         """Fit one trial to each fold; None where the time is over, which is not the trial's fault."""
         began, seconds = time.monotonic(), []
 
@@ -361,40 +359,31 @@ class _Tuning:
             middle = statistics.median(seconds) if seconds else 0.0
             return trial.end(state, seconds=time.monotonic() - began, fit_seconds=middle, failed=failed, defaults=defaults)
 
+        fold = 0
+
+        def halving(epoch: int, loss: float, epochs: int) -> bool:
+            return trial.behind_in_epoch(epoch, loss, epochs) and not defaults
+
         try:
-            family, recipe = self.space.apply(
-                {**({"family": defaults} if defaults else {}), **({} if defaults else trial.params)}
-            )
+            family, recipe = self.space.apply({"family": defaults} if defaults else trial.params)
             family.check()
             recipe.check()
-        except OptionError as error:
-            return end("failed", str(error))
-        halving = isinstance(family, NetworkFamily)
-        for fold in range(self.outer):
-            pruned = False
-
-            def on_epoch(answer: Mapping[str, Any]) -> bool:
-                nonlocal pruned
-                if answer["loss"] is not None and not pruned:
-                    behind = trial.behind_in_epoch(answer["epoch"], answer["loss"], answer["epochs"])
-                    pruned = behind and not defaults
-                return pruned
-
-            done = process.fit(family, recipe, fold, deadline=deadline, on_epoch=on_epoch if halving and fold == 0 else None)
-            reason = done.get("failed", "")
-            if reason == OUT_OF_TIME or (done.get("stopped") == StopReason.TIME_LIMIT and recipe.time_limit is None):
-                return None
-            if reason:
-                return end("failed", f"in fold {fold + 1}, {reason}")
-            seconds.append(done["fit_seconds"])
-            if pruned:
-                return end("pruned")
-            if done["score"] is None:
-                continue  # the metric is not defined on its rows
-            if trial.behind_in_fold(done["score"]) and not defaults and fold + 1 < self.outer:
-                return end("pruned")
+            for fold in range(self.outer):
+                if seconds and time.monotonic() + statistics.median(seconds) > deadline:
+                    return None
+                model, one = self.fits.fit(family, recipe, fold, deadline, halving if fold == 0 else None)
+                seconds.append(one)
+                score = self.fits.score(model, self.parts.folds[fold][1])
+                if math.isfinite(score) and trial.behind_in_fold(score) and not defaults and fold + 1 < self.outer:
+                    return end("pruned")
+        except OutOfTime:
+            return None
+        except Pruned:
+            return end("pruned")
+        except Exception as error:  # of a trial is its result
+            return end("failed", f"in fold {fold + 1}, {reason_of(error)}")
         if not trial.scores:
-            return end("failed", f"{self.metric.title} is not defined: {self.metric.silent}")
+            return end("failed", f"{self.metric.title} is not a finite number")
         return end("complete")
 
     def _reserve(self, one: TrialResult | None) -> float:
@@ -407,7 +396,7 @@ class _Tuning:
         fit_seconds = one.fit_seconds * train / inner
         return _MARGIN * fit_seconds * (1 + larger) + _LAST_SECONDS
 
-    def _fit_tuned(self, study: Study, process: Process, trials: Sequence[TrialResult]) -> TrialResult | None:
+    def _fit_tuned(self, study: Study, trials: Sequence[TrialResult]) -> TrialResult | None:
         """The best trial that the time is enough for, fitted to all rows for the trials; None where it has the defaults."""
         affordable = [one for one in trials if self._reserve(one) <= self._left() + _LAST_SECONDS / 2]
         while (best := study.best(affordable)) is not None and best.defaults != self.space.first:
@@ -416,25 +405,15 @@ class _Tuning:
                 return best
             family, recipe = self.space.apply(best.params)
             last = self._reserve(best) * len(self.prepared.table) / (len(self.prepared.table) + len(self.parts.train))
-            done = process.fit(family, recipe, self.outer, deadline=self.deadline - last, save=TUNED)
-            if "failed" not in done:
-                self.run.change(tested=tested)
-                return best
-            affordable.remove(best)
+            try:
+                model, _ = self.fits.fit(family, recipe, self.outer, self.deadline - last)
+            except Exception:  # as slow or unlucky as it may be, the next best is there
+                affordable.remove(best)
+                continue
+            store.save(model, self.run.folder / TUNED)
+            self.run.change(tested=tested)
+            return best
         return None
-
-    def _predictions(self, name: str) -> Prediction:
-        """The predictions of a saved model for the test rows."""
-        model, task = store.load(self.run.folder / name), self.prepared.task
-        outputs = model.outputs(self.prepared.table[self.parts.test])
-        return task.adopting(model.task).predict(task.align(outputs, model.task))
-
-
-def _limited(recipe: Recipe, left: float) -> Recipe:
-    """The recipe with the time that is left, if that is less than its own."""
-    if left == math.inf or (recipe.time_limit is not None and recipe.time_limit < left):
-        return recipe
-    return dataclasses.replace(recipe, time_limit=max(0.9 * left, 0.1))
 
 
 def _without_effect(settings: Settings, terms: TuningTerms, folds: int) -> list[str]:

@@ -22,10 +22,10 @@ from lamina.wording import count, duration, two_digits
 SURE = 0.95
 """The probability that a decision needs."""
 CALLS = ("worth it", "unclear", "no difference", "not worth it", "defaults failed", "alone")
-_DRAWS, _ROW_DRAWS = 1_000, 2_000_000
+_DRAWS, _ROW_DRAWS = (100, 1_000), 2_000_000
 """Draws of the weights of the test rows, fewer for so many rows that metrics take seconds."""
-_SPLITS = 100
-"""Random halves of the test rows."""
+_SPLITS = 0.1
+"""Random halves of the test rows, as a share of the draws."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def score_both(
     if rope is None:
         rope = metric.rope * (abs(float(scores[0])) if metric.relative else 1.0)
     generator = np.random.default_rng(seed)
-    draws = max(200, min(_DRAWS, _ROW_DRAWS // len(truth)))
+    draws = int(np.clip(_ROW_DRAWS // len(truth), *_DRAWS))
     members = np.arange(len(truth)) if group is None else np.unique(group, return_inverse=True)[1]
     drawn = np.empty((draws, len(predictions)))
     for place in range(draws):
@@ -98,7 +98,7 @@ def score_both(
         difference = _comparison(sign * float(scores[0] - scores[1]), gains, rope)
         taken = 0 if takes(difference) else 1
         if difference.equal < SURE:
-            excess = _excess(metric, truth, predictions, weight, members, taken, generator)
+            excess = _excess(metric, truth, predictions, weight, members, taken, generator, int(_SPLITS * draws))
     low, high = np.quantile(drawn[:, taken], (0.025, 0.975)) - excess if len(drawn) else (-math.inf, math.inf)
     return Scored(
         tuned=math.nan if tuned is None else first,
@@ -120,6 +120,7 @@ def _excess(
     members: np.ndarray,
     taken: int,
     generator: np.random.Generator,
+    splits: int,
 ) -> float:
     """How much better, in the mean, the better one of two seems on the rows that choose it than it is on others.
 
@@ -129,7 +130,7 @@ def _excess(
     sign = 1.0 if metric.greater else -1.0
     weights = np.ones(len(truth)) if weight is None else weight
     number, excess = int(members.max()) + 1, []
-    for _ in range(_SPLITS):
+    for _ in range(splits):
         half = np.isin(members, generator.permutation(number)[: number // 2])
         scores = np.array([[metric(truth, one, weights * side) for one in predictions] for side in (half, ~half)])
         for chooses, other in (scores, scores[::-1]):

@@ -14,6 +14,7 @@ from lamina.fitting.prepare import prepare
 from lamina.fitting.settings import Settings
 from lamina.train.events import Trial
 from lamina.train.run import Run
+from lamina.tuning.fits import Fits
 from lamina.tuning.rows import draw_parts
 from lamina.tuning.terms import TuningTerms
 from tests.cli.helpers import lamina as command
@@ -34,16 +35,10 @@ def tuned(tmp_path_factory):
     return lamina.tune(waves(), "y", run=folder, monitor=events.append, **CALL), folder, events
 
 
-def test_trials_begin_with_the_defaults_and_test_rows_are_in_none(tuned):
-    result, folder, events = tuned
+def test_trials_begin_with_the_defaults(tuned):
+    result, _, events = tuned
     assert result.trials[0].defaults == "boosting"
     assert result.trials[0].params["family.max_leaf_nodes"] == Boosting().max_leaf_nodes
-    with np.load(folder / "folds.npz") as rows:
-        assert len(rows.files) == 6
-        test = set(rows["test2"])
-        assert not any(test & {*rows[f"train{i}"], *rows[f"test{i}"]} for i in range(2))
-        assert test | {*rows["train2"]} == set(range(240))
-        assert {*rows["train0"], *rows["test0"]} == {*rows["train2"]}
     states = [(event.number, event.state) for event in events if isinstance(event, Trial)]
     assert states[::2] == [(0, "running"), (1, "running"), (2, "running")]
     assert len(states) == 6
@@ -180,6 +175,20 @@ def test_a_split_column_names_the_test_rows_and_those_that_score():
     _, two = parts({**waves(), "part": ["train"] * 200 + ["test"] * 40}, split="part")
     assert len(two.test) == 40
     assert len(two.folds) == 5
+
+
+def test_no_trial_sees_the_test_rows(monkeypatch):
+    seen, real = [], Fits.fit
+
+    def fit(self, family, recipe, fold, deadline, on_epoch=None):
+        seen.append((fold, set(self.parts.folds[fold][0]) if fold < 2 else set(self.parts.train), set(self.parts.test)))
+        return real(self, family, recipe, fold, deadline, on_epoch)
+
+    monkeypatch.setattr(Fits, "fit", fit)
+    lamina.tune(waves(100), "y", monitor=None, **{**CALL, "family": "linear"})
+    assert {fold for fold, _, _ in seen} == {0, 1, 2}
+    assert not any(train & test for _, train, test in seen)
+    assert {len(test) for _, _, test in seen} == {20}
 
 
 def test_two_hundred_rows_and_fewer():

@@ -72,8 +72,8 @@ def test_equal_predictions_make_no_difference():
 
 def test_who_takes_the_better_of_two_equally_good_ones_is_corrected(monkeypatch):
     """Both are right in 80 % of all rows; of 100 the better one of them seems better than it is."""
-    monkeypatch.setattr("lamina.tuning.verdict._DRAWS", 200)
-    monkeypatch.setattr("lamina.tuning.verdict._SPLITS", 50)
+    monkeypatch.setattr("lamina.tuning.verdict._DRAWS", (150, 150))
+    monkeypatch.setattr("lamina.tuning.verdict._SPLITS", 0.2)
     truth, taken, reported = np.ones(100, dtype=np.int64), [], []
     for seed in range(60):
         right = (np.random.default_rng(seed).random((2, 100)) < 0.8).astype(np.int64)
