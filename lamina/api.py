@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -323,15 +324,16 @@ def tune(
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
         monitor = stack.enter_context(_monitoring(recording.monitor))
         table, settings = read(data, settings)
+        began = monotonic()
         question = tuning.fixed_options(table, settings, terms)
         if (Path(folder) / "run.json").exists():
             opened = Run.open(folder)
             same = {**terms.to_json(), **question, "asked": settings.to_json()}
             tuning.check_same(opened, same, fingerprint(_storable(table)))
-            return tuning.finish(table, settings, terms=terms, run=opened, monitor=monitor)
+            return tuning.finish(table, settings, terms=terms, run=opened, monitor=monitor, began=began)
         created = start_run(folder, data, table, settings, verb="tune", **terms.to_json(), **question, threads=1)
         try:
-            return tuning.finish(table, settings, terms=terms, run=created, monitor=monitor)
+            return tuning.finish(table, settings, terms=terms, run=created, monitor=monitor, began=began)
         except LaminaError as error:
             if not isinstance(error, RunError) and not created.events():  # nothing was fitted
                 shutil.rmtree(created.folder)

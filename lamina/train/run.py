@@ -8,8 +8,8 @@
       data.arrow               a copy of in-memory data
       checkpoint.safetensors   the state of training after an epoch
       folds.npz, board.json    of a comparison: the rows of each fold, and the board
-      folds.npz, journal.log, defaults.lamina, tuned.lamina, tuning.json    of tuning: the rows of each fold, the trials, the
-                               two models that the test rows score, and the result
+      journal.log, tuning.json                of tuning: the trials, and the result
+      defaults.lamina, tuned.lamina           of tuning: the two models that the test rows score
       parts/                   of several networks: events and checkpoint of each, until the model is finished
       model.lamina             the finished model, or the best so far after Ctrl-C
 
