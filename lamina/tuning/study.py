@@ -20,9 +20,9 @@ from lamina.tuning.space import Space
 
 STARTUP = 8
 """Trials at random before the sampler models the scores."""
-REDUCTION = 3
+REDUCTION = 2
 """Successive halving: of this many trials one goes on after a rung, with this many times the epochs."""
-RUNGS = 2
+RUNGS = 3
 """Rungs below the full number of epochs."""
 RESULT = "result"
 """The attribute of a trial in the journal that says how it ended."""
