@@ -225,9 +225,7 @@ def test_a_class_that_a_fold_lacks_has_probability_zero():
     families = {"mine": LogisticRegression(), "linear": "linear"}
     board = lamina.compare(table, "y", families=families, split="part", workers=1, monitor=None)
     assert not failures(board)
-    assert all(
-        3.4 < line.others["log_loss"] < 5 for line in board.lines
-    )  # 2 of 20 rows have probability 0, at least 1e-15
+    assert all(3.4 < line.others["log_loss"] < 5 for line in board.lines)  # 2 of 20 rows have probability 0, at least 1e-15
     iris = load_iris(as_frame=True).frame
     board = lamina.compare(iris, "target", families=[LogisticRegression(max_iter=200), "constant"], metric="log_loss", **FEW)
     assert 0 < score(board, "LogisticRegression") < 0.5 < score(board, "baseline")
