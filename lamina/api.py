@@ -331,7 +331,7 @@ def tune(
             same = {**terms.to_json(), **question, "asked": settings.to_json()}
             tuning.check_same(opened, same, fingerprint(_storable(table)))
             return tuning.finish(table, settings, terms=terms, run=opened, monitor=monitor, began=began)
-        created = start_run(folder, data, table, settings, verb="tune", **terms.to_json(), **question, threads=1)
+        created = start_run(folder, data, table, settings, verb="tune", **terms.to_json(), **question)
         try:
             return tuning.finish(table, settings, terms=terms, run=created, monitor=monitor, began=began)
         except LaminaError as error:

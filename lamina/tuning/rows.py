@@ -64,7 +64,8 @@ def draw_parts(prepared: Prepared, terms: TuningTerms, *, validation: float, see
         inner = Schema(tuple(column for column in schema.columns if column.name != by.name))
     else:
         outer = split(table, schema, task, validation=terms.test, seed=seed)
-        train, test, how, notes, inner = outer.train, outer.validation, outer.how, list(outer.notes), schema
+        train, test, how, inner = outer.train, outer.validation, outer.how, schema
+        notes = [_of_test(note) for note in outer.notes]
     _check_few(prepared, test)
     rows = table[train]
     folds, inner_how = _folds(rows, inner, prepared, terms.fold_count(len(train)), validation=validation, seed=seed)
@@ -85,8 +86,19 @@ def _folds(
     try:
         one = split(rows, schema, prepared.task, validation=max(validation, 0.2), seed=seed)
     except DataError as error:
-        raise DataError(f"without the test rows, {error}; a smaller share of test rows leaves more: test=0.1") from error
+        raise DataError(f"without the test rows, {error}") from error
     return ((one.train, one.validation),), f"one part {one.how}"
+
+
+def _of_test(note: str) -> str:
+    """A note on validation rows that are test rows here."""
+    for word, other in (
+        ("validation row", "test row"),
+        ("never validated", "never tested"),
+        ("raise validation", "raise test"),
+    ):
+        note = note.replace(word, other)
+    return note
 
 
 def _check_few(prepared: Prepared, test: np.ndarray) -> None:

@@ -250,10 +250,9 @@ def _check_empty(space: Space) -> None:
     if space.dimensions or len(space.families) > 1:
         return
     family = space.families[space.first]
-    names = [field.name for field in dataclasses.fields(family) if field.name not in ("image_size", "tokens")]
     raise OptionError(
-        f"there is nothing to tune: no option of the family {family.name!r} is left to search"
-        + (f"; give space={{'family.{names[0]}': ...}}, or another family" if names else "; take another family")
+        f"there is nothing to tune: no option of the family {family.name!r} is left to search; name some in space=, or take "
+        "another family"
     )
 
 

@@ -208,8 +208,7 @@ class _Tuning:
             self.interrupted = True
         trials = study.results
         if failed and not any(one.state == "complete" for one in trials):
-            reasons = dict.fromkeys([failed, *(one.failed for one in trials if one.failed)])
-            raise TrainingError(f"no settings could be fitted: {'; '.join(list(reasons)[:3])}")
+            raise TrainingError(f"no settings could be fitted, nor the defaults: {failed}")
         best = self._fit_tuned(study, trials)
         if best is None and failed:
             raise TrainingError(f"the defaults could not be fitted ({failed}), nor the best trial once more; give more time")

@@ -95,6 +95,15 @@ def test_a_fold_that_is_worse_than_the_median_stops_a_trial(tmp_path):
     assert not one.ask().behind_in_fold(0.66)
 
 
+def test_a_trial_whose_process_was_killed_twice_is_not_tried_again(tmp_path):
+    run(study(tmp_path), 1)
+    params = study(tmp_path).ask().params  # each has a process that is killed
+    assert study(tmp_path).ask().params == params
+    last = study(tmp_path).results[-1]
+    assert (last.state, last.failed, last.params) == ("failed", "its process was killed twice", params)
+    assert study(tmp_path).ask().params != params
+
+
 def test_a_damaged_journal_is_said(tmp_path):
     run(study(tmp_path), 1)
     journal = tmp_path / "journal.log"
