@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Constant,
         Convolutional,
         Custom,
+        Ensemble,
         FeedForward,
         Forest,
         Hierarchical,
@@ -44,8 +45,8 @@ _MODULES = {
     "lamina.data.gather": "gather_series",
     "lamina.errors": "LaminaError",
     "lamina.estimators": "Classifier Regressor",
-    "lamina.families": "Attention Auto Boosting CatBoost Constant Convolutional Custom FeedForward Forest Hierarchical "
-    "LightGBM Linear Neighbours Recurrent Rocket Shortcut XGBoost",
+    "lamina.families": "Attention Auto Boosting CatBoost Constant Convolutional Custom Ensemble FeedForward Forest "
+    "Hierarchical LightGBM Linear Neighbours Recurrent Rocket Shortcut XGBoost",
     "lamina.graph.graph": "Graph",
     "lamina.graph.layers.pretrained": "register",
     "lamina.stream": "Stream",
@@ -63,6 +64,7 @@ __all__ = [
     "Constant",
     "Convolutional",
     "Custom",
+    "Ensemble",
     "FeedForward",
     "Forest",
     "Graph",

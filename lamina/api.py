@@ -63,6 +63,8 @@ def fit(
     merge_rare: bool = False,
     skip_bad: bool = False,
     family: Family | Auto | str = "auto",
+    quality: str = "good",
+    time_limit: float | None = None,
     recipe: Recipe | None = None,
     device: str = "auto",
     seed: int | None = 0,
@@ -93,7 +95,12 @@ def fit(
         class_weight: "balanced", weights by class, or None.
         merge_rare: Merge the classes of fewer than 10 rows into one class "other"; a note names them.
         skip_bad: Skip rows with a damaged or foreign file, or a cell that cannot be read; a note names the first three.
-        family: Model family: "auto", a name, or a family with its options.
+        family: Model family: "auto", a name, or a family with its options. "auto" fits candidates, networks and classical ones, and
+            takes the best on the validation rows, the simpler one of equals, or a weighted mean where that is better; the card
+            has them all. With options of the recipe, ``edit`` or ``callbacks`` it is the network for these columns.
+        quality: What "auto" tries: "fast" classical candidates only, "good" a network as well, "best" an ensemble of 5 folds.
+        time_limit: Seconds that the call may take, reading aside. Networks stop in time, other candidates are left out or
+            fitted to fewer rows; there always is a model.
         recipe: Training options of networks; None is ``Recipe()``.
         device: "auto" uses a GPU if there is one; "cpu", "cuda", ...
         seed: Seed of all random numbers; None draws one.
@@ -212,7 +219,7 @@ def compare(
 
     recording = Recording(run=run, monitor=monitor).check()
     terms = Terms(**_options_of(Terms, options)).check()
-    settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
+    settings = Settings(**_options_of(Settings, options, target=target_of(data, target), time_limit=None)).check()
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
         monitor = stack.enter_context(_monitoring(recording.monitor))

@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.utils import TransformerTags
 from sklearn.utils.validation import check_is_fitted
 
-from lamina.families import check_family
+from lamina.families import Auto, check_family
 from lamina.families.family import NetworkFamily
+from lamina.fitting.settings import decides
 from lamina.options import known_options
 
 
@@ -39,10 +40,11 @@ class _OfNetworks:
 
 
 def is_network(estimator: Any) -> bool:
-    """Whether an estimator has a network; before the fit, whether its family can be one."""
+    """Whether an estimator has a network; before the fit, whether it is certain to have one."""
     if hasattr(estimator, "model_"):
         return estimator.model_.predictor.plan is not None
-    return isinstance(check_family(estimator.family), NetworkFamily) if estimator.family != "auto" else True
+    family = check_family(estimator.family)
+    return isinstance(family, NetworkFamily) or (isinstance(family, Auto) and not decides(family, estimator.recipe))
 
 
 class Embeddings:

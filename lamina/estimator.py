@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from lamina import forked
 from lamina.data.columns.column import Values
 from lamina.data.columns.image import Image
+from lamina.data.encode import Encoder
 from lamina.data.frames import free_name, like, with_labels
 from lamina.data.read import read_source, read_table
 from lamina.data.rows import as_rows
@@ -48,6 +49,8 @@ class Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
 
     family: Family | Auto | str
     recipe: Recipe | None
+    quality: str
+    time_limit: float | None
     kinds: Mapping[str, str] | None
     weight: str | None
     unique: bool
@@ -392,7 +395,7 @@ class Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
     def _linear(self) -> tuple[Any, Any]:
         check_is_fitted(self)
         model, task = self.model_, self.model_.task
-        fitted = coefficients(model.predictor, model.encoder)
+        fitted = coefficients(model.predictor, model.encoder) if isinstance(model.encoder, Encoder) else None
         if fitted is None:
             raise AttributeError(
                 "coef_ and intercept_ exist for family='linear' on columns of numbers without missing values; "

@@ -51,6 +51,8 @@ class Classifier(ClassifierMixin, Estimator):
         family: Family | Auto | str = "auto",
         recipe: Recipe | None = None,
         *,
+        quality: str = "good",
+        time_limit: float | None = None,
         kinds: Mapping[str, str] | None = None,
         group: str | None = None,
         time: str | None = None,
@@ -69,6 +71,8 @@ class Classifier(ClassifierMixin, Estimator):
     ):
         self.family = family
         self.recipe = recipe
+        self.quality = quality
+        self.time_limit = time_limit
         self.kinds = kinds
         self.group = group
         self.time = time
@@ -120,6 +124,8 @@ class Regressor(RegressorMixin, Estimator):
         family: Family | Auto | str = "auto",
         recipe: Recipe | None = None,
         *,
+        quality: str = "good",
+        time_limit: float | None = None,
         kinds: Mapping[str, str] | None = None,
         group: str | None = None,
         time: str | None = None,
@@ -136,6 +142,8 @@ class Regressor(RegressorMixin, Estimator):
     ):
         self.family = family
         self.recipe = recipe
+        self.quality = quality
+        self.time_limit = time_limit
         self.kinds = kinds
         self.group = group
         self.time = time

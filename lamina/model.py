@@ -16,6 +16,7 @@ import polars as pl
 import torch
 
 from lamina.data.encode import Encoder
+from lamina.data.encoders import Encoders
 from lamina.data.encoding import Input
 from lamina.data.feed import as_tensor
 from lamina.data.schema import Schema, rows_numbered_as
@@ -203,7 +204,7 @@ class Model:
 
     schema: Schema
     task: Task
-    encoder: Encoder
+    encoder: Encoder | Encoders
     predictor: Predictor
     family: str
     card: dict[str, Any] = field(default_factory=dict)

@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
 import lamina.families  # noqa: F401  its predictors enter their registry
-from lamina.data.encode import Encoder
+from lamina.data.encoders import encoder_from_json
 from lamina.data.schema import Schema
 from lamina.errors import ModelFileError
 from lamina.families.predictor import PREDICTORS
@@ -54,6 +54,13 @@ _CARD: dict[str, Any] = {
     "notes": tuple[str, ...],
     "history": tuple[Mapping[str, Any], ...],
     "seconds": float,
+}
+#: What each of its candidates has, where there are some.
+_CANDIDATE: dict[str, Any] = {
+    **dict.fromkeys(("name", "metric", "verdict"), str),
+    **dict.fromkeys(("loss", "score"), float | None),
+    **dict.fromkeys(("seconds", "weight"), float),
+    "rows": int,
 }
 TRUST = "trust/"
 
@@ -192,7 +199,7 @@ def _build(content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], devi
     with reading("", "its task"):
         task = _task(content["task"])
     with reading("", "its encoder"):
-        encoder = Encoder.from_json(content["encoder"])
+        encoder = encoder_from_json(content["encoder"])
         encoder.verify(schema)
         inputs = encoder.inputs
     with reading("", "its predictor"):
@@ -238,6 +245,9 @@ def _card(card: Mapping[str, Any], family: str, task: Task) -> dict[str, Any]:
         stored_as(hint, value, name)
     for epoch in card["history"]:
         stored_as(float, epoch["validation_loss"], "history")
+    for candidate in card.get("candidates") or ():
+        for name, hint in _CANDIDATE.items():
+            stored_as(hint, candidate[name], f"candidates.{name}")
     if card["history"] and not 0 <= card["best_epoch"] < len(card["history"]):
         raise ModelFileError(f"best_epoch is {card['best_epoch']} of {len(card['history'])} epochs")
     results = [{"rows": card["split"]["validation"], "scores": card["validation"], **card}, card.get("test")]

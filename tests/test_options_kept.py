@@ -78,6 +78,8 @@ def test_what_comes_back_carries_the_options_of_the_fit(tmp_path):
     expected = {**options, "random_state": 7, "drop": ("id",), "group": "shop", "trust": False, "unique": False}
     expected |= {
         "device": "auto",
+        "quality": "good",
+        "time_limit": None,
         "time": None,
         "split": None,
         "weight": None,

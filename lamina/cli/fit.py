@@ -58,6 +58,8 @@ def fit(  # typer reads the options from the arguments
     merge_rare: options.MergeRare = False,
     skip_bad: options.SkipBad = False,
     family: Annotated[str, options.declared(Settings, "family", options.TRAINING, more=_FAMILIES)] = "auto",
+    quality: options.Quality = Settings.quality,
+    time_limit: options.TimeLimit = None,
     set_: options.Set = None,
     list_options: Annotated[
         bool, typer.Option("--options", callback=_print_options, is_eager=True, help=_LIST, rich_help_panel=options.TRAINING)
@@ -92,6 +94,8 @@ def fit(  # typer reads the options from the arguments
                 merge_rare=merge_rare,
                 skip_bad=skip_bad,
                 family=chosen,
+                quality=quality,
+                time_limit=time_limit,
                 recipe=recipe,
                 device=device,
                 seed=seed,

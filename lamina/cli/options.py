@@ -63,6 +63,8 @@ Trust = Annotated[bool, declared(Settings, "trust", OUTPUT, "--trust/--no-trust"
 Start = Annotated[Path | None, declared(Starting, "start", TRAINING, metavar="MODEL")]
 Seed = Annotated[int, declared(Settings, "seed", TRAINING)]
 Device = Annotated[str, declared(Settings, "device", TRAINING)]
+Quality = Annotated[str, declared(Settings, "quality", TRAINING)]
+TimeLimit = Annotated[float | None, declared(Settings, "time_limit", TRAINING)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Debug = Annotated[
     bool,

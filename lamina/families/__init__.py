@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,7 @@ from lamina.families.classical.neighbours import Neighbours
 from lamina.families.classical.rocket import Rocket
 from lamina.families.convolutional import Convolutional
 from lamina.families.custom import Custom
+from lamina.families.ensemble import Ensemble
 from lamina.families.family import TABLE, Family, NetworkFamily, TableFamily
 from lamina.families.feedforward import FeedForward
 from lamina.families.hierarchical import Hierarchical
@@ -34,7 +36,7 @@ NETWORKS: dict[str, type[NetworkFamily]] = {
 CLASSICAL: dict[str, type[ClassicalFamily]] = {
     family.name: family for family in (Forest, Boosting, Linear, Neighbours, Rocket, Constant, LightGBM, XGBoost, CatBoost)
 }
-FAMILIES: dict[str, type[Family]] = {**NETWORKS, **CLASSICAL}
+FAMILIES: dict[str, type[Family]] = {**NETWORKS, **CLASSICAL, Ensemble.name: Ensemble}
 
 #: What other libraries call families, for errors.
 _OTHER_NAMES = {
@@ -52,6 +54,7 @@ _OTHER_NAMES = {
     "constant": ("dummy", "baseline"),
     "lightgbm": ("lgbm", "lgb"),
     "xgboost": ("xgb",),
+    "ensemble": ("bagging", "stacking", "voting", "blend", "autogluon"),
 }
 
 #: Families from the simplest to the most complex, by what a model of theirs keeps and computes for a prediction: a number, a
@@ -59,7 +62,7 @@ _OTHER_NAMES = {
 #: where a comparison prefers the simpler of two models it does so every time.
 SIMPLEST_FIRST = (
     *("constant", "linear", "rocket", "boosting", "lightgbm", "xgboost", "catboost", "forest", "neighbours"),
-    *("feedforward", "shortcut", "convolutional", "recurrent", "attention", "hierarchical"),
+    *("feedforward", "shortcut", "convolutional", "recurrent", "attention", "hierarchical", "ensemble"),
 )
 
 #: The family for a table with such a column, the richest kind first, and why.
@@ -68,6 +71,15 @@ AUTO: dict[str, tuple[type[BranchFamily], str]] = {
     "text": (Attention, "which relates words to each other"),
     "series": (Convolutional, "whose filters find a pattern whenever it occurs"),
 }
+#: Classical candidates for a table with such a column; for each the network of :data:`AUTO` is one, too.
+_CANDIDATES: dict[str, tuple[type[ClassicalFamily], ...]] = {
+    "image": (Linear, Forest),
+    "text": (Linear, Boosting),
+    "series": (Linear, Rocket, Boosting),
+    "table": (Linear, Boosting),
+}
+#: More of them where quality is "best"; those of libraries where they are installed.
+_MORE: dict[str, tuple[type[ClassicalFamily], ...]] = {"table": (LightGBM, XGBoost, CatBoost, Forest)}
 PLURALS = {"image": "images", "text": "texts", "series": "series", "table": "plain columns"}
 BRANCHES.update({kind: family for kind, (family, _) in AUTO.items()})
 
@@ -85,6 +97,7 @@ __all__ = [
     "Constant",
     "Convolutional",
     "Custom",
+    "Ensemble",
     "Family",
     "FeedForward",
     "Forest",
@@ -103,6 +116,7 @@ __all__ = [
     "family_from_json",
     "family_to_json",
     "make_family",
+    "shortlist",
     "works_with",
 ]
 
@@ -150,7 +164,7 @@ class Auto:
             OptionError: It has no such option, or one is out of bounds.
         """
         kinds = {column.kind: column.name for column in reversed(schema.features)}
-        rich = next((kind for kind in AUTO if kind in kinds), None)
+        rich = _richest(schema)
         chosen, reason = AUTO[rich] if rich else (FeedForward, "")
         fields = {field.name for field in dataclasses.fields(chosen)}
         values = {}
@@ -172,6 +186,33 @@ class Auto:
 
     def __repr__(self) -> str:
         return f"Auto({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"
+
+
+def _richest(schema: Schema) -> str | None:
+    """The kind of images, texts or series among the columns that decides which network reads them; None for plain columns."""
+    kinds = {column.kind for column in schema.features}
+    return next((kind for kind in AUTO if kind in kinds), None)
+
+
+def shortlist(schema: Schema, quality: str = "good") -> list[Family]:
+    """The candidates of ``family="auto"`` for such columns, the simplest first.
+
+    Args:
+        schema: The columns.
+        quality: "fast" for classical families, "good" for these and the network, "best" for more classical ones.
+
+    Example:
+        >>> import polars as pl
+        >>> table = pl.DataFrame({"x": [1.5, 2.5, 3.5], "y": [1.0, 2.0, 3.0]})
+        >>> [family.name for family in shortlist(Schema.infer(table, target="y"))]
+        ['linear', 'boosting', 'feedforward']
+    """
+    kind = _richest(schema) or "table"
+    classes = _CANDIDATES[kind]
+    if quality == "best":
+        classes += tuple(one for one in _MORE.get(kind, ()) if not one.needs or importlib.util.find_spec(one.needs))
+    classical: list[Family] = [family() for family in classes]
+    return [*classical, *([] if quality == "fast" else [Auto().choose(schema)[0]])]
 
 
 def make_family(name: str) -> type[Family]:
@@ -204,6 +245,11 @@ def check_family(family: object) -> Family | Auto:
         raise OptionError(
             f"family is {family!r}, expected 'auto', a name ({', '.join(FAMILIES)}), or a family such as FeedForward()"
         )
+    if isinstance(family, Ensemble) and not isinstance(family.families, str):
+        family.check()
+        for one in family.families:
+            if isinstance(check_family(one), Ensemble):
+                raise OptionError("Ensemble.families has an ensemble, expected single families; name its families instead")
     return family.check()
 
 
@@ -241,6 +287,8 @@ def family_from_json(content: Mapping[str, Any] | str) -> Family | Auto | str:
     if isinstance(content, str):
         return content
     options = {name: value for name, value in content.items() if name != "name"}
+    if isinstance(options.get("families"), list):
+        options["families"] = tuple(map(family_from_json, options["families"]))
     if content["name"] == Auto.name:
         return Auto(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
     return make_family(content["name"]).from_json(options)

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
+from lamina.data.encoders import Encoders
 from lamina.data.weights import row_weights
 from lamina.errors import DataError, OptionError, RunError
 from lamina.families import choose_family
 from lamina.families.classical.family import ClassicalFamily
+from lamina.families.ensemble import Ensemble
 from lamina.families.family import Family, NetworkFamily
+from lamina.fitting.bagging import EnsembleTraining
+from lamina.fitting.candidates import RESERVE, CandidatesTraining
 from lamina.fitting.card import make_card
 from lamina.fitting.encoded import encode
 from lamina.fitting.prepare import Prepared, prepare
 from lamina.fitting.settings import Settings
-from lamina.fitting.split import Split, out_of_bag, split, splitting_column
+from lamina.fitting.split import OUT_OF_BAG, OUT_OF_FOLD, Split, out_of_bag, split, splitting_column
 from lamina.fitting.train_scores import train_scores
 from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained, choose_device
 from lamina.fitting.warm import WarmStart
 from lamina.leaks import find_leaks
 from lamina.model import Model
+from lamina.tasks.task import Task
 from lamina.train.callbacks import Callback, Hooks
-from lamina.train.events import End, Monitor, Start
+from lamina.train.events import End, Monitor, Start, StopReason
 from lamina.train.loop import Edit
 from lamina.train.run import Run
 from lamina.train.sharing import sharing_cores
@@ -36,6 +44,8 @@ from lamina.trust.novelty import Novelty
 from lamina.trust.trust import Trust, background
 from lamina.trust.view import View
 
+BEST_FOLDS = 5
+"""Folds of the ensemble of ``quality="best"``."""
 NOVELTY_TRAIN, NOVELTY_VALIDATION = 4000, 1000
 """Novelty compares with at most so many training rows, and ranks among at most so many validation rows."""
 
@@ -88,6 +98,8 @@ def fit_model(
         )
         if run:
             run.write(end)
+            if end.reason is not StopReason.INTERRUPTED:
+                run.discard_parts()
         hooks.emit(end)
     return model
 
@@ -111,26 +123,32 @@ def _fit(
     warm: WarmStart | None,
     search_leaks: bool,
 ) -> Model:
+    began = time.monotonic()
     settings.check()
     prepared = prepare(table, settings) if warm is None else warm.prepare(table, settings)
-    family, why = choose_family(settings.family, prepared.schema) if warm is None else (warm.family, warm.why)
+    decides = warm is None and edit is None and not hooks.callbacks and settings.decides
+    if not decides and settings.quality != Settings.quality:
+        raise OptionError(
+            f"quality={settings.quality!r} chooses among networks and others, so start, edit and callbacks cannot be given"
+        )
+    if decides:
+        family, why = Ensemble(folds=BEST_FOLDS if settings.quality == "best" else 0), ""
+    else:
+        family, why = choose_family(settings.family, prepared.schema) if warm is None else (warm.family, warm.why)
     _check_edit(edit, family, run)
     device = choose_device(settings.device)
     parts = _split(prepared, family, settings)
     task = prepared.task.fit(prepared.table[parts.train])
-    data = encode(prepared, parts, task, family.encoding(), encoder=None if warm is None else warm.model.encoder)
-    if isinstance(family, NetworkFamily):
-        training = NetworkTraining(family, data, task, settings, device, warm)
-    else:
-        assert isinstance(family, ClassicalFamily)
-        training = ClassicalTraining(family, data, task, settings, hooks)
-    unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=None if family.in_epochs else family.name)
+    deadline = math.inf if settings.time_limit is None else began + (1 - RESERVE) * settings.time_limit
+    training = _training(family, prepared, parts, task, settings, device, hooks, warm, decides, deadline)
+    classical = family.name if isinstance(family, ClassicalFamily) else None
+    unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=classical)
     suspected = _suspected(prepared, settings) if search_leaks else []
-    notes = [note for note in (*prepared.notes, *parts.notes, *suspected, *data.notes, *training.notes, *unused) if note]
+    notes = [note for note in (*prepared.notes, *parts.notes, *suspected, *training.notes, *unused) if note]
     start = Start(
         rows=len(parts.train),
         validation_rows=len(parts.validation),
-        family=family.name,
+        family="auto" if decides else family.name,
         recipe=training.recipe,
         notes=tuple(notes),
         edited=edit is not None,
@@ -142,12 +160,12 @@ def _fit(
     if run:
         run.write(start)
     hooks.emit(start)
-    encoder = data.encoder
-    del data  # its rows are on the device by now
     trained = training.run(run=run, hooks=hooks, edit=edit)
-    model = Model(prepared.schema, task, encoder, trained.predictor, family.name)
+    notes += [note for note in training.later_notes if note not in notes]
+    parts, why = training.parts or parts, training.why or why
+    model = Model(prepared.schema, task, training.encoder, trained.predictor, training.family.name)
     model.metric = None if isinstance(settings.recipe.metric, str) else task.metric(settings.recipe.metric)
-    outputs = trained.predictor.out_of_bag if parts.out_of_bag else None  # NaN for rows in the bag of every tree
+    outputs = trained.predictor.out_of_bag if parts.out_of_bag else trained.outputs  # NaN for rows in the bag of every tree
     if outputs is None:
         outputs = trained.predictor.outputs(trained.validation, len(parts.validation))
     scores = _decide_and_score(model, prepared, parts, outputs)
@@ -166,11 +184,43 @@ def _fit(
         notes=notes,
         scores=scores,
     )
+    if training.candidates:
+        model.card["candidates"] = training.candidates
     if test:
         model.card["test"] = test
     if warm is not None:
         model.card["start"] = warm.to_json()
     return model
+
+
+def _training(
+    family: Family,
+    prepared: Prepared,
+    parts: Split,
+    task: Task,
+    settings: Settings,
+    device: torch.device,
+    hooks: Hooks,
+    warm: WarmStart | None,
+    decides: bool,
+    deadline: float,
+) -> NetworkTraining | ClassicalTraining | EnsembleTraining | CandidatesTraining:
+    """What fits the family, or chooses one, ready to run."""
+    if decides and settings.quality != "best":
+        return CandidatesTraining(prepared, parts, task, settings, device, hooks, deadline)
+    if isinstance(family, Ensemble):
+        return EnsembleTraining(family, prepared, parts, task, settings, device, hooks, deadline, screen=decides)
+    encoder = None if warm is None else warm.model.encoder
+    assert not isinstance(encoder, Encoders)  # training starts from a network
+    data = encode(prepared, parts, task, family.encoding(), encoder=encoder)
+    if isinstance(family, NetworkFamily):
+        if math.isfinite(deadline):
+            left = max(0.05, deadline - time.monotonic())
+            limit = min(left, settings.recipe.time_limit or left)
+            settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
+        return NetworkTraining(family, data, task, settings, device, warm)
+    assert isinstance(family, ClassicalFamily)
+    return ClassicalTraining(family, data, task, settings, hooks)
 
 
 def _suspected(prepared: Prepared, settings: Settings) -> list[str]:
@@ -194,9 +244,10 @@ def _check_edit(edit: Edit | None, family: Family, run: Run | None) -> None:
 
 def _split(prepared: Prepared, family: Family, settings: Settings) -> Split:
     """Validation rows; or all rows, out of bag, where the family can and no column says which rows validate."""
-    table, schema = prepared.table, prepared.schema
-    if family.out_of_bag and splitting_column(schema) is None:
-        return out_of_bag(table, schema, prepared.task)
+    table, schema, by = prepared.table, prepared.schema, splitting_column(prepared.schema)
+    if family.out_of_bag and (by is None or (by.role == "group" and isinstance(family, Ensemble))):
+        how = OUT_OF_FOLD if isinstance(family, Ensemble) else OUT_OF_BAG
+        return out_of_bag(table, schema, prepared.task, how=how)
     return split(table, schema, prepared.task, validation=settings.validation, seed=settings.seed)
 
 

@@ -32,6 +32,7 @@ SEEDS = 2**32
 SPLITTERS = ("group", "time", "split")
 """The roles of a column that decides which rows validate; at most one of them can be given."""
 ROLES = (*SPLITTERS, "weight")
+QUALITIES = ("fast", "good", "best")
 FUNCTION: Any = Callable
 
 
@@ -93,6 +94,15 @@ class Settings(CallOptions):
         kind=object,
         expected="'auto', the name of a family, or a family such as FeedForward()",
     )
+    quality: str = option(
+        "good",
+        "How much family='auto' tries: fast is one classical model, good the best of some candidates or their mean, best an "
+        "ensemble of all that help, on five folds.",
+        choices=QUALITIES,
+    )
+    time_limit: float | None = option(
+        None, "Seconds that the fit may take, reading aside; a network stops in time.", low=0.1, high=1e8, kind=float
+    )
     recipe: Recipe = option(None, "How to train a network.", kind=Recipe, expected="a recipe, such as lamina.Recipe(epochs=20)")
     device: str = option("auto", "auto, cpu, cuda, ...")
     seed: int = option(0, "Seed of all random numbers; None draws one.", low=0, high=SEEDS - 1, choices=(None,), kind=int)
@@ -123,6 +133,11 @@ class Settings(CallOptions):
         return {name: role for role, name in self._named_roles.items()} | dict.fromkeys(self.drop or (), "ignored")
 
     @property
+    def decides(self) -> bool:
+        """See :func:`decides`."""
+        return decides(self.family, self.recipe)
+
+    @property
     def _named_roles(self) -> dict[str, str]:
         return {role: getattr(self, role) for role in ROLES if getattr(self, role) is not None}
 
@@ -136,6 +151,15 @@ class Settings(CallOptions):
         from lamina.families import check_family  # takes longer to import than all else here
 
         check_family(self.family)
+        if self.quality != type(self).quality and not self.decides:
+            what = (
+                "options of the recipe or of a network"
+                if self.family == "auto" or self.recipe != Recipe()
+                else f"family={self.family!r}"
+            )
+            raise OptionError(
+                f"quality={self.quality!r} is for family='auto', which chooses the model; leave out quality, or {what}"
+            )
         return self
 
     def without_effect(self, *, out_of_bag: bool, classical: str | None) -> list[str]:
@@ -149,6 +173,8 @@ class Settings(CallOptions):
         if self.validation != type(self).validation and (self.split or self.time is None and out_of_bag):
             why = f"column {self.split!r} chooses the validation rows" if self.split else "all rows validate, out of bag"
             notes.append(f"validation={self.validation:g} has no effect: {why}")
+        if classical and self.time_limit is not None:
+            notes.append(f"time_limit={self.time_limit:g} has no effect: {classical} is fitted at once")
         if classical and self.device not in ("auto", "cpu"):
             notes.append(f"device={self.device!r} has no effect: {classical} runs on the CPU")
         return notes
@@ -223,6 +249,14 @@ class Settings(CallOptions):
                 raise OptionError(f"class_weight of {label!r} is {shortened(weight)}, expected a number of at least 0")
         if self.class_weight and not any(self.class_weight.values()):
             raise OptionError("class_weight is 0 for every class in it; at least one must count")
+
+
+def decides(family: Family | Auto | str, recipe: Recipe | None) -> bool:
+    """Whether evidence chooses the family: it is "auto", and nothing was asked that only networks have."""
+    from lamina.families import Auto
+
+    automatic = not family.options if isinstance(family, Auto) else isinstance(family, str) and family == "auto"
+    return automatic and recipe in (None, Recipe())
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ TEST_WORDS = ("test", "testing", "holdout", "eval", "evaluation")
 """Words of a split column, in any case; true and 1 are validation rows, and test rows are where no other rows are."""
 
 OUT_OF_BAG = "out of bag: by the trees that were not fitted to it"
+OUT_OF_FOLD = "out of fold: by the models that were not fitted to it"
 """How rows are validated where there are no validation rows, for a person to read."""
 
 
@@ -137,8 +138,8 @@ def splitting_column(schema: Schema) -> Column | None:
     return by[0] if by else None
 
 
-def out_of_bag(table: pl.DataFrame, schema: Schema, task: Task) -> Split:
-    """All rows are training rows and validation rows: each is validated by trees that were not fitted to it.
+def out_of_bag(table: pl.DataFrame, schema: Schema, task: Task, *, how: str = OUT_OF_BAG) -> Split:
+    """All rows are training rows and validation rows: each is validated by trees or models that were not fitted to it.
 
     Of two duplicates one may be in the bag and the other out of it, so the notes count them.
     """
@@ -148,7 +149,7 @@ def out_of_bag(table: pl.DataFrame, schema: Schema, task: Task) -> Split:
     have = "has" if duplicates == 1 else "have"
     note = f"{count(duplicates, 'row')} {have} {_duplicate(schema)}: scores may be better than on new rows"
     notes = _contradictions(table, schema, hashes, task.outcomes(task.truth(table)))
-    return Split(rows, rows, OUT_OF_BAG, (*notes, *([note] if duplicates else [])), out_of_bag=True)
+    return Split(rows, rows, how, (*notes, *([note] if duplicates else [])), out_of_bag=True)
 
 
 def hashed_features(table: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, np.ndarray]:

@@ -19,11 +19,12 @@ SHARE = 0.02
 
 
 def train_scores(model: Model, prepared: Prepared, parts: Split, trained: Trained) -> dict[str, Any] | None:
-    """``rows`` and ``scores`` of training rows; None where they are validation rows, or are predicted from themselves.
+    """``rows`` and ``scores`` of training rows; None where they are validation rows, or are predicted from themselves, or where
+    the members of an ensemble have different ones.
 
     Of a forest they are scored out of bag, since its trees learn their rows by heart.
     """
-    if parts.out_of_bag or trained.predictor.stores_rows:
+    if parts.out_of_bag or not trained.train or trained.predictor.stores_rows:
         return None
     rows, epochs, outputs = len(parts.train), len(trained.history.epochs), trained.predictor.out_of_bag
     most = min(MOST_ROWS, max(FEWEST, int(SHARE * 3 * rows * epochs)))

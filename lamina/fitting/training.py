@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from lamina.data.feed import Feed, as_tensor
@@ -17,6 +18,7 @@ from lamina.families.family import NetworkFamily
 from lamina.families.predictor import Predictor
 from lamina.fitting.encoded import EncodedSplit
 from lamina.fitting.settings import Settings
+from lamina.fitting.split import Split
 from lamina.fitting.warm import WarmStart
 from lamina.graph.net import Net
 from lamina.graph.plan import Plan
@@ -37,16 +39,35 @@ from lamina.train.threads import available_threads
 class Trained:
     """A predictor, its history, and the blocks of training and validation rows in the form that it takes.
 
-    Nothing is encoded, and nothing frozen computed, a second time for the scores and for what trust is fitted to.
+    Nothing is encoded, and nothing frozen computed, a second time for the scores and for what trust is fitted to. ``outputs``
+    are those by which the validation rows are scored (N, size), where they are not simply the predictor's.
     """
 
     predictor: Predictor
     history: History
     train: Mapping[str, Any]
     validation: Mapping[str, Any]
+    outputs: np.ndarray | None = None
 
 
-class NetworkTraining:
+class Training:
+    """Base of what fits a family to encoded rows.
+
+    Attributes:
+        why: Why the family was chosen, where this chose it.
+        later_notes: Notes that are known after the fit only.
+        candidates: A JSON object for each candidate, where there were some.
+        parts: The training and validation rows of the model where they are not those that were given: of a part of the rows.
+    """
+
+    parts: Split | None = None
+
+    why: str = ""
+    later_notes: tuple[str, ...] = ()
+    candidates: Sequence[Mapping[str, Any]] = ()
+
+
+class NetworkTraining(Training):
     """A network with encoded rows, ready to be trained: mini-batches, epochs and early stopping.
 
     Attributes:
@@ -79,6 +100,7 @@ class NetworkTraining:
             self.notes = (note,)
         self.net.to(device)
         self._feeds = tuple(Feed(s.blocks, s.targets, s.weight, device=device) for s in (data.train, data.validation))
+        self.encoder, self.notes = data.encoder, (*data.notes, *self.notes)
         self._task, self._seed = task, settings.seed
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
@@ -93,7 +115,7 @@ class NetworkTraining:
         return Trained(Network(net, loss.outputs_of), history, feed.inputs, validation.inputs)
 
 
-class ClassicalTraining:
+class ClassicalTraining(Training):
     """A classical family with encoded rows, ready to be fitted without epochs; attributes as :class:`NetworkTraining`."""
 
     net = None
@@ -104,6 +126,7 @@ class ClassicalTraining:
         unused = [name for name, value in self.recipe.get_params().items() if value != plain[name] and name not in effective]
         note = f"{family.name} is no network: {', '.join(unused)} of the recipe has no effect" if unused else ""
         self.notes = (note, family.without_effect(data.encoder.inputs), *hooks.never_called(family.name))
+        self.encoder, self.notes = data.encoder, (*data.notes, *self.notes)
         self._data, self._task, self._seed = data, task, settings.seed
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:

@@ -28,7 +28,7 @@ from lamina.tasks.target import (
     plain,
     target_column,
 )
-from lamina.tasks.task import Learnable, Outcome, Task
+from lamina.tasks.task import DOUBT, Learnable, Outcome, Task
 from lamina.tasks.threshold import Curve, Rule, fit_curve, words
 from lamina.wording import count, percent
 
@@ -270,6 +270,10 @@ class Classification(Task):
         """
         strings = isinstance(self.classes[0], str)
         return int(not strings or self.frequencies[1] <= self.frequencies[0])
+
+    def row_losses(self, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        of_truth = outputs[np.arange(len(truth)), truth]
+        return -np.log(np.clip((1 - DOUBT) * of_truth + DOUBT / len(self.classes), m.TINY, 1.0))
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         content = class_report(self.classes, truth, self.predict(outputs).decision, weight)

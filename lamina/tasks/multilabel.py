@@ -18,7 +18,7 @@ from lamina.tasks.metrics import TITLES, Metric
 from lamina.tasks.prediction import Prediction
 from lamina.tasks.report import Table, amount, label_figures
 from lamina.tasks.target import check_rows, first_values, plain, target_column, titled
-from lamina.tasks.task import Learnable, Outcome, Task
+from lamina.tasks.task import DOUBT, Learnable, Outcome, Task
 from lamina.tasks.threshold import MOST_POINTS, Curve, Rule, fit_curve
 from lamina.wording import percent
 
@@ -266,6 +266,12 @@ class Multilabel(Task):
     @property
     def monitored(self) -> tuple[Metric, ...]:
         return (self.metric("log_loss"),)
+
+    def row_losses(self, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        known = ~np.isnan(truth)
+        of_truth = (1 - DOUBT) * np.where(truth == 1, outputs, 1 - outputs) + DOUBT / 2
+        losses = np.where(known, -np.log(np.clip(of_truth, m.TINY, 1.0)), 0.0)
+        return losses.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
 
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         prediction = self.predict(outputs)

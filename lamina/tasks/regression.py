@@ -147,6 +147,10 @@ class Regression(Task):
     def monitored(self) -> tuple[Metric, ...]:
         return (Metric("squared_error", "squared error", m.squared_error(self.scale), greater=False),)
 
+    def row_losses(self, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        values = (truth.reshape(len(truth), -1) - np.array(self.center)) / np.array(self.scale)
+        return ((values - outputs.reshape(values.shape)) ** 2).mean(axis=1)
+
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
         predicted, report = self.predict(outputs).decision.reshape(len(truth), -1), []
         for name, actual, values in zip(self.targets, truth.reshape(len(truth), -1).T, predicted.T, strict=True):

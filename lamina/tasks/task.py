@@ -27,6 +27,8 @@ TASKS: dict[str, type[Task]] = {}
 """The tasks by name, in the order in which :meth:`Task.infer` tries them."""
 MOST_TITLED = 8
 """Maximum number of classes or labels in a title."""
+DOUBT = 0.001
+"""Share of equal probabilities that is mixed into those that models are compared by, see :meth:`Task.row_losses`."""
 
 
 @dataclass(frozen=True)
@@ -331,6 +333,13 @@ class Task(ABC):
     def untuned(self) -> Self:
         """The task without what was chosen for the outputs of a model, for other outputs."""
         return self
+
+    @abstractmethod
+    def row_losses(self, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """The loss of each row (N,), by which models are chosen and weighed: log-loss, or the standardised squared error.
+
+        Probabilities are mixed with a share :data:`DOUBT` of equal ones, so that no single row decides.
+        """
 
     @abstractmethod
     def details(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:

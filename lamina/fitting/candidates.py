@@ -1,0 +1,274 @@
+"""The choice of ``family="auto"``: candidates are fitted, dropped where they are clearly behind, then chosen or combined."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lamina.errors import LaminaError, TrainingError
+from lamina.families import shortlist
+from lamina.families.ensemble import Ensemble
+from lamina.families.family import Family, NetworkFamily
+from lamina.fitting.members import FittedFamily, Rows, candidate_json, combined, combined_blocks, fit_family, subset
+from lamina.fitting.prepare import Prepared
+from lamina.fitting.selection import best_single, best_single_or_mean, cross_fitted
+from lamina.fitting.settings import Settings
+from lamina.fitting.split import Split
+from lamina.fitting.training import Trained, Training
+from lamina.tasks.task import Task
+from lamina.train.callbacks import Hooks
+from lamina.train.events import Candidate, StopReason
+from lamina.train.loop import Edit, History
+from lamina.train.run import Run
+from lamina.wording import count, listed
+
+FEW, FEW_RICH = 4_000, 2_000
+"""Training rows of the first round, of plain columns and beside images, texts or series; up to twice as many have none."""
+FIRST = 1_000
+"""Training rows of a round before it where the time is limited: it shows what a fit costs."""
+EPOCHS = 15
+"""Most epochs of a network in a round on some of the rows."""
+SKILL, SURVIVORS = 0.8, 3
+"""A candidate stays with at least this share of the best gain over the baseline; at most so many stay."""
+CAUTION, GROWTH = 1.2, 0.75
+"""A fit to more rows is expected to take this factor longer than extrapolated; after one fit with this power of the rows."""
+RESERVE, SHORT = 0.1, 0.15
+"""Shares of a time limit that are kept for scores and trust, and that a network may take in a round on some of the rows."""
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A candidate: its family, its last fit, and what became of it."""
+
+    family: Family
+    fitted: FittedFamily | None = None
+    costs: list[tuple[int, float]] = dataclasses.field(default_factory=list)  # rows and seconds of each fit
+    loss: float = math.inf
+    verdict: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.family.name
+
+    @property
+    def network(self) -> bool:
+        return isinstance(self.family, NetworkFamily)
+
+    @property
+    def rows(self) -> int:
+        """The training rows of its last fit; 0 before the first."""
+        return self.costs[-1][0] if self.costs else 0
+
+    @property
+    def seconds(self) -> float:
+        """The time of its last fit."""
+        return self.costs[-1][1] if self.costs else 0.0
+
+    def expected(self, rows: int) -> float:
+        """Seconds of a fit to so many rows: on the line through its last two fits; 0 before the first."""
+        if len(self.costs) < 2:
+            return CAUTION * self.seconds * (rows / max(self.rows, 1)) ** GROWTH
+        (few, first), (many, second) = self.costs[-2:]
+        return CAUTION * (second + max(0.0, second - first) * (rows - many) / (many - few))
+
+
+class CandidatesTraining(Training):
+    """The candidates for the columns, fitted to the same training rows and judged by the same validation rows.
+
+    Attributes:
+        family: What was chosen; after :meth:`run`.
+        encoder: Its encoder, or those of its members.
+        why: The reason, as a sentence.
+        candidates: A JSON object for each candidate: name, rows, loss, scores, seconds, weight, verdict.
+        later_notes: Sentences of the fits that were taken.
+    """
+
+    net = None
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        parts: Split,
+        task: Task,
+        settings: Settings,
+        device: torch.device,
+        hooks: Hooks,
+        deadline: float = math.inf,
+    ) -> None:
+        for module in ("ensemble", "linear_model", "feature_extraction.text"):
+            importlib.import_module(f"sklearn.{module}")  # before the time of a fit is measured
+        self.family: Family = Ensemble(folds=0)
+        self.recipe, self.notes = settings.recipe, ()
+        self._rows, self._settings, self._device, self._hooks = Rows(prepared, parts, task), settings, device, hooks
+        self._deadline, self._began = deadline, time.monotonic()
+        self._choose = best_single if settings.quality == "fast" else best_single_or_mean
+        self._entries = [_Entry(family) for family in shortlist(prepared.schema, settings.quality)]
+        self.given = parts
+        self._interrupted, self._staying = False, []
+
+    def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
+        """Fit the candidates round by round, then choose."""
+        rows, task = self._rows, self._rows.task
+        entries = self._staying or self.screened()
+        if self._settings.quality == "fast" and entries[0].fitted is not None:
+            entries = entries[:1]
+        self._round(entries, rows, run)
+        fitted = [entry for entry in self._entries if entry.fitted is not None and not entry.verdict]
+        if not fitted:
+            reasons = "; ".join(f"{entry.name}: {entry.verdict}" for entry in self._entries)
+            raise TrainingError(f"no candidate could be fitted ({reasons})")
+        outputs = [entry.fitted.outputs for entry in fitted if entry.fitted]
+        truth, weight, group = rows.truth, rows.weight, rows.group
+        weights = self._choose(task, outputs, truth, weight, group)
+        shares = {entry.name: share for entry, share in zip(fitted, weights, strict=True)}
+        self.candidates = [
+            candidate_json(
+                rows,
+                entry.name,
+                entry.rows,
+                entry.fitted and entry.fitted.outputs,
+                entry.seconds,
+                shares.get(entry.name, 0.0),
+                entry.verdict,
+            )
+            for entry in self._entries
+        ]
+        chosen = [(entry.fitted, share) for entry, share in zip(fitted, weights, strict=True) if share and entry.fitted]
+        self.why = self._reason([(entry, share) for entry, share in zip(fitted, weights, strict=True) if share])
+        self.later_notes = tuple(dict.fromkeys(note for one, _ in chosen for note in one.notes))
+        return self._taken(chosen, cross_fitted(self._choose, task, outputs, truth, weight, group, seed=self._settings.seed))
+
+    def _taken(self, chosen: Sequence[tuple[FittedFamily, float]], outputs: np.ndarray) -> Trained:
+        """The model of the candidates that were chosen."""
+        fewest, most = (extreme(one.rows for one, _ in chosen) for extreme in (min, max))
+        if fewest < (total := len(self._rows.parts.train)):
+            some = listed([f"{one.family.name} {one.rows:,}" for one, _ in chosen if one.rows < total], len(chosen))
+            self.later_notes += (
+                f"time_limit={self._settings.time_limit:g} was too short for all {total:,} training rows: {some}",
+            )
+            self.parts = subset(self._rows.parts, most)
+        if len(chosen) == 1:
+            only = chosen[0][0]
+            self.family, self.encoder, trained = only.family, only.encoder, only.trained
+            if self._interrupted:
+                trained.history.stopped = StopReason.INTERRUPTED
+            return dataclasses.replace(trained, outputs=outputs)
+        members = [(one, number, share) for number, (one, share) in enumerate(chosen)]
+        self.encoder, predictor = combined(members)
+        self.family = Ensemble(tuple(one.family for one, _ in chosen), folds=0)
+        history = History(
+            stopped=StopReason.INTERRUPTED if self._interrupted else StopReason.FITTED,
+            seconds=sum(one.trained.history.seconds for one, _ in chosen),
+            recipe=self.recipe,
+        )
+        train = combined_blocks(members, self.encoder, "train") if fewest == most else {}
+        return Trained(predictor, history, train, combined_blocks(members, self.encoder, "validation"), outputs)
+
+    def screened(self) -> list[_Entry]:
+        """Fit the candidates to some of the rows; those that are not clearly behind."""
+        entries, total = self._entries, len(self._rows.parts.train)
+        few = FEW if len(self._rows.prepared.schema.plain) == len(self._rows.prepared.schema.features) else FEW_RICH
+        for size in (FIRST, few) if math.isfinite(self._deadline) else (few,):
+            if 2 * size < total:
+                parts = subset(self._rows.parts, size)
+                first = [entry for entry in entries if size >= few or not entry.network] or entries
+                self._round(first, dataclasses.replace(self._rows, parts=parts, _encoded={}), None)
+                if size == few:
+                    entries = self._survivors(entries)
+        self._staying = entries
+        return entries
+
+    def affordable(self, folds: int, deadline: float) -> list[Family]:
+        """The families that stay and can be fitted to all folds in time, networks as far as they come."""
+        rows, left, affordable = len(self._rows.parts.train), deadline - time.monotonic(), []
+        for entry in sorted(self._staying, key=lambda entry: entry.expected(rows)):
+            expected = folds * entry.expected(rows) * (SHORT if entry.network else 1.0)
+            if expected < left:
+                affordable.append(entry)
+                left -= expected
+        return [entry.family for entry in self._entries if entry in affordable]
+
+    # -- rounds ------------------------------------------------------------------------------------------------------------
+
+    def _round(self, entries: Sequence[_Entry], rows: Rows, run: Run | None) -> None:
+        """Fit each candidate to the rows, networks last, as far as the time allows."""
+        size, last = len(rows.parts.train), rows is self._rows
+        order = [entry for entry in self._entries if entry in entries]  # the simplest first
+        for place, entry in enumerate(order):
+            if self._interrupted and any(other.fitted for other in self._entries):
+                return
+            left = self._deadline - time.monotonic()
+            expected = entry.expected(size)
+            started = any(other.fitted for other in self._entries)
+            if started and (left <= 0 or (expected > left and not entry.network)):
+                continue
+            settings = self._settings if last and math.isinf(left) else self._limited(entry, left, last)
+            try:
+                part = None if run is None or not entry.network else run.part(entry.name)
+                event = Candidate(entry.name, size, place, len(order), self._leader())
+                monitor = Hooks(None, self._hooks.monitor)
+                fitted = fit_family(rows, entry.family, settings, self._device, monitor, event=event, run=part)
+            except (LaminaError, MemoryError) as error:
+                entry.verdict = str(error) or "ran out of memory"
+                continue
+            except KeyboardInterrupt:
+                if not started:
+                    raise
+                self._interrupted = True
+                return
+            self._interrupted |= fitted.trained.history.stopped is StopReason.INTERRUPTED
+            losses = rows.task.row_losses(rows.truth, fitted.outputs)
+            loss = float(np.average(losses, weights=rows.weight))
+            entry.fitted = fitted
+            entry.costs.append((size, fitted.seconds))
+            entry.loss = loss if math.isfinite(loss) else math.inf
+
+    def _limited(self, entry: _Entry, left: float, last: bool) -> Settings:
+        """The settings of a fit that must end: a network stops after some epochs, and in time."""
+        recipe = self._settings.recipe
+        if not entry.network:
+            return self._settings
+        if math.isfinite(left):
+            recipe = dataclasses.replace(recipe, time_limit=max(0.05, left if last else SHORT * left))
+        if not last:
+            recipe = dataclasses.replace(recipe, epochs=EPOCHS)
+        return dataclasses.replace(self._settings, recipe=recipe)
+
+    def _survivors(self, entries: Sequence[_Entry]) -> list[_Entry]:
+        """The candidates that go on to more rows: those near the best, at most :data:`SURVIVORS`."""
+        task, rows = self._rows.task, self._rows
+        baseline = float(np.average(task.row_losses(rows.truth, task.baseline(len(rows.truth))), weights=rows.weight))
+        fitted = sorted((entry for entry in entries if entry.fitted), key=lambda entry: entry.loss)
+        if not fitted:
+            return list(entries)
+        best = baseline - fitted[0].loss
+        staying = [entry for entry in fitted if baseline - entry.loss >= SKILL * best][:SURVIVORS] or fitted[:1]
+        for entry in fitted:
+            if entry not in staying:
+                entry.verdict = f"behind on {entry.rows:,} rows"
+        return staying
+
+    # -- words -------------------------------------------------------------------------------------------------------------
+
+    def _leader(self) -> str:
+        fitted = [entry for entry in self._entries if entry.fitted and not entry.verdict]
+        return min(fitted, key=lambda entry: entry.loss).name if fitted else ""
+
+    def _reason(self, chosen: Sequence[tuple[_Entry, float]]) -> str:
+        tried = f"of {count(len(self._entries), 'candidate')} on the same validation rows"
+        if len(chosen) == 1:
+            entry = chosen[0][0]
+            lower = [other for other in self._entries if other.fitted and not other.verdict and other.loss < entry.loss]
+            if lower:
+                better = min(lower, key=lambda other: other.loss)
+                return f"{entry.name}, {tried}, is the simplest that is not clearly worse than the best ({better.name})"
+            return f"{entry.name} has the lowest loss {tried}"
+        names = listed([f"{entry.name} ({share:.0%})" for entry, share in chosen], len(chosen))
+        return f"the weighted mean of {names} has a lower loss than each of them alone, {tried}"

@@ -1,0 +1,160 @@
+"""Members: models of single families on the same rows, of which one is chosen or several are combined."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from lamina.data.encode import Encoder
+from lamina.data.encoders import Encoders
+from lamina.data.encoding import Encoding
+from lamina.data.weights import row_weights
+from lamina.families.classical.family import ClassicalFamily
+from lamina.families.ensemble import EnsemblePredictor, Member
+from lamina.families.family import Family, NetworkFamily
+from lamina.fitting.encoded import EncodedSplit, encode
+from lamina.fitting.prepare import Prepared
+from lamina.fitting.settings import Settings
+from lamina.fitting.split import Split
+from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained
+from lamina.tasks.task import Task
+from lamina.train.callbacks import Hooks
+from lamina.train.events import Candidate
+from lamina.train.run import Run
+
+
+@dataclass(eq=False)
+class Rows:
+    """Training and validation rows on which families are fitted, encoded once for all families with the same encoding."""
+
+    prepared: Prepared
+    parts: Split
+    task: Task
+    _encoded: dict[Encoding, EncodedSplit] = field(default_factory=dict)
+
+    def encoded(self, encoding: Encoding) -> EncodedSplit:
+        if encoding not in self._encoded:
+            self._encoded[encoding] = encode(self.prepared, self.parts, self.task, encoding)
+        return self._encoded[encoding]
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The target of the validation rows, for metrics."""
+        return self.task.truth(self.prepared.table[self.parts.validation])
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        """The sample weights of the validation rows."""
+        return row_weights(self.prepared.table[self.parts.validation], self.prepared.schema)
+
+    @property
+    def group(self) -> np.ndarray | None:
+        """The groups of the validation rows."""
+        return None if self.prepared.group is None else self.prepared.group[self.parts.validation]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedFamily:
+    """One family, fitted to training rows.
+
+    Attributes:
+        family: With every "auto" option decided.
+        encoder: Fitted to the same rows.
+        trained: The predictor with its history.
+        outputs: Outputs for the validation rows (N, size).
+        spread: The spread of these outputs; None without one.
+        rows: Number of training rows.
+        seconds: What the fit took, without the encoding.
+        notes: Sentences for a person.
+    """
+
+    family: Family
+    encoder: Encoder
+    trained: Trained
+    outputs: np.ndarray
+    spread: np.ndarray | None
+    rows: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def fit_family(
+    rows: Rows,
+    family: Family,
+    settings: Settings,
+    device: torch.device,
+    hooks: Hooks,
+    *,
+    event: Candidate,
+    run: Run | None = None,
+) -> FittedFamily:
+    """Fit a family to the training rows, and predict the validation rows; the event is emitted when training begins.
+
+    Raises:
+        LaminaError: The family cannot be fitted to these rows.
+    """
+    data = rows.encoded(family.encoding())
+    began = time.monotonic()
+    if isinstance(family, NetworkFamily):
+        training = NetworkTraining(family, data, rows.task, settings, device)
+    else:
+        assert isinstance(family, ClassicalFamily)
+        training = ClassicalTraining(family, data, rows.task, settings, hooks)
+    hooks.emit(dataclasses.replace(event, recipe=training.recipe if training.net else None))
+    trained = training.run(run=run, hooks=hooks, edit=None)
+    count = len(rows.parts.validation)
+    outputs, spread = (predict(trained.validation, count) for predict in (trained.predictor.outputs, trained.predictor.spread))
+    assert outputs is not None
+    notes = tuple(filter(None, training.notes))
+    seconds = time.monotonic() - began
+    return FittedFamily(training.family, data.encoder, trained, outputs, spread, len(data.train), seconds, notes)
+
+
+def combined(members: Sequence[tuple[FittedFamily, int, float]]) -> tuple[Encoders, EnsemblePredictor]:
+    """The encoders and the predictor of an ensemble of fitted families, each with the number of its family and its weight."""
+    encoders: list[Encoder] = []
+    parts = []
+    for fitted, number, weight in members:
+        place = next((number for number, encoder in enumerate(encoders) if encoder is fitted.encoder), len(encoders))
+        if place == len(encoders):
+            encoders.append(fitted.encoder)
+        parts.append(Member(fitted.family.name, number, place, weight, fitted.trained.predictor))
+    return Encoders(tuple(encoders)), EnsemblePredictor(tuple(parts))
+
+
+def combined_blocks(members: Sequence[tuple[FittedFamily, int, float]], encoders: Encoders, side: str) -> dict[str, Any]:
+    """The encoded "train" or "validation" rows as the blocks of the encoders; the members are fitted to the same rows."""
+    blocks = {}
+    for place, encoder in enumerate(encoders.parts):
+        trained = next(fitted.trained for fitted, *_ in members if fitted.encoder is encoder)
+        blocks |= {f"{place}/{name}": block for name, block in getattr(trained, side).items()}
+    return blocks
+
+
+def candidate_json(
+    rows: Rows, name: str, size: int, outputs: np.ndarray | None, seconds: float, weight: float, verdict: str = ""
+) -> dict[str, Any]:
+    """A candidate in the card: loss and score on the validation rows, its time, and its weight in the model."""
+    task, loss, score = rows.task, None, None
+    metric = task.main_metric
+    if outputs is not None:
+        losses = float(np.average(task.row_losses(rows.truth, outputs), weights=rows.weight))
+        value = metric(rows.truth, task.predict(outputs), rows.weight)
+        loss, score = (number if math.isfinite(number) else None for number in (losses, value))
+    figures = {"loss": loss, "score": score, "metric": metric.name, "seconds": round(seconds, 3), "weight": weight}
+    return {"name": name, "rows": size, **figures, "verdict": verdict}
+
+
+def subset(parts: Split, rows: int) -> Split:
+    """The split with so many of its training rows, drawn at random; fewer rows are some of more rows."""
+    if rows >= len(parts.train):
+        return parts
+    chosen = np.random.default_rng(0).permutation(len(parts.train))[:rows]
+    return dataclasses.replace(parts, train=parts.train[np.sort(chosen)])
