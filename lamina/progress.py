@@ -89,7 +89,7 @@ class _ProgressMonitor:
         self.losses = self.fit = ""
         self.best: tuple[int, str] = (0, "")
         self.limit: float | None = None  # of a tuning, in seconds
-        self.trial: tuple[int, float] | None = None  # the first trial of this process, and when it began
+        self.trial: tuple[float, float] | None = None  # the first trial of this process, and when it began
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
@@ -113,9 +113,9 @@ class _ProgressMonitor:
                 self.bar.update(self.task, total=None, epoch=self.fit.strip(), status=status)
             case Tune(time_limit=limit):
                 self.limit, self.start = limit, now
-                self.bar.update(self.task, epoch="tuning", status=f"{event.trials} trials")
+                self.bar.update(self.task, epoch="tuning", status="defaults, for the test rows")
             case Trial(number=number, trials=trials):
-                self._draw_trial(event, now, number + (event.state != "running"), trials)
+                self._draw_trial(event, now, number + (event.done if event.state == "running" else 1), trials)
             case Refit(name=name):
                 self.bar.update(self.task, epoch="fitting all rows", status=name)
             case Fit(done=done):
@@ -144,7 +144,7 @@ class _ProgressMonitor:
         status = f"{self.losses} {self._left(now, done)}".strip()
         self.bar.update(self.task, total=self.epochs, completed=done, epoch=epoch, status=status)
 
-    def _draw_trial(self, event: Trial, now: float, done: int, trials: int) -> None:
+    def _draw_trial(self, event: Trial, now: float, done: float, trials: int) -> None:
         """The number of the trial, the best score, and the time left: to the last trial, or to the time limit."""
         if self.trial is None:
             self.trial = (done, now)

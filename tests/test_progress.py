@@ -12,7 +12,7 @@ from rich.progress import Progress
 from lamina import Recipe
 from lamina import progress as module
 from lamina.progress import _ProgressMonitor, progress
-from lamina.train.events import Epoch, Start, Step
+from lamina.train.events import Epoch, Start, Step, Trial, Tune
 
 
 @pytest.fixture
@@ -80,6 +80,19 @@ def test_a_resumed_run_counts_its_own_time(monitor, clock):
     clock[0] += 1
     monitor(epoch(50))
     assert monitor.bar.tasks[0].fields["status"].endswith("0:49 left")
+
+
+def test_a_tuning_shows_the_trial_the_best_score_and_the_time_left(monitor, clock):
+    monitor(Tune(10, {}, rows=100, split="at random", test_rows=20, metric="rmse", time_limit=30))
+    monitor(Trial(0, 10, "running"))
+    clock[0] += 4
+    monitor(Trial(1, 10, "running", best=0.51234, done=0.5))
+    task = monitor.bar.tasks[0]
+    assert (task.completed, task.total, task.fields["epoch"]) == (1.5, 10, "trial 2/10")
+    assert task.fields["status"] == "best 0.5123; about 0:23 left"
+    clock[0] += 14
+    monitor(Trial(1, 10, "complete", best=0.5))
+    assert task.fields["status"] == "best 0.5; about 0:12 left"  # to the time limit
 
 
 def test_the_bar_is_full_in_the_end(monitor):

@@ -232,7 +232,7 @@ class Tune(Event):
 
 @dataclass(frozen=True)
 class Trial(Event):
-    """A trial of a tuning has begun ("running"), or ended: "complete", "pruned" or "failed"."""
+    """A trial of a tuning runs, before each fold, or ended: "complete", "pruned" or "failed"."""
 
     number: int  # of those that ended, from 0
     trials: int  # in all
@@ -242,6 +242,7 @@ class Trial(Event):
     best: float | None = None  # the best score so far
     seconds: float = 0.0
     failed: str = ""  # the error
+    done: float = 0.0  # the share of its folds while it runs
 
 
 @dataclass(frozen=True)

@@ -331,9 +331,7 @@ class _Tuning:
                 return
             defaults = names[number] if number < len(names) else ""
             trial = study.ask(self.space.defaults(defaults, decided if number == 0 else {}) if defaults else None)
-            score = None if best is None else best.score
-            self.monitor(Trial(number, self.terms.trials, "running", trial.params, best=score))
-            ended = self._run_trial(trial, deadline, defaults)
+            ended = self._run_trial(trial, deadline, defaults, best)
             if ended is None:
                 return
             best = study.best(study.results)
@@ -350,7 +348,7 @@ class _Tuning:
             self.run.write(event)
             self.monitor(event)
 
-    def _run_trial(self, trial: RunningTrial, deadline: float, defaults: str) -> TrialResult | None:
+    def _run_trial(self, trial: RunningTrial, deadline: float, defaults: str, best: TrialResult | None) -> TrialResult | None:
         """Fit one trial to each fold; None where the time is over, which is not the trial's fault."""
         began, seconds = time.monotonic(), []
 
@@ -368,6 +366,8 @@ class _Tuning:
             family.check()
             recipe.check()
             for fold in range(self.outer):
+                score, done = None if best is None else best.score, fold / self.outer
+                self.monitor(Trial(trial.number, self.terms.trials, "running", trial.params, best=score, done=done))
                 if seconds and time.monotonic() + statistics.median(seconds) > deadline:
                     return None
                 model, one = self.fits.fit(family, recipe, fold, deadline, halving if fold == 0 else None)
