@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 import lamina
-from lamina.cli.render import show_columns
+from lamina.cli.render import show_candidates, show_columns
 from lamina.cli.scores import show_scores
 
 HERE = Path(__file__).parent
@@ -24,7 +24,8 @@ def main() -> None:
     model = lamina.fit(train, target="income", seed=0)
     card = model.model_.card
     show_columns(model.model_.schema, model.model_.task)
-    print(f"{len(model.history_)} epochs in {card['seconds']:.0f} s, {card['parameters']:,} parameters.\n")
+    show_candidates(card)
+    print(f"Why: {card['why']}.\n")
 
     show_scores(model.model_.task, model.evaluate(test), "test rows")
 

@@ -95,9 +95,9 @@ def fit(
         class_weight: "balanced", weights by class, or None.
         merge_rare: Merge the classes of fewer than 10 rows into one class "other"; a note names them.
         skip_bad: Skip rows with a damaged or foreign file, or a cell that cannot be read; a note names the first three.
-        family: Model family: "auto", a name, or a family with its options. "auto" fits candidates, networks and classical ones, and
-            takes the best on the validation rows, the simpler one of equals, or a weighted mean where that is better; the card
-            has them all. With options of the recipe, ``edit`` or ``callbacks`` it is the network for these columns.
+        family: Model family: "auto", a name, or a family with its options. "auto" fits a network and classical candidates, and
+            takes the best on the validation rows, the simpler one of equals, or a weighted mean where that is better. With
+            options of the recipe, ``edit`` or ``callbacks`` it is the network for these columns.
         quality: What "auto" tries: "fast" classical candidates only, "good" a network as well, "best" an ensemble of 5 folds.
         time_limit: Seconds that the call may take, reading aside. Networks stop in time, other candidates are left out or
             fitted to fewer rows; there always is a model.

@@ -98,7 +98,7 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     if why := card.get("why"):  # missing in files of lamina 0.1
         out.print(Text(f"Why: {plain(why)}."))
     if card.get("candidates"):
-        _show_candidates(out, card)
+        show_candidates(card)
     if model.trust is not None:
         out.print(Text(f"Trust: {model.trust.summary()}."))
     out.print()
@@ -114,9 +114,9 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
     _show_history(out, card)
 
 
-def _show_candidates(out: Console, card: Mapping[str, Any]) -> None:
+def show_candidates(card: Mapping[str, Any]) -> None:
     """A line for each candidate of the fit: loss and score on the validation rows, time, weight, and what became of it."""
-    candidates = card["candidates"]
+    out, candidates = console(), card["candidates"]
     metric = TITLES.get(candidates[0]["metric"], candidates[0]["metric"])
     out.print()
     table = small_table("candidate", "rows", "loss", metric, "time", "weight", "", right=(1, 2, 3, 4, 5))

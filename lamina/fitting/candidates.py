@@ -174,14 +174,16 @@ class CandidatesTraining(Training):
     def screened(self) -> list[_Entry]:
         """Fit the candidates to some of the rows; those that are not clearly behind."""
         entries, total = self._entries, len(self._rows.parts.train)
-        few = FEW if len(self._rows.prepared.schema.plain) == len(self._rows.prepared.schema.features) else FEW_RICH
-        for size in (FIRST, few) if math.isfinite(self._deadline) else (few,):
+        schema = self._rows.prepared.schema
+        plain, endless = len(schema.plain) == len(schema.features), math.isinf(self._deadline)
+        few = FEW if plain else FEW_RICH
+        for size in (few,) if endless else (FIRST, few):
             if 2 * size < total:
                 parts = subset(self._rows.parts, size)
-                first = [entry for entry in entries if size >= few or not entry.network] or entries
-                self._round(first, dataclasses.replace(self._rows, parts=parts, _encoded={}), None)
+                tried = [entry for entry in entries if not entry.network or (size == few and not (plain and endless))]
+                self._round(tried, dataclasses.replace(self._rows, parts=parts, _encoded={}), None)
                 if size == few:
-                    entries = self._survivors(entries)
+                    entries = [*self._survivors(tried), *(entry for entry in entries if entry not in tried)]
         self._staying = entries
         return entries
 
