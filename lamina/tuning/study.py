@@ -95,7 +95,6 @@ class Study:
         self._optuna, self._space, self._sampler, self._seed = optuna(), space, sampler, seed
         self._states = self._optuna.trial.TrialState
         self.sign = -1.0 if greater else 1.0
-        self._pruners: dict[int, Any] = {}
         _repair(path)
         with self._quiet():
             journal = self._optuna.storages.journal
@@ -185,13 +184,13 @@ class Trial:
             loss: The lowest validation loss so far.
             epochs: The most epochs of its recipe.
         """
+        least = max(1, epochs // REDUCTION**RUNGS)
+        if (epoch + 1) not in [least * REDUCTION**rung for rung in range(RUNGS)]:
+            return False
         with self._study._quiet():
             self._trial.report(loss, epoch + 1)
-            least = max(1, epochs // REDUCTION**RUNGS)
-            pruner = self._study._pruners.setdefault(
-                least, self._study._optuna.pruners.SuccessiveHalvingPruner(min_resource=least, reduction_factor=REDUCTION)
-            )
-            self._study._study.pruner = pruner
+            pruners = self._study._optuna.pruners
+            self._study._study.pruner = pruners.SuccessiveHalvingPruner(min_resource=least, reduction_factor=REDUCTION)
             return self._trial.should_prune()
 
     def behind_in_fold(self, score: float) -> bool:

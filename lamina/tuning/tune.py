@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from lamina import store
@@ -33,14 +34,14 @@ from lamina.tuning.space import Space, declared_space, given_space, ranges
 from lamina.tuning.study import Study, TrialResult
 from lamina.tuning.study import Trial as RunningTrial
 from lamina.tuning.terms import TuningTerms
-from lamina.tuning.verdict import decide, score_both
+from lamina.tuning.verdict import calls_of_metric, decide, score_both
 from lamina.wording import duration
 
 DEFAULTS, TUNED = TESTED
 _FIRST_SHARE = 0.45
 """The share of the time limit that the first fit may take; the model of all rows needs as long."""
-_MARGIN, _LAST_SECONDS = 1.2, 1.5
-"""Factor of estimated times, and the seconds to score the test rows and to save."""
+_MARGIN, _LAST_SECONDS = 1.2, 0.5
+"""Factor of estimated times, and the seconds to save and to predict the test rows."""
 _FIXED = ("families", "space", "metric", "sampler", "folds", "test", "asked")
 """What a resumed tuning must repeat."""
 
@@ -190,7 +191,7 @@ class _Tuning:
         self.fits = Fits(self.prepared, settings, self.parts, self.metric)
         self.outer = len(self.parts.folds)
         self.notes = (*self.prepared.notes, *self.parts.notes, *_without_effect(settings, terms, self.outer))
-        self.default_seconds = 0.0
+        self.default_seconds, self.last_seconds = 0.0, _LAST_SECONDS
         self.interrupted = False
 
     def result(self) -> Tuning:
@@ -315,9 +316,13 @@ class _Tuning:
         return ""
 
     def _decided(self) -> dict[str, Any]:
-        """The options of the defaults with every "auto" decided."""
-        card = store.load(self.run.folder / DEFAULTS).card
-        return {"family": card["family"], "recipe": card["recipe"]}
+        """The options of the defaults with every "auto" decided; also measures how long the test rows take to score."""
+        model, rows = store.load(self.run.folder / DEFAULTS), self.prepared.table[self.parts.test]
+        prediction, truth = self.fits.predictions(model, self.parts.test), self.prepared.task.truth(rows)
+        began = time.monotonic()
+        self.metric(truth, prediction, np.linspace(0.5, 1.5, len(truth)))
+        self.last_seconds += (time.monotonic() - began) * calls_of_metric(len(truth))
+        return {"family": model.card["family"], "recipe": model.card["recipe"]}
 
     # -- trials ------------------------------------------------------------------------------------------------------------
 
@@ -390,14 +395,14 @@ class _Tuning:
         train = len(self.parts.train)
         larger = len(self.prepared.table) / train
         if one is None or one.defaults == self.space.first:
-            return _MARGIN * self.default_seconds * larger + _LAST_SECONDS
+            return _MARGIN * self.default_seconds * larger + self.last_seconds
         inner = statistics.fmean(len(part) for part, _ in self.parts.folds)
         fit_seconds = one.fit_seconds * train / inner
-        return _MARGIN * fit_seconds * (1 + larger) + _LAST_SECONDS
+        return _MARGIN * fit_seconds * (1 + larger) + self.last_seconds
 
     def _fit_tuned(self, study: Study, trials: Sequence[TrialResult]) -> TrialResult | None:
         """The best trial that the time is enough for, fitted to all rows for the trials; None where it has the defaults."""
-        affordable = [one for one in trials if self._reserve(one) <= self._left() + _LAST_SECONDS / 2]
+        affordable = [one for one in trials if self._reserve(one) <= self._left() + self.last_seconds / 2]
         while (best := study.best(affordable)) is not None and best.defaults != self.space.first:
             tested = {"params": best.to_json()["params"]}
             if self.run.settings.get("tested") == tested and (self.run.folder / TUNED).exists():

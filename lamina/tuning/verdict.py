@@ -22,7 +22,7 @@ from lamina.wording import count, duration, two_digits
 SURE = 0.95
 """The probability that a decision needs."""
 CALLS = ("worth it", "unclear", "no difference", "not worth it", "defaults failed", "alone")
-_DRAWS, _ROW_DRAWS = (100, 1_000), 2_000_000
+_DRAWS, _ROW_DRAWS = (100, 500), 2_000_000
 """Draws of the weights of the test rows, fewer for so many rows that metrics take seconds."""
 _SPLITS = 0.1
 """Random halves of the test rows, as a share of the draws."""
@@ -83,7 +83,7 @@ def score_both(
     if rope is None:
         rope = metric.rope * (abs(float(scores[0])) if metric.relative else 1.0)
     generator = np.random.default_rng(seed)
-    draws = int(np.clip(_ROW_DRAWS // len(truth), *_DRAWS))
+    draws = _draw_count(len(truth))
     members = np.arange(len(truth)) if group is None else np.unique(group, return_inverse=True)[1]
     drawn = np.empty((draws, len(predictions)))
     for place in range(draws):
@@ -110,6 +110,15 @@ def score_both(
         standard_error=float(drawn[:, taken].std()) if len(drawn) else math.nan,
         rope=rope,
     )
+
+
+def _draw_count(rows: int) -> int:
+    return int(np.clip(_ROW_DRAWS // rows, *_DRAWS))
+
+
+def calls_of_metric(rows: int) -> int:
+    """How often :func:`score_both` computes the metric for so many test rows."""
+    return int(_draw_count(rows) * (2 + 4 * _SPLITS))
 
 
 def _excess(

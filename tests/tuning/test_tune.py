@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import polars as pl
@@ -108,6 +109,35 @@ def test_where_all_fail_the_reason_is_said(monkeypatch):
     family = Attention(hidden_size=33)
     with pytest.raises((TrainingError, OptionError), match="num_heads"):
         lamina.tune(text, "y", family=family, trials=2, folds=1, recipe=Recipe(epochs=1), monitor=None)
+
+
+def test_ctrl_c_keeps_the_best_so_far_and_the_search_goes_on(tmp_path):
+    def monitor(event):
+        if isinstance(event, Trial) and (event.number, event.state) == (1, "complete"):
+            raise KeyboardInterrupt
+
+    call = {**CALL, "family": "linear", "folds": 2, "trials": 4, "run": tmp_path / "run"}
+    result = lamina.tune(waves(), "y", monitor=monitor, **call)
+    assert (result.stopped, len(result.trials)) == ("interrupted", 2)
+    assert "2 of 4 trials, which Ctrl-C ended" in result.verdict.words
+    assert result.model.predict({"x": [0.5], "z": [0.0]}).shape == (1,)
+    shown = command("info", tmp_path / "run")
+    assert "(ended by Ctrl-C)" in " ".join(shown.out.split())
+    resumed = lamina.resume(tmp_path / "run", monitor=None)
+    assert (resumed.stopped, len(resumed.trials)) == ("trials", 4)
+    assert resumed.trials[:2] == result.trials
+    whole = lamina.tune(waves(), "y", monitor=None, **{**call, "run": None})
+    assert [one.params for one in resumed.trials] == [one.params for one in whole.trials]
+    assert resumed.score == whole.score
+
+
+def test_a_time_limit_ends_with_a_result():
+    began = time.monotonic()
+    result = lamina.tune(waves(), "y", monitor=None, **{**CALL, "family": "linear", "trials": 100_000, "time_limit": 2.5})
+    assert time.monotonic() - began < 5
+    assert result.stopped == "time_limit"
+    assert f"{len(result.trials)} of 100,000 trials" in result.verdict.words
+    assert "which the time limit ended" in result.verdict.words
 
 
 def test_a_damaged_result_is_said(tuned, tmp_path):
