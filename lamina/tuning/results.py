@@ -46,7 +46,7 @@ class Tuning:
         >>> rows = {"x": [i / 100 for i in range(300)], "y": [(i % 100) ** 2 / 100 for i in range(300)]}
         >>> result = lamina.tune(rows, "y", family="neighbours", trials=2, folds=2, monitor=None)
         >>> len(result.trials), result.to_frame().columns
-        (2, ['trial', 'family.n_neighbors', 'rmse', 'state', 'seconds', 'failed'])
+        (2, ['trial', 'family.n_neighbors', 'r2', 'state', 'seconds', 'failed'])
     """
 
     verdict: TuningVerdict
