@@ -77,6 +77,7 @@ class Tuning:
     def to_frame(self) -> pl.DataFrame:
         """A row for each trial: number, the options, the mean score of its folds, state, seconds, the reason of a failure.
 
+        A pruned trial has the mean of the folds that it finished, or none.
         The scores of the trials choose the best one, so the best is better than on new rows; :attr:`score` is not.
         """
         names = dict.fromkeys(name for one in self.trials for name in one.params)

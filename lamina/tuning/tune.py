@@ -411,7 +411,7 @@ class _Tuning:
             last = self._reserve(best) * len(self.prepared.table) / (len(self.prepared.table) + len(self.parts.train))
             try:
                 model, _ = self.fits.fit(family, recipe, self.outer, self.deadline - last)
-            except Exception:  # as slow or unlucky as it may be, the next best is there
+            except Exception:  # it fails or takes too long on all rows: the next best is tried
                 affordable.remove(best)
                 continue
             store.save(model, self.run.folder / TUNED)
