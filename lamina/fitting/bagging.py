@@ -48,7 +48,7 @@ class EnsembleTraining(Training):
         *,
         screen: bool = False,
     ) -> None:
-        self._screen = screen
+        self._screen, self._dropped = screen, []
         self.recipe = settings.recipe
         self._prepared, self._parts, self._task = prepared, parts, task
         self._settings, self._device, self._hooks, self._deadline = settings, device, hooks, deadline
@@ -81,6 +81,7 @@ class EnsembleTraining(Training):
                 self.why, self.later_notes, self.candidates = candidates.why, candidates.later_notes, candidates.candidates
                 return trained
             self.family = dataclasses.replace(self.family, families=tuple(self._families))
+            self._dropped = candidates.left_out(self._families)
         sides = [Rows(self._prepared, parts, task) for parts in self._sides]
         finished: list[tuple[Family, list[FittedFamily]]] = []
         failures: dict[str, str] = {}
@@ -171,6 +172,7 @@ class EnsembleTraining(Training):
             candidate_json(rows, family.name, size, values, sum(one.seconds for one in fitted), share)
             for (family, fitted), share, values in zip(finished, weights, outputs, strict=True)
         ]
+        self.candidates += self._dropped
         self.candidates += [candidate_json(rows, name, 0, None, 0.0, 0.0, reason) for name, reason in failures.items()]
         self.later_notes = tuple(dict.fromkeys(note for one, *_ in members for note in one.notes))
         self.why = self._reason(finished, weights) if self._screen else ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,14 +31,17 @@ from lamina.train.loop import Edit, History
 from lamina.train.run import Run
 from lamina.wording import count, listed
 
-FEW, FEW_RICH = 4_000, 2_000
-"""Training rows of the first round, of plain columns and beside images, texts or series; up to twice as many have none."""
+FEW, FEW_RICH, FEWEST = 4_000, 2_000, 200
+"""Training rows of the first round, of plain columns and beside images, texts or series, of these half of fewer rows; there is
+none where it would have less than the last number, or more than half of the rows."""
 FIRST = 1_000
 """Training rows of a round before it where the time is limited: it shows what a fit costs."""
 EPOCHS = 15
 """Most epochs of a network in a round on some of the rows."""
 SKILL, SURVIVORS = 0.8, 3
 """A candidate stays with at least this share of the best gain over the baseline; at most so many stay."""
+NOTHING_LEFT = 0.005
+"""With a lower loss than this share of that of the baseline, the best classical candidate leaves nothing for a network."""
 CAUTION, GROWTH = 1.2, 0.75
 """A fit to more rows is expected to take this factor longer than extrapolated; after one fit with this power of the rows."""
 RESERVE, SHORT = 0.1, 0.15
@@ -128,18 +133,7 @@ class CandidatesTraining(Training):
         truth, weight, group = rows.truth, rows.weight, rows.group
         weights = self._choose(task, outputs, truth, weight, group)
         shares = {entry.name: share for entry, share in zip(fitted, weights, strict=True)}
-        self.candidates = [
-            candidate_json(
-                rows,
-                entry.name,
-                entry.rows,
-                entry.fitted and entry.fitted.outputs,
-                entry.seconds,
-                shares.get(entry.name, 0.0),
-                entry.verdict,
-            )
-            for entry in self._entries
-        ]
+        self.candidates = [self._json(entry, shares.get(entry.name, 0.0)) for entry in self._entries]
         chosen = [(entry.fitted, share) for entry, share in zip(fitted, weights, strict=True) if share and entry.fitted]
         self.why = self._reason([(entry, share) for entry, share in zip(fitted, weights, strict=True) if share])
         self.later_notes = tuple(dict.fromkeys(note for one, _ in chosen for note in one.notes))
@@ -176,9 +170,9 @@ class CandidatesTraining(Training):
         entries, total = self._entries, len(self._rows.parts.train)
         schema = self._rows.prepared.schema
         plain, endless = len(schema.plain) == len(schema.features), math.isinf(self._deadline)
-        few = FEW if plain else FEW_RICH
-        for size in (few,) if endless else (FIRST, few):
-            if 2 * size < total:
+        few = FEW if plain else max(FEWEST, min(FEW_RICH, total // 2))
+        for size in (few,) if endless else sorted({min(FIRST, few), few}):
+            if 2 * size <= total:
                 parts = subset(self._rows.parts, size)
                 tried = [entry for entry in entries if not entry.network or (size == few and not (plain and endless))]
                 self._round(tried, dataclasses.replace(self._rows, parts=parts, _encoded={}), None)
@@ -197,6 +191,18 @@ class CandidatesTraining(Training):
                 left -= expected
         return [entry.family for entry in self._entries if entry in affordable]
 
+    def left_out(self, families: Sequence[Family]) -> list[dict[str, Any]]:
+        """The candidates that are none of the families, as JSON."""
+        names = {family.name for family in families}
+        out = [entry for entry in self._entries if entry.name not in names]
+        for entry in out:
+            entry.verdict = entry.verdict or "no time was left"
+        return [self._json(entry, 0.0) for entry in out]
+
+    def _json(self, entry: _Entry, share: float) -> dict[str, Any]:
+        outputs = entry.fitted and entry.fitted.outputs
+        return candidate_json(self._rows, entry.name, entry.rows, outputs, entry.seconds, share, entry.verdict)
+
     # -- rounds ------------------------------------------------------------------------------------------------------------
 
     def _round(self, entries: Sequence[_Entry], rows: Rows, run: Run | None) -> None:
@@ -209,12 +215,16 @@ class CandidatesTraining(Training):
             left = self._deadline - time.monotonic()
             expected = entry.expected(size)
             started = any(other.fitted for other in self._entries)
+            if last and entry.network and (leader := self._leader()) and leader.loss < NOTHING_LEFT * self._baseline:
+                entry.verdict = f"not fitted: {leader.name} leaves nothing to gain"
+                continue
             if started and (left <= 0 or (expected > left and not entry.network)):
                 continue
             settings = self._settings if last and math.isinf(left) else self._limited(entry, left, last)
             try:
                 part = None if run is None or not entry.network else run.part(entry.name)
-                event = Candidate(entry.name, size, place, len(order), self._leader())
+                leader = self._leader()
+                event = Candidate(entry.name, size, place, len(order), leader.name if leader else "")
                 monitor = Hooks(None, self._hooks.monitor)
                 fitted = fit_family(rows, entry.family, settings, self._device, monitor, event=event, run=part)
             except (LaminaError, MemoryError) as error:
@@ -245,8 +255,7 @@ class CandidatesTraining(Training):
 
     def _survivors(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """The candidates that go on to more rows: those near the best, at most :data:`SURVIVORS`."""
-        task, rows = self._rows.task, self._rows
-        baseline = float(np.average(task.row_losses(rows.truth, task.baseline(len(rows.truth))), weights=rows.weight))
+        baseline = self._baseline
         fitted = sorted((entry for entry in entries if entry.fitted), key=lambda entry: entry.loss)
         if not fitted:
             return list(entries)
@@ -259,9 +268,16 @@ class CandidatesTraining(Training):
 
     # -- words -------------------------------------------------------------------------------------------------------------
 
-    def _leader(self) -> str:
+    def _leader(self) -> _Entry | None:
+        """The candidate with the lowest loss so far."""
         fitted = [entry for entry in self._entries if entry.fitted and not entry.verdict]
-        return min(fitted, key=lambda entry: entry.loss).name if fitted else ""
+        return min(fitted, key=lambda entry: entry.loss, default=None)
+
+    @functools.cached_property
+    def _baseline(self) -> float:
+        """The loss of the baseline on the validation rows."""
+        task, rows = self._rows.task, self._rows
+        return float(np.average(task.row_losses(rows.truth, task.baseline(len(rows.truth))), weights=rows.weight))
 
     def _reason(self, chosen: Sequence[tuple[_Entry, float]]) -> str:
         tried = f"of {count(len(self._entries), 'candidate')} on the same validation rows"
