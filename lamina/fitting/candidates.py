@@ -38,8 +38,9 @@ FIRST = 1_000
 """Training rows of a round before it where the time is limited: it shows what a fit costs."""
 EPOCHS = 15
 """Most epochs of a network in a round on some of the rows."""
-SKILL, SURVIVORS = 0.8, 3
-"""A candidate stays with at least this share of the best gain over the baseline; at most so many stay."""
+SKILL, FACTOR, SURVIVORS = 0.8, 1.5, 3
+"""A candidate stays with at least this share of the best gain over the baseline and at most this factor of the lowest loss; at
+most so many stay."""
 NOTHING_LEFT = 0.005
 """With a lower loss than this share of that of the baseline, the best classical candidate leaves nothing for a network."""
 CAUTION, GROWTH = 1.2, 0.75
@@ -260,7 +261,8 @@ class CandidatesTraining(Training):
         if not fitted:
             return list(entries)
         best = baseline - fitted[0].loss
-        staying = [entry for entry in fitted if baseline - entry.loss >= SKILL * best][:SURVIVORS] or fitted[:1]
+        near = [one for one in fitted if baseline - one.loss >= SKILL * best and one.loss <= FACTOR * fitted[0].loss]
+        staying = near[:SURVIVORS] or fitted[:1]
         for entry in fitted:
             if entry not in staying:
                 entry.verdict = f"behind on {entry.rows:,} rows"
