@@ -31,6 +31,7 @@ MODELS = {
     "neighbours": lambda: quick_rich("neighbours", "text"),
     "near": lambda: quick("neighbours", "targets"),
     "rocket": lambda: quick_rich("rocket", "series"),
+    "ensemble": lambda: quick("ensemble", "classes"),
 }
 
 
