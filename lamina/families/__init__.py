@@ -74,7 +74,7 @@ AUTO: dict[str, tuple[type[BranchFamily], str]] = {
 #: Classical candidates for a table with such a column; for each the network of :data:`AUTO` is one, too.
 _CANDIDATES: dict[str, tuple[type[ClassicalFamily], ...]] = {
     "image": (Linear, Forest),
-    "text": (Linear, Boosting),
+    "text": (Linear,),
     "series": (Linear, Rocket, Boosting),
     "table": (Linear, Boosting),
 }
@@ -209,9 +209,11 @@ def shortlist(schema: Schema, quality: str = "good") -> list[Family]:
     """
     kind = _richest(schema) or "table"
     classes = _CANDIDATES[kind]
+    if schema.plain and Boosting not in classes:
+        classes += (Boosting,)
     if quality == "best":
         classes += tuple(one for one in _MORE.get(kind, ()) if not one.needs or importlib.util.find_spec(one.needs))
-    classical: list[Family] = [family() for family in classes]
+    classical: list[Family] = [one() for one in sorted(classes, key=lambda one: SIMPLEST_FIRST.index(one.name))]
     return [*classical, *([] if quality == "fast" else [Auto().choose(schema)[0]])]
 
 
