@@ -142,6 +142,8 @@ class EnsembleTraining(Training):
                 settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
             part = None if run is None or not isinstance(family, NetworkFamily) else run.part(f"{place}-{family.name}-{number}")
             one = fit_family(rows, family, settings, self._device, Hooks(None, self._hooks.monitor), event=event, run=part)
+            if self._parts.out_of_bag:  # the rows of the folds are needed no more
+                one = dataclasses.replace(one, trained=dataclasses.replace(one.trained, train={}, validation={}))
             fitted.append(one)
             if one.trained.history.stopped is StopReason.INTERRUPTED:
                 self._interrupted = True

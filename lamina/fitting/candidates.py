@@ -282,6 +282,8 @@ class CandidatesTraining(Training):
         return float(np.average(task.row_losses(rows.truth, task.baseline(len(rows.truth))), weights=rows.weight))
 
     def _reason(self, chosen: Sequence[tuple[_Entry, float]]) -> str:
+        if len(self._entries) == 1:
+            return f"{self._entries[0].name} is the only candidate"
         tried = f"of {count(len(self._entries), 'candidate')} on the same validation rows"
         if len(chosen) == 1:
             entry = chosen[0][0]

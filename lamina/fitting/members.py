@@ -32,7 +32,7 @@ from lamina.train.run import Run
 
 @dataclass(eq=False)
 class Rows:
-    """Training and validation rows on which families are fitted, encoded once for all families with the same encoding."""
+    """Training and validation rows on which families are fitted; those that were encoded last are kept for the next family."""
 
     prepared: Prepared
     parts: Split
@@ -41,6 +41,7 @@ class Rows:
 
     def encoded(self, encoding: Encoding) -> EncodedSplit:
         if encoding not in self._encoded:
+            self._encoded = {}  # frees memory before more is taken
             self._encoded[encoding] = encode(self.prepared, self.parts, self.task, encoding)
         return self._encoded[encoding]
 
