@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from lamina.errors import LaminaError, TrainingError
+from lamina.errors import LaminaError, RunError, TrainingError
 from lamina.families import check_family, choose_family, shortlist
 from lamina.families.ensemble import Ensemble, total_spread
 from lamina.families.family import Family, NetworkFamily
@@ -89,6 +89,8 @@ class EnsembleTraining(Training):
         for place, family in enumerate(families):
             try:
                 fitted = self._fit_folds(family, sides, run, place, len(families), bool(finished))
+            except RunError:  # the run cannot be written
+                raise
             except (LaminaError, MemoryError) as error:
                 failures[family.name] = str(error) or "ran out of memory"
                 continue

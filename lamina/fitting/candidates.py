@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lamina.errors import LaminaError, TrainingError
+from lamina.errors import LaminaError, RunError, TrainingError
 from lamina.families import shortlist
 from lamina.families.ensemble import Ensemble
 from lamina.families.family import Family, NetworkFamily
@@ -113,7 +113,7 @@ class CandidatesTraining(Training):
         self.family: Family = Ensemble(folds=0)
         self.recipe, self.notes = settings.recipe, ()
         self._rows, self._settings, self._device, self._hooks = Rows(prepared, parts, task), settings, device, hooks
-        self._deadline, self._began = deadline, time.monotonic()
+        self._deadline = deadline
         self._choose = best_single if settings.quality == "fast" else best_single_or_mean
         self._entries = [_Entry(family) for family in shortlist(prepared.schema, settings.quality)]
         self.given = parts
@@ -228,6 +228,8 @@ class CandidatesTraining(Training):
                 event = Candidate(entry.name, size, place, len(order), leader.name if leader else "")
                 monitor = Hooks(None, self._hooks.monitor)
                 fitted = fit_family(rows, entry.family, settings, self._device, monitor, event=event, run=part)
+            except RunError:  # the run cannot be written
+                raise
             except (LaminaError, MemoryError) as error:
                 entry.verdict = str(error) or "ran out of memory"
                 continue
