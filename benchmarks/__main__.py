@@ -12,6 +12,7 @@ from benchmarks import measure
 COMMANDS = (
     "speed",
     "accuracy",
+    "default",
     "images",
     "adding",
     "needle",
