@@ -329,7 +329,7 @@ def tune(
     optuna()
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
-        monitor = stack.enter_context(_monitoring(recording.monitor))
+        bar = stack.enter_context(_monitoring(recording.monitor))
         table, settings = read(data, settings)
         began = monotonic()
         question = tuning.fixed_options(table, settings, terms)
@@ -337,10 +337,10 @@ def tune(
             opened = Run.open(folder)
             same = {**terms.to_json(), **question, "asked": settings.to_json()}
             tuning.check_same(opened, same, fingerprint(_storable(table)))
-            return tuning.finish(table, settings, terms=terms, run=opened, monitor=monitor, began=began)
+            return tuning.finish(table, settings, terms=terms, run=opened, monitor=bar, began=began)
         created = start_run(folder, data, table, settings, verb="tune", **terms.to_json(), **question)
         try:
-            return tuning.finish(table, settings, terms=terms, run=created, monitor=monitor, began=began)
+            return tuning.finish(table, settings, terms=terms, run=created, monitor=bar, began=began)
         except LaminaError as error:
             if not isinstance(error, RunError) and not created.events():  # nothing was fitted
                 shutil.rmtree(created.folder)
@@ -447,7 +447,7 @@ def resume(
         raise OptionError("run is None, expected the folder of a run, such as 'runs/adult-1'")
     folder = Run.open(recording.run)
     if folder.finished:
-        fitted = None if folder.settings.get("outside") else estimator(store.load(folder.model_path))
+        fitted: Any = None if folder.settings.get("outside") else estimator(store.load(folder.model_path))
         if folder.verb == "fit":
             return fitted
         if folder.verb == "tune":

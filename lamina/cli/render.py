@@ -117,7 +117,8 @@ def show_model(model: Model, *, columns: bool = True, plan: bool = False) -> Non
 def show_candidates(card: Mapping[str, Any]) -> None:
     """A line for each candidate of the fit: loss and score on the validation rows, time, weight, and what became of it."""
     out, candidates = console(), card["candidates"]
-    metric = TITLES.get(candidates[0]["metric"], candidates[0]["metric"])
+    name = str(candidates[0]["metric"])
+    metric = TITLES.get(name, name)
     out.print()
     table = small_table("candidate", "rows", "loss", metric, "time", "weight", "", right=(1, 2, 3, 4, 5))
     for one in candidates:
