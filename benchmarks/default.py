@@ -40,8 +40,9 @@ def fit(name: str, quality: str, limit: float, seed: int) -> dict[str, Any]:
     import lamina
 
     train, test, target, kinds = _rows(name)
+    fit = lamina.fit  # loads torch
     started = time.perf_counter()
-    model = lamina.fit(train, target, kinds=kinds, quality=quality, time_limit=limit or None, seed=seed, monitor=None)
+    model = fit(train, target, kinds=kinds, quality=quality, time_limit=limit or None, seed=seed, monitor=None)
     seconds = time.perf_counter() - started
     scores = model.evaluate(test)["scores"]
     weights = {one["name"]: one["weight"] for one in model.model_.card["candidates"] if one["weight"]}

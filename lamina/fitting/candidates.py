@@ -172,7 +172,7 @@ class CandidatesTraining(Training):
         schema = self._rows.prepared.schema
         plain, endless = len(schema.plain) == len(schema.features), math.isinf(self._deadline)
         few = FEW if plain else max(FEWEST, min(FEW_RICH, total // 2))
-        for size in (few,) if endless else sorted({min(FIRST, few), few}):
+        for size in (few,) if endless else sorted({FIRST if plain else FEWEST, few}):
             if 2 * size <= total:
                 parts = subset(self._rows.parts, size)
                 tried = [entry for entry in entries if not entry.network or (size == few and not (plain and endless))]
