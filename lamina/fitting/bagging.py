@@ -19,7 +19,7 @@ from lamina.fitting.folds import draw
 from lamina.fitting.members import FittedFamily, Rows, candidate_json, combined, combined_blocks, fit_family
 from lamina.fitting.prepare import Prepared
 from lamina.fitting.selection import best_mean, cross_fitted
-from lamina.fitting.settings import Settings
+from lamina.fitting.settings import SEEDS, Settings
 from lamina.fitting.split import Split, split
 from lamina.fitting.training import Trained, Training
 from lamina.tasks.task import Task
@@ -138,7 +138,7 @@ class EnsembleTraining(Training):
                     return None
             done = place * len(sides) + number
             event = Candidate(family.name, len(rows.parts.train), done, families * len(sides), fold=number)
-            settings = dataclasses.replace(self._settings, seed=self._settings.seed + number)
+            settings = dataclasses.replace(self._settings, seed=(self._settings.seed + number) % SEEDS)
             if isinstance(family, NetworkFamily) and math.isfinite(left):
                 limit = max(0.05, left / (len(sides) - number) / (families - place))
                 settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lamina.errors import DataError
+from lamina.errors import DataError, OptionError
 from lamina.options import shortened
 from lamina.tasks.classification import Classification
 from lamina.tasks.multilabel import Multilabel
@@ -26,7 +26,7 @@ def target_for_sklearn(task: Task, table: pl.DataFrame) -> np.ndarray:
 
     A label that is not known is NaN.
     """
-    raise NotImplementedError(type(task).__name__)
+    raise OptionError(f"scikit-learn estimators cannot be candidates for {task.title}; compare families of lamina")
 
 
 @singledispatch
@@ -42,7 +42,7 @@ def prediction_of_sklearn(task: Task, decision: Any, probabilities: Any, classes
     Raises:
         DataError: A result has another shape than expected, or holds what is no class, number or probability.
     """
-    raise NotImplementedError(type(task).__name__)
+    raise OptionError(f"scikit-learn estimators cannot be candidates for {task.title}; compare families of lamina")
 
 
 @target_for_sklearn.register

@@ -63,18 +63,18 @@ def fixed_options(table: pl.DataFrame, settings: Settings, terms: TuningTerms) -
     return {"families": families, "space": space.to_json()}
 
 
-def _named(asked: Any, schema: Schema) -> dict[str, Family]:
+def _named(requested: Any, schema: Schema) -> dict[str, Family]:
     """The families by name, "boosting 2" for a second one of a name.
 
     Raises:
         OptionError: One is unknown, reads none of the columns, or there is none.
     """
-    if isinstance(asked, str | Family | Auto):
-        asked = [asked]
-    if not isinstance(asked, Sequence) or not asked:
-        raise OptionError(f"family is {shortened(asked)}, expected {find(TuningTerms, 'family').metadata['expected']}")
+    if isinstance(requested, str | Family | Auto):
+        requested = [requested]
+    if not isinstance(requested, Sequence) or not requested:
+        raise OptionError(f"family is {shortened(requested)}, expected {find(TuningTerms, 'family').metadata['expected']}")
     families: dict[str, Family] = {}
-    for one in asked:
+    for one in requested:
         family, _ = choose_family(one, schema)
         title, number = family.name, 2
         while title in families:
@@ -238,7 +238,7 @@ class _Tuning:
             scored,
             metric=self.metric,
             trials=trials,
-            asked=self.terms.trials,
+            planned=self.terms.trials,
             params=params,
             rows=len(rows),
             seconds=seconds,

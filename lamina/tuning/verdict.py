@@ -200,7 +200,7 @@ def decide(
     *,
     metric: Metric,
     trials: Sequence[TrialResult],
-    asked: int,
+    planned: int,
     params: Mapping[str, Any],
     rows: int,
     seconds: float,
@@ -213,7 +213,7 @@ def decide(
         scored: The scores on the test rows.
         metric: The metric.
         trials: The trials that ended.
-        asked: The number of trials that was asked for.
+        planned: The number of trials of the call.
         params: The parameters of the best one.
         rows: Number of the test rows.
         seconds: Time of the tuning.
@@ -225,7 +225,7 @@ def decide(
     on = f"on {count(rows, 'test row')} that no trial has seen"
     states = Counter(one.state for one in trials)
     parts = [f"{states[state]} {state}" for state in ("pruned", "failed") if states[state]]
-    number = count(len(trials), "trial") if stopped == "trials" else f"{len(trials):,} of {count(asked, 'trial')}"
+    number = count(len(trials), "trial") if stopped == "trials" else f"{len(trials):,} of {count(planned, 'trial')}"
     ended = {"time_limit": ", which the time limit ended", "interrupted": ", which Ctrl-C ended"}.get(stopped, "")
     details = f" ({', '.join(parts)})" if parts else ""
     cost = f"It took {duration(seconds)}: {number}{details}{ended}."

@@ -27,7 +27,7 @@ def prediction(values):
 
 
 def verdict(scored, **options):
-    given = {"metric": ACCURACY, "trials": TRIALS, "asked": 2, "params": {"family.max_depth": 3}, "rows": 400, "seconds": 9.0}
+    given = {"metric": ACCURACY, "trials": TRIALS, "planned": 2, "params": {"family.max_depth": 3}, "rows": 400, "seconds": 9.0}
     return decide(scored, **{**given, **options})
 
 
@@ -95,7 +95,7 @@ def test_words_without_two_scores():
     scored = score_both(ACCURACY, TRUTH, None, rows_right(0.8))
     words = verdict(scored, params={}).words
     assert "Tuning was not worth it: no trial was better than the defaults, which have accuracy 0.800 on 400 test rows" in words
-    alone = verdict(scored, trials=TRIALS[:1], asked=30, stopped="time_limit")
+    alone = verdict(scored, trials=TRIALS[:1], planned=30, stopped="time_limit")
     assert alone.call == "alone"
     assert "1 of 30 trials, which the time limit ended" in alone.words
     failed = verdict(score_both(ACCURACY, TRUTH, rows_right(0.8), None), defaults_failed="no memory")
