@@ -5,43 +5,31 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-from narwhals.dependencies import is_pandas_dataframe
-
-from lamina import store
-from lamina.data.folder import SPLIT
-from lamina.data.frames import with_labels
-from lamina.data.read import STDIN, read_source
-from lamina.data.rowhash import check_comparable, fingerprint
-from lamina.data.xy import check_label_types
-from lamina.errors import LaminaError, OptionError, RunError
+from lamina import runs, store
+from lamina.errors import OptionError
 from lamina.estimators import Classifier, Regressor, estimator
 from lamina.families import Auto, Family
-from lamina.fitting.fit import fit_model
-from lamina.fitting.settings import SPLITTERS, Interventions, Recording, Resumption, Settings
+from lamina.fitting.settings import Interventions, Recording, Resumption, Settings
 from lamina.fitting.training import choose_device
-from lamina.fitting.warm import WarmStart
-from lamina.functions import recall
 from lamina.model import Fitted, Model
 from lamina.options import known_options, shortened
-from lamina.starting import keep_start, kept_start, warm_start
+from lamina.starting import kept_start, warm_start
 from lamina.stored import reading
 from lamina.train.callbacks import Callback
-from lamina.train.events import End, Monitor, StopReason
+from lamina.train.events import Monitor
 from lamina.train.loop import Edit
 from lamina.train.recipe import Recipe
-from lamina.train.run import DATA, Run, replacing
+from lamina.train.run import Run
 
 if TYPE_CHECKING:
     from lamina.comparison.board import Board
-    from lamina.comparison.terms import FamilyOrEstimator, Terms
+    from lamina.comparison.terms import FamilyOrEstimator
     from lamina.tuning.results import Tuning
 
 
@@ -134,11 +122,11 @@ def fit(
     options = locals()
     recording = Recording(run=run, monitor=monitor).check()
     Interventions(callbacks, edit).check()
-    settings = Settings(**_options_of(Settings, options, target=target_of(data, target))).check()
+    settings = Settings(**_options_of(Settings, options, target=runs.target_of(data, target))).check()
     warm = warm_start(start)
-    table, settings = read(data, settings)
-    folder = None if recording.run is None else start_run(recording.run, data, table, settings, warm=warm)
-    return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
+    table, settings = runs.read(data, settings)
+    folder = None if recording.run is None else runs.start_run(recording.run, data, table, settings, warm=warm)
+    return runs.finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
 
 
 @known_options
@@ -219,24 +207,16 @@ def compare(
 
     recording = Recording(run=run, monitor=monitor).check()
     terms = Terms(**_options_of(Terms, options)).check()
-    settings = Settings(**_options_of(Settings, options, target=target_of(data, target), time_limit=None)).check()
+    settings = Settings(**_options_of(Settings, options, target=runs.target_of(data, target), time_limit=None)).check()
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
-        monitor = stack.enter_context(_monitoring(recording.monitor))
-        table, settings = read(data, settings)
+        monitor = stack.enter_context(runs.monitoring(recording.monitor))
+        table, settings = runs.read(data, settings)
         question = comparison.fixed_options(table, settings, terms)
-        if (Path(folder) / "run.json").exists():
-            opened = Run.open(folder)
-            comparison.check_same(opened, {**question, "asked": settings.to_json()}, fingerprint(_storable(table)))
-            return finish_comparison(table, settings, terms=terms, run=opened, monitor=monitor)
         more = {**terms.to_json(), **question, "threads": terms.threads}
-        created = start_run(folder, data, table, settings, verb="compare", **more)
-        try:
-            return finish_comparison(table, settings, terms=terms, run=created, monitor=monitor)
-        except LaminaError as error:
-            if not isinstance(error, RunError) and not created.events():  # nothing was fitted
-                shutil.rmtree(created.folder)
-            raise
+        begun = runs.begun(folder, data, table, settings, verb="compare", check=comparison.check_same, **more)
+        opened = stack.enter_context(begun)
+        return runs.finish_comparison(table, settings, terms=terms, run=opened, monitor=monitor)
 
 
 @known_options
@@ -325,69 +305,24 @@ def tune(
     recording = Recording(run=run, monitor=monitor).check()
     terms = TuningTerms(**_options_of(TuningTerms, options)).check()
     of_fit = {name: value for name, value in options.items() if name != "time_limit"}  # which is that of the whole call
-    settings = Settings(**_options_of(Settings, of_fit, target=target_of(data, target), family="auto")).check()
+    settings = Settings(**_options_of(Settings, of_fit, target=runs.target_of(data, target), family="auto")).check()
     optuna()
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
-        bar = stack.enter_context(_monitoring(recording.monitor))
-        table, settings = read(data, settings)
+        bar = stack.enter_context(runs.monitoring(recording.monitor))
+        table, settings = runs.read(data, settings)
         began = monotonic()
         question = tuning.fixed_options(table, settings, terms)
-        if (Path(folder) / "run.json").exists():
-            opened = Run.open(folder)
-            same = {**terms.to_json(), **question, "asked": settings.to_json()}
-            tuning.check_same(opened, same, fingerprint(_storable(table)))
-            return tuning.finish(table, settings, terms=terms, run=opened, monitor=bar, began=began)
-        created = start_run(folder, data, table, settings, verb="tune", **terms.to_json(), **question)
-        try:
-            return tuning.finish(table, settings, terms=terms, run=created, monitor=bar, began=began)
-        except LaminaError as error:
-            if not isinstance(error, RunError) and not created.events():  # nothing was fitted
-                shutil.rmtree(created.folder)
-            raise
+        more = {**terms.to_json(), **question}
+        begun = runs.begun(folder, data, table, settings, verb="tune", check=tuning.check_same, **more)
+        opened = stack.enter_context(begun)
+        return tuning.finish(table, settings, terms=terms, run=opened, monitor=bar, began=began)
 
 
 def _options_of(declared: type, options: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
     """The options that a class declares, some of them changed."""
     names = {field.name for field in dataclasses.fields(declared)}
     return {name: value for name, value in options.items() if name in names} | changed
-
-
-def target_of(data: Any, target: Any) -> Any:
-    """The given target; by default "label" for a folder of class folders, else an OptionError."""
-    if target is not None and not (isinstance(target, str | list | tuple) and not target):
-        return target
-    if (path := _path(data)) and path.is_dir():
-        return "label"
-    raise OptionError("there is no target; name the column to predict: target='income' (in the command line --target income)")
-
-
-def read(data: Any, settings: Settings) -> tuple[pl.DataFrame, Settings]:
-    """The table, and the settings with what its source says: the separator of its text, and its split."""
-    source = read_source(data, skip_bad=settings.skip_bad)
-    if is_pandas_dataframe(data) or isinstance(data, dict):
-        for name in settings.targets:
-            check_label_types(f"target {name!r}", data.get(name))
-    table = with_labels(source.table, data, settings.targets)
-    settings = dataclasses.replace(settings, separator=source.separator, skipped=source.skipped)
-    return table, with_parts(settings, data, table)
-
-
-def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:
-    """The settings with the split of a folder or archive with train and test parts, or with its column ignored."""
-    if _path(data) is None or table.schema.get("split") != SPLIT or "split" in settings.roles:
-        return settings
-    if any(getattr(settings, role) is not None for role in SPLITTERS):
-        return dataclasses.replace(settings, drop=(*(settings.drop or ()), "split"))
-    return dataclasses.replace(settings, split="split")
-
-
-def _path(data: Any) -> Path | None:
-    """The absolute path of a file or folder; None for data in memory, and for pipes, which can be read only once."""
-    if not isinstance(data, str | os.PathLike) or str(data) in STDIN:
-        return None
-    path = Path(os.path.abspath(os.path.expanduser(data)))
-    return None if path.is_fifo() or path.is_relative_to("/dev") or path.is_relative_to("/proc") else path
 
 
 @known_options
@@ -447,138 +382,20 @@ def resume(
         raise OptionError("run is None, expected the folder of a run, such as 'runs/adult-1'")
     folder = Run.open(recording.run)
     if folder.finished:
-        fitted: Any = None if folder.settings.get("outside") else estimator(store.load(folder.model_path))
-        if folder.verb == "fit":
-            return fitted
-        if folder.verb == "tune":
-            from lamina.tuning.results import load_tuning
-
-            return dataclasses.replace(load_tuning(folder), model=fitted)
-        from lamina.comparison.board import load_board
-
-        return dataclasses.replace(load_board(folder), model=fitted)
-    path = folder.data_path
-    if not path.exists():
-        raise RunError(f"the data of this run are missing: {path}; restore the file, or {folder.verb} again")
-    try:
-        settings = Settings.from_json(folder.settings["asked"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise folder.damaged(f"its settings: {error}") from error
-    table = read_source(path, skip_bad=settings.skip_bad).table
-    stored = str(folder.settings["data"].get("fingerprint"))
-    check_comparable(stored, folder.folder)
-    if fingerprint(table) != stored:
-        raise RunError(f"{path} has changed since the run began; restore the old file, or {folder.verb} again")
-    remedy = f"give it again: lamina.resume({str(recording.run)!r}, custom_objects={{'{{name}}': {{name}}}})"
-    settings = recall(settings, custom_objects, remedy=remedy)
+        return runs.load_result(folder)
+    table, settings = runs.read_again(folder, custom_objects)
     if folder.verb == "fit":
         warm = kept_start(folder)
-        return finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
+        return runs.finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
     if callbacks or edit:
         what = "a comparison" if folder.verb == "compare" else "a tuning"
         raise OptionError(f"{folder.folder} is the run of {what}, which has no callbacks and no edit; leave them out")
     if folder.verb == "tune":
         from lamina.tuning import tune as tuning
 
-        with _monitoring(monitor) as watching:
+        with runs.monitoring(monitor) as watching:
             return tuning.finish(table, settings, terms=tuning.terms_of(folder), run=folder, monitor=watching)
     from lamina.comparison import compare as comparison
 
     terms = dataclasses.replace(comparison.terms_of(folder), families=comparison.candidates_of(folder))
-    return finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)
-
-
-def start_run(
-    folder: str | Path,
-    data: Any,
-    table: pl.DataFrame,
-    settings: Settings,
-    *,
-    verb: str = "fit",
-    warm: WarmStart | None = None,
-    **more: Any,
-) -> Run:
-    """Create a run with the settings, the path or a copy of the data, and a copy of the model that training starts from."""
-    more |= {} if warm is None else {"start": warm.to_json()}
-    table, source = _storable(table), _path(data)
-    where = {"path": str(source)} if source else {"copy": DATA}
-    content = {"verb": verb, "data": {"fingerprint": fingerprint(table), **where}, "asked": settings.to_json(), **more}
-    run = Run.create(folder, content)
-    if warm is not None:
-        keep_start(warm, run)
-    if source is None:
-        try:
-            with replacing(run.data_path) as path:
-                table.write_ipc(path, compression="zstd")
-        except OSError as error:
-            raise RunError(
-                f"cannot write in the run folder {folder}: {error.strerror or error}; make room or choose another"
-            ) from error
-    return run
-
-
-def finish(
-    table: pl.DataFrame,
-    settings: Settings,
-    *,
-    run: Run | None = None,
-    monitor: Any = None,
-    callbacks: Sequence[Callback] | None = None,
-    edit: Edit | None = None,
-    warm: WarmStart | None = None,
-) -> Classifier | Regressor:
-    """Fit a model and save it in the run folder; returns the estimator."""
-    save = None if run is None else lambda model: store.save(model, run.model_path)
-    with contextlib.nullcontext() if run is None else run.claimed(), _monitoring(monitor) as monitor:
-        model = fit_model(
-            table,
-            settings,
-            run=run,
-            monitor=monitor,
-            callbacks=callbacks,
-            edit=edit,
-            start=warm,
-            search_leaks=True,
-            save=save,
-        )
-    return estimator(model, settings)
-
-
-def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, run: Run, monitor: Any = None) -> Board:
-    """Compare, and save the board and the recommended model in the run folder."""
-    from lamina.comparison import board as boards
-    from lamina.comparison import compare as comparison
-
-    with run.claimed():
-        with _monitoring(monitor) as monitor:
-            board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=monitor)
-        boards.save_board(board, run)
-        interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
-        run.change(outside=board.outside)
-        if board.outside:
-            run.model_path.unlink(missing_ok=True)  # of an earlier call
-        if model is None or interrupted:
-            if interrupted or board.outside:
-                run.write(End(StopReason.INTERRUPTED if interrupted else StopReason.FITTED))
-            return board
-        store.save(model, run.model_path)
-        run.write(End(StopReason.FITTED))
-    return dataclasses.replace(board, model=estimator(model, settings))
-
-
-@contextlib.contextmanager
-def _monitoring(monitor: Any) -> Iterator[Any]:
-    """The monitor: a progress bar for "auto", else the given one."""
-    if monitor != "auto":
-        yield monitor
-        return
-    from lamina.progress import progress
-
-    with progress() as bar:
-        yield bar
-
-
-def _storable(table: pl.DataFrame) -> pl.DataFrame:
-    """The table without the values of Python objects, which Arrow files do not support and no family uses."""
-    objects = [name for name, dtype in table.schema.items() if dtype == pl.Object]
-    return table.with_columns(pl.lit(None).alias(name) for name in objects) if objects else table
+    return runs.finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import lamina
-from lamina import api
+from lamina import runs
 from lamina.data.folder import SPLIT
 from lamina.data.read import read_table
 from lamina.errors import OptionError, RunError
@@ -59,21 +59,21 @@ def splits(data, target=None, **given):
 
 @pytest.mark.parametrize("data", [{"y": [1, 2]}, "rows.csv", Path("rows.csv"), pl.DataFrame({"y": [1]}), "data.npz"])
 def test_a_target_is_required(data):
-    assert api.target_of(data, "y") == "y"
-    assert api.target_of(data, ["a", "b"]) == ["a", "b"]
+    assert runs.target_of(data, "y") == "y"
+    assert runs.target_of(data, ["a", "b"]) == ["a", "b"]
     for missing in (None, "", []):
         with pytest.raises(
             OptionError, match=r"there is no target; name the column to predict: target='income' \(in the command"
         ):
-            api.target_of(data, missing)
+            runs.target_of(data, missing)
 
 
 def test_the_target_of_a_folder_is_label(tmp_path):
     for data in (tmp_path, str(tmp_path)):
-        assert api.target_of(data, None) == "label"
-        assert api.target_of(data, "other") == "other"
+        assert runs.target_of(data, None) == "label"
+        assert runs.target_of(data, "other") == "other"
     with pytest.raises(OptionError, match="there is no target"):
-        api.target_of(tmp_path / "gone", None)
+        runs.target_of(tmp_path / "gone", None)
 
 
 @pytest.mark.parametrize("name", ["pets", "n.csv"])
@@ -238,10 +238,10 @@ def test_parts_are_the_split_unless_another_is_given(tmp_path):
         (parted, parted, plain_settings),
         ({"split": ["train"], "label": ["a"]}, parted, plain_settings),
     ]:
-        assert api.with_parts(plain_settings, data, table) == expected
+        assert runs.with_parts(plain_settings, data, table) == expected
     for role in ("group", "time", "split"):
-        result = api.with_parts(Settings("label", **{role: "mine"}, drop=["x"]), tmp_path, parted)
+        result = runs.with_parts(Settings("label", **{role: "mine"}, drop=["x"]), tmp_path, parted)
         assert result.roles == {"mine": role, "x": "ignored", "split": "ignored"}
-    assert api.with_parts(Settings("label", weight="w"), tmp_path, parted).roles == {"w": "weight", "split": "split"}
+    assert runs.with_parts(Settings("label", weight="w"), tmp_path, parted).roles == {"w": "weight", "split": "split"}
     dropped = Settings("label", drop=["split"])
-    assert api.with_parts(dropped, tmp_path, parted) == dropped
+    assert runs.with_parts(dropped, tmp_path, parted) == dropped

@@ -25,6 +25,7 @@ ROWS = [
     ["estimator"],
     ["comparison", "estimators", "starting"],
     ["callbacks", "progress", "tuning"],
+    ["runs"],
     ["api"],
     ["cli"],
     ["__main__"],

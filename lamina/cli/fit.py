@@ -101,14 +101,14 @@ def fit(  # typer reads the options from the arguments
                 seed=seed,
                 trust=trust,
             ).check()
-            from lamina import api  # loads torch, so the options are checked before
+            from lamina import runs  # loads torch, so the options are checked before
             from lamina.starting import warm_start
 
             warm = warm_start(start)
-            table, settings = api.read(data, settings)
-            created = api.start_run(folder, data, table, settings, warm=warm)
+            table, settings = runs.read(data, settings)
+            created = runs.start_run(folder, data, table, settings, warm=warm)
         fitted = fit_with_progress(
-            lambda monitor: api.finish(table, settings, run=created, monitor=monitor, warm=warm), created, model_path, as_json
+            lambda monitor: runs.finish(table, settings, run=created, monitor=monitor, warm=warm), created, model_path, as_json
         )
     save_and_show(fitted, created, model_path, as_json)
 

@@ -50,7 +50,7 @@ def compare(
         table: Features, target, and the columns with roles.
         settings: The settings of a fit; the family is ignored.
         terms: The candidates and the options of the comparison.
-        run: A folder with the data, see :func:`lamina.api.start_run`.
+        run: A folder with the data, see :func:`lamina.runs.start_run`.
         monitor: Called with :class:`~lamina.train.events.Compare` (once), ``Job``, ``Refit`` and the events of that fit.
     """
     prepared = prepare(table, settings)

@@ -126,7 +126,7 @@ def tune(
         table: Features, target, and the columns with roles.
         settings: The settings of a fit; the family is ignored.
         terms: The options of the tuning.
-        run: A folder with the data and :func:`fixed_options`, see :func:`lamina.api.start_run`.
+        run: A folder with the data and :func:`fixed_options`, see :func:`lamina.runs.start_run`.
         monitor: Called with :class:`~lamina.train.events.Tune` (once), ``Trial``, ``Refit`` and the events of that fit.
         began: When the time limit began, by ``time.monotonic()``; None for now.
 

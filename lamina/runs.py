@@ -1,0 +1,251 @@
+"""The runs of the public calls: reads their data, and starts, opens, finishes and loads what they store in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from narwhals.dependencies import is_pandas_dataframe
+
+from lamina import store
+from lamina.data.folder import SPLIT
+from lamina.data.frames import with_labels
+from lamina.data.read import STDIN, read_source
+from lamina.data.rowhash import check_comparable, fingerprint
+from lamina.data.xy import check_label_types
+from lamina.errors import LaminaError, OptionError, RunError
+from lamina.estimators import Classifier, Regressor, estimator
+from lamina.fitting.fit import fit_model
+from lamina.fitting.settings import SPLITTERS, Settings
+from lamina.fitting.warm import WarmStart
+from lamina.functions import recall
+from lamina.starting import keep_start
+from lamina.train.callbacks import Callback
+from lamina.train.events import End, StopReason
+from lamina.train.loop import Edit
+from lamina.train.run import DATA, Run, replacing
+
+if TYPE_CHECKING:
+    from lamina.comparison.board import Board
+    from lamina.comparison.terms import Terms
+    from lamina.tuning.results import Tuning
+
+# -- data ------------------------------------------------------------------------------------------------------------------
+
+
+def target_of(data: Any, target: Any) -> Any:
+    """The given target; by default "label" for a folder of class folders, else an OptionError."""
+    if target is not None and not (isinstance(target, str | list | tuple) and not target):
+        return target
+    if (path := _path(data)) and path.is_dir():
+        return "label"
+    raise OptionError("there is no target; name the column to predict: target='income' (in the command line --target income)")
+
+
+def read(data: Any, settings: Settings) -> tuple[pl.DataFrame, Settings]:
+    """The table, and the settings with what its source says: the separator of its text, and its split."""
+    source = read_source(data, skip_bad=settings.skip_bad)
+    if is_pandas_dataframe(data) or isinstance(data, dict):
+        for name in settings.targets:
+            check_label_types(f"target {name!r}", data.get(name))
+    table = with_labels(source.table, data, settings.targets)
+    settings = dataclasses.replace(settings, separator=source.separator, skipped=source.skipped)
+    return table, with_parts(settings, data, table)
+
+
+def with_parts(settings: Settings, data: Any, table: pl.DataFrame) -> Settings:
+    """The settings with the split of a folder or archive with train and test parts, or with its column ignored."""
+    if _path(data) is None or table.schema.get("split") != SPLIT or "split" in settings.roles:
+        return settings
+    if any(getattr(settings, role) is not None for role in SPLITTERS):
+        return dataclasses.replace(settings, drop=(*(settings.drop or ()), "split"))
+    return dataclasses.replace(settings, split="split")
+
+
+def _path(data: Any) -> Path | None:
+    """The absolute path of a file or folder; None for data in memory, and for pipes, which can be read only once."""
+    if not isinstance(data, str | os.PathLike) or str(data) in STDIN:
+        return None
+    path = Path(os.path.abspath(os.path.expanduser(data)))
+    return None if path.is_fifo() or path.is_relative_to("/dev") or path.is_relative_to("/proc") else path
+
+
+def _storable(table: pl.DataFrame) -> pl.DataFrame:
+    """The table without the values of Python objects, which Arrow files do not support and no family uses."""
+    objects = [name for name, dtype in table.schema.items() if dtype == pl.Object]
+    return table.with_columns(pl.lit(None).alias(name) for name in objects) if objects else table
+
+
+# -- beginning -------------------------------------------------------------------------------------------------------------
+
+
+def start_run(
+    folder: str | Path,
+    data: Any,
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    verb: str = "fit",
+    warm: WarmStart | None = None,
+    **more: Any,
+) -> Run:
+    """Create a run with the settings, the path or a copy of the data, and a copy of the model that training starts from."""
+    more |= {} if warm is None else {"start": warm.to_json()}
+    table, source = _storable(table), _path(data)
+    where = {"path": str(source)} if source else {"copy": DATA}
+    content = {"verb": verb, "data": {"fingerprint": fingerprint(table), **where}, "asked": settings.to_json(), **more}
+    run = Run.create(folder, content)
+    if warm is not None:
+        keep_start(warm, run)
+    if source is None:
+        try:
+            with replacing(run.data_path) as path:
+                table.write_ipc(path, compression="zstd")
+        except OSError as error:
+            raise RunError(
+                f"cannot write in the run folder {folder}: {error.strerror or error}; make room or choose another"
+            ) from error
+    return run
+
+
+@contextlib.contextmanager
+def begun(
+    folder: str | Path,
+    data: Any,
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    verb: str,
+    check: Callable[[Run, Mapping[str, Any], str], None],
+    **options: Any,
+) -> Iterator[Run]:
+    """The run of a comparison or tuning in a folder, new or checked to be the same; a new one that fits nothing is deleted.
+
+    Args:
+        folder: Folder of the run.
+        data: The source of the table, as given.
+        table: Its rows.
+        settings: The settings of the fits.
+        verb: "compare" or "tune".
+        check: Called with a run that is there, the options and the fingerprint of the rows, to compare them.
+        **options: Further options, as JSON.
+    """
+    if (Path(folder) / "run.json").exists():
+        opened = Run.open(folder)
+        check(opened, {**options, "asked": settings.to_json()}, fingerprint(_storable(table)))
+        yield opened
+        return
+    created = start_run(folder, data, table, settings, verb=verb, **options)
+    try:
+        yield created
+    except LaminaError as error:
+        if not isinstance(error, RunError) and not created.events():  # nothing was fitted
+            shutil.rmtree(created.folder)
+        raise
+
+
+def read_again(run: Run, custom_objects: Mapping[str, Callable[..., object]] | None) -> tuple[pl.DataFrame, Settings]:
+    """The table and the settings of an unfinished run.
+
+    Raises:
+        RunError: The data are missing or have changed, or the settings are damaged.
+        OptionError: A function of the settings is not among the custom objects.
+    """
+    path = run.data_path
+    if not path.exists():
+        raise RunError(f"the data of this run are missing: {path}; restore the file, or {run.verb} again")
+    try:
+        settings = Settings.from_json(run.settings["asked"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise run.damaged(f"its settings: {error}") from error
+    table = read_source(path, skip_bad=settings.skip_bad).table
+    stored = str(run.settings["data"].get("fingerprint"))
+    check_comparable(stored, run.folder)
+    if fingerprint(table) != stored:
+        raise RunError(f"{path} has changed since the run began; restore the old file, or {run.verb} again")
+    remedy = f"give it again: lamina.resume({str(run.folder)!r}, custom_objects={{'{{name}}': {{name}}}})"
+    return table, recall(settings, custom_objects, remedy=remedy)
+
+
+# -- end -------------------------------------------------------------------------------------------------------------------
+
+
+def finish(
+    table: pl.DataFrame,
+    settings: Settings,
+    *,
+    run: Run | None = None,
+    monitor: Any = None,
+    callbacks: Sequence[Callback] | None = None,
+    edit: Edit | None = None,
+    warm: WarmStart | None = None,
+) -> Classifier | Regressor:
+    """Fit a model and save it in the run folder; returns the estimator."""
+    save = None if run is None else lambda model: store.save(model, run.model_path)
+    with contextlib.nullcontext() if run is None else run.claimed(), monitoring(monitor) as monitor:
+        model = fit_model(
+            table,
+            settings,
+            run=run,
+            monitor=monitor,
+            callbacks=callbacks,
+            edit=edit,
+            start=warm,
+            search_leaks=True,
+            save=save,
+        )
+    return estimator(model, settings)
+
+
+def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, run: Run, monitor: Any = None) -> Board:
+    """Compare, and save the board and the recommended model in the run folder."""
+    from lamina.comparison import board as boards
+    from lamina.comparison import compare as comparison
+
+    with run.claimed():
+        with monitoring(monitor) as monitor:
+            board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=monitor)
+        boards.save_board(board, run)
+        interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
+        run.change(outside=board.outside)
+        if board.outside:
+            run.model_path.unlink(missing_ok=True)  # of an earlier call
+        if model is None or interrupted:
+            if interrupted or board.outside:
+                run.write(End(StopReason.INTERRUPTED if interrupted else StopReason.FITTED))
+            return board
+        store.save(model, run.model_path)
+        run.write(End(StopReason.FITTED))
+    return dataclasses.replace(board, model=estimator(model, settings))
+
+
+def load_result(run: Run) -> Classifier | Regressor | Board | Tuning:
+    """The result of a finished run: the estimator of a fit, or a board or a tuning with its model."""
+    fitted: Any = None if run.settings.get("outside") else estimator(store.load(run.model_path))
+    if run.verb == "fit":
+        return fitted
+    if run.verb == "tune":
+        from lamina.tuning.results import load_tuning
+
+        return dataclasses.replace(load_tuning(run), model=fitted)
+    from lamina.comparison.board import load_board
+
+    return dataclasses.replace(load_board(run), model=fitted)
+
+
+@contextlib.contextmanager
+def monitoring(monitor: Any) -> Iterator[Any]:
+    """The monitor: a progress bar for "auto", else the given one."""
+    if monitor != "auto":
+        yield monitor
+        return
+    from lamina.progress import progress
+
+    with progress() as bar:
+        yield bar
