@@ -156,13 +156,12 @@ class EnsembleTraining(Training):
         return fitted
 
     def _combined(self, finished: list[tuple[Family, list[FittedFamily]]], failures: dict[str, str], seconds: float) -> Trained:
-        task, table = self._task, self._prepared.table
+        table = self._prepared.table
         places = np.concatenate([parts.validation for parts in self._sides])
         outputs = [np.concatenate([one.outputs for one in fitted]) for _, fitted in finished]
-        rows = Rows(self._prepared, dataclasses.replace(self._parts, validation=places), task)
-        truth, weight, group = rows.truth, rows.weight, rows.group
-        weights = best_mean(task, outputs, truth, weight, group)
-        honest = cross_fitted(best_mean, task, outputs, truth, weight, group, seed=self._settings.seed)
+        rows = Rows(self._prepared, dataclasses.replace(self._parts, validation=places), self._task)
+        weights = best_mean(rows.loss, outputs)
+        honest = cross_fitted(best_mean, rows.loss, outputs, seed=self._settings.seed)
         folds = len(self._sides)
         members = [
             (one, number, share / folds)

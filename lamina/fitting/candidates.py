@@ -121,7 +121,7 @@ class CandidatesTraining(Training):
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
         """Fit the candidates round by round, then choose."""
-        rows, task = self._rows, self._rows.task
+        rows = self._rows
         entries = self._staying or self.screened()
         if self._settings.quality == "fast" and entries[0].fitted is not None:
             entries = entries[:1]
@@ -131,14 +131,13 @@ class CandidatesTraining(Training):
             reasons = "; ".join(f"{entry.name}: {entry.verdict}" for entry in self._entries)
             raise TrainingError(f"no candidate could be fitted ({reasons})")
         outputs = [entry.fitted.outputs for entry in fitted if entry.fitted]
-        truth, weight, group = rows.truth, rows.weight, rows.group
-        weights = self._choose(task, outputs, truth, weight, group)
+        weights = self._choose(rows.loss, outputs)
         shares = {entry.name: share for entry, share in zip(fitted, weights, strict=True)}
         self.candidates = [self._json(entry, shares.get(entry.name, 0.0)) for entry in self._entries]
         chosen = [(entry.fitted, share) for entry, share in zip(fitted, weights, strict=True) if share and entry.fitted]
         self.why = self._reason([(entry, share) for entry, share in zip(fitted, weights, strict=True) if share])
         self.later_notes = tuple(dict.fromkeys(note for one, _ in chosen for note in one.notes))
-        return self._taken(chosen, cross_fitted(self._choose, task, outputs, truth, weight, group, seed=self._settings.seed))
+        return self._taken(chosen, cross_fitted(self._choose, rows.loss, outputs, seed=self._settings.seed))
 
     def _taken(self, chosen: Sequence[tuple[FittedFamily, float]], outputs: np.ndarray) -> Trained:
         """The model of the candidates that were chosen."""
@@ -239,8 +238,7 @@ class CandidatesTraining(Training):
                 self._interrupted = True
                 return
             self._interrupted |= fitted.trained.history.stopped is StopReason.INTERRUPTED
-            losses = rows.task.row_losses(rows.truth, fitted.outputs)
-            loss = float(np.average(losses, weights=rows.weight))
+            loss = rows.loss.mean(fitted.outputs)
             entry.fitted = fitted
             entry.costs.append((size, fitted.seconds))
             entry.loss = loss if math.isfinite(loss) else math.inf
@@ -280,8 +278,7 @@ class CandidatesTraining(Training):
     @functools.cached_property
     def _baseline(self) -> float:
         """The loss of the baseline on the validation rows."""
-        task, rows = self._rows.task, self._rows
-        return float(np.average(task.row_losses(rows.truth, task.baseline(len(rows.truth))), weights=rows.weight))
+        return self._rows.loss.mean(self._rows.task.baseline(len(self._rows.parts.validation)))
 
     def _reason(self, chosen: Sequence[tuple[_Entry, float]]) -> str:
         if len(self._entries) == 1:

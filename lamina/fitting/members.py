@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from lamina.families.ensemble import EnsemblePredictor, Member
 from lamina.families.family import Family, NetworkFamily
 from lamina.fitting.encoded import EncodedSplit, encode
 from lamina.fitting.prepare import Prepared
+from lamina.fitting.selection import ValidationLoss
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split
 from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained
@@ -45,20 +47,12 @@ class Rows:
             self._encoded[encoding] = encode(self.prepared, self.parts, self.task, encoding)
         return self._encoded[encoding]
 
-    @property
-    def truth(self) -> np.ndarray:
-        """The target of the validation rows, for metrics."""
-        return self.task.truth(self.prepared.table[self.parts.validation])
-
-    @property
-    def weight(self) -> np.ndarray | None:
-        """The sample weights of the validation rows."""
-        return row_weights(self.prepared.table[self.parts.validation], self.prepared.schema)
-
-    @property
-    def group(self) -> np.ndarray | None:
-        """The groups of the validation rows."""
-        return None if self.prepared.group is None else self.prepared.group[self.parts.validation]
+    @functools.cached_property
+    def loss(self) -> ValidationLoss:
+        """The loss by which models are compared on the validation rows."""
+        prepared, places = self.prepared, self.parts.validation
+        table, group = prepared.table[places], None if prepared.group is None else prepared.group[places]
+        return ValidationLoss(self.task, self.task.truth(table), row_weights(table, prepared.schema), group)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +137,10 @@ def candidate_json(
     rows: Rows, name: str, size: int, outputs: np.ndarray | None, seconds: float, weight: float, verdict: str = ""
 ) -> dict[str, Any]:
     """A candidate in the card: loss and score on the validation rows, its time, and its weight in the model."""
-    task, loss, score = rows.task, None, None
-    metric = task.main_metric
+    metric, loss, score = rows.task.main_metric, None, None
     if outputs is not None:
-        losses = float(np.average(task.row_losses(rows.truth, outputs), weights=rows.weight))
-        value = metric(rows.truth, task.predict(outputs), rows.weight)
-        loss, score = (number if math.isfinite(number) else None for number in (losses, value))
+        value = metric(rows.loss.truth, rows.task.predict(outputs), rows.loss.weight)
+        loss, score = (number if math.isfinite(number) else None for number in (rows.loss.mean(outputs), value))
     figures = {"loss": loss, "score": score, "metric": metric.name, "seconds": round(seconds, 3), "weight": weight}
     return {"name": name, "rows": size, **figures, "verdict": verdict}
 

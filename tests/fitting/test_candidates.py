@@ -59,7 +59,7 @@ def test_another_is_taken_where_it_is_better(quick):
 
 
 def test_a_mean_of_several_is_an_ensemble_in_one_file(quick, monkeypatch, tmp_path):
-    monkeypatch.setattr(candidates, "best_single_or_mean", lambda task, outputs, *_: [0.5, 0.5, *[0.0] * (len(outputs) - 2)])
+    monkeypatch.setattr(candidates, "best_single_or_mean", lambda loss, outputs: [0.5, 0.5, *[0.0] * (len(outputs) - 2)])
     fitted = lamina.fit(rows(), "y", monitor=None)
     assert isinstance(fitted.family, Ensemble)
     assert [family.name for family in fitted.family.families] == ["linear", "boosting"]

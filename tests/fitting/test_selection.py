@@ -5,13 +5,13 @@ import polars as pl
 import pytest
 
 from lamina.families.ensemble import greedy_weights, total_spread
-from lamina.fitting.selection import best_mean, best_single, best_single_or_mean, cross_fitted
+from lamina.fitting.selection import ValidationLoss, best_mean, best_single, best_single_or_mean, cross_fitted
 from lamina.tasks.task import Task
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.normal(size=400)
 TASK = Task.infer(pl.DataFrame({"y": VALUES}), "y")
-TRUTH = VALUES
+LOSS = ValidationLoss(TASK, VALUES)
 STANDARD = ((VALUES - VALUES.mean()) / VALUES.std())[:, None]
 
 
@@ -21,20 +21,20 @@ def noisy(scale, seed):
 
 def test_the_simplest_of_models_that_do_not_clearly_differ_is_taken():
     near = noisy(0.3, 1) + np.random.default_rng(2).normal(0, 0.001, STANDARD.shape)
-    assert best_single(TASK, [near, noisy(0.3, 1), noisy(0.9, 3)], TRUTH) == [1, 0, 0]
-    assert best_single(TASK, [noisy(0.9, 3), noisy(0.3, 1)], TRUTH) == [0, 1]
+    assert best_single(LOSS, [near, noisy(0.3, 1), noisy(0.9, 3)]) == [1, 0, 0]
+    assert best_single(LOSS, [noisy(0.9, 3), noisy(0.3, 1)]) == [0, 1]
 
 
 def test_a_mean_is_taken_where_it_is_clearly_better():
-    weights = best_single_or_mean(TASK, [noisy(0.5, 1), noisy(0.5, 2)], TRUTH)
+    weights = best_single_or_mean(LOSS, [noisy(0.5, 1), noisy(0.5, 2)])
     assert weights == pytest.approx([0.5, 0.5], abs=0.1)
-    assert best_single_or_mean(TASK, [noisy(0.1, 1), noisy(2.0, 2)], TRUTH) == [1, 0]
-    assert best_single_or_mean(TASK, [noisy(0.5, 1)], TRUTH) == [1]
+    assert best_single_or_mean(LOSS, [noisy(0.1, 1), noisy(2.0, 2)]) == [1, 0]
+    assert best_single_or_mean(LOSS, [noisy(0.5, 1)]) == [1]
 
 
 def test_weights_of_independent_errors_are_inverse_to_their_variance():
     """The mean of independent unbiased estimates with the least variance weighs each by 1 / variance."""
-    weights = best_mean(TASK, [noisy(0.3, 1), noisy(0.6, 2)], TRUTH)
+    weights = best_mean(LOSS, [noisy(0.3, 1), noisy(0.6, 2)])
     assert weights[0] == pytest.approx(0.36 / (0.36 + 0.09), abs=0.06)
 
 
@@ -43,21 +43,21 @@ def test_sample_weights_and_groups_count():
     mixed = np.where(np.arange(400)[:, None] < 200, good, bad)
     other = np.where(np.arange(400)[:, None] < 200, bad, good)
     first = np.where(np.arange(400) < 200, 1.0, 0.0)
-    assert best_single(TASK, [mixed, other], TRUTH, first) == [1, 0]
-    assert best_single(TASK, [mixed, other], TRUTH, 1 - first) == [0, 1]
+    assert best_single(ValidationLoss(TASK, VALUES, first), [mixed, other]) == [1, 0]
+    assert best_single(ValidationLoss(TASK, VALUES, 1 - first), [mixed, other]) == [0, 1]
     # 400 rows of 3 groups are 3 observations: a difference that is clear row by row is not, group by group
     group = np.arange(400) // 150
     here, there = (good + np.where(group == number, by, 0.0)[:, None] for number, by in ((0, 1.0), (1, 0.7)))
-    assert best_single(TASK, [here, there], TRUTH) == [0, 1]
-    assert best_single(TASK, [here, there], TRUTH, group=group) == [1, 0]
+    assert best_single(LOSS, [here, there]) == [0, 1]
+    assert best_single(ValidationLoss(TASK, VALUES, group=group), [here, there]) == [1, 0]
 
 
 def test_scores_of_noise_are_not_better_for_the_choice():
     """Of 50 models that predict noise the best looks better than it is; cross-fitted outputs do not."""
     models = [np.random.default_rng(seed).normal(0, 1, STANDARD.shape) for seed in range(100, 150)]
     expected = 2.0  # of independent standard normal values
-    best = min(TASK.row_losses(TRUTH, model).mean() for model in models)
-    honest = TASK.row_losses(TRUTH, cross_fitted(best_single, TASK, models, TRUTH)).mean()
+    best = min(LOSS.mean(model) for model in models)
+    honest = LOSS.mean(cross_fitted(best_single, LOSS, models))
     assert best < 1.75
     assert abs(honest - expected) < 0.3
     assert best < honest - 0.04
@@ -67,11 +67,11 @@ def test_cross_fitted_groups_stay_together():
     group = np.repeat(np.arange(40), 10)
     seen = []
 
-    def choose(task, outputs, truth, weight, groups):
-        seen.append(set(groups.tolist()))
+    def choose(loss, outputs):
+        seen.append(set(loss.group.tolist()))
         return [1.0]
 
-    cross_fitted(choose, TASK, [STANDARD], TRUTH, group=group)
+    cross_fitted(choose, ValidationLoss(TASK, VALUES, group=group), [STANDARD])
     assert all(len(groups) == 32 for groups in seen)
 
 
