@@ -73,8 +73,12 @@ class Network(Predictor):
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
         """Standard deviation of the members' values (N, K); None without members."""
-        outputs = self._outputs(blocks, rows)
-        return outputs.double().std(dim=1, correction=0).cpu().numpy() if outputs.ndim == 3 else None
+        return self.outputs_and_spread(blocks, rows)[1]
+
+    def outputs_and_spread(self, blocks: Mapping[str, Any], rows: int) -> tuple[np.ndarray, np.ndarray | None]:
+        values = self._outputs(blocks, rows)
+        spread = values.double().std(dim=1, correction=0).cpu().numpy() if values.ndim == 3 else None
+        return LOSSES[self.loss].predictions(values).cpu().numpy(), spread  # sync
 
     @property
     def layer_width(self) -> int | None:

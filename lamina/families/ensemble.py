@@ -128,10 +128,9 @@ class EnsemblePredictor(Predictor):
             members = [member for member in self.members if member.part == part]
             weight = sum(member.weight for member in members)
             shares = [member.weight / weight for member in members]
-            mine = [own(blocks, member.encoder) for member in members]
-            outputs.append(weighted_mean([m.predictor.outputs(b, rows) for m, b in zip(members, mine, strict=True)], shares))
-            spreads = [member.predictor.spread(block, rows) for member, block in zip(members, mine, strict=True)]
-            known = [spread for spread in spreads if spread is not None]
+            both = [member.predictor.outputs_and_spread(own(blocks, member.encoder), rows) for member in members]
+            outputs.append(weighted_mean([values for values, _ in both], shares))
+            known = [spread for _, spread in both if spread is not None]
             within.append(weighted_mean(known, shares) if len(known) == len(members) else None)
             weights.append(weight)
         return total_spread(outputs, within, weights)

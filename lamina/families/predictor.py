@@ -60,6 +60,10 @@ class Predictor(ABC):
         """Uncertainty of each standardised value (N, K); None if the predictor estimates none."""
         return None
 
+    def outputs_and_spread(self, blocks: Mapping[str, Any], rows: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The results of :meth:`outputs` and of :meth:`spread`."""
+        return self.outputs(blocks, rows), self.spread(blocks, rows)
+
     def feature_importance(self) -> Mapping[str, float]:
         """Importance of each column of the table during the fit, summing to 1; empty if the predictor has none."""
         return {}

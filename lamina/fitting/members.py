@@ -104,9 +104,7 @@ def fit_family(
         training = ClassicalTraining(family, data, rows.task, settings, hooks)
     hooks.emit(dataclasses.replace(event, recipe=training.recipe if training.net else None))
     trained = training.run(run=run, hooks=hooks, edit=None)
-    count = len(rows.parts.validation)
-    outputs, spread = (predict(trained.validation, count) for predict in (trained.predictor.outputs, trained.predictor.spread))
-    assert outputs is not None
+    outputs, spread = trained.predictor.outputs_and_spread(trained.validation, len(rows.parts.validation))
     notes = tuple(filter(None, training.notes))
     seconds = time.monotonic() - began
     return FittedFamily(training.family, data.encoder, trained, outputs, spread, len(data.train), seconds, notes)

@@ -12,6 +12,7 @@ from lamina import Boosting, Ensemble, FeedForward, Forest, Recipe
 from lamina.errors import DataError, ModelFileError, OptionError, TrainingError
 from lamina.families import family_from_json, family_to_json
 from lamina.families.ensemble import EnsemblePredictor
+from lamina.model import Network
 
 SMALL = (Boosting(max_iter=8), FeedForward(hidden_sizes=(8,), members=2))
 RECIPE = Recipe(epochs=3)
@@ -104,6 +105,17 @@ def test_regression_has_a_spread_for_its_intervals():
     predicted = model.predict(rows(40, seed=9), trust=True, reasons=False)
     assert model.model_.trust.intervals is not None
     assert (predicted["low"] <= predicted["high"]).all()
+
+
+def test_a_network_is_evaluated_once_for_its_outputs_and_their_spread(monkeypatch):
+    evaluated, evaluate = [], Network._outputs
+    monkeypatch.setattr(Network, "_outputs", lambda net, *args: evaluated.append(net) or evaluate(net, *args))
+    family = Ensemble((FeedForward(hidden_sizes=(8,), members=2),), folds=3)
+    model = lamina.fit(rows(), "a", drop=["y"], family=family, recipe=RECIPE, trust=False, monitor=None).model_
+    assert len(evaluated) == 3
+    evaluated.clear()
+    model.spread(model.schema.check(rows())[0])
+    assert len(evaluated) == 3
 
 
 @pytest.mark.parametrize(
