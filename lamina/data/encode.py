@@ -14,7 +14,7 @@ block             one column for
 
 Each image, text and series has a block of its own, ``image``, ``image2``, ...: :mod:`lamina.data.columns.image`,
 :mod:`~lamina.data.columns.tokens`, :mod:`~lamina.data.columns.steps`; for models of rows of numbers
-:mod:`lamina.data.columns.terms`, :mod:`lamina.data.columns.summary`.
+:mod:`lamina.data.columns.terms`, :mod:`~lamina.data.columns.ngrams`, :mod:`lamina.data.columns.summary`.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class Encoding:
         chunk: The number of tokens or steps is a multiple of this, so that it can be divided without a remainder.
         plain: Texts as TF-IDF vectors and series as summary statistics, for models of rows of numbers.
         kernels: With ``plain``, most features of random convolutions that replace the summary statistics; 0 for none.
+        ngrams: With ``plain``, the most characters of all training texts for n-grams of characters beside terms; 0 for none.
     """
 
     scaling: str = "robust"
@@ -61,3 +62,4 @@ class Encoding:
     chunk: int = 1
     plain: bool = False
     kernels: int = 0
+    ngrams: float = 0

@@ -91,6 +91,15 @@ class TermsBlock(Block):
         idf = tuple(1 + math.log((1 + present) / (1 + counts[term])) for term in kept)
         return cls(values.name, block, tuple(kept), idf, stored, tuple(notes))
 
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text; terms are these and pairs of neighbours."""
+        return self._split.tokens(text)
+
+    @property
+    def by_characters(self) -> bool:
+        """Whether the tokens are characters."""
+        return self._split.by_characters
+
     @property
     def extent(self) -> str:
         return f"TF-IDF weights of {count(len(self.terms), 'term')}"

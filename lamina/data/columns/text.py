@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lamina.data.columns.column import Column, ColumnKind, Guess, Values, describe
+from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values, describe
+from lamina.data.columns.ngrams import NgramsBlock
 from lamina.data.columns.terms import TermsBlock
 from lamina.data.columns.tokens import MOST_TOKENS, UNSPACED, TextBlock
 from lamina.data.encoding import Encoding
@@ -43,7 +44,7 @@ class Text(ColumnKind):
 
     name = "text"
     reading = TextReading
-    blocks = (TextBlock, TermsBlock)
+    blocks = (TextBlock, NgramsBlock, TermsBlock)
     all_different = True
     max_group_size = 100
     forms = "a text, the path of a .txt file or of a folder of these"
@@ -90,6 +91,9 @@ class Text(ColumnKind):
         if encoding.tokens != "auto":
             return encoding
         return dataclasses.replace(encoding, tokens=column.details.get("tokens", "words"))
+
+    def block(self, encoding: Encoding) -> type[Block] | None:
+        return NgramsBlock if encoding.plain and encoding.ngrams else super().block(encoding)
 
     def novelty_block(self, values: pl.Series, encoding: Encoding, block: str) -> TextBlock:
         fitted = TextBlock.fit(values, encoding, block)
