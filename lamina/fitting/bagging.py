@@ -16,31 +16,24 @@ from lamina.families.ensemble import Ensemble, total_spread
 from lamina.families.family import Family, NetworkFamily
 from lamina.fitting.candidates import CandidatesTraining
 from lamina.fitting.folds import draw
-from lamina.fitting.members import FittedFamily, Rows, candidate_json, combined, combined_blocks, fit_family
-from lamina.fitting.prepare import Prepared
+from lamina.fitting.members import Choice, FittedFamily, MembersTraining, Rows, candidate_json, combined, combined_blocks
 from lamina.fitting.selection import best_mean, cross_fitted
 from lamina.fitting.settings import SEEDS, Settings
 from lamina.fitting.split import Split, split
-from lamina.fitting.training import Trained, Training
-from lamina.tasks.task import Task
+from lamina.fitting.training import Trained
 from lamina.train.callbacks import Hooks
-from lamina.train.events import Candidate, StopReason
-from lamina.train.loop import Edit, History
+from lamina.train.events import Candidate
 from lamina.train.run import Run
 from lamina.wording import count, listed
 
 
-class EnsembleTraining(Training):
-    """The families of an ensemble with the rows of each fold; attributes as :class:`~.candidates.CandidatesTraining`."""
-
-    net = None
+class EnsembleTraining(MembersTraining):
+    """The families of an ensemble with the rows of each fold."""
 
     def __init__(
         self,
         family: Ensemble,
-        prepared: Prepared,
-        parts: Split,
-        task: Task,
+        rows: Rows,
         settings: Settings,
         device: torch.device,
         hooks: Hooks,
@@ -48,41 +41,30 @@ class EnsembleTraining(Training):
         *,
         screen: bool = False,
     ) -> None:
-        self._screen, self._dropped = screen, []
-        self.recipe = settings.recipe
-        self._prepared, self._parts, self._task = prepared, parts, task
-        self._settings, self._device, self._hooks, self._deadline = settings, device, hooks, deadline
+        super().__init__(rows, settings, device, hooks, deadline)
+        self._given, self._screen, self._dropped = family, screen, []
+        prepared, parts = rows.prepared, rows.parts
         if family.families == "auto":
             self._families = shortlist(prepared.schema, "best")
         else:
             self._families = [choose_family(check_family(one), prepared.schema)[0] for one in family.families]
-        self.family = dataclasses.replace(family, families=tuple(self._families))
-        self.notes: tuple[str, ...] = tuple(hooks.never_called(family.name))
+        self.notes = tuple(hooks.never_called(family.name))
         self._sides = [parts]
         if parts.out_of_bag:
-            drawn = draw(prepared.table, prepared.schema, task, folds=family.folds, seed=settings.seed)
+            drawn = draw(prepared.table, prepared.schema, rows.task, folds=family.folds, seed=settings.seed)
             self._sides = [Split(*sides, drawn.how) for sides in zip(drawn.train, drawn.test, strict=True)]
             self.notes += drawn.notes
-        self._interrupted = False
 
-    def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
+    def choose(self, run: Run | None) -> Choice:
         """Fit every family to every fold, and choose the weights on the out-of-fold outputs."""
-        began, task = time.monotonic(), self._task
+        began = time.monotonic()
         if self._screen:
             candidates = self._screening()
             self._families = candidates.affordable(len(self._sides), self._deadline)
             if not self._families:  # not even one family in the time that is left
-                trained = candidates.run(run=run, hooks=hooks, edit=edit)
-                self.encoder, self.family, self.parts = (
-                    candidates.encoder,
-                    candidates.family,
-                    candidates.parts or candidates.given,
-                )
-                self.why, self.later_notes, self.candidates = candidates.why, candidates.later_notes, candidates.candidates
-                return trained
-            self.family = dataclasses.replace(self.family, families=tuple(self._families))
+                return candidates.choose(run)
             self._dropped = candidates.left_out(self._families)
-        sides = [Rows(self._prepared, parts, task) for parts in self._sides]
+        sides = [self._rows.of(parts) for parts in self._sides]
         finished: list[tuple[Family, list[FittedFamily]]] = []
         failures: dict[str, str] = {}
         families = sorted(self._families, key=lambda family: isinstance(family, NetworkFamily))
@@ -112,10 +94,12 @@ class EnsembleTraining(Training):
 
     def _screening(self) -> CandidatesTraining:
         """The candidates after they were fitted to some of the rows."""
-        prepared, settings, parts = self._prepared, self._settings, self._parts
-        if parts.out_of_bag:
+        rows, settings = self._rows, self._settings
+        if rows.parts.out_of_bag:
+            prepared = rows.prepared
             parts = split(prepared.table, prepared.schema, prepared.task, validation=settings.validation, seed=settings.seed)
-        candidates = CandidatesTraining(prepared, parts, self._task, settings, self._device, self._hooks, self._deadline)
+            rows = rows.of(parts)
+        candidates = CandidatesTraining(rows, settings, self._device, self._hooks, self._deadline)
         candidates.screened()
         return candidates
 
@@ -142,24 +126,21 @@ class EnsembleTraining(Training):
             if isinstance(family, NetworkFamily) and math.isfinite(left):
                 limit = max(0.05, left / (len(sides) - number) / (families - place))
                 settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
-            part = None if run is None or not isinstance(family, NetworkFamily) else run.part(f"{place}-{family.name}-{number}")
-            one = fit_family(rows, family, settings, self._device, Hooks(None, self._hooks.monitor), event=event, run=part)
-            if self._parts.out_of_bag:  # the rows of the folds are needed no more
+            one = self._fit(rows, family, settings, event=event, run=run, part=f"{place}-{family.name}-{number}")
+            if self._rows.parts.out_of_bag:  # the rows of the folds are needed no more
                 one = dataclasses.replace(one, trained=dataclasses.replace(one.trained, train={}, validation={}))
             fitted.append(one)
-            if one.trained.history.stopped is StopReason.INTERRUPTED:
-                self._interrupted = True
-                if number + 1 < len(sides):
-                    if optional:
-                        return None
-                    raise KeyboardInterrupt
+            if self._interrupted and number + 1 < len(sides):
+                if optional:
+                    return None
+                raise KeyboardInterrupt
         return fitted
 
-    def _combined(self, finished: list[tuple[Family, list[FittedFamily]]], failures: dict[str, str], seconds: float) -> Trained:
-        table = self._prepared.table
+    def _combined(self, finished: list[tuple[Family, list[FittedFamily]]], failures: dict[str, str], seconds: float) -> Choice:
+        given, table = self._rows.parts, self._rows.prepared.table
         places = np.concatenate([parts.validation for parts in self._sides])
         outputs = [np.concatenate([one.outputs for one in fitted]) for _, fitted in finished]
-        rows = Rows(self._prepared, dataclasses.replace(self._parts, validation=places), self._task)
+        rows = self._rows.of(dataclasses.replace(given, validation=places))
         weights = best_mean(rows.loss, outputs)
         honest = cross_fitted(best_mean, rows.loss, outputs, seed=self._settings.seed)
         folds = len(self._sides)
@@ -169,35 +150,31 @@ class EnsembleTraining(Training):
             for one in fitted
             if share
         ]
-        self.encoder, predictor = combined(members)
-        size = len(table) if self._parts.out_of_bag else len(self._parts.train)
-        self.candidates = [
+        encoder, predictor = combined(members)
+        size = len(table) if given.out_of_bag else len(given.train)
+        candidates = [
             candidate_json(rows, family.name, size, values, sum(one.seconds for one in fitted), share)
             for (family, fitted), share, values in zip(finished, weights, outputs, strict=True)
         ]
-        self.candidates += self._dropped
-        self.candidates += [candidate_json(rows, name, 0, None, 0.0, 0.0, reason) for name, reason in failures.items()]
-        self.later_notes = tuple(dict.fromkeys(note for one, *_ in members for note in one.notes))
-        self.why = self._reason(finished, weights) if self._screen else ""
-        history = History(
-            stopped=StopReason.INTERRUPTED if self._interrupted else StopReason.FITTED, seconds=seconds, recipe=self.recipe
-        )
-        if not self._parts.out_of_bag:
-            return Trained(
-                predictor,
-                history,
-                combined_blocks(members, self.encoder, "train"),
-                combined_blocks(members, self.encoder, "validation"),
-                honest,
-            )
-        within = [_joined([one.spread for one in fitted]) for _, fitted in finished]
-        known = np.full((len(table), outputs[0].shape[1]), np.nan)
-        spread, spreads = total_spread(outputs, within, weights), known.copy()
-        known[places] = honest
-        if spread is not None:
-            spreads[places] = spread
-        predictor = dataclasses.replace(predictor, out_of_bag=known, out_of_bag_spread=None if spread is None else spreads)
-        return Trained(predictor, history, {}, {})
+        candidates += self._dropped
+        candidates += [candidate_json(rows, name, 0, None, 0.0, 0.0, reason) for name, reason in failures.items()]
+        notes = tuple(dict.fromkeys(note for one, *_ in members for note in one.notes))
+        why = self._reason(finished, weights) if self._screen else ""
+        history = self._history(seconds)
+        if given.out_of_bag:
+            within = [_joined([one.spread for one in fitted]) for _, fitted in finished]
+            known = np.full((len(table), outputs[0].shape[1]), np.nan)
+            spread, spreads = total_spread(outputs, within, weights), known.copy()
+            known[places] = honest
+            if spread is not None:
+                spreads[places] = spread
+            predictor = dataclasses.replace(predictor, out_of_bag=known, out_of_bag_spread=None if spread is None else spreads)
+            trained = Trained(predictor, history, {}, {})
+        else:
+            train, validation = (combined_blocks(members, encoder, side) for side in ("train", "validation"))
+            trained = Trained(predictor, history, train, validation, honest)
+        family = dataclasses.replace(self._given, families=tuple(self._families))
+        return Choice(family, encoder, trained, given, why, candidates, notes)
 
 
 def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -14,20 +14,27 @@ from typing import Any
 import numpy as np
 import torch
 
+from lamina.data.encode import Encoder
+from lamina.data.encoders import Encoders
 from lamina.errors import LaminaError, RunError, TrainingError
 from lamina.families import shortlist
 from lamina.families.ensemble import Ensemble
 from lamina.families.family import Family, NetworkFamily
-from lamina.fitting.members import FittedFamily, Rows, candidate_json, combined, combined_blocks, fit_family, subset
-from lamina.fitting.prepare import Prepared
+from lamina.fitting.members import (
+    Choice,
+    FittedFamily,
+    MembersTraining,
+    Rows,
+    candidate_json,
+    combined,
+    combined_blocks,
+    subset,
+)
 from lamina.fitting.selection import best_single, best_single_or_mean, cross_fitted
 from lamina.fitting.settings import Settings
-from lamina.fitting.split import Split
-from lamina.fitting.training import Trained, Training
-from lamina.tasks.task import Task
+from lamina.fitting.training import Trained
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Candidate, StopReason
-from lamina.train.loop import Edit, History
 from lamina.train.run import Run
 from lamina.wording import count, listed
 
@@ -85,41 +92,18 @@ class _Entry:
         return CAUTION * (second + max(0.0, second - first) * (rows - many) / (many - few))
 
 
-class CandidatesTraining(Training):
-    """The candidates for the columns, fitted to the same training rows and judged by the same validation rows.
+class CandidatesTraining(MembersTraining):
+    """The candidates for the columns, fitted to the same training rows and judged by the same validation rows."""
 
-    Attributes:
-        family: What was chosen; after :meth:`run`.
-        encoder: Its encoder, or those of its members.
-        why: The reason, as a sentence.
-        candidates: A JSON object for each candidate: name, rows, loss, scores, seconds, weight, verdict.
-        later_notes: Sentences of the fits that were taken.
-    """
-
-    net = None
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        parts: Split,
-        task: Task,
-        settings: Settings,
-        device: torch.device,
-        hooks: Hooks,
-        deadline: float = math.inf,
-    ) -> None:
+    def __init__(self, rows: Rows, settings: Settings, device: torch.device, hooks: Hooks, deadline: float = math.inf) -> None:
+        super().__init__(rows, settings, device, hooks, deadline)
         for module in ("ensemble", "linear_model", "feature_extraction.text"):
             importlib.import_module(f"sklearn.{module}")  # before the time of a fit is measured
-        self.family: Family = Ensemble(folds=0)
-        self.recipe, self.notes = settings.recipe, ()
-        self._rows, self._settings, self._device, self._hooks = Rows(prepared, parts, task), settings, device, hooks
-        self._deadline = deadline
         self._choose = best_single if settings.quality == "fast" else best_single_or_mean
-        self._entries = [_Entry(family) for family in shortlist(prepared.schema, settings.quality)]
-        self.given = parts
-        self._interrupted, self._staying = False, []
+        self._entries = [_Entry(family) for family in shortlist(rows.prepared.schema, settings.quality)]
+        self._staying = []
 
-    def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
+    def choose(self, run: Run | None) -> Choice:
         """Fit the candidates round by round, then choose."""
         rows = self._rows
         entries = self._staying or self.screened()
@@ -133,37 +117,33 @@ class CandidatesTraining(Training):
         outputs = [entry.fitted.outputs for entry in fitted if entry.fitted]
         weights = self._choose(rows.loss, outputs)
         shares = {entry.name: share for entry, share in zip(fitted, weights, strict=True)}
-        self.candidates = [self._json(entry, shares.get(entry.name, 0.0)) for entry in self._entries]
+        candidates = [self._json(entry, shares.get(entry.name, 0.0)) for entry in self._entries]
         chosen = [(entry.fitted, share) for entry, share in zip(fitted, weights, strict=True) if share and entry.fitted]
-        self.why = self._reason([(entry, share) for entry, share in zip(fitted, weights, strict=True) if share])
-        self.later_notes = tuple(dict.fromkeys(note for one, _ in chosen for note in one.notes))
-        return self._taken(chosen, cross_fitted(self._choose, rows.loss, outputs, seed=self._settings.seed))
-
-    def _taken(self, chosen: Sequence[tuple[FittedFamily, float]], outputs: np.ndarray) -> Trained:
-        """The model of the candidates that were chosen."""
+        why = self._reason([(entry, share) for entry, share in zip(fitted, weights, strict=True) if share])
+        notes = tuple(dict.fromkeys(note for one, _ in chosen for note in one.notes))
         fewest, most = (extreme(one.rows for one, _ in chosen) for extreme in (min, max))
-        if fewest < (total := len(self._rows.parts.train)):
+        if fewest < (total := len(rows.parts.train)):
             some = listed([f"{one.family.name} {one.rows:,}" for one, _ in chosen if one.rows < total], len(chosen))
-            self.later_notes += (
-                f"time_limit={self._settings.time_limit:g} was too short for all {total:,} training rows: {some}",
-            )
-            self.parts = subset(self._rows.parts, most)
+            notes += (f"time_limit={self._settings.time_limit:g} was too short for all {total:,} training rows: {some}",)
+        scored = cross_fitted(self._choose, rows.loss, outputs, seed=self._settings.seed)
+        family, encoder, trained = self._taken(chosen, scored)
+        return Choice(family, encoder, trained, subset(rows.parts, most), why, candidates, notes)
+
+    def _taken(
+        self, chosen: Sequence[tuple[FittedFamily, float]], outputs: np.ndarray
+    ) -> tuple[Family, Encoder | Encoders, Trained]:
+        """The model of the candidates that were chosen, whose validation rows are scored by these outputs."""
         if len(chosen) == 1:
             only = chosen[0][0]
-            self.family, self.encoder, trained = only.family, only.encoder, only.trained
             if self._interrupted:
-                trained.history.stopped = StopReason.INTERRUPTED
-            return dataclasses.replace(trained, outputs=outputs)
+                only.trained.history.stopped = StopReason.INTERRUPTED
+            return only.family, only.encoder, dataclasses.replace(only.trained, outputs=outputs)
         members = [(one, number, share) for number, (one, share) in enumerate(chosen)]
-        self.encoder, predictor = combined(members)
-        self.family = Ensemble(tuple(one.family for one, _ in chosen), folds=0)
-        history = History(
-            stopped=StopReason.INTERRUPTED if self._interrupted else StopReason.FITTED,
-            seconds=sum(one.trained.history.seconds for one, _ in chosen),
-            recipe=self.recipe,
-        )
-        train = combined_blocks(members, self.encoder, "train") if fewest == most else {}
-        return Trained(predictor, history, train, combined_blocks(members, self.encoder, "validation"), outputs)
+        encoder, predictor = combined(members)
+        train = combined_blocks(members, encoder, "train") if len({one.rows for one, _ in chosen}) == 1 else {}
+        history = self._history(sum(one.trained.history.seconds for one, _ in chosen))
+        trained = Trained(predictor, history, train, combined_blocks(members, encoder, "validation"), outputs)
+        return Ensemble(tuple(one.family for one, _ in chosen), folds=0), encoder, trained
 
     def screened(self) -> list[_Entry]:
         """Fit the candidates to some of the rows; those that are not clearly behind."""
@@ -173,9 +153,8 @@ class CandidatesTraining(Training):
         few = FEW if plain else max(FEWEST, min(FEW_RICH, total // 2))
         for size in (few,) if endless else sorted({FIRST if plain else FEWEST, few}):
             if 2 * size <= total:
-                parts = subset(self._rows.parts, size)
                 tried = [entry for entry in entries if not entry.network or (size == few and not (plain and endless))]
-                self._round(tried, dataclasses.replace(self._rows, parts=parts, _encoded={}), None)
+                self._round(tried, self._rows.of(subset(self._rows.parts, size)), None)
                 if size == few:
                     entries = [*self._survivors(tried), *(entry for entry in entries if entry not in tried)]
         self._staying = entries
@@ -222,11 +201,9 @@ class CandidatesTraining(Training):
                 continue
             settings = self._settings if last and math.isinf(left) else self._limited(entry, left, last)
             try:
-                part = None if run is None or not entry.network else run.part(entry.name)
                 leader = self._leader()
                 event = Candidate(entry.name, size, place, len(order), leader.name if leader else "")
-                monitor = Hooks(None, self._hooks.monitor)
-                fitted = fit_family(rows, entry.family, settings, self._device, monitor, event=event, run=part)
+                fitted = self._fit(rows, entry.family, settings, event=event, run=run, part=entry.name)
             except RunError:  # the run cannot be written
                 raise
             except (LaminaError, MemoryError) as error:
@@ -237,7 +214,6 @@ class CandidatesTraining(Training):
                     raise
                 self._interrupted = True
                 return
-            self._interrupted |= fitted.trained.history.stopped is StopReason.INTERRUPTED
             loss = rows.loss.mean(fitted.outputs)
             entry.fitted = fitted
             entry.costs.append((size, fitted.seconds))

@@ -26,6 +26,7 @@ from lamina.fitting.bagging import EnsembleTraining
 from lamina.fitting.candidates import RESERVE, CandidatesTraining
 from lamina.fitting.card import make_card
 from lamina.fitting.encoded import encode
+from lamina.fitting.members import MembersTraining, Rows
 from lamina.fitting.prepare import Prepared, prepare
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import OUT_OF_BAG, OUT_OF_FOLD, Split, out_of_bag, split, splitting_column
@@ -204,12 +205,12 @@ def _training(
     warm: WarmStart | None,
     decides: bool,
     deadline: float,
-) -> NetworkTraining | ClassicalTraining | EnsembleTraining | CandidatesTraining:
+) -> NetworkTraining | ClassicalTraining | MembersTraining:
     """What fits the family, or chooses one, ready to run."""
     if decides and settings.quality != "best":
-        return CandidatesTraining(prepared, parts, task, settings, device, hooks, deadline)
+        return CandidatesTraining(Rows(prepared, parts, task), settings, device, hooks, deadline)
     if isinstance(family, Ensemble):
-        return EnsembleTraining(family, prepared, parts, task, settings, device, hooks, deadline, screen=decides)
+        return EnsembleTraining(family, Rows(prepared, parts, task), settings, device, hooks, deadline, screen=decides)
     encoder = None if warm is None else warm.model.encoder
     assert not isinstance(encoder, Encoders)  # training starts from a network
     data = encode(prepared, parts, task, family.encoding(), encoder=encoder)

@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +26,11 @@ from lamina.fitting.prepare import Prepared
 from lamina.fitting.selection import ValidationLoss
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split
-from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained
+from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained, Training
 from lamina.tasks.task import Task
 from lamina.train.callbacks import Hooks
-from lamina.train.events import Candidate
+from lamina.train.events import Candidate, StopReason
+from lamina.train.loop import Edit, History
 from lamina.train.run import Run
 
 
@@ -40,6 +42,10 @@ class Rows:
     parts: Split
     task: Task
     _encoded: dict[Encoding, EncodedSplit] = field(default_factory=dict)
+
+    def of(self, parts: Split) -> Rows:
+        """Other training and validation rows of the same data."""
+        return Rows(self.prepared, parts, self.task)
 
     def encoded(self, encoding: Encoding) -> EncodedSplit:
         if encoding not in self._encoded:
@@ -108,6 +114,85 @@ def fit_family(
     notes = tuple(filter(None, training.notes))
     seconds = time.monotonic() - began
     return FittedFamily(training.family, data.encoder, trained, outputs, spread, len(data.train), seconds, notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A model of one or of several fitted families.
+
+    Attributes:
+        family: What was chosen; an ensemble of several.
+        encoder: Its encoder, or those of its members.
+        trained: The predictor with its history.
+        parts: Its training and validation rows.
+        why: The reason, as a sentence.
+        candidates: A JSON object for each candidate: name, rows, loss, score, seconds, weight, verdict.
+        notes: Sentences of the fits that were taken.
+    """
+
+    family: Family
+    encoder: Encoder | Encoders
+    trained: Trained
+    parts: Split
+    why: str
+    candidates: Sequence[Mapping[str, Any]]
+    notes: tuple[str, ...]
+
+
+class MembersTraining(Training, ABC):
+    """Base of what fits several families, and chooses one or combines several.
+
+    Args:
+        rows: Training and validation rows.
+        settings: Those of the fit.
+        device: For networks.
+        hooks: Their monitor is called with the events of the fits.
+        deadline: Time, as :func:`time.monotonic` gives it, at which fits end.
+
+    Attributes:
+        family: What was chosen; after :meth:`run`.
+        encoder: As in :class:`Choice`, also ``parts``, ``why``, ``candidates`` and, as ``later_notes``, the notes.
+    """
+
+    net = None
+    family: Family
+    encoder: Encoder | Encoders
+
+    def __init__(self, rows: Rows, settings: Settings, device: torch.device, hooks: Hooks, deadline: float = math.inf) -> None:
+        self.recipe = settings.recipe
+        self.notes: tuple[str, ...] = ()
+        self._rows, self._settings, self._device, self._hooks = rows, settings, device, hooks
+        self._deadline, self._interrupted = deadline, False
+
+    def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
+        """Fit the families, then choose."""
+        choice = self.choose(run)
+        self.family, self.encoder, self.parts = choice.family, choice.encoder, choice.parts
+        self.why, self.candidates, self.later_notes = choice.why, choice.candidates, choice.notes
+        return choice.trained
+
+    @abstractmethod
+    def choose(self, run: Run | None) -> Choice:
+        """Fit the families, networks with checkpoints in parts of the run, then choose.
+
+        Raises:
+            TrainingError: No family could be fitted.
+            RunError: The run cannot be written.
+        """
+
+    def _fit(
+        self, rows: Rows, family: Family, settings: Settings, *, event: Candidate, run: Run | None, part: str
+    ) -> FittedFamily:
+        """One family, fitted to these rows; a network with checkpoints in this part of the run."""
+        run = None if run is None or not isinstance(family, NetworkFamily) else run.part(part)
+        fitted = fit_family(rows, family, settings, self._device, Hooks(None, self._hooks.monitor), event=event, run=run)
+        self._interrupted |= fitted.trained.history.stopped is StopReason.INTERRUPTED
+        return fitted
+
+    def _history(self, seconds: float) -> History:
+        """The history of several members."""
+        stopped = StopReason.INTERRUPTED if self._interrupted else StopReason.FITTED
+        return History(stopped=stopped, seconds=seconds, recipe=self.recipe)
 
 
 def combined(members: Sequence[tuple[FittedFamily, int, float]]) -> tuple[Encoders, EnsemblePredictor]:
