@@ -240,7 +240,7 @@ def test_the_preprocessing_of_texts_is_printed():
     table.write_csv("films.csv")
     result = command("fit", "films.csv", "--target", "y", "--set", "recipe.epochs=1", "--out", "m.lamina", "--run", "run")
     assert result.code == 0, result.err
-    assert "Preprocessing: plot truncated to at most 8 tokens, vocabulary of 12." in result.out
+    assert "Preprocessing: plot truncated to at most 8 tokens, vocabulary of 12" in result.out
     assert "Why: column 'plot' holds texts: attention, which relates words to each other." in result.out
     assert "Why: column 'plot' holds texts: attention" in command("info", "m.lamina").out
     table.with_columns(pl.Series("plot", ["zyx wvu"] * 3 + plots()[3:])).write_csv("new.csv")

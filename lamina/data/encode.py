@@ -117,7 +117,7 @@ class Encoder:
 
     def by_kind(self, kind: str) -> tuple[Block, ...]:
         """The blocks of single columns of a kind, in the table's order."""
-        return tuple(block for block in self.blocks if block.kind == kind)
+        return tuple(part for block in self.blocks for part in block.parts if part.kind == kind)
 
     @cached_property
     def inputs(self) -> dict[str, Input]:

@@ -44,7 +44,7 @@ class Encoders:
 
     def by_kind(self, kind: str) -> tuple[Block, ...]:
         """The blocks of single columns of a kind, see :meth:`Encoder.by_kind`."""
-        return tuple(block for block in self.blocks if block.kind == kind)
+        return tuple(part for block in self.blocks for part in block.parts if part.kind == kind)
 
     def transform(self, table: pl.DataFrame) -> dict[str, Any]:
         """Encode rows with each encoder."""

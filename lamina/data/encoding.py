@@ -23,6 +23,7 @@ class Input:
     series        float32 (steps, channels)         the column, then each channel
     steps         uint8 (steps,); 0 is padding      the column: the mask of the steps of its series
     terms         float32 (terms,), sparse rows     the column, then each term of its texts
+    weighted      float32 (2, terms)                the column: codes of terms of its texts, 0 for padding; their weights
     summary       float32 (numbers,)                the column, then each statistic of its series
     kernels       float32 (features,)               the column, then each feature of random convolutions of its series
     ============  ================================  ====================================================================
@@ -51,6 +52,7 @@ class Encoding:
         plain: Texts as TF-IDF vectors and series as summary statistics, for models of rows of numbers.
         kernels: With ``plain``, most features of random convolutions that replace the summary statistics; 0 for none.
         ngrams: With ``plain``, the most characters of all training texts for n-grams of characters beside terms; 0 for none.
+        wide: Texts as terms with their TF-IDF weights, too, beside tokens.
     """
 
     scaling: str = "robust"
@@ -63,3 +65,4 @@ class Encoding:
     plain: bool = False
     kernels: int = 0
     ngrams: float = 0
+    wide: bool = False

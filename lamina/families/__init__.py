@@ -214,7 +214,10 @@ def shortlist(schema: Schema, quality: str = "good") -> list[Family]:
     if quality == "best":
         classes += tuple(one for one in _MORE.get(kind, ()) if not one.needs or importlib.util.find_spec(one.needs))
     classical: list[Family] = [one() for one in sorted(classes, key=lambda one: SIMPLEST_FIRST.index(one.name))]
-    return [*classical, *([] if quality == "fast" else [Auto().choose(schema)[0]])]
+    network = Auto().choose(schema)[0]
+    if isinstance(network, BranchFamily) and Linear in classes:  # a mean with the linear model gains nothing by a wide part
+        network = dataclasses.replace(network, wide=False)
+    return [*classical, *([] if quality == "fast" else [network])]
 
 
 def make_family(name: str) -> type[Family]:

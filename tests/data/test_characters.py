@@ -94,7 +94,7 @@ def test_case_decides_a_prediction(family):
 def test_words_can_be_asked_for_and_unknown_characters_are_noted(tmp_path):
     table = {"smiles": SMILES, "y": [float(len(text)) for text in SMILES]}
     words = lamina.fit(table, "y", family=lamina.Linear(tokens="words"), seed=0)
-    assert "nc1ccccc1" in words.model_.encoder.blocks[0].terms
+    assert "nc1ccccc1" in words.model_.encoder.blocks[0].terms.terms
     model = lamina.fit(table, "y", family="linear", seed=0)
     model.save(tmp_path / "m.lamina")
     with pytest.warns(LaminaWarning, match="smiles: 1 text has a character that is not in the vocabulary"):

@@ -119,9 +119,10 @@ def initialised(family, table=TABLE):
     return encoder, net, fresh, family.initialise(net, encoder)
 
 
-def test_words_with_vectors_are_initialised_from_them(tmp_path):
+@pytest.mark.parametrize("wide", [False, True])
+def test_words_with_vectors_are_initialised_from_them(tmp_path, wide):
     path = written(tmp_path, GLOVE)
-    encoder, net, fresh, notes = initialised(Means(word_vectors=path).check())
+    encoder, net, fresh, notes = initialised(Means(word_vectors=path, wide=wide).check())
     assert [text.block for text in encoder.by_kind("text")] == ["text", "text2"]
     for text in encoder.by_kind("text"):
         weight = net.get_parameter(f"{text.block}_embedding.weight")
@@ -136,11 +137,12 @@ def test_words_with_vectors_are_initialised_from_them(tmp_path):
     assert notes[0] == f"review: 3 of {total} words are initialised from {path}"
     assert notes[1].startswith("other: 2 of ")
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, fresh[name])}
-    assert changed == {"text_embedding.weight", "text2_embedding.weight"}
+    assert changed - {"head.weight"} == {"text_embedding.weight", "text2_embedding.weight"}
+    assert ("head.weight" in changed) == wide
 
 
 def test_without_a_file_nothing_is_initialised():
-    encoder, net, fresh, notes = initialised(Means(embedding_dim=5))
+    encoder, net, fresh, notes = initialised(Means(embedding_dim=5, wide=False))
     assert notes == ()
     assert all(torch.equal(value, fresh[name]) for name, value in net.state_dict().items())
 

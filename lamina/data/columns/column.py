@@ -103,6 +103,11 @@ class Block(ABC):
         """The size of every encoded value, in words."""
 
     @property
+    def parts(self) -> tuple[Block, ...]:
+        """The blocks that it consists of: itself, or those of its arrays."""
+        return (self,)
+
+    @property
     @abstractmethod
     def inputs(self) -> dict[str, Input]:
         """The arrays that :meth:`transform` returns."""

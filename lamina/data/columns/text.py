@@ -14,6 +14,7 @@ from lamina.data.columns.column import Block, Column, ColumnKind, Guess, Values,
 from lamina.data.columns.ngrams import NgramsBlock
 from lamina.data.columns.terms import TermsBlock
 from lamina.data.columns.tokens import MOST_TOKENS, UNSPACED, TextBlock
+from lamina.data.columns.wide import WideTextBlock
 from lamina.data.encoding import Encoding
 from lamina.data.folder import read_text
 from lamina.data.parse import texts
@@ -44,7 +45,7 @@ class Text(ColumnKind):
 
     name = "text"
     reading = TextReading
-    blocks = (TextBlock, NgramsBlock, TermsBlock)
+    blocks = (TextBlock, WideTextBlock, NgramsBlock, TermsBlock)
     all_different = True
     max_group_size = 100
     forms = "a text, the path of a .txt file or of a folder of these"
@@ -93,7 +94,9 @@ class Text(ColumnKind):
         return dataclasses.replace(encoding, tokens=column.details.get("tokens", "words"))
 
     def block(self, encoding: Encoding) -> type[Block] | None:
-        return NgramsBlock if encoding.plain and encoding.ngrams else super().block(encoding)
+        if encoding.plain:
+            return NgramsBlock if encoding.ngrams else TermsBlock
+        return WideTextBlock if encoding.wide else TextBlock
 
     def novelty_block(self, values: pl.Series, encoding: Encoding, block: str) -> TextBlock:
         fitted = TextBlock.fit(values, encoding, block)

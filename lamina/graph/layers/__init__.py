@@ -10,7 +10,7 @@ Shapes leave out the batch axis: ``(64,)`` is 64 neurons, ``(32, 64)`` is 64 neu
 from lamina.graph.layers.attention import AttentionPool, MultiHeadAttention, Patches, Position, StepDropout
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, PoolMask, RadialBasis, Subsample
 from lamina.graph.layers.dense import Activation, Dense, Dropout, Flatten, Join, MemberDense, Norm
-from lamina.graph.layers.embedding import CategoryEmbedding, NumberEmbedding, TokenEmbedding
+from lamina.graph.layers.embedding import CategoryEmbedding, NumberEmbedding, SparseDense, TokenEmbedding
 from lamina.graph.layers.pretrained import Module, Normalise, Pretrained
 from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
 from lamina.graph.layers.sequence import AnyPresent, Chunk, Present, Reshape, StepDense, StepPool
@@ -45,6 +45,7 @@ __all__ = [
     "RadialBasis",
     "Recurrent",
     "Reshape",
+    "SparseDense",
     "StepDense",
     "StepDropout",
     "StepPool",

@@ -144,3 +144,41 @@ class TokenEmbedding(Layer):
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": (self.vocabulary, self.size)}
+
+
+@dataclass(frozen=True)
+class SparseDense(Layer):
+    """Linear layer of sparse rows, ``scale * sum_i w_i W[c_i]`` of the codes ``c`` and values ``w`` of entries that are not 0.
+
+    Only the rows of ``W`` that a batch names are read. Code 0 is padding; its row stays 0. All weights are initialised with 0.
+
+    Args:
+        size: Number of neurons.
+        columns: Number of codes, code 0 included.
+        scale: A constant factor, so that the steps of optimizers that normalise gradients suit small values.
+
+    Shape:
+        ``(2, entries)``, codes and values, to ``(size,)``.
+
+    Example:
+        >>> SparseDense(3, columns=10_001).shape([(2, 200)])
+        (3,)
+    """
+
+    size: Whole
+    _: KW_ONLY
+    columns: Whole
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.scale, bool) or not isinstance(self.scale, int | float) or not 0 < self.scale < math.inf:
+            raise GraphError(f"SparseDense.scale is {self.scale!r}, expected a number above 0")
+
+    def result(self, shape: Shape) -> Shape:
+        if len(shape) != 2 or shape[0] != 2:
+            raise GraphError(f"SparseDense reads (2, entries), codes and values, but was given {shape}; stack them")
+        return (self.size,)
+
+    def tensors(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": (self.columns, self.size)}

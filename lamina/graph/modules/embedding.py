@@ -103,6 +103,15 @@ class TokenEmbedding(Part):
         return F.embedding(codes, self.weight, padding_idx=0)
 
 
+class SparseDense(Part):
+    def initialise(self, generator: Generator) -> None:
+        self.weight.fill_(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        codes, values = x[:, 0].to(torch.int32), x[:, 1] * self.layer.scale
+        return (values[:, None] @ F.embedding(codes, self.weight, padding_idx=0)).squeeze(1)
+
+
 def bin_edges(column: np.ndarray, bins: int) -> np.ndarray:
     """At most ``bins + 1`` edges of bins with about equally many values of a sorted column.
 
