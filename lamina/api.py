@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from lamina import runs, store
+from lamina.comparison.teacher import teacher_of
 from lamina.errors import OptionError
 from lamina.estimators import Classifier, Regressor, estimator
 from lamina.families import Auto, Family
@@ -19,7 +20,7 @@ from lamina.fitting.settings import Interventions, Recording, Resumption, Settin
 from lamina.fitting.training import choose_device
 from lamina.model import Fitted, Model
 from lamina.options import known_options, shortened
-from lamina.starting import kept_start, warm_start
+from lamina.starting import kept_start, kept_teacher, warm_start
 from lamina.stored import reading
 from lamina.train.callbacks import Callback
 from lamina.train.events import Monitor
@@ -28,6 +29,8 @@ from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 
 if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
     from lamina.comparison.board import Board
     from lamina.comparison.terms import FamilyOrEstimator
     from lamina.tuning.results import Tuning
@@ -62,6 +65,7 @@ def fit(
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
     start: Model | Fitted | str | Path | None = None,
+    teacher: Model | Fitted | BaseEstimator | str | Path | None = None,
 ) -> Classifier | Regressor:
     """Fit a model that predicts one column of a table, or several, from the others.
 
@@ -103,6 +107,9 @@ def fit(
         start: Model that training starts from (fine-tuning, transfer learning): a fitted network, or its ``.lamina`` file. Its
             columns, readings, encoder and family stay; the last layer is kept for the same target, else it is new. The card
             names the model and its checksum.
+        teacher: Model whose predictions a network learns, beside the target (distillation): a fitted model of any family or its
+            ``.lamina`` file, or a scikit-learn estimator, which is fitted first if it is not. See
+            :meth:`~lamina.Classifier.distill`.
 
     Returns:
         A fitted :class:`~lamina.Classifier` or :class:`~lamina.Regressor` with these options.
@@ -123,10 +130,11 @@ def fit(
     recording = Recording(run=run, monitor=monitor).check()
     Interventions(callbacks, edit).check()
     settings = Settings(**_options_of(Settings, options, target=runs.target_of(data, target))).check()
-    warm = warm_start(start)
+    sources = {"warm": warm_start(start), "teacher": teacher_of(teacher)}
     table, settings = runs.read(data, settings)
-    folder = None if recording.run is None else runs.start_run(recording.run, data, table, settings, warm=warm)
-    return runs.finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
+    folder = None if recording.run is None else runs.start_run(recording.run, data, table, settings, **sources)
+    model = runs.finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, **sources)
+    return estimator(model, settings)
 
 
 @known_options
@@ -210,13 +218,13 @@ def compare(
     settings = Settings(**_options_of(Settings, options, target=runs.target_of(data, target), time_limit=None)).check()
     with contextlib.ExitStack() as stack:
         folder = recording.run or stack.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
-        monitor = stack.enter_context(runs.monitoring(recording.monitor))
+        bar = stack.enter_context(runs.monitoring(recording.monitor))
         table, settings = runs.read(data, settings)
         question = comparison.fixed_options(table, settings, terms)
         more = {**terms.to_json(), **question, "threads": terms.threads}
         begun = runs.begun(folder, data, table, settings, verb="compare", check=comparison.check_same, **more)
         opened = stack.enter_context(begun)
-        return runs.finish_comparison(table, settings, terms=terms, run=opened, monitor=monitor)
+        return comparison.finish(table, settings, terms=terms, run=opened, monitor=bar)
 
 
 @known_options
@@ -382,11 +390,12 @@ def resume(
         raise OptionError("run is None, expected the folder of a run, such as 'runs/adult-1'")
     folder = Run.open(recording.run)
     if folder.finished:
-        return runs.load_result(folder)
+        return _result(folder)
     table, settings = runs.read_again(folder, custom_objects)
     if folder.verb == "fit":
-        warm = kept_start(folder)
-        return runs.finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, warm=warm)
+        sources = {"warm": kept_start(folder), "teacher": kept_teacher(folder)}
+        model = runs.finish(table, settings, run=folder, monitor=monitor, callbacks=callbacks, edit=edit, **sources)
+        return estimator(model, settings)
     if callbacks or edit:
         what = "a comparison" if folder.verb == "compare" else "a tuning"
         raise OptionError(f"{folder.folder} is the run of {what}, which has no callbacks and no edit; leave them out")
@@ -398,4 +407,19 @@ def resume(
     from lamina.comparison import compare as comparison
 
     terms = dataclasses.replace(comparison.terms_of(folder), families=comparison.candidates_of(folder))
-    return runs.finish_comparison(table, settings, terms=terms, run=folder, monitor=monitor)
+    with runs.monitoring(monitor) as watching:
+        return comparison.finish(table, settings, terms=terms, run=folder, monitor=watching)
+
+
+def _result(run: Run) -> Classifier | Regressor | Board | Tuning:
+    """The result of a finished run: the estimator of a fit, or a board or a tuning with its model."""
+    fitted: Any = None if run.settings.get("outside") else estimator(store.load(run.model_path))
+    if run.verb == "fit":
+        return fitted
+    if run.verb == "tune":
+        from lamina.tuning.results import load_tuning
+
+        return dataclasses.replace(load_tuning(run), model=fitted)
+    from lamina.comparison.board import load_board
+
+    return dataclasses.replace(load_board(run), model=fitted)

@@ -27,6 +27,7 @@ from lamina.data.schema import rows_numbered_as
 from lamina.data.skipping import bad_rows, good_rows, skipped, with_empty_rows
 from lamina.data.weights import row_weights
 from lamina.data.xy import MOST_CELLS_NETWORK, check_cells, is_rich, read_rows, weigh
+from lamina.distillation import Distillation
 from lamina.embeddings import Embeddings
 from lamina.errors import DataError, LaminaWarning, OptionError
 from lamina.families import FAMILIES, Auto, Family, check_family, family_from_json, family_to_json
@@ -44,7 +45,7 @@ from lamina.train.recipe import Recipe
 from lamina.trust.importance import importances, most_rows
 
 
-class Estimator(Embeddings, BaseEstimator, forked.Shared, ABC):
+class Estimator(Distillation, Embeddings, BaseEstimator, forked.Shared, ABC):
     """Base class of the estimators."""
 
     family: Family | Auto | str

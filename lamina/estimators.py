@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lamina.data.xy import read_labels, read_values
 from lamina.estimator import Estimator
-from lamina.families import FAMILIES, Auto, Custom, Family, family_from_json
+from lamina.families import Auto, Family
 from lamina.fitting.settings import Settings
 from lamina.model import Model
 from lamina.options import known_options
@@ -175,17 +175,4 @@ def estimator(model: Model, requested: Settings | None = None) -> Any:
         requested: The settings that it was just fitted with, functions among them.
     """
     kind = {cls.__name__: cls for cls in (Classifier, Regressor)}[model.task.estimator]
-    if "settings" in model.card:
-        content, custom = model.card["settings"], model.family not in {*FAMILIES, Custom.name}  # may not be importable
-        settings = Settings.from_json({**content, "family": {"name": "auto"}} if custom else content)
-        options = {name: getattr(settings, name) for name in kind._get_param_names() if hasattr(settings, name)}
-        options |= {"family": model.family} if custom else {}
-        if requested is not None:
-            options |= {"recipe": requested.recipe}
-            options |= {"family": requested.family} if isinstance(requested.family, Custom) else {}
-        fitted = kind(**options, random_state=settings.seed)
-    else:  # a file of lamina 0.1.0
-        family = family_from_json({"name": model.family, **model.card["family"]})
-        fitted = kind(family, Recipe.from_json(model.card["recipe"]))
-    fitted.model_ = model
-    return fitted
+    return kind.from_model(model, requested)

@@ -1,4 +1,4 @@
-"""The runs of the public calls: reads their data, and starts, opens, finishes and loads what they store in a folder."""
+"""The runs of the public calls: reads their data, starts and opens the folder of a run, and fits with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from narwhals.dependencies import is_pandas_dataframe
@@ -20,21 +20,16 @@ from lamina.data.read import STDIN, read_source
 from lamina.data.rowhash import check_comparable, fingerprint
 from lamina.data.xy import check_label_types
 from lamina.errors import LaminaError, OptionError, RunError
-from lamina.estimators import Classifier, Regressor, estimator
+from lamina.fitting.distill import Teacher
 from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SPLITTERS, Settings
 from lamina.fitting.warm import WarmStart
 from lamina.functions import recall
-from lamina.starting import keep_start
+from lamina.model import Model
+from lamina.starting import keep_start, keep_teacher
 from lamina.train.callbacks import Callback
-from lamina.train.events import End, StopReason
 from lamina.train.loop import Edit
 from lamina.train.run import DATA, Run, replacing
-
-if TYPE_CHECKING:
-    from lamina.comparison.board import Board
-    from lamina.comparison.terms import Terms
-    from lamina.tuning.results import Tuning
 
 # -- data ------------------------------------------------------------------------------------------------------------------
 
@@ -93,16 +88,20 @@ def start_run(
     *,
     verb: str = "fit",
     warm: WarmStart | None = None,
+    teacher: Teacher | None = None,
     **more: Any,
 ) -> Run:
-    """Create a run with the settings, the path or a copy of the data, and a copy of the model that training starts from."""
+    """Create a run with the settings, the path or a copy of the data, and copies of the models that training needs."""
     more |= {} if warm is None else {"start": warm.to_json()}
+    more |= {} if teacher is None else {"teacher": teacher.to_json()}
     table, source = _storable(table), _path(data)
     where = {"path": str(source)} if source else {"copy": DATA}
     content = {"verb": verb, "data": {"fingerprint": fingerprint(table), **where}, "asked": settings.to_json(), **more}
     run = Run.create(folder, content)
     if warm is not None:
         keep_start(warm, run)
+    if teacher is not None:
+        keep_teacher(teacher, run)
     if source is None:
         try:
             with replacing(run.data_path) as path:
@@ -173,7 +172,7 @@ def read_again(run: Run, custom_objects: Mapping[str, Callable[..., object]] | N
     return table, recall(settings, custom_objects, remedy=remedy)
 
 
-# -- end -------------------------------------------------------------------------------------------------------------------
+# -- fitting -------------------------------------------------------------------------------------------------------------------
 
 
 def finish(
@@ -185,11 +184,12 @@ def finish(
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
     warm: WarmStart | None = None,
-) -> Classifier | Regressor:
-    """Fit a model and save it in the run folder; returns the estimator."""
+    teacher: Teacher | None = None,
+) -> Model:
+    """Fit a model and save it in the run folder."""
     save = None if run is None else lambda model: store.save(model, run.model_path)
     with contextlib.nullcontext() if run is None else run.claimed(), monitoring(monitor) as monitor:
-        model = fit_model(
+        return fit_model(
             table,
             settings,
             run=run,
@@ -197,46 +197,10 @@ def finish(
             callbacks=callbacks,
             edit=edit,
             start=warm,
+            teacher=teacher,
             search_leaks=True,
             save=save,
         )
-    return estimator(model, settings)
-
-
-def finish_comparison(table: pl.DataFrame, settings: Settings, *, terms: Terms, run: Run, monitor: Any = None) -> Board:
-    """Compare, and save the board and the recommended model in the run folder."""
-    from lamina.comparison import board as boards
-    from lamina.comparison import compare as comparison
-
-    with run.claimed():
-        with monitoring(monitor) as monitor:
-            board, model = comparison.compare(table, settings, terms=terms, run=run, monitor=monitor)
-        boards.save_board(board, run)
-        interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
-        run.change(outside=board.outside)
-        if board.outside:
-            run.model_path.unlink(missing_ok=True)  # of an earlier call
-        if model is None or interrupted:
-            if interrupted or board.outside:
-                run.write(End(StopReason.INTERRUPTED if interrupted else StopReason.FITTED))
-            return board
-        store.save(model, run.model_path)
-        run.write(End(StopReason.FITTED))
-    return dataclasses.replace(board, model=estimator(model, settings))
-
-
-def load_result(run: Run) -> Classifier | Regressor | Board | Tuning:
-    """The result of a finished run: the estimator of a fit, or a board or a tuning with its model."""
-    fitted: Any = None if run.settings.get("outside") else estimator(store.load(run.model_path))
-    if run.verb == "fit":
-        return fitted
-    if run.verb == "tune":
-        from lamina.tuning.results import load_tuning
-
-        return dataclasses.replace(load_tuning(run), model=fitted)
-    from lamina.comparison.board import load_board
-
-    return dataclasses.replace(load_board(run), model=fitted)
 
 
 @contextlib.contextmanager

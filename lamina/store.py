@@ -248,6 +248,10 @@ def _card(card: Mapping[str, Any], family: str, task: Task) -> dict[str, Any]:
     for candidate in card.get("candidates") or ():
         for name, hint in _CANDIDATE.items():
             stored_as(hint, candidate[name], f"candidates.{name}")
+    if teacher := card.get("teacher"):
+        for name in ("model", "family", "checksum"):
+            stored_as(str, teacher[name], f"teacher.{name}")
+        stored_as(Mapping[str, float | None], teacher["fidelity"], "teacher.fidelity")
     if card["history"] and not 0 <= card["best_epoch"] < len(card["history"]):
         raise ModelFileError(f"best_epoch is {card['best_epoch']} of {len(card['history'])} epochs")
     results = [{"rows": card["split"]["validation"], "scores": card["validation"], **card}, card.get("test")]

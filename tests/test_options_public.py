@@ -18,6 +18,7 @@ from lamina.comparison.compare import without_effect
 from lamina.comparison.terms import Terms
 from lamina.errors import OptionError, SchemaError
 from lamina.fitting.settings import (
+    DistillOptions,
     EvaluateOptions,
     ImportanceOptions,
     Interventions,
@@ -51,6 +52,7 @@ CALLS = {
     "Classifier": (Classifier.__init__, declared(Settings, Interventions)),
     "Regressor": (Regressor.__init__, declared(Settings, Interventions)),
     "resume": (lamina.resume, declared(Recording, Interventions, Resumption)),
+    "distill": (Classifier.distill, declared(DistillOptions)),
     "predict": (Classifier.predict, declared(PredictOptions)),
     "predict_table": (Classifier.predict_table, declared(PredictOptions)),
     "evaluate": (Classifier.evaluate, declared(EvaluateOptions)),

@@ -1,4 +1,4 @@
-"""The command line: ``lamina fit | compare | tune | predict | evaluate | info | resume``.
+"""The command line: ``lamina fit | compare | tune | distill | predict | evaluate | info | resume``.
 
 Heavy modules are imported by the verbs that need them, so that ``lamina --help`` is fast.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lamina.cli import compare, evaluate, fit, info, predict, resume, tune
+from lamina.cli import compare, distill, evaluate, fit, info, predict, resume, tune
 from lamina.cli.shared import Commands, open_streams
 from lamina.version import __version__
 
@@ -22,7 +22,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 success, 1 error in the data, an option or a file (one line on stderr), 2 wrong usage, "
     "70 internal error, 130 Ctrl-C.",
 )
-for verb in (fit.fit, compare.compare, tune.tune, predict.predict, evaluate.evaluate, info.info, resume.resume):
+VERBS = (fit.fit, compare.compare, tune.tune, distill.distill, predict.predict, evaluate.evaluate, info.info, resume.resume)
+for verb in VERBS:
     app.command()(verb)
 
 

@@ -65,6 +65,7 @@ def fit(  # typer reads the options from the arguments
         bool, typer.Option("--options", callback=_print_options, is_eager=True, help=_LIST, rich_help_panel=options.TRAINING)
     ] = False,
     start: options.Start = None,
+    teacher: options.Teacher = None,
     trust: options.Trust = Settings.trust,
     seed: options.Seed = Settings.seed,
     device: options.Device = Settings.device,
@@ -102,14 +103,17 @@ def fit(  # typer reads the options from the arguments
                 trust=trust,
             ).check()
             from lamina import runs  # loads torch, so the options are checked before
-            from lamina.starting import warm_start
+            from lamina.estimators import estimator
+            from lamina.starting import model_teacher, warm_start
 
-            warm = warm_start(start)
+            sources = {"warm": warm_start(start), "teacher": None if teacher is None else model_teacher(teacher)}
             table, settings = runs.read(data, settings)
-            created = runs.start_run(folder, data, table, settings, warm=warm)
-        fitted = fit_with_progress(
-            lambda monitor: runs.finish(table, settings, run=created, monitor=monitor, warm=warm), created, model_path, as_json
-        )
+            created = runs.start_run(folder, data, table, settings, **sources)
+
+        def finish(monitor: Monitor) -> Estimator:
+            return estimator(runs.finish(table, settings, run=created, monitor=monitor, **sources), settings)
+
+        fitted = fit_with_progress(finish, created, model_path, as_json)
     save_and_show(fitted, created, model_path, as_json)
 
 

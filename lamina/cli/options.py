@@ -61,6 +61,7 @@ Set = Annotated[list[str] | None, _set("Option of recipe or family, such as reci
 SetRecipe = Annotated[list[str] | None, _set("Option of the training recipe of networks, such as recipe.epochs=20.")]
 Trust = Annotated[bool, declared(Settings, "trust", OUTPUT, "--trust/--no-trust")]
 Start = Annotated[Path | None, declared(Starting, "start", TRAINING, metavar="MODEL")]
+Teacher = Annotated[Path | None, declared(Starting, "teacher", TRAINING, metavar="MODEL")]
 Seed = Annotated[int, declared(Settings, "seed", TRAINING)]
 Device = Annotated[str, declared(Settings, "device", TRAINING)]
 Quality = Annotated[str, declared(Settings, "quality", TRAINING)]

@@ -31,6 +31,7 @@ _OTHER_VERBS = {
     "compare": ("benchmark", "leaderboard", "cv", "cross-validate", "automl"),
     "info": ("show", "describe", "inspect", "summary"),
     "resume": ("continue", "restart"),
+    "distill": ("distil", "teach", "student", "compress"),
     "tune": ("optimize", "optimise", "search", "hpo", "hyperopt"),
 }
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
@@ -91,7 +92,7 @@ def _add_hint(error: Any, words: list[str]) -> None:
     from lamina.options import find_option
 
     flag = str(error.option_name)
-    keywords = {"fit": ("recipe", "family"), "tune": ("recipe", "family"), "compare": ("recipe",)}.get(words[0], ())
+    keywords = {"compare": ("recipe",), **dict.fromkeys(("fit", "tune", "distill"), ("recipe", "family"))}.get(words[0], ())
     if not (option := find_option(flag.lstrip("-").replace("-", "_"), keywords)):
         return
     given = [*itertools.dropwhile(lambda word: word.partition("=")[0] != flag, words), ""]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lamina.comparison.board import Board, make_board
+from lamina import store
+from lamina.comparison.board import Board, make_board, save_board
 from lamina.comparison.foreign import Sealed, described, family_of, is_foreign, own_family
 from lamina.comparison.results import BASELINE
 from lamina.comparison.runner import Job, may_try_again, results, work
@@ -18,6 +19,7 @@ from lamina.comparison.terms import Terms
 from lamina.data.rowhash import check_comparable
 from lamina.data.schema import Schema
 from lamina.errors import OptionError, RunError
+from lamina.estimators import estimator
 from lamina.families import CLASSICAL, NETWORKS, Auto, Custom, Family, choose_family, family_from_json
 from lamina.fitting.fit import fit_model
 from lamina.fitting.folds import draw
@@ -29,7 +31,7 @@ from lamina.graph.layers.pretrained import Pretrained
 from lamina.leaks import find_leaks
 from lamina.model import Model
 from lamina.tasks.task import Task
-from lamina.train.events import Compare, Monitor, Refit
+from lamina.train.events import Compare, End, Monitor, Refit, StopReason
 from lamina.train.recipe import Recipe
 from lamina.train.run import BOARD, Run
 from lamina.wording import count
@@ -180,6 +182,24 @@ def without_effect(settings: Settings, terms: Terms, *, networks: bool) -> tuple
     if (settings.split or settings.time) and terms.repeats not in ("auto", 1):
         notes.append(f"repeats={terms.repeats} has no effect: column {settings.split or settings.time!r} defines the folds")
     return tuple(notes)
+
+
+def finish(table: pl.DataFrame, settings: Settings, *, terms: Terms, run: Run, monitor: Monitor | None = None) -> Board:
+    """Compare, and save the board and the recommended model in the run folder."""
+    with run.claimed():
+        board, model = compare(table, settings, terms=terms, run=run, monitor=monitor)
+        save_board(board, run)
+        interrupted = not board.complete or (model is not None and model.card["stopped"] == StopReason.INTERRUPTED)
+        run.change(outside=board.outside)
+        if board.outside:
+            run.model_path.unlink(missing_ok=True)  # of an earlier call
+        if model is None or interrupted:
+            if interrupted or board.outside:
+                run.write(End(StopReason.INTERRUPTED if interrupted else StopReason.FITTED))
+            return board
+        store.save(model, run.model_path)
+        run.write(End(StopReason.FITTED))
+    return dataclasses.replace(board, model=estimator(model, settings))
 
 
 def fixed_options(table: pl.DataFrame, settings: Settings, terms: Terms) -> dict[str, Any]:

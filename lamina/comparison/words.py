@@ -58,7 +58,7 @@ def outside(verdict: Verdict, own: Candidate | None, metric: Metric) -> str:
     else:
         score = amount(float(np.array(own.scores)[own.finished].mean()), verdict.rope)
         sentences.append(f"The best of lamina's own is {quoted(own.name)} ({metric.title} {score}).")
-    # The distilled student, a family of lamina that learns the predictions of this candidate, is offered here.
+    sentences.append("lamina.fit(..., teacher=ESTIMATOR) fits a network to its predictions, which is saved as any model.")
     return " ".join(sentences)
 
 

@@ -25,6 +25,7 @@ from lamina.families.family import Family, NetworkFamily
 from lamina.fitting.bagging import EnsembleTraining
 from lamina.fitting.candidates import RESERVE, CandidatesTraining
 from lamina.fitting.card import make_card
+from lamina.fitting.distill import Lessons, Teacher, student_family, teach
 from lamina.fitting.encoded import encode
 from lamina.fitting.members import MembersTraining, Rows
 from lamina.fitting.prepare import Prepared, prepare
@@ -61,6 +62,7 @@ def fit_model(
     callbacks: Sequence[Callback] | None = None,
     edit: Edit | None = None,
     start: WarmStart | None = None,
+    teacher: Teacher | None = None,
     search_leaks: bool = False,
     save: Callable[[Model], Path] | None = None,
 ) -> Model:
@@ -76,6 +78,7 @@ def fit_model(
         callbacks: Called with some of the events; may stop training.
         edit: Called before each epoch with its number and the net; may return another graph.
         start: The model whose columns, encoder and weights training starts from.
+        teacher: The model whose outputs a network learns.
         search_leaks: Note leaks that a quick search of the rows finds.
         save: Called with the finished model before the end is reported; returns where it was saved.
 
@@ -86,7 +89,7 @@ def fit_model(
         RunError: The run was begun with ``edit`` and is resumed without.
     """
     with _without_autologging(), Hooks(callbacks, monitor) as hooks:
-        model = _fit(table, settings, run=run, hooks=hooks, edit=edit, warm=start, search_leaks=search_leaks)
+        model = _fit(table, settings, run=run, hooks=hooks, edit=edit, warm=start, teacher=teacher, search_leaks=search_leaks)
         path, card = None if save is None else str(save(model)), model.card
         end = End(
             card["stopped"],
@@ -122,30 +125,39 @@ def _fit(
     hooks: Hooks,
     edit: Edit | None,
     warm: WarmStart | None,
+    teacher: Teacher | None,
     search_leaks: bool,
 ) -> Model:
     began = time.monotonic()
     settings.check()
-    prepared = prepare(table, settings) if warm is None else warm.prepare(table, settings)
-    decides = warm is None and edit is None and not hooks.callbacks and settings.decides
+    if warm is not None and teacher is not None:
+        raise OptionError("both start and teacher are given, and each decides the columns; give one of them")
+    given = warm or teacher
+    prepared = prepare(table, settings) if given is None else given.prepare(table, settings)
+    decides = given is None and edit is None and not hooks.callbacks and settings.decides
     if not decides and settings.quality != Settings.quality:
         raise OptionError(
-            f"quality={settings.quality!r} chooses among networks and others, so start, edit and callbacks cannot be given"
+            f"quality={settings.quality!r} chooses among networks and others, so start, teacher, edit and callbacks cannot be "
+            "given"
         )
     if decides:
         family, why = Ensemble(folds=BEST_FOLDS if settings.quality == "best" else 0), ""
     else:
-        family, why = choose_family(settings.family, prepared.schema) if warm is None else (warm.family, warm.why)
+        family, why = _choose(settings, prepared, warm, teacher)
     _check_edit(edit, family, run)
     device = choose_device(settings.device)
     parts = _split(prepared, family, settings)
     task = prepared.task.fit(prepared.table[parts.train])
     deadline = math.inf if settings.time_limit is None else began + (1 - RESERVE) * settings.time_limit
-    training = _training(family, prepared, parts, task, settings, device, hooks, warm, decides, deadline)
+    lessons = None
+    if teacher is not None:
+        lessons = teach(teacher, family, prepared, parts, task, settings, run=run, deadline=deadline)
+    training = _training(family, prepared, parts, task, settings, device, hooks, warm, decides, deadline, lessons)
     classical = family.name if isinstance(family, ClassicalFamily) else None
     unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=classical)
     suspected = _suspected(prepared, settings) if search_leaks else []
-    notes = [note for note in (*prepared.notes, *parts.notes, *suspected, *training.notes, *unused) if note]
+    taught = lessons.notes if lessons else ()
+    notes = [note for note in (*prepared.notes, *parts.notes, *suspected, *training.notes, *taught, *unused) if note]
     start = Start(
         rows=len(parts.train),
         validation_rows=len(parts.validation),
@@ -191,7 +203,16 @@ def _fit(
         model.card["test"] = test
     if warm is not None:
         model.card["start"] = warm.to_json()
+    if lessons is not None:
+        model.card["teacher"] = lessons.to_json(model.task, outputs)
     return model
+
+
+def _choose(settings: Settings, prepared: Prepared, warm: WarmStart | None, teacher: Teacher | None) -> tuple[Family, str]:
+    """The family and why."""
+    if warm is not None:
+        return warm.family, warm.why
+    return choose_family(settings.family, prepared.schema) if teacher is None else student_family(settings, prepared, teacher)
 
 
 def _training(
@@ -205,6 +226,7 @@ def _training(
     warm: WarmStart | None,
     decides: bool,
     deadline: float,
+    lessons: Lessons | None,
 ) -> NetworkTraining | ClassicalTraining | MembersTraining:
     """What fits the family, or chooses one, ready to run."""
     if decides and settings.quality != "best":
@@ -213,7 +235,7 @@ def _training(
         return EnsembleTraining(family, Rows(prepared, parts, task), settings, device, hooks, deadline, screen=decides)
     encoder = None if warm is None else warm.model.encoder
     assert not isinstance(encoder, Encoders)  # training starts from a network
-    data = encode(prepared, parts, task, family.encoding(), encoder=encoder)
+    data = lessons.data if lessons else encode(prepared, parts, task, family.encoding(), encoder=encoder)
     if isinstance(family, NetworkFamily):
         if math.isfinite(deadline):
             left = max(0.05, deadline - time.monotonic())

@@ -19,6 +19,8 @@ from lamina.tasks.threshold import EXPECTED
 from lamina.train.recipe import Recipe
 
 if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
     from lamina.families import Auto, Family
     from lamina.model import Fitted, Model
     from lamina.train.callbacks import Callback
@@ -298,13 +300,50 @@ class Interventions(CallOptions):
 
 @dataclass(frozen=True)
 class Starting(CallOptions):
-    """Where training begins."""
+    """The models that training starts or learns from."""
 
     start: Model | Fitted | str | Path | None = option(
         None,
         "Model whose columns, encoder and weights training starts from (fine-tuning): a .lamina file, or a fitted network.",
         kind=object,
         expected="a fitted model or the path of a .lamina file",
+    )
+    teacher: Model | Fitted | BaseEstimator | str | Path | None = option(
+        None,
+        "Model whose predictions a network learns (distillation): a .lamina file, a fitted model, or a scikit-learn estimator.",
+        kind=object,
+        expected="a fitted model, the path of a .lamina file, or a scikit-learn estimator",
+    )
+
+
+@dataclass(frozen=True)
+class DistillOptions(CallOptions):
+    """What a student of a model is asked for; its other settings are those of the model."""
+
+    family: Family | Auto | str = option(
+        "auto",
+        "The student: auto is the network for these columns, for plain ones without members; or a network with its options.",
+        kind=object,
+        expected="'auto', the name of a network, or a network such as FeedForward(members=1)",
+    )
+    recipe: Recipe | None = option(
+        None, "How to train the student.", kind=Recipe, expected="a recipe, such as lamina.Recipe(epochs=20)"
+    )
+    time_limit: float | None = option(
+        None, "Seconds that the call may take, reading aside; training stops in time.", low=0.1, high=1e8, kind=float
+    )
+    run: str | Path | None = option(
+        None,
+        "Folder for events, checkpoints and the teacher's predictions, so that the run can be resumed.",
+        kind=(str, os.PathLike),
+        expected="a folder, such as 'runs/student-1'",
+    )
+    monitor: Monitor | str | None = option(
+        "auto",
+        "Called with each event; auto shows a progress bar where a person is looking.",
+        choices=("auto", None),
+        kind=FUNCTION,
+        expected="a function of an event",
     )
 
 

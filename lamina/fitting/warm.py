@@ -72,13 +72,7 @@ class WarmStart:
             TargetError: The target cannot be predicted by the task of the model.
         """
         self._check_options(settings)
-        known, task = self._known(table, settings), self.model.task
-        table = pl.DataFrame([*(table[name] for name in known), *(column for column in table if column.name not in known)])
-        try:
-            prepared = prepare(table, dataclasses.replace(settings, task=task.name), known=known)
-        except TargetError as error:
-            raise TargetError(f"start is {self.name}, a model of {task.name}: {error}; or fit without start") from error
-        return prepared
+        return prepare_as(self.model, self.name, "start", table, settings)
 
     def _check_options(self, settings: Settings) -> None:
         task = self.model.task.name
@@ -94,40 +88,6 @@ class WarmStart:
                     f"{option} is {value}, but {decided} of {self.name} stays with start; leave {option} out, "
                     "or fit without start"
                 )
-
-    def _known(self, table: pl.DataFrame, settings: Settings) -> dict[str, Column]:
-        """The columns of the model by name: its features, and columns that are ignored, as they were in its training."""
-        schema = self.model.schema
-        features = [column.name for column in schema.features]
-        roles = dict.fromkeys(settings.targets, "target") | settings.roles
-        known = {column.name: self._with_role(column, roles.get(column.name, "feature")) for column in schema.features}
-        if changed := [name for name in features if not known[name].is_feature]:
-            raise SchemaError(
-                f"column {changed[0]!r} is a feature of {self.name} and cannot be {_article(roles[changed[0]])} with start; "
-                "leave it as it is, or fit without start"
-            )
-        if missing := [name for name in features if name not in table.columns]:
-            raise SchemaError(
-                f"the table lacks {_names(missing)} of {self.name}; add {'it' if len(missing) == 1 else 'them'}, with empty "
-                "values where unknown, or fit without start"
-            )
-        old = {column.name for column in schema.columns}
-        if new := [name for name in table.columns if name not in old and name not in roles]:
-            are = "is no column" if len(new) == 1 else "are no columns"
-            raise SchemaError(
-                f"{_names(new)} {are} of {self.name}, whose features stay with start; drop={new[:10]} leaves out what is new, "
-                "or fit without start"
-            )
-        ignored = {
-            column.name: dataclasses.replace(column, role="ignored", reason=f"no feature of {self.name}")
-            for column in schema.columns
-            if column.role != "feature" and column.name not in roles and column.name in table.columns
-        }
-        return known | ignored
-
-    def _with_role(self, column: Column, role: str) -> Column:
-        """A feature; the times of one may also split the rows."""
-        return column if column.role == role else dataclasses.replace(column, role=role)
 
     # -- training ----------------------------------------------------------------------------------------------------------
 
@@ -160,6 +120,68 @@ class WarmStart:
         carry(old, net, (old.plan, net.plan), outputs={head: [(known.index(name), names.index(name)) for name in kept]})
         some = f"the weights of {listed(list(map(repr, kept)), 5)} are kept, others are new" if kept else "its weights are new"
         return net, f"the last layer has the outputs {listed(list(map(repr, names)), 5)}: {some}"
+
+
+def columns_of(model: Model, name: str, option: str, table: pl.DataFrame, settings: Settings) -> dict[str, Column]:
+    """The columns of a model by name: its features, and columns that are ignored, as they were in its training.
+
+    Args:
+        model: The model that decides the columns.
+        name: Its name in errors.
+        option: The option by which it was given: "start" or "teacher".
+        table: The training rows.
+        settings: The settings of the fit.
+
+    Raises:
+        SchemaError: The table lacks a feature of the model, has others, or a feature has another role.
+    """
+    schema = model.schema
+    features = [column.name for column in schema.features]
+    roles = dict.fromkeys(settings.targets, "target") | settings.roles
+    known = {column.name: _with_role(column, roles.get(column.name, "feature")) for column in schema.features}
+    if changed := [one for one in features if not known[one].is_feature]:
+        raise SchemaError(
+            f"column {changed[0]!r} is a feature of {name} and cannot be {_article(roles[changed[0]])} with {option}; "
+            f"leave it as it is, or fit without {option}"
+        )
+    if missing := [one for one in features if one not in table.columns]:
+        raise SchemaError(
+            f"the table lacks {_names(missing)} of {name}; add {'it' if len(missing) == 1 else 'them'}, with empty "
+            f"values where unknown, or fit without {option}"
+        )
+    old = {column.name for column in schema.columns}
+    if new := [one for one in table.columns if one not in old and one not in roles]:
+        are = "is no column" if len(new) == 1 else "are no columns"
+        raise SchemaError(
+            f"{_names(new)} {are} of {name}, whose features stay with {option}; drop={new[:10]} leaves out what is new, "
+            f"or fit without {option}"
+        )
+    ignored = {
+        column.name: dataclasses.replace(column, role="ignored", reason=f"no feature of {name}")
+        for column in schema.columns
+        if column.role != "feature" and column.name not in roles and column.name in table.columns
+    }
+    return known | ignored
+
+
+def prepare_as(model: Model, name: str, option: str, table: pl.DataFrame, settings: Settings) -> Prepared:
+    """The table prepared with the columns and the task of a model; arguments as of :func:`columns_of`.
+
+    Raises:
+        SchemaError: The columns are not those of the model.
+        TargetError: The target cannot be predicted by the task of the model.
+    """
+    known, task = columns_of(model, name, option, table, settings), model.task
+    table = pl.DataFrame([*(table[one] for one in known), *(column for column in table if column.name not in known)])
+    try:
+        return prepare(table, dataclasses.replace(settings, task=task.name), known=known)
+    except TargetError as error:
+        raise TargetError(f"{option} is {name}, a model of {task.name}: {error}; or fit without {option}") from error
+
+
+def _with_role(column: Column, role: str) -> Column:
+    """A feature; the times of one may also split the rows."""
+    return column if column.role == role else dataclasses.replace(column, role=role)
 
 
 def _scale(net: Net, head: str, task: Task, before: Task) -> None:

@@ -131,6 +131,13 @@ class Classification(Task):
     def decode_truth(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
         return blocks[TARGET]
 
+    def _as_outputs(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.eye(len(self.classes))[blocks[TARGET]]
+
+    @property
+    def _outputs_by(self) -> tuple[Any, ...]:
+        return self.classes
+
     def outcomes(self, truth: np.ndarray) -> tuple[Outcome, ...]:
         return (Outcome(self.targets[0], truth, self.classes),)
 

@@ -103,6 +103,17 @@ def _(task: Regression, decision: Any, probabilities: Any, classes: Any) -> Pred
     return Prediction(values.reshape(len(values), -1), values, values)
 
 
+@singledispatch
+def outputs_of_sklearn(task: Task, prediction: Prediction) -> np.ndarray:
+    """A prediction of :func:`prediction_of_sklearn` as outputs of the task: probabilities, or standardised values."""
+    return prediction.outputs
+
+
+@outputs_of_sklearn.register
+def _(task: Regression, prediction: Prediction) -> np.ndarray:
+    return (prediction.outputs - np.array(task.center)) / np.array(task.scale)
+
+
 def _column(method: str, values: Any) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim == 2 and values.shape[1] == 1:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamina.tasks.metrics import Metric
-from lamina.wording import number
+from lamina.wording import number, percent
 
 ENOUGH = 3.0
 """A likelihood ratio above e**3 = 20 is rarely chance: a model that is no better has it at most once in 20."""
@@ -39,6 +39,23 @@ def judged(metric: Metric, evidence: float, result: Mapping[str, Any], rows: str
         better, worse = number(train[metric.name]), number(scores[metric.name])
         sentences.append(f"It memorises (overfitting): {metric.title} {better} on training rows, {worse} on {rows}; {REMEDY}.")
     return tuple(sentences)
+
+
+def likeness(teacher: Mapping[str, Any] | None, rows: str) -> tuple[str, ...]:
+    """A sentence on how much a student is like its teacher, which is in its card; none without one.
+
+    Example:
+        >>> likeness({"model": "big.lamina", "family": "ensemble", "fidelity": {"agreement": 0.973}}, "validation rows")
+        ('Its predictions are those of its teacher (ensemble) for 97.3 % of the validation rows.',)
+    """
+    if not teacher:
+        return ()
+    who, fidelity = teacher["family"] or teacher["model"], teacher["fidelity"]
+    if (share := fidelity.get("agreement")) is not None:
+        return (f"Its predictions are those of its teacher ({who}) for {percent(share)} of the {rows}.",)
+    if (r2 := fidelity.get("r2")) is not None:
+        return (f"R² to the predictions of its teacher ({who}) is {number(r2)} on the {rows}.",)
+    return ()
 
 
 def _gain(metric: Metric, scores: Mapping[str, float], baseline: Mapping[str, float]) -> float:

@@ -3,6 +3,7 @@
 A loss is ``loss(outputs, target, weight) -> scalar``. With outputs of shape ``(N, k, K)`` each of the ``k`` members is trained
 on its own: the loss is the mean over members of each member's loss, not the loss of their mean (TabM,
 https://arxiv.org/abs/2410.24210, section 3.2). With weights (N,) it is ``sum(w * l) / sum(w)`` over the rows of the batch.
+A target of classes is their codes, or a probability for each class (distillation, label smoothing).
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None)
     """Cross-entropy of the softmax: ``-log p(class)``, the loss of several classes.
 
     Shape:
-        outputs: logits (N, K) or (N, k, K); target: int64 codes (N,); weight (N,); result ().
+        outputs: logits (N, K) or (N, k, K); target: int64 codes (N,) or probabilities (N, K); weight (N,); result ().
 
     Example:
         >>> import torch
@@ -81,7 +82,8 @@ def cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None = None)
     if outputs.ndim == 2:
         return _mean(F.cross_entropy, outputs, target, weight)
     rows, members, classes = outputs.shape
-    outputs, target = outputs.reshape(rows * members, classes), target.unsqueeze(1).expand(rows, members).reshape(-1)
+    target = target.unsqueeze(1).expand(rows, members, *target.shape[1:]).flatten(0, 1)
+    outputs = outputs.reshape(rows * members, classes)
     if weight is None:
         return F.cross_entropy(outputs, target)
     return _weighted(F.cross_entropy(outputs, target, reduction="none").view(rows, members), weight)
@@ -94,7 +96,7 @@ def maximum_a_posteriori(outputs: Tensor, target: Tensor, weight: Tensor | None 
     nearer than ``j``, where cross-entropy is content once all other classes are further away.
 
     Shape:
-        outputs: logits (N, K) or (N, k, K); target: int64 codes (N,); weight (N,); result ().
+        outputs: logits (N, K) or (N, k, K); target: int64 codes (N,) or probabilities (N, K); weight (N,); result ().
 
     Example:
         >>> import torch
@@ -104,6 +106,8 @@ def maximum_a_posteriori(outputs: Tensor, target: Tensor, weight: Tensor | None 
     import torch
 
     nothing = torch.full_like(outputs[..., :1], NO_CLASS)
+    if target.ndim == 2:
+        target = torch.cat([target, torch.zeros_like(target[:, :1])], -1)
     return cross_entropy(torch.cat([outputs, nothing], -1), target, weight)
 
 
@@ -111,7 +115,8 @@ def binary_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None 
     """Cross-entropy of one logit per row: the loss of two classes, equal to that of two logits ``(0, z)``.
 
     Shape:
-        outputs: logits of class 1, (N, 1) or (N, k, 1); target: int64 codes 0 or 1, (N,); weight (N,); result ().
+        outputs: logits of class 1, (N, 1) or (N, k, 1); target: int64 codes 0 or 1, (N,), or the probabilities of both classes
+        (N, 2); weight (N,); result ().
 
     Example:
         >>> import torch
@@ -120,7 +125,7 @@ def binary_cross_entropy(outputs: Tensor, target: Tensor, weight: Tensor | None 
     """
     from torch.nn import functional as F
 
-    logits = outputs.squeeze(-1)
+    logits, target = outputs.squeeze(-1), target if target.ndim == 1 else target[:, 1]
     return _mean(F.binary_cross_entropy_with_logits, logits, _for_members(logits, target.to(logits.dtype)), weight)
 
 

@@ -174,6 +174,11 @@ class Multilabel(Task):
     def decode_truth(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.where(blocks[KNOWN] > 0, blocks[TARGET], np.nan).astype(np.float64)
 
+    def soften(self, blocks: Mapping[str, np.ndarray], outputs: np.ndarray, share: float) -> dict[str, np.ndarray]:
+        """A label that is not known has the probability of the outputs alone."""
+        soft = np.where(blocks[KNOWN] > 0, super().soften(blocks, outputs, share)[TARGET], outputs).astype(np.float32)
+        return {TARGET: soft, KNOWN: np.ones_like(soft)}
+
     def outcomes(self, truth: np.ndarray) -> tuple[Outcome, ...]:
         codes = np.where(np.isnan(truth), -1, truth).astype(np.int64)
         return tuple(Outcome(label, codes[:, place], ("no", "yes")) for place, label in enumerate(self.labels))

@@ -122,6 +122,10 @@ class Regression(Task):
     def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
         return (other.numbers(outputs) - np.array(self.center)) / np.array(self.scale)
 
+    def fidelity(self, outputs: np.ndarray, others: np.ndarray) -> dict[str, float]:
+        """R² of the outputs to those of the other model."""
+        return {"r2": float(self.metric("r2")(self.predict(others).decision, self.predict(outputs), None))}
+
     def explained(self) -> tuple[tuple[str, int | None], ...]:
         if len(self.targets) == 1:
             return (("", 0),)

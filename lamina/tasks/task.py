@@ -14,12 +14,12 @@ import polars as pl
 from lamina.errors import OptionError, TargetError
 from lamina.stored import stored
 from lamina.tasks.head import Head
-from lamina.tasks.learning import judged
-from lamina.tasks.losses import Loss, find_loss
+from lamina.tasks.learning import judged, likeness
+from lamina.tasks.losses import TARGET, Loss, find_loss
 from lamina.tasks.metrics import ALIASES, Metric, make_metric, scores
 from lamina.tasks.prediction import Prediction
 from lamina.tasks.report import Table
-from lamina.tasks.target import missing, target_names, titled
+from lamina.tasks.target import first_values, missing, target_names, titled
 from lamina.tasks.threshold import Rule
 from lamina.wording import count
 
@@ -194,6 +194,22 @@ class Task(ABC):
             TargetError: A value is missing, is not a number, or is a class that was not in training.
         """
 
+    def soften(self, blocks: Mapping[str, np.ndarray], outputs: np.ndarray, share: float) -> dict[str, np.ndarray]:
+        """Target blocks of a network that learns the outputs of another model: a share of these, the rest of the true target.
+
+        The losses are linear in the target, up to a constant, so this is the same as a weighted sum of both losses.
+
+        Args:
+            blocks: Target blocks, as :meth:`encode` gives them.
+            outputs: Probabilities, or standardised values, of this task (N, size).
+            share: The share of the outputs, 0 to 1.
+        """
+        return {**blocks, TARGET: ((1 - share) * self._as_outputs(blocks) + share * outputs).astype(np.float32)}
+
+    def _as_outputs(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The true target as outputs (N, size)."""
+        return blocks[TARGET]
+
     @abstractmethod
     def truth(self, table: pl.DataFrame) -> np.ndarray:
         """The target for metrics, in the form of :attr:`Prediction.decision`."""
@@ -280,6 +296,35 @@ class Task(ABC):
     def align(self, outputs: np.ndarray, other: Task) -> np.ndarray:
         """Outputs of ``other``, the same task fitted to other rows, with the classes, or mean and scale, of this one."""
         return outputs
+
+    def difference(self, other: Task) -> str:
+        """What :meth:`align` cannot bridge between the outputs of another task and this one, as text; empty if nothing.
+
+        Example:
+            >>> rows = pl.DataFrame({"y": ["a", "b", "a", "b"], "z": [0.5, 1.5, 2.5, 3.5]})
+            >>> Task.infer(rows, "y").difference(Task.infer(rows, "z"))
+            'it is a model of regression, the task is classification'
+        """
+        if other.name != self.name:
+            return f"it is a model of {other.name}, the task is {self.name}"
+        if other.targets != self.targets:
+            return f"it predicts the {titled(other.targets)}, the data have the {titled(self.targets)}"
+        if set(self._outputs_by) == set(other._outputs_by):
+            return ""
+        lacks = [name for name in self._outputs_by if name not in other._outputs_by]
+        more = [name for name in other._outputs_by if name not in self._outputs_by]
+        parts = (f"does not know {first_values(lacks)}" if lacks else "", f"knows {first_values(more)} besides" if more else "")
+        return f"it {' and '.join(filter(None, parts))}, and its classes or labels must be those of the target"
+
+    @property
+    def _outputs_by(self) -> tuple[Any, ...]:
+        """What tells outputs apart: classes, labels or targets."""
+        return self.output_names
+
+    def fidelity(self, outputs: np.ndarray, others: np.ndarray) -> dict[str, float]:
+        """How much outputs (N, size) are like those of another model: the share of equal decisions, ``agreement``."""
+        task = self.untuned
+        return {"agreement": float((task.predict(outputs).decision == task.predict(others).decision).mean())}
 
     def adopting(self, other: Task) -> Self:
         """This task with the decision thresholds of ``other``, which is fitted to other rows."""
@@ -373,12 +418,13 @@ class Task(ABC):
 
         Args:
             result: ``rows``, ``scores`` and ``baseline``, as in :class:`~lamina.tasks.report.Evaluation`; and ``scores`` of
-                training rows in ``train``, for a sentence on whether the model memorises them.
+                training rows in ``train``, for a sentence on whether the model memorises them; of a student its ``teacher``.
             rows: What the rows are, such as "validation rows".
         """
         scores, baseline = result["scores"], result["baseline"]
         headline = self.headline(scores, baseline, f"{result['rows']:,} {rows}")
-        return (headline, *judged(self.main_metric, self.evidence(scores, baseline, result["rows"]), result, rows))
+        learnt = judged(self.main_metric, self.evidence(scores, baseline, result["rows"]), result, rows)
+        return (headline, *learnt, *likeness(result.get("teacher"), rows))
 
     @abstractmethod
     def headline(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> str:

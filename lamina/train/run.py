@@ -10,6 +10,8 @@
       folds.npz, board.json    of a comparison: the rows of each fold, and the board
       journal.log, tuning.json                of tuning: the trials, and the result
       defaults.lamina, tuned.lamina           of tuning: the two models that the test rows score
+      start.lamina                            of a warm start: the model that it starts from
+      teacher.lamina, teacher.npz             of distillation: the teacher where it is a model, and its outputs
       parts/                   of several networks: events and checkpoint of each, until the model is finished
       model.lamina             the finished model, or the best so far after Ctrl-C
 
@@ -30,11 +32,13 @@ import re
 import shutil
 import stat
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 try:
@@ -54,7 +58,9 @@ DATA, BOARD, PARTS = "data.arrow", "board.json", "parts"
 FILES = ("run.json", "events.jsonl", DATA, "checkpoint.safetensors", "folds.npz", BOARD, "model.lamina")
 TUNING, JOURNAL, TESTED = "tuning.json", "journal.log", ("defaults.lamina", "tuned.lamina")
 """Of a tuning: the result, the trials, and the models that are scored on the test rows."""
-FILES = (*FILES, TUNING, JOURNAL, *TESTED)
+START, TEACHER, TAUGHT = "start.lamina", "teacher.lamina", "teacher.npz"
+"""Of a fit: copies of the model that it starts from and of the teacher, and the outputs of the teacher."""
+FILES = (*FILES, TUNING, JOURNAL, *TESTED, START, TEACHER, TAUGHT)
 
 
 @contextmanager
@@ -314,6 +320,29 @@ class Run:
         """
         with self._writing(), replacing(self.folder / name) as path:
             yield path
+
+    def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write arrays to a file of the run.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        with self.replacing(name) as path, path.open("wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+
+    def load_arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a file of the run; None where there is none.
+
+        Raises:
+            RunError: It is damaged.
+        """
+        try:
+            with np.load(self.folder / name, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{self.folder / name} is damaged ({error}); start again in another folder") from error
 
     def write(self, event: Event) -> None:
         """Append an event; :meth:`events` ignores an incomplete line."""

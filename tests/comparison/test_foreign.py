@@ -382,7 +382,8 @@ def test_a_winner_that_is_no_family(tmp_path):
     assert re.search(
         r"Use mine, unless a family of lamina matters more than 0\.\d+ of accuracy\. mine is an estimator and no family of "
         r"lamina, so it is in no \.lamina file: fit it to all rows yourself\. "
-        r"The best of lamina's own is (linear|baseline) \(accuracy 0\.\d+\)\.$",
+        r"The best of lamina's own is (linear|baseline) \(accuracy 0\.\d+\)\. "
+        r"lamina\.fit\(\.\.\., teacher=ESTIMATOR\) fits a network to its predictions, which is saved as any model\.$",
         board.verdict.words,
     )
     assert not (run / "model.lamina").exists()
