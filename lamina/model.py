@@ -24,7 +24,6 @@ from lamina.data.weights import row_weights
 from lamina.errors import ModelFileError, OptionError
 from lamina.families.predictor import Predictor
 from lamina.graph.graph import Graph
-from lamina.graph.layers.embedding import CategoryEmbedding
 from lamina.graph.net import Net
 from lamina.graph.plan import LARGE_ROW, PADDED_ROWS, Plan
 from lamina.tasks.losses import LOSSES
@@ -171,12 +170,9 @@ class Network(Predictor):
             if block is None or shape != (block.shape[1:] if plan.recurrent else block.shape):
                 raise ModelFileError(f"the network reads {name!r} of {shape}, the encoder has {block and block.shape}")
         for name, layer in plan.layers.items():
-            read = [inputs[edge.source] for edge in plan.edges[name] if edge.source in inputs]
-            if not isinstance(layer, CategoryEmbedding):
-                continue
-            for block in read:
-                if any(codes < most for codes, most in zip(layer.cardinalities, block.cardinalities, strict=True)):
-                    raise ModelFileError(f"layer {name!r} embeds fewer codes than the encoder has")
+            for block in (inputs[edge.source] for edge in plan.edges[name] if layer.codes and edge.source in inputs):
+                if any(codes < most for codes, most in zip(layer.codes, block.cardinalities, strict=True)):
+                    raise ModelFileError(f"layer {name!r} reads fewer codes than the encoder has")
         if self.loss not in LOSSES:
             raise ModelFileError(f"the loss is {self.loss!r}, expected one of {', '.join(LOSSES)}")
         shapes = [plan.shapes[after] for after in plan.outputs.values()]

@@ -76,6 +76,10 @@ def block(content, kind: str) -> dict:
     return next(block for block in content["encoder"]["blocks"] if block["kind"] == kind)
 
 
+def tokens(content) -> dict:
+    return block(content, "wide_text")["text"]
+
+
 def arrow(frame: pl.DataFrame) -> torch.Tensor:
     buffer = io.BytesIO()
     frame.write_ipc(buffer, compression="zstd")
@@ -84,7 +88,7 @@ def arrow(frame: pl.DataFrame) -> torch.Tensor:
 
 def tokenizer(**changes):
     def change(content, tensors):
-        own = block(content, "text")
+        own = tokens(content)
         own["tokenizer"] = json.dumps({**json.loads(own["tokenizer"]), **changes})
 
     return change
@@ -146,7 +150,14 @@ ATTACKS = {
     "an enormous image": ("image", lambda c, t: block(c, "image").update(height=10**9), "1000000000 x"),
     "an enormous border": ("image", lambda c, t: layer(c, "Pixels").update(size=10**6), "values for a row"),
     "an enormous padding": ("image", lambda c, t: layer(c, "Convolution").update(padding=10**6), "predictor"),
-    "an enormous text": ("text", lambda c, t: block(c, "text").update(length=10**9), "1000000000 tokens"),
+    "an enormous text": ("text", lambda c, t: tokens(c).update(length=10**9), "1000000000 tokens"),
+    "enormous rows of terms": ("text", lambda c, t: block(c, "wide_text").update(most=10**9), "1000000000 terms"),
+    "terms without weights": (
+        "text",
+        lambda c, t: block(c, "wide_text")["terms"].update(terms=[f"t{n}" for n in range(10**4)], idf=[1.0] * 10**4),
+        "reads fewer codes than the encoder has",
+    ),
+    "an enormous wide part": ("text", lambda c, t: layer(c, "SparseDense").update(columns=10**9), "expected \\(1000000000"),
     "an enormous series": ("series", lambda c, t: block(c, "series").update(length=10**9), "1000000000 steps"),
     "doubled joins": ("table", doubled, "predictor"),
     "a background of many rows": ("table", bomb(pl.DataFrame({"a": np.zeros(60_000_000, np.int8)})), "60,000,000 rows"),

@@ -148,6 +148,11 @@ class Layer:
             if value is not None or not optional:
                 object.__setattr__(self, name, check(f"{type(self).__name__}.{name}", value))
 
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """The number of codes, code 0 included, of each column of an input of codes; a higher one is outside of its tensors."""
+        return ()
+
     def fixed(self) -> Shape | None:
         """The output shape if it does not depend on the input, else None; needed to infer shapes in a cycle."""
         return None

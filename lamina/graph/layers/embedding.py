@@ -50,6 +50,10 @@ class CategoryEmbedding(Layer):
         """The output width of each column, as for ``Dense.chunks``."""
         return tuple(size or cardinality for cardinality, size in zip(self.cardinalities, self.sizes, strict=True))
 
+    @property
+    def codes(self) -> tuple[int, ...]:
+        return self.cardinalities
+
     def result(self, shape: Shape) -> Shape:
         if shape != (len(self.sizes),):
             raise GraphError(
@@ -139,6 +143,10 @@ class TokenEmbedding(Layer):
     _: KW_ONLY
     frozen: bool = False
 
+    @property
+    def codes(self) -> tuple[int, ...]:
+        return (self.vocabulary,)
+
     def result(self, shape: Shape) -> Shape:
         return (*shape, self.size)
 
@@ -174,6 +182,10 @@ class SparseDense(Layer):
         super().__post_init__()
         if isinstance(self.scale, bool) or not isinstance(self.scale, int | float) or not 0 < self.scale < math.inf:
             raise GraphError(f"SparseDense.scale is {self.scale!r}, expected a number above 0")
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        return (self.columns,)
 
     def result(self, shape: Shape) -> Shape:
         if len(shape) != 2 or shape[0] != 2:
