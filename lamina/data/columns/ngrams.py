@@ -5,8 +5,6 @@ A short text shares few words with the training texts; n-grams relate a word to 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -15,18 +13,14 @@ import numpy as np
 import polars as pl
 
 from lamina.data.columns.column import Block
-from lamina.data.columns.terms import TermsBlock
-from lamina.data.columns.tokens import has_word
+from lamina.data.columns.terms import FEW_TEXTS, TermsBlock, texts_of, weights
+from lamina.data.columns.tokens import by_characters
 from lamina.data.encoding import Encoding, Input
 from lamina.errors import ModelFileError
 from lamina.wording import count
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
-SIZES = range(3, 6)
-_LONGEST = 64  # characters of a word that are read
-_FEW_TEXTS = 200  # below, an n-gram of a single text counts
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 
 @dataclass(frozen=True)
@@ -34,8 +28,8 @@ class NgramsBlock(Block):
     """The encoding of a column of texts as two TF-IDF vectors, of terms and of n-grams of characters, fitted on training rows.
 
     The n-grams are those of 3 to 5 characters of each word between two spaces, " good ", as scikit-learn's ``char_wb``. Both
-    vectors have weights as in :class:`~lamina.data.columns.terms.TermsBlock` and a length of 1. N-grams are sorted by document
-    frequency, then alphabetically; with 200 training texts or more, one has to be in two.
+    vectors have weights as in :class:`~lamina.data.columns.terms.TermsBlock` and a length of 1. N-grams are sorted
+    alphabetically; with 200 training texts or more, one has to be in two.
 
     Args:
         terms: The encoding of the terms.
@@ -46,9 +40,9 @@ class NgramsBlock(Block):
         >>> reviews = pl.Series("review", ["Good!", "goods"])
         >>> block = NgramsBlock.fit(reviews, Encoding(ngrams=1_000), "text")
         >>> block.ngrams[:6]
-        (' go', ' goo', ' good', 'goo', 'good', 'ood')
+        (' go', ' goo', ' good', 'd! ', 'ds ', 'goo')
         >>> {name: rows.shape for name, rows in block.transform(reviews).items()}
-        {'text': (2, 4), 'text_ngrams': (2, 15)}
+        {'text': (2, 4), 'text_ngrams': (2, 18)}
     """
 
     kind: ClassVar[str] = "ngrams"
@@ -66,19 +60,17 @@ class NgramsBlock(Block):
 
         There are no n-grams where the texts have more characters than ``encoding.ngrams``, or characters as tokens.
         """
-        terms = TermsBlock.fit(values, encoding, block)
-        if terms.by_characters or sum(len(text or "") for text in values.to_list()) > encoding.ngrams:
-            return cls(values.name, block, terms, (), (), terms.notes)
-        words, counts = _words(terms, values)
-        codes: dict[str, int] = {}
-        pieces = counts @ _pieces(words, codes, grow=True)
-        present = int((np.diff(counts.indptr) > 0).sum())
-        frequency = np.bincount(pieces.indices, minlength=len(codes))
-        least = 1 if present < _FEW_TEXTS else 2
-        kept = sorted((-int(frequency[code]), ngram) for ngram, code in codes.items() if frequency[code] >= least)
-        kept = kept[: encoding.vocabulary]
-        idf = 1 + np.log((1 + present) / (1 - np.array([df for df, _ in kept], dtype=np.float64)))
-        return cls(values.name, block, terms, tuple(ngram for _, ngram in kept), tuple(idf.tolist()), terms.notes)
+        terms, texts = TermsBlock.fit(values, encoding, block), texts_of(values)
+        vectorizer = _vectorizer(min_df=1 if sum(map(bool, texts)) < FEW_TEXTS else 2, max_features=encoding.vocabulary)
+        if not by_characters(terms.tokenizer) and sum(map(len, texts)) <= encoding.ngrams:
+            try:
+                vectorizer.fit(filter(None, texts))
+            except ValueError:  # no n-gram is in enough texts
+                pass
+            else:
+                ngrams = tuple(vectorizer.get_feature_names_out().tolist())
+                return cls(values.name, block, terms, ngrams, tuple(vectorizer.idf_.tolist()), terms.notes)
+        return cls(values.name, block, terms, (), (), terms.notes)
 
     @property
     def extent(self) -> str:
@@ -92,16 +84,8 @@ class NgramsBlock(Block):
 
     def transform(self, values: pl.Series) -> dict[str, Any]:
         """The weights of terms and of n-grams, float32 ``scipy.sparse.csr_matrix``; a missing text is all zeros."""
-        if not self.ngrams:
-            return self.terms.transform(values)
-        words, counts = _words(self.terms, values)
-        rows = counts @ _pieces(words, self._codes)
-        rows.sort_indices()
-        data = (1 + np.log(rows.data)) * self._weights[rows.indices]
-        row = np.repeat(np.arange(len(values)), np.diff(rows.indptr))
-        lengths = np.sqrt(np.bincount(row, data**2, len(values)))
-        rows.data = (data / lengths[row]).astype(np.float32)
-        return self.terms.transform(values) | {f"{self.block}_ngrams": rows}
+        ngrams = {f"{self.block}_ngrams": weights(self._fitted, values)} if self.ngrams else {}
+        return self.terms.transform(values) | ngrams
 
     def remarks(self, values: pl.Series) -> list[str]:
         return self.terms.remarks(values)
@@ -115,41 +99,13 @@ class NgramsBlock(Block):
             )
 
     @cached_property
-    def _codes(self) -> dict[str, int]:
-        return {ngram: code for code, ngram in enumerate(self.ngrams)}
-
-    @cached_property
-    def _weights(self) -> np.ndarray:
-        return np.array(self.idf, dtype=np.float64)
+    def _fitted(self) -> TfidfVectorizer:
+        vectorizer = _vectorizer(vocabulary={ngram: code for code, ngram in enumerate(self.ngrams)})
+        vectorizer.idf_ = np.array(self.idf)
+        return vectorizer
 
 
-def _words(terms: TermsBlock, values: pl.Series) -> tuple[Sequence[str], csr_matrix]:
-    """The distinct words of texts, and how often each is in each text (N, words)."""
-    codes: dict[str, int] = {}
-    counts = []
-    for text in values.to_list():
-        words = Counter(word[:_LONGEST] for word in terms.tokens(text or "") if has_word(word))
-        counts.append({codes.setdefault(word, len(codes)): times for word, times in words.items()})
-    return tuple(codes), _sparse(counts, len(codes))
+def _vectorizer(**options: Any) -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-
-def _pieces(words: Iterable[str], codes: dict[str, int], *, grow: bool = False) -> csr_matrix:
-    """How often each n-gram is in each word (words, n-grams); with ``grow`` new n-grams get the next codes."""
-    counts = []
-    for word in words:
-        padded = f" {word} "
-        pieces = Counter(padded[i : i + size] for size in SIZES for i in range(len(padded) - size + 1))
-        if grow:
-            counts.append({codes.setdefault(piece, len(codes)): times for piece, times in pieces.items()})
-        else:
-            counts.append({codes[piece]: times for piece, times in pieces.items() if piece in codes})
-    return _sparse(counts, len(codes))
-
-
-def _sparse(counts: Sequence[dict[int, int]], width: int) -> csr_matrix:
-    from scipy.sparse import csr_matrix
-
-    ends = np.cumsum([0, *map(len, counts)])
-    indices = np.fromiter((code for row in counts for code in row), np.int64, ends[-1])
-    data = np.fromiter((times for row in counts for times in row.values()), np.float64, ends[-1])
-    return csr_matrix((data, indices, ends), shape=(len(counts), width))
+    return TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32, **options)

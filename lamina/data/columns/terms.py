@@ -31,9 +31,10 @@ from lamina.errors import ModelFileError
 from lamina.wording import count
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-_FEW_TEXTS = 200  # below, a term of a single text counts
+FEW_TEXTS = 200  # below, a term of a single text counts
 _CHARACTERS = 4  # most of a term
 
 
@@ -81,7 +82,7 @@ class TermsBlock(Block):
             terms = set(terms_of(text or ""))
             counts.update(terms)
             present += bool(terms)
-        least = 1 if present < _FEW_TEXTS else 2
+        least = 1 if present < FEW_TEXTS else 2
         kept = sorted((term for term in counts if counts[term] >= least), key=lambda term: (-counts[term], term))
         kept = kept[: encoding.vocabulary]
         notes = empty_texts(values, len(values) - present)
@@ -90,15 +91,6 @@ class TermsBlock(Block):
             kept = [UNKNOWN]  # no text has it: a column of zeros
         idf = tuple(1 + math.log((1 + present) / (1 + counts[term])) for term in kept)
         return cls(values.name, block, tuple(kept), idf, stored, tuple(notes))
-
-    def tokens(self, text: str) -> list[str]:
-        """The tokens of a text; terms are these and pairs of neighbours."""
-        return self._split.tokens(text)
-
-    @property
-    def by_characters(self) -> bool:
-        """Whether the tokens are characters."""
-        return self._split.by_characters
 
     @property
     def extent(self) -> str:
@@ -110,15 +102,10 @@ class TermsBlock(Block):
 
     def transform(self, values: pl.Series) -> dict[str, Any]:
         """The weights, a float32 ``scipy.sparse.csr_matrix`` (N, terms); a missing text is all zeros."""
-        from scipy import sparse
-
-        if not len(values):  # which scikit-learn refuses
-            return {self.block: sparse.csr_matrix((0, len(self.terms)), dtype=np.float32)}
-        texts = [text or "" for text in values.to_list()]
-        return {self.block: sparse.csr_matrix(self._vectorizer.transform(texts))}
+        return {self.block: weights(self._vectorizer, values)}
 
     def remarks(self, values: pl.Series) -> list[str]:
-        texts = [text or "" for text in values.to_list()]
+        texts = texts_of(values)
         if self._split.by_characters:
             known = {*self.terms}
             return unknown_texts(
@@ -149,6 +136,20 @@ class TermsBlock(Block):
         vectorizer = TfidfVectorizer(analyzer=self._split, vocabulary=codes, sublinear_tf=True, dtype=np.float32)
         vectorizer.idf_ = np.array(self.idf)
         return vectorizer
+
+
+def texts_of(values: pl.Series) -> list[str]:
+    """The texts; a missing one is empty."""
+    return [text or "" for text in values.to_list()]
+
+
+def weights(vectorizer: TfidfVectorizer, values: pl.Series) -> csr_matrix:
+    """The TF-IDF weights of texts (N, terms), also of no texts, which scikit-learn refuses."""
+    from scipy.sparse import csr_matrix
+
+    if not len(values):
+        return csr_matrix((0, len(vectorizer.vocabulary)), dtype=np.float32)
+    return csr_matrix(vectorizer.transform(texts_of(values)))
 
 
 class _Splitter:
