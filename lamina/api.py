@@ -222,8 +222,8 @@ def compare(
         table, settings = runs.read(data, settings)
         question = comparison.fixed_options(table, settings, terms)
         more = {**terms.to_json(), **question, "threads": terms.threads}
-        begun = runs.begun(folder, data, table, settings, verb="compare", check=comparison.check_same, **more)
-        opened = stack.enter_context(begun)
+        opening = runs.open_run(folder, data, table, settings, verb="compare", check=comparison.check_same, **more)
+        opened = stack.enter_context(opening)
         return comparison.finish(table, settings, terms=terms, run=opened, monitor=bar)
 
 
@@ -322,8 +322,8 @@ def tune(
         began = monotonic()
         question = tuning.fixed_options(table, settings, terms)
         more = {**terms.to_json(), **question}
-        begun = runs.begun(folder, data, table, settings, verb="tune", check=tuning.check_same, **more)
-        opened = stack.enter_context(begun)
+        opening = runs.open_run(folder, data, table, settings, verb="tune", check=tuning.check_same, **more)
+        opened = stack.enter_context(opening)
         return tuning.finish(table, settings, terms=terms, run=opened, monitor=bar, began=began)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,9 +10,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from lamina import runs
-from lamina.families import FAMILIES, Auto, Custom, Family, family_from_json
+from lamina.families import Auto, Family
 from lamina.fitting.distill import settings_of
-from lamina.fitting.settings import DistillOptions, Settings
+from lamina.fitting.settings import Recording, Settings
 from lamina.model import Model
 from lamina.options import known_options
 from lamina.starting import model_teacher
@@ -19,10 +20,15 @@ from lamina.train.events import Monitor
 from lamina.train.recipe import Recipe
 
 
-class Distillation(BaseEstimator):
+class Distillation(BaseEstimator, ABC):
     """The student of an estimator: ``distill``."""
 
     model_: Model
+
+    @classmethod
+    @abstractmethod
+    def from_model(cls, model: Model, requested: Settings | None = None) -> Self:
+        """The fitted estimator of a model."""
 
     @known_options
     def distill(
@@ -38,11 +44,11 @@ class Distillation(BaseEstimator):
         """Fit a small and quick network, the student, to the predictions of this model, its teacher (distillation).
 
         The student learns the teacher's probabilities or values for the training rows, mixed half and half with the target, and
-        for changed rows, in which some cells are those of other rows (Hinton et al. 2015, arXiv 1503.02531; Bucila et al. 2006;
-        Fakoor et al. 2020, arXiv 2006.14284). The columns, their kinds and the other settings are those of this model. Right
+        for perturbed rows, in which some cells are those of other rows (Hinton et al. 2015, arXiv 1503.02531; Bucila et al.
+        2006; Fakoor et al. 2020, arXiv 2006.14284). The columns, their kinds and the other settings are those of this model. Right
         after its fit an ensemble or forest has predictions of the training rows by those of its parts that were not fitted to
         them; the student then learns these. In a file there are none, so ``lamina.load(...).distill(...)`` learns predictions
-        of training rows that are too sure, as with any other family; the target and changed rows limit the harm.
+        of training rows that are too sure, as with any other family; the target and perturbed rows limit the harm.
 
         Validation rows stop the training and are scored with their true target; the card has how much the student is like its
         teacher on them (``card["teacher"]["fidelity"]``): the share of equal decisions, or R².
@@ -71,33 +77,9 @@ class Distillation(BaseEstimator):
             ('feedforward', True)
         """
         check_is_fitted(self)
-        options = DistillOptions(family, recipe, time_limit, run, monitor).check()
+        recording = Recording(run, monitor).check()
         settings = settings_of(self.model_, family=family, recipe=recipe, time_limit=time_limit).check()
         teacher = model_teacher(self)
         table, settings = runs.read(data, settings)
-        folder = None if options.run is None else runs.start_run(options.run, data, table, settings, teacher=teacher)
+        folder = None if recording.run is None else runs.start_run(recording.run, data, table, settings, teacher=teacher)
         return self.from_model(runs.finish(table, settings, run=folder, monitor=monitor, teacher=teacher), settings)
-
-    @classmethod
-    def from_model(cls, model: Model, requested: Settings | None = None) -> Self:
-        """The fitted estimator of a model, with the options of its fit, so that it can be cloned.
-
-        Args:
-            model: The model; its card has the options, but only names of functions.
-            requested: The settings that it was just fitted with, functions among them.
-        """
-        make: Any = cls
-        if "settings" in model.card:
-            content, custom = model.card["settings"], model.family not in {*FAMILIES, Custom.name}  # may not be importable
-            settings = Settings.from_json({**content, "family": {"name": "auto"}} if custom else content)
-            options = {name: getattr(settings, name) for name in cls._get_param_names() if hasattr(settings, name)}
-            options |= {"family": model.family} if custom else {}
-            if requested is not None:
-                options |= {"recipe": requested.recipe}
-                options |= {"family": requested.family} if isinstance(requested.family, Custom) else {}
-            fitted = make(**options, random_state=settings.seed)
-        else:  # a file of lamina 0.1.0
-            family = family_from_json({"name": model.family, **model.card["family"]})
-            fitted = make(family, Recipe.from_json(model.card["recipe"]))
-        fitted.model_ = model
-        return fitted

@@ -30,11 +30,12 @@ from lamina.data.xy import MOST_CELLS_NETWORK, check_cells, is_rich, read_rows, 
 from lamina.distillation import Distillation
 from lamina.embeddings import Embeddings
 from lamina.errors import DataError, LaminaWarning, OptionError
-from lamina.families import FAMILIES, Auto, Family, check_family, family_from_json, family_to_json
+from lamina.families import FAMILIES, Auto, Custom, Family, check_family, family_from_json, family_to_json
 from lamina.families.classical.importance import coefficients, feature_importance
 from lamina.families.family import NetworkFamily
 from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import SEEDS, EvaluateOptions, ImportanceOptions, PredictOptions, Settings
+from lamina.model import Model
 from lamina.options import known_options, shortened
 from lamina.predictions import predictions
 from lamina.store import from_bytes, save, to_stored
@@ -71,6 +72,30 @@ class Estimator(Distillation, Embeddings, BaseEstimator, forked.Shared, ABC):
             family = params.pop("family", self.family)
             self.family = check_family(family) if isinstance(family, str) else family
         return super().set_params(**params)
+
+    @classmethod
+    def from_model(cls, model: Model, requested: Settings | None = None) -> Self:
+        """The fitted estimator of a model, with the options of its fit, so that it can be cloned.
+
+        Args:
+            model: The model; its card has the options, but only names of functions.
+            requested: The settings that it was just fitted with, functions among them.
+        """
+        make: Any = cls
+        if "settings" in model.card:
+            content, custom = model.card["settings"], model.family not in {*FAMILIES, Custom.name}  # may not be importable
+            settings = Settings.from_json({**content, "family": {"name": "auto"}} if custom else content)
+            options = {name: getattr(settings, name) for name in cls._get_param_names() if hasattr(settings, name)}
+            options |= {"family": model.family} if custom else {}
+            if requested is not None:
+                options |= {"recipe": requested.recipe}
+                options |= {"family": requested.family} if isinstance(requested.family, Custom) else {}
+            fitted = make(**options, random_state=settings.seed)
+        else:  # a file of lamina 0.1.0
+            family = family_from_json({"name": model.family, **model.card["family"]})
+            fitted = make(family, Recipe.from_json(model.card["recipe"]))
+        fitted.model_ = model
+        return fitted
 
     @known_options
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,7 @@ def start_run(
 
 
 @contextlib.contextmanager
-def begun(
+def open_run(
     folder: str | Path,
     data: Any,
     table: pl.DataFrame,
@@ -144,8 +143,8 @@ def begun(
     try:
         yield created
     except LaminaError as error:
-        if not isinstance(error, RunError) and not created.events():  # nothing was fitted
-            shutil.rmtree(created.folder)
+        if not isinstance(error, RunError):
+            Run.discard_empty(created.folder)
         raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lamina import store
 from lamina.errors import OptionError
-from lamina.fitting.distill import KnownTeacher, ModelTeacher, Teacher
+from lamina.fitting.distill import ModelTeacher, StoredTeacher, Teacher
 from lamina.fitting.warm import WarmStart
 from lamina.model import Model, Network
 from lamina.options import shortened
@@ -79,4 +79,4 @@ def kept_teacher(run: Run) -> Teacher | None:
         return None
     if (run.folder / TEACHER).exists():
         return ModelTeacher(store.load(run.folder / TEACHER), str(content["model"]), str(content["checksum"]))
-    return KnownTeacher(content)
+    return StoredTeacher(content)

@@ -18,7 +18,6 @@ from lamina.comparison.compare import without_effect
 from lamina.comparison.terms import Terms
 from lamina.errors import OptionError, SchemaError
 from lamina.fitting.settings import (
-    DistillOptions,
     EvaluateOptions,
     ImportanceOptions,
     Interventions,
@@ -52,7 +51,7 @@ CALLS = {
     "Classifier": (Classifier.__init__, declared(Settings, Interventions)),
     "Regressor": (Regressor.__init__, declared(Settings, Interventions)),
     "resume": (lamina.resume, declared(Recording, Interventions, Resumption)),
-    "distill": (Classifier.distill, declared(DistillOptions)),
+    "distill": (Classifier.distill, declared(Settings, Recording)),
     "predict": (Classifier.predict, declared(PredictOptions)),
     "predict_table": (Classifier.predict_table, declared(PredictOptions)),
     "evaluate": (Classifier.evaluate, declared(EvaluateOptions)),
@@ -61,6 +60,7 @@ CALLS = {
 LACKS = {
     "compare": {"family", "quality"},
     "tune": {"quality"},
+    "distill": declared(Settings).keys() - {"family", "recipe", "time_limit"},
     "Classifier": {"target", "task", "edit"},
     "Regressor": {"target", "task", "class_weight", "merge_rare", "edit"},
 }

@@ -10,11 +10,13 @@ import typer
 from lamina.cli import options
 from lamina.cli.fit import check_paths, discarding_empty_run, fit_with_progress, parse_options, save_and_show
 from lamina.cli.shared import waiting
-from lamina.fitting.settings import DistillOptions
+from lamina.fitting.settings import Settings
 
 if TYPE_CHECKING:
     from lamina.cli.fit import Estimator
     from lamina.train.events import Monitor
+
+_NETWORK = "Here a network; auto is the one for these columns, for plain ones without members."
 
 
 def distill(
@@ -22,8 +24,8 @@ def distill(
     data: options.Data,
     out: Annotated[Path | None, options.output("Path of the student; default TARGET-student.lamina.")] = None,
     run: Annotated[Path | None, options.output("Folder of events and checkpoints; default runs/NAME-student-1, ...")] = None,
-    family: Annotated[str, options.declared(DistillOptions, "family", options.TRAINING)] = "auto",
-    time_limit: Annotated[float | None, options.declared(DistillOptions, "time_limit", options.TRAINING)] = None,
+    family: Annotated[str, options.declared(Settings, "family", options.TRAINING, more=_NETWORK)] = "auto",
+    time_limit: options.TimeLimit = None,
     set_: options.Set = None,
     as_json: options.Json = False,
     debug: options.Debug = False,

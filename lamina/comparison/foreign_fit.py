@@ -6,6 +6,8 @@ import pickle
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -18,7 +20,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from lamina.data.schema import Schema
-from lamina.errors import DataError, OptionError
+from lamina.errors import DataError, LaminaError, OptionError
 from lamina.tasks.foreign import CALIBRATE, prediction_of_sklearn, target_for_sklearn
 from lamina.tasks.metrics import Metric
 from lamina.tasks.prediction import Prediction
@@ -69,18 +71,15 @@ def fit_and_predict(
     """
     name = type(estimator).__name__
     y, notes = target_for_sklearn(task, train), []
-    missing = np.zeros(len(y), dtype=bool)
-    if y.dtype.kind == "f":
-        missing |= np.isnan(y).reshape(len(y), -1).any(axis=1)
-    if missing.any():
+    known = labelled(y)
+    if not known.all():
         notes.append("it is fitted without the rows that lack a label")
-        train, y, weight = train.filter(pl.Series(~missing)), y[~missing], None if weight is None else weight[~missing]
+        train, y, weight = train.filter(pl.Series(known)), y[known], None if weight is None else weight[known]
     keyword = weight_keyword(estimator) if weight is not None else None
     if weight is not None and not keyword:
         notes.append("its fit takes no sample_weight: it is fitted without weights, and scored with them")
-    np.random.seed(seed)  # of estimators with random_state=None
     texts = reads_texts(estimator)
-    try:
+    with calls_of(name, schema, train, seed):
         X = rows_for_sklearn(train, schema, texts=texts)
         start = time.perf_counter()
         estimator.fit(X, y.copy(), **({keyword: np.array(weight)} if keyword else {}))
@@ -100,13 +99,35 @@ def fit_and_predict(
             raise DataError(f"its predict returns {rows[0] if rows else 1:,} values for {len(test):,} rows")
         classes = getattr(estimator, "classes_", None)
         prediction = prediction_of_sklearn(task, decision, probabilities, np.unique(y) if classes is None else classes)
-    except (MemoryError, DataError, OptionError):
-        raise
-    except Exception as error:  # an error of a candidate is its result
-        raise DataError(f"{name} raised {explained(error, schema, train)}") from error
     metrics = tuple(each for each in task.metrics if has_probabilities or each.needs == "labels")
     size = _pickle_size(estimator)
     return Fitted(prediction, metrics, fit_seconds, predict_seconds, size or 0, size or sys.maxsize, tuple(notes))
+
+
+def labelled(y: np.ndarray) -> np.ndarray:
+    """Which rows (N,) have a value of every target, of the result of :func:`~lamina.tasks.foreign.target_for_sklearn`."""
+    if y.dtype.kind != "f":
+        return np.ones(len(y), dtype=bool)
+    return np.asarray(np.isfinite(y.reshape(len(y), -1)).all(axis=1))
+
+
+@contextmanager
+def calls_of(name: str, schema: Schema, table: pl.DataFrame, seed: int) -> Iterator[None]:
+    """A context for calls of an estimator: numpy's global random state is seeded and later restored, errors are explained.
+
+    Raises:
+        DataError: The estimator raised an error; those of lamina and of memory are raised as they are.
+    """
+    state = np.random.get_state()  # estimators with random_state=None draw from it
+    np.random.seed(seed)
+    try:
+        yield
+    except (MemoryError, LaminaError):
+        raise
+    except Exception as error:  # whatever its code raises
+        raise DataError(f"{name} raised {explained(error, schema, table)}") from error
+    finally:
+        np.random.set_state(state)
 
 
 def rows_for_sklearn(table: pl.DataFrame, schema: Schema, *, texts: bool = False) -> Any:

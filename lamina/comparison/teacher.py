@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import polars as pl
-from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
-from lamina.comparison.foreign_fit import explained, reads_texts, rows_for_sklearn, weight_keyword
-from lamina.errors import DataError, LaminaError, OptionError
+from lamina.comparison.foreign_fit import calls_of, labelled, reads_texts, rows_for_sklearn, weight_keyword
+from lamina.errors import DataError, OptionError
+from lamina.estimator import Estimator
 from lamina.fitting.distill import Teacher
+from lamina.fitting.folds import at_random
 from lamina.fitting.prepare import Prepared
 from lamina.fitting.split import Split
 from lamina.model import Model
@@ -37,7 +39,7 @@ def teacher_of(given: Any) -> Teacher | None:
     """
     if given is None:
         return None
-    if isinstance(given, str | os.PathLike | Model) or hasattr(type(given), "distill") or hasattr(given, "model_"):
+    if isinstance(given, str | os.PathLike | Model | Estimator):
         return model_teacher(given)
     if isinstance(given, type) or not all(hasattr(given, name) for name in ("fit", "predict", "get_params")):
         raise OptionError(
@@ -60,11 +62,8 @@ class EstimatorTeacher(Teacher):
     def to_json(self) -> dict[str, Any]:
         return {"model": self.name, "family": "", "checksum": ""}
 
-    def begin(self, features: pl.DataFrame, prepared: Prepared, parts: Split, task: Task, seed: int) -> np.ndarray:
-        self._task, self._schema, self._estimator = task, prepared.schema, self._given
-        sort = is_classifier(self._given), is_regressor(self._given)
-        if any(sort) and sort[task.estimator == "Regressor"] is False:
-            raise OptionError(f"teacher is {self.name}, which is no {task.estimator.lower()}, but the task is {task.title}")
+    def training_outputs(self, features: pl.DataFrame, prepared: Prepared, parts: Split, task: Task, seed: int) -> np.ndarray:
+        self._task, self._schema, self._seed, self._estimator = task, prepared.schema, seed, self._given
         train = features[parts.train]
         try:
             check_is_fitted(self._given)
@@ -72,7 +71,7 @@ class EstimatorTeacher(Teacher):
             pass
         else:
             classes = getattr(self._given, "classes_", None)
-            if isinstance(classes, np.ndarray) and is_classifier(self._given) and len(classes) < task.size:
+            if isinstance(classes, np.ndarray) and len(classes) < task.size:
                 theirs, mine = (first_values(list(values)) for values in (classes.tolist(), task.output_names))
                 raise OptionError(
                     f"teacher is {self.name}, which knows only the classes {theirs}, but the data have {mine}; fit it to all "
@@ -81,43 +80,35 @@ class EstimatorTeacher(Teacher):
             return self.outputs(train)
         table = prepared.table[parts.train]
         y = target_for_sklearn(task, table)
-        known = np.ones(len(y), dtype=bool)
-        if y.dtype.kind == "f":
-            known &= ~np.isnan(y.reshape(len(y), -1)).any(axis=1)
         weight = None if prepared.weight is None else prepared.weight[parts.train]
-        outputs, group = np.empty((len(y), task.size)), None if prepared.group is None else prepared.group[parts.train]
-        folds: Any = KFold(FOLDS, shuffle=True, random_state=seed)
-        if group is not None and len(np.unique(group)) >= FOLDS:
-            folds = GroupKFold(FOLDS)
-        for fitted, others in folds.split(outputs, groups=group):
-            self._fit(train[fitted], y[fitted], known[fitted], None if weight is None else weight[fitted], seed)
+        group = None if prepared.group is None else prepared.group[parts.train]
+        if group is not None and len(np.unique(group)) < FOLDS:
+            group = None
+        outputs = np.empty((len(y), task.size))
+        for fitted, others in at_random(task.strata(table), len(y), group, FOLDS, seed):
+            self._fit(train[fitted], y[fitted], None if weight is None else weight[fitted])
             outputs[others] = self.outputs(train[others])
-        self._fit(train, y, known, weight, seed)
+        self._fit(train, y, weight)
         return outputs
 
-    def _fit(self, rows: pl.DataFrame, y: np.ndarray, known: np.ndarray, weight: np.ndarray | None, seed: int) -> None:
-        self._estimator = clone(self._given)
+    def _fit(self, rows: pl.DataFrame, y: np.ndarray, weight: np.ndarray | None) -> None:
+        self._estimator, known = clone(self._given), labelled(y)
+        rows, y = rows.filter(pl.Series(known)), y[known]
         keyword = None if weight is None else weight_keyword(self._estimator)
         weights = {keyword: weight[known]} if keyword and weight is not None else {}
-        np.random.seed(seed)  # of estimators with random_state=None
-        try:
-            rows = rows.filter(pl.Series(known))
-            self._estimator.fit(rows_for_sklearn(rows, self._schema, texts=reads_texts(self._given)), y[known], **weights)
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever it raises
-            raise DataError(f"teacher {self.name} raised {explained(error, self._schema, rows)}") from error
+        with self._calls(rows):
+            self._estimator.fit(rows_for_sklearn(rows, self._schema, texts=reads_texts(self._given)), y, **weights)
 
     def outputs(self, features: pl.DataFrame) -> np.ndarray:
-        X = rows_for_sklearn(features, self._schema, texts=reads_texts(self._estimator))
+        X, estimator = rows_for_sklearn(features, self._schema, texts=reads_texts(self._estimator)), self._estimator
+        with self._calls(features):
+            probabilities = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+            decision = estimator.predict(X)
         try:
-            probabilities = self._estimator.predict_proba(X) if hasattr(self._estimator, "predict_proba") else None
-            decision = self._estimator.predict(X)
-            prediction = prediction_of_sklearn(self._task, decision, probabilities, getattr(self._estimator, "classes_", None))
-        except (LaminaError, MemoryError) as error:
-            if isinstance(error, DataError):
-                raise DataError(f"teacher is {self.name}, but {error}") from error
-            raise
-        except Exception as error:  # whatever it raises
-            raise DataError(f"teacher {self.name} raised {explained(error, self._schema, features)}") from error
+            prediction = prediction_of_sklearn(self._task, decision, probabilities, getattr(estimator, "classes_", None))
+        except DataError as error:
+            raise DataError(f"teacher is {self.name}, but {error}") from error
         return outputs_of_sklearn(self._task, prediction)
+
+    def _calls(self, rows: pl.DataFrame) -> AbstractContextManager[None]:
+        return calls_of(f"teacher {self.name}", self._schema, rows, self._seed)

@@ -1,9 +1,9 @@
 """Distillation: a network, the student, learns the outputs of a fitted model, its teacher (Hinton et al. 2015).
 
-It learns them for the training rows, mixed with the true target, and for changed rows whose target nobody knows: cells of plain
+It learns them for the training rows, mixed with the true target, and for perturbed rows whose target is unknown: cells of plain
 columns are replaced by those of other training rows (after Bucila et al. 2006, "Model compression", and Fakoor et al. 2020,
 arXiv 2006.14284). A teacher that was fitted to the training rows is too sure of them; outputs out of fold or out of bag are
-taken where the teacher has them for these rows, and changed rows are none that it knows.
+taken where the teacher has them for these rows, and perturbed rows are none that it knows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from lamina.data.schema import Schema, rows_numbered_as
 from lamina.errors import DataError, OptionError, RunError
 from lamina.families import Auto, Family, FeedForward, check_family, choose_family
 from lamina.families.family import NetworkFamily
-from lamina.fitting.encoded import Encoded, EncodedSplit, encode
+from lamina.fitting.encoded import Encoded, EncodedSplit
+from lamina.fitting.members import Rows
 from lamina.fitting.prepare import Prepared, prepare
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split
@@ -32,17 +33,17 @@ from lamina.fitting.warm import prepare_as
 from lamina.model import Model
 from lamina.options import shortened
 from lamina.tasks.task import Task
-from lamina.train.run import TAUGHT, Run
+from lamina.train.run import TEACHER_OUTPUTS, Run
 from lamina.wording import listed
 
 SHARE = 0.5
-"""Share of the teacher's outputs in the target of a training row; the rest is the true target. A changed row has only these."""
+"""Share of the teacher's outputs in the target of a training row, the rest is the true target; a perturbed row has only these."""
 SWAPPED = 0.3
-"""Share of the cells of plain columns that a changed row has from other rows."""
+"""Share of the cells of plain columns that a perturbed row has from other rows."""
 ENOUGH, MOST_COPIES = 60_000, 10
-"""Training and changed rows: about so many, but at least one changed row and at most so many for a training row."""
+"""Training and perturbed rows: about so many, but at least one perturbed row and at most so many for a training row."""
 TIME = 0.3
-"""Share of a time limit that the teacher may take for the changed rows."""
+"""Share of a time limit that the teacher may take for the perturbed rows."""
 CHUNK = 2048
 
 
@@ -65,7 +66,7 @@ class Teacher(ABC):
         return prepare(table, settings)
 
     @abstractmethod
-    def begin(self, features: pl.DataFrame, prepared: Prepared, parts: Split, task: Task, seed: int) -> np.ndarray:
+    def training_outputs(self, features: pl.DataFrame, prepared: Prepared, parts: Split, task: Task, seed: int) -> np.ndarray:
         """Outputs for the training rows (n, size), not fitted to them where that can be had; called first.
 
         Args:
@@ -78,13 +79,13 @@ class Teacher(ABC):
 
     @abstractmethod
     def outputs(self, features: pl.DataFrame) -> np.ndarray:
-        """Outputs for any rows (N, size), after :meth:`begin`."""
+        """Outputs for any rows (N, size), after :meth:`training_outputs`."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Who it is, for the card."""
 
-    def knows(self, prepared: Prepared, parts: Split, settings: Settings) -> bool:
+    def fitted_to_validation(self, prepared: Prepared, parts: Split, settings: Settings) -> bool:
         """Whether it was fitted to validation rows of the student."""
         return False
 
@@ -122,7 +123,7 @@ class ModelTeacher(Teacher):
             raise OptionError(f"teacher is {self.name}, but {difference}; give rows with all of them and no others, or another")
         return prepared
 
-    def begin(self, features: pl.DataFrame, prepared: Prepared, parts: Split, task: Task, seed: int) -> np.ndarray:
+    def training_outputs(self, features: pl.DataFrame, prepared: Prepared, parts: Split, task: Task, seed: int) -> np.ndarray:
         self._task = task
         known = self._out_of_bag(prepared)
         if known is None:
@@ -136,7 +137,7 @@ class ModelTeacher(Teacher):
         features = features.select(column.name for column in self.model.schema.features)
         return self._task.align(self.model.outputs(features, checked=True), self.model.task)
 
-    def knows(self, prepared: Prepared, parts: Split, settings: Settings) -> bool:
+    def fitted_to_validation(self, prepared: Prepared, parts: Split, settings: Settings) -> bool:
         card, sides = self.model.card, {"train": len(parts.train), "validation": len(parts.validation)}
         if not self._same_rows(prepared):
             return False
@@ -152,7 +153,7 @@ class ModelTeacher(Teacher):
         return known if known is not None and len(known) == len(prepared.table) and self._same_rows(prepared) else None
 
 
-class KnownTeacher(Teacher):
+class StoredTeacher(Teacher):
     """The teacher of a run that has only its outputs.
 
     Args:
@@ -165,7 +166,7 @@ class KnownTeacher(Teacher):
     def to_json(self) -> dict[str, Any]:
         return dict(self.content)
 
-    def begin(self, features: pl.DataFrame, prepared: Prepared, parts: Split, task: Task, seed: int) -> np.ndarray:
+    def training_outputs(self, features: pl.DataFrame, prepared: Prepared, parts: Split, task: Task, seed: int) -> np.ndarray:
         return self.outputs(features)
 
     def outputs(self, features: pl.DataFrame) -> np.ndarray:
@@ -173,20 +174,20 @@ class KnownTeacher(Teacher):
 
 
 @dataclass(frozen=True, eq=False)
-class Lessons:
+class DistillationData:
     """What a student learns.
 
     Attributes:
-        data: The encoded split: training rows with softened targets, then changed rows.
+        data: The encoded split: training rows with softened targets, then perturbed rows.
         validation: The teacher's outputs for the validation rows (N, size).
-        changed: Number of changed rows.
+        perturbed: Number of perturbed rows.
         teacher: Who it is, as JSON.
         notes: Sentences about the teacher that a person should read.
     """
 
     data: EncodedSplit
     validation: np.ndarray
-    changed: int
+    perturbed: int
     teacher: Mapping[str, Any]
     notes: tuple[str, ...]
 
@@ -195,7 +196,7 @@ class Lessons:
         fidelity = {
             name: value if math.isfinite(value) else None for name, value in task.fidelity(outputs, self.validation).items()
         }
-        return {**self.teacher, "changed_rows": self.changed, "fidelity": fidelity}
+        return {**self.teacher, "perturbed_rows": self.perturbed, "fidelity": fidelity}
 
 
 def settings_of(model: Model, **changed: Any) -> Settings:
@@ -226,17 +227,15 @@ def student_family(settings: Settings, prepared: Prepared, teacher: Teacher) -> 
     return family, why
 
 
-def teach(
+def distillation_data(
     teacher: Teacher,
     family: Family,
-    prepared: Prepared,
-    parts: Split,
-    task: Task,
+    given: Rows,
     settings: Settings,
     *,
     run: Run | None = None,
     deadline: float = math.inf,
-) -> Lessons:
+) -> DistillationData:
     """The rows that a student learns, encoded, with the teacher's outputs; these are stored in the run, or taken from there.
 
     Raises:
@@ -249,21 +248,22 @@ def teach(
             f"recipe.loss is {shortened(settings.recipe.loss)}, but a student learns probabilities, which only lamina's losses "
             "read; leave it at 'auto', or fit without teacher"
         )
-    data = encode(prepared, parts, task, family.encoding())
+    prepared, parts, task = given.prepared, given.parts, given.task
+    data = given.encoded(family.encoding())
     with rows_numbered_as(prepared.source, prepared.schema):
         features, _ = prepared.schema.check(prepared.table, notes=False)
     train = features[parts.train]
-    changes = _Changes(train, prepared.schema, settings.seed)
-    taught = None if run is None else run.load_arrays(TAUGHT)
-    if taught is None:
-        taught = _ask(teacher, features, prepared, parts, task, settings.seed, changes, deadline)
+    perturbed = _PerturbedRows(train, prepared.schema, settings.seed)
+    outputs = None if run is None else run.load_arrays(TEACHER_OUTPUTS)
+    if outputs is None:
+        outputs = _teacher_outputs(teacher, features, given, settings.seed, perturbed, deadline)
         if run is not None:
-            run.save_arrays(TAUGHT, taught)
-    known, extra, validation = taught["train"], taught["changed"], taught["validation"]
+            run.save_arrays(TEACHER_OUTPUTS, outputs)
+    known, extra, validation = outputs["train"], outputs["perturbed"], outputs["validation"]
     shapes = [(len(parts.train), task.size), (len(extra), task.size), (len(parts.validation), task.size)]
     if run is not None and [values.shape for values in (known, extra, validation)] != shapes:
-        raise run.damaged(f"{TAUGHT} has the outputs of other rows")
-    rows, source = changes.rows(len(extra))
+        raise run.damaged(f"{TEACHER_OUTPUTS} has the outputs of other rows")
+    rows, source = perturbed.rows(len(extra))
     old = data.train
     targets = task.soften(old.targets, known, SHARE)
     if len(extra):
@@ -274,43 +274,36 @@ def teach(
     else:
         encoded = dataclasses.replace(old, targets=targets)
     notes = ()
-    if teacher.knows(prepared, parts, settings):
+    if teacher.fitted_to_validation(prepared, parts, settings):
         notes = (f"the validation rows are training rows of {teacher.name}, so the scores may be slightly too good",)
-    return Lessons(dataclasses.replace(data, train=encoded), validation, len(extra), teacher.to_json(), notes)
+    return DistillationData(dataclasses.replace(data, train=encoded), validation, len(extra), teacher.to_json(), notes)
 
 
-def _ask(
-    teacher: Teacher,
-    features: pl.DataFrame,
-    prepared: Prepared,
-    parts: Split,
-    task: Task,
-    seed: int,
-    changes: _Changes,
-    deadline: float,
+def _teacher_outputs(
+    teacher: Teacher, features: pl.DataFrame, given: Rows, seed: int, perturbed: _PerturbedRows, deadline: float
 ) -> dict[str, np.ndarray]:
-    """The teacher's outputs for training, changed and validation rows."""
-    train = teacher.begin(features, prepared, parts, task, seed)
-    validation = teacher.outputs(features[parts.validation])
+    """The teacher's outputs for training, perturbed and validation rows."""
+    train = teacher.training_outputs(features, given.prepared, given.parts, given.task, seed)
+    validation = teacher.outputs(features[given.parts.validation])
     began, limit = time.monotonic(), TIME * (deadline - time.monotonic())
-    rows, _ = changes.rows(changes.most)
+    rows, _ = perturbed.rows(perturbed.most)
     chunks: list[np.ndarray] = []
     for start in range(0, len(rows), CHUNK):
         if time.monotonic() - began > limit:
             break
         chunks.append(teacher.outputs(rows[start : start + CHUNK]))
-    changed = np.concatenate(chunks) if chunks else np.empty((0, task.size))
-    taught = {"train": train, "changed": changed, "validation": validation}
-    for values in taught.values():
+    more = np.concatenate(chunks) if chunks else np.empty((0, given.task.size))
+    outputs = {"train": train, "perturbed": more, "validation": validation}
+    for values in outputs.values():
         if not np.isfinite(values).all():
             raise DataError(
                 f"teacher is {teacher.name}, which predicts {values[~np.isfinite(values)][0]} for some rows; expected numbers"
             )
-    return taught
+    return outputs
 
 
-class _Changes:
-    """Changed rows: copies of training rows with cells of plain columns from other rows; the same first rows for any number."""
+class _PerturbedRows:
+    """Copies of training rows with cells of plain columns from other rows; the first rows are the same for any number."""
 
     def __init__(self, train: pl.DataFrame, schema: Schema, seed: int) -> None:
         self._train, self._seed = train, seed
@@ -319,7 +312,7 @@ class _Changes:
 
     @property
     def most(self) -> int:
-        """The number of changed rows that the training rows suggest; beside images, texts or series at most one for each."""
+        """The number of perturbed rows that the training rows suggest; beside images, texts or series at most one for each."""
         count = len(self._train)
         if len(self._names) + self._rich < 2:  # a single cell is that of another row
             return 0
@@ -327,7 +320,7 @@ class _Changes:
         return copies * count
 
     def rows(self, most: int) -> tuple[pl.DataFrame, np.ndarray]:
-        """The first changed rows, and the training row that each is a copy of."""
+        """The first perturbed rows, and the training row that each is a copy of."""
         count = len(self._train)
         parts, sources = [self._train[:0]], [np.empty(0, dtype=np.int64)]
         for copy in range(-(-most // count)):

@@ -25,8 +25,8 @@ from lamina.families.family import Family, NetworkFamily
 from lamina.fitting.bagging import EnsembleTraining
 from lamina.fitting.candidates import RESERVE, CandidatesTraining
 from lamina.fitting.card import make_card
-from lamina.fitting.distill import Lessons, Teacher, student_family, teach
-from lamina.fitting.encoded import encode
+from lamina.fitting.distill import Teacher, distillation_data, student_family
+from lamina.fitting.encoded import EncodedSplit, encode
 from lamina.fitting.members import MembersTraining, Rows
 from lamina.fitting.prepare import Prepared, prepare
 from lamina.fitting.settings import Settings
@@ -36,7 +36,6 @@ from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained,
 from lamina.fitting.warm import WarmStart
 from lamina.leaks import find_leaks
 from lamina.model import Model
-from lamina.tasks.task import Task
 from lamina.train.callbacks import Callback, Hooks
 from lamina.train.events import End, Monitor, Start, StopReason
 from lamina.train.loop import Edit
@@ -149,15 +148,16 @@ def _fit(
     parts = _split(prepared, family, settings)
     task = prepared.task.fit(prepared.table[parts.train])
     deadline = math.inf if settings.time_limit is None else began + (1 - RESERVE) * settings.time_limit
-    lessons = None
+    rows, distilled = Rows(prepared, parts, task), None
     if teacher is not None:
-        lessons = teach(teacher, family, prepared, parts, task, settings, run=run, deadline=deadline)
-    training = _training(family, prepared, parts, task, settings, device, hooks, warm, decides, deadline, lessons)
+        distilled = distillation_data(teacher, family, rows, settings, run=run, deadline=deadline)
+    data = distilled.data if distilled else None
+    training = _training(family, rows, settings, device, hooks, warm, decides, deadline, data)
     classical = family.name if isinstance(family, ClassicalFamily) else None
     unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=classical)
     suspected = _suspected(prepared, settings) if search_leaks else []
-    taught = lessons.notes if lessons else ()
-    notes = [note for note in (*prepared.notes, *parts.notes, *suspected, *training.notes, *taught, *unused) if note]
+    notes = [*prepared.notes, *parts.notes, *suspected, *training.notes, *(distilled.notes if distilled else ()), *unused]
+    notes = [note for note in notes if note]
     start = Start(
         rows=len(parts.train),
         validation_rows=len(parts.validation),
@@ -203,8 +203,8 @@ def _fit(
         model.card["test"] = test
     if warm is not None:
         model.card["start"] = warm.to_json()
-    if lessons is not None:
-        model.card["teacher"] = lessons.to_json(model.task, outputs)
+    if distilled is not None:
+        model.card["teacher"] = distilled.to_json(model.task, outputs)
     return model
 
 
@@ -217,33 +217,32 @@ def _choose(settings: Settings, prepared: Prepared, warm: WarmStart | None, teac
 
 def _training(
     family: Family,
-    prepared: Prepared,
-    parts: Split,
-    task: Task,
+    rows: Rows,
     settings: Settings,
     device: torch.device,
     hooks: Hooks,
     warm: WarmStart | None,
     decides: bool,
     deadline: float,
-    lessons: Lessons | None,
+    data: EncodedSplit | None,
 ) -> NetworkTraining | ClassicalTraining | MembersTraining:
     """What fits the family, or chooses one, ready to run."""
     if decides and settings.quality != "best":
-        return CandidatesTraining(Rows(prepared, parts, task), settings, device, hooks, deadline)
+        return CandidatesTraining(rows, settings, device, hooks, deadline)
     if isinstance(family, Ensemble):
-        return EnsembleTraining(family, Rows(prepared, parts, task), settings, device, hooks, deadline, screen=decides)
+        return EnsembleTraining(family, rows, settings, device, hooks, deadline, screen=decides)
     encoder = None if warm is None else warm.model.encoder
     assert not isinstance(encoder, Encoders)  # training starts from a network
-    data = lessons.data if lessons else encode(prepared, parts, task, family.encoding(), encoder=encoder)
+    if data is None:
+        data = encode(rows.prepared, rows.parts, rows.task, family.encoding(), encoder=encoder)
     if isinstance(family, NetworkFamily):
         if math.isfinite(deadline):
             left = max(0.05, deadline - time.monotonic())
             limit = min(left, settings.recipe.time_limit or left)
             settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
-        return NetworkTraining(family, data, task, settings, device, warm)
+        return NetworkTraining(family, data, rows.task, settings, device, warm)
     assert isinstance(family, ClassicalFamily)
-    return ClassicalTraining(family, data, task, settings, hooks)
+    return ClassicalTraining(family, data, rows.task, settings, hooks)
 
 
 def _suspected(prepared: Prepared, settings: Settings) -> list[str]:

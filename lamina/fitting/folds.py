@@ -58,7 +58,7 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
         pairs, how = _by_time(table[by.name], folds, notes), f"{folds} folds from the past to the future by {by.name}"
     else:
         member = None if by is None else _groups(table[by.name], folds, notes)
-        pairs = [pair for number in range(repeats) for pair in _drawn(codes, len(table), member, folds, seed + number)]
+        pairs = [pair for number in range(repeats) for pair in at_random(codes, len(table), member, folds, seed + number)]
         # a fit makes one of its groups validation rows, so the training rows need two of them
         if by is not None and member is not None and any(len(np.unique(member[train])) < 2 for train, _ in pairs):
             raise DataError(
@@ -74,9 +74,14 @@ def draw(table: pl.DataFrame, schema: Schema, task: Task, *, folds: int = 5, rep
     return Folds(train, test, how, tuple(notes))
 
 
-def _drawn(
+def at_random(
     codes: np.ndarray | None, rows: int, member: np.ndarray | None, folds: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows of each fold, stratified by codes (N,), with equal numbers of members (N,) on one side.
+
+    Raises:
+        DataError: There are fewer rows than folds.
+    """
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold
 
     if rows < folds:

@@ -12,6 +12,7 @@ from lamina.data.frames import free_name
 from lamina.data.schema import Schema
 from lamina.errors import OptionError, TargetError
 from lamina.fitting.settings import Settings
+from lamina.tasks import TASKS
 from lamina.tasks.target import looks_like_classes, missing, plain, target_column
 from lamina.wording import count, listed
 
@@ -35,7 +36,7 @@ def rare_classes(table: pl.DataFrame, settings: Settings) -> dict[str, int]:
     name = settings.targets[0]
     column = plain(target_column(table, name))
     column = column.filter(pl.Series(~missing(column)))
-    classes = settings.task == "classification" or (settings.task is None and looks_like_classes(name, column)[0])
+    classes = looks_like_classes(name, column)[0] if settings.task is None else TASKS[settings.task].has_classes
     if len(settings.targets) > 1 or not classes:
         names = ", ".join(map(repr, settings.targets))
         raise OptionError(f"merge_rare is for one target of classes, and {names} is none; leave merge_rare out")

@@ -317,37 +317,6 @@ class Starting(CallOptions):
 
 
 @dataclass(frozen=True)
-class DistillOptions(CallOptions):
-    """What a student of a model is asked for; its other settings are those of the model."""
-
-    family: Family | Auto | str = option(
-        "auto",
-        "The student: auto is the network for these columns, for plain ones without members; or a network with its options.",
-        kind=object,
-        expected="'auto', the name of a network, or a network such as FeedForward(members=1)",
-    )
-    recipe: Recipe | None = option(
-        None, "How to train the student.", kind=Recipe, expected="a recipe, such as lamina.Recipe(epochs=20)"
-    )
-    time_limit: float | None = option(
-        None, "Seconds that the call may take, reading aside; training stops in time.", low=0.1, high=1e8, kind=float
-    )
-    run: str | Path | None = option(
-        None,
-        "Folder for events, checkpoints and the teacher's predictions, so that the run can be resumed.",
-        kind=(str, os.PathLike),
-        expected="a folder, such as 'runs/student-1'",
-    )
-    monitor: Monitor | str | None = option(
-        "auto",
-        "Called with each event; auto shows a progress bar where a person is looking.",
-        choices=("auto", None),
-        kind=FUNCTION,
-        expected="a function of an event",
-    )
-
-
-@dataclass(frozen=True)
 class Resumption(CallOptions):
     """What a resumed run is given again."""
 

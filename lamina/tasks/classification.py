@@ -62,6 +62,7 @@ class Classification(Task):
 
     name: ClassVar[str] = "classification"
     judge: ClassVar[str] = "classes"
+    has_classes: ClassVar[bool] = True
 
     @classmethod
     def guess(cls, table: pl.DataFrame, names: list[str], *, requested: bool, min_class_rows: int) -> Self | None:

@@ -41,11 +41,11 @@ def judged(metric: Metric, evidence: float, result: Mapping[str, Any], rows: str
     return tuple(sentences)
 
 
-def likeness(teacher: Mapping[str, Any] | None, rows: str) -> tuple[str, ...]:
+def fidelity_sentence(teacher: Mapping[str, Any] | None, rows: str) -> tuple[str, ...]:
     """A sentence on how much a student is like its teacher, which is in its card; none without one.
 
     Example:
-        >>> likeness({"model": "big.lamina", "family": "ensemble", "fidelity": {"agreement": 0.973}}, "validation rows")
+        >>> fidelity_sentence({"model": "a.lamina", "family": "ensemble", "fidelity": {"agreement": 0.973}}, "validation rows")
         ('Its predictions are those of its teacher (ensemble) for 97.3 % of the validation rows.',)
     """
     if not teacher:

@@ -14,7 +14,7 @@ import polars as pl
 from lamina.errors import OptionError, TargetError
 from lamina.stored import stored
 from lamina.tasks.head import Head
-from lamina.tasks.learning import judged, likeness
+from lamina.tasks.learning import fidelity_sentence, judged
 from lamina.tasks.losses import TARGET, Loss, find_loss
 from lamina.tasks.metrics import ALIASES, Metric, make_metric, scores
 from lamina.tasks.prediction import Prediction
@@ -92,6 +92,8 @@ class Task(ABC):
     estimator: ClassVar[str] = "Classifier"
     #: The uncertainty method of its predictions, see :mod:`lamina.trust`.
     judge: ClassVar[str]
+    #: Whether the target is a column of classes, of which rare ones can be merged.
+    has_classes: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         TASKS[cls.name] = cls
@@ -424,7 +426,7 @@ class Task(ABC):
         scores, baseline = result["scores"], result["baseline"]
         headline = self.headline(scores, baseline, f"{result['rows']:,} {rows}")
         learnt = judged(self.main_metric, self.evidence(scores, baseline, result["rows"]), result, rows)
-        return (headline, *learnt, *likeness(result.get("teacher"), rows))
+        return (headline, *learnt, *fidelity_sentence(result.get("teacher"), rows))
 
     @abstractmethod
     def headline(self, scores: Mapping[str, float], baseline: Mapping[str, float], rows: str) -> str:

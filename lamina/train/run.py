@@ -58,9 +58,9 @@ DATA, BOARD, PARTS = "data.arrow", "board.json", "parts"
 FILES = ("run.json", "events.jsonl", DATA, "checkpoint.safetensors", "folds.npz", BOARD, "model.lamina")
 TUNING, JOURNAL, TESTED = "tuning.json", "journal.log", ("defaults.lamina", "tuned.lamina")
 """Of a tuning: the result, the trials, and the models that are scored on the test rows."""
-START, TEACHER, TAUGHT = "start.lamina", "teacher.lamina", "teacher.npz"
+START, TEACHER, TEACHER_OUTPUTS = "start.lamina", "teacher.lamina", "teacher.npz"
 """Of a fit: copies of the model that it starts from and of the teacher, and the outputs of the teacher."""
-FILES = (*FILES, TUNING, JOURNAL, *TESTED, START, TEACHER, TAUGHT)
+FILES = (*FILES, TUNING, JOURNAL, *TESTED, START, TEACHER, TEACHER_OUTPUTS)
 
 
 @contextmanager

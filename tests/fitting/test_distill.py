@@ -21,7 +21,7 @@ from lamina.errors import DataError, OptionError, RunError, SchemaError
 from lamina.fitting import distill
 from lamina.tasks.losses import LOSSES
 from lamina.tasks.task import Task
-from lamina.train.run import TAUGHT, TEACHER, Run
+from lamina.train.run import TEACHER, TEACHER_OUTPUTS, Run
 from tests.cli.helpers import lamina as command
 
 SHORT = {"recipe": Recipe(epochs=3), "monitor": None}
@@ -52,7 +52,7 @@ def test_a_student_is_like_its_teacher(data, target, score, tmp_path):
     student = teacher.distill(data, recipe=Recipe(epochs=15), monitor=None)
     card = student.model_.card["teacher"]
     assert card["family"] == "boosting"
-    assert card["changed_rows"] == 2550
+    assert card["perturbed_rows"] == 2550
     assert card["fidelity"].keys() == {score}
     assert card["fidelity"][score] > 0.9
     assert "its teacher (boosting)" in student.model_.summary()[-1]
@@ -83,18 +83,18 @@ def test_a_scikit_learn_estimator_is_a_teacher(fitted):
     assert student.model_.card["teacher"]["fidelity"]["r2"] > 0.85
 
 
-def test_out_of_bag_outputs_are_taught_while_they_are_known(monkeypatch, tmp_path):
-    taught = []
+def test_out_of_bag_outputs_are_the_targets_while_they_are_known(monkeypatch, tmp_path):
+    learnt = []
     soften = Task.soften
     monkeypatch.setattr(
-        Task, "soften", lambda task, blocks, outputs, share: taught.append(outputs) or soften(task, blocks, outputs, share)
+        Task, "soften", lambda task, blocks, outputs, share: learnt.append(outputs) or soften(task, blocks, outputs, share)
     )
     forest = lamina.fit(CLASSES, "y", family="forest", monitor=None)
     forest.distill(CLASSES, **SHORT)
     lamina.load(forest.save(tmp_path / "f.lamina")).distill(CLASSES, **SHORT)
     known = set(map(tuple, forest.model_.predictor.out_of_bag))
-    assert set(map(tuple, taught[0])) <= known
-    assert not set(map(tuple, taught[2])) <= known
+    assert set(map(tuple, learnt[0])) <= known
+    assert not set(map(tuple, learnt[2])) <= known
 
 
 def test_an_ensemble_of_folds_notes_that_it_knows_the_validation_rows(teacher):
@@ -139,18 +139,18 @@ def test_steps_with_probabilities_are_replayed(teacher):
     assert np.array_equal(*(student.predict_proba(CLASSES) for student in students))
 
 
-def test_changed_rows_have_cells_of_other_rows():
+def test_perturbed_rows_have_cells_of_other_rows():
     table = pl.DataFrame(ROWS)
     schema = lamina.fit(CLASSES, "y", family="linear", monitor=None).model_.schema
-    changes = distill._Changes(table, schema, 0)
-    rows, source = changes.rows(450)
+    perturbed = distill._PerturbedRows(table, schema, 0)
+    rows, source = perturbed.rows(450)
     assert (len(rows), source.tolist()) == (450, [*range(300), *range(150)])
     same = (rows["x"] == table["x"].gather(source)).mean()
     assert abs(same - (1 - distill.SWAPPED)) < 0.1
     assert set(rows["x"]) <= set(table["x"])
-    assert rows[:100].equals(changes.rows(100)[0])
+    assert rows[:100].equals(perturbed.rows(100)[0])
     only = Schema(tuple(column for column in schema.columns if column.name != "town"))
-    assert distill._Changes(table[["x"]], only, 0).most == 0  # a single cell is that of another row
+    assert distill._PerturbedRows(table[["x"]], only, 0).most == 0  # a single cell is that of another row
 
 
 def test_texts_stay_as_they_are():
@@ -158,7 +158,7 @@ def test_texts_stay_as_they_are():
     texts["y"] = ["yes" if s > 1.5 else "no" for s in SCORE]
     teacher = lamina.fit(texts, "y", family="linear", kinds={"text": "text"}, monitor=None)
     student = teacher.distill(texts, recipe=Recipe(epochs=1), monitor=None)
-    assert student.model_.card["teacher"]["changed_rows"] == 255
+    assert student.model_.card["teacher"]["perturbed_rows"] == 255
 
 
 # What is refused
@@ -180,7 +180,7 @@ TWO = {name: [v for v, y in zip(values, CLASSES["y"], strict=True) if y != "mid"
         (CLASSES, {"quality": "best"}, OptionError, "so start, teacher, edit and callbacks cannot be given"),
         (CLASSES, {"teacher": Classifier()}, OptionError, "teacher is an estimator that is not fitted"),
         (CLASSES, {"teacher": 3}, OptionError, "teacher is 3, expected a fitted model"),
-        (CLASSES, {"teacher": LinearRegression()}, OptionError, "LinearRegression, which is no classifier"),
+        (CLASSES, {"teacher": LinearRegression()}, DataError, "teacher LinearRegression raised ValueError"),
         (CLASSES, {"teacher": LogisticRegression()}, DataError, "teacher LogisticRegression raised ValueError"),
         (CLASSES, {"recipe": Recipe(loss=lambda outputs, targets: outputs)}, OptionError, "a student learns probabilities"),
     ],
@@ -239,12 +239,12 @@ def test_a_run_without_outputs_and_teacher_says_so(teacher, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         teacher.distill(CLASSES, run=tmp_path / "run", recipe=Recipe(epochs=2), monitor=stop)
     run = Run.open(tmp_path / "run")
-    (run.folder / TAUGHT).write_bytes(b"no archive")
+    (run.folder / TEACHER_OUTPUTS).write_bytes(b"no archive")
     with pytest.raises(RunError, match="teacher.npz is damaged"):
         lamina.resume(run.folder, monitor=None)
-    (run.folder / TAUGHT).unlink()
+    (run.folder / TEACHER_OUTPUTS).unlink()
     assert lamina.resume(run.folder, monitor=None).model_.card["teacher"]["family"] == "linear"
-    for name in (TAUGHT, TEACHER, "model.lamina", "checkpoint.safetensors"):
+    for name in (TEACHER_OUTPUTS, TEACHER, "model.lamina", "checkpoint.safetensors"):
         (run.folder / name).unlink()
     with pytest.raises(RunError, match="the run ended before the teacher the given model had predicted its rows"):
         lamina.resume(run.folder, monitor=None)
