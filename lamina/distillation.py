@@ -45,7 +45,7 @@ class Distillation(BaseEstimator, ABC):
 
         The student learns the teacher's probabilities or values for the training rows, mixed half and half with the target, and
         for perturbed rows, in which some cells are those of other rows (Hinton et al. 2015, arXiv 1503.02531; Bucila et al.
-        2006; Fakoor et al. 2020, arXiv 2006.14284). The columns, their kinds and the other settings are those of this model. Right
+        2006; Fakoor et al. 2020, arXiv 2006.14284). The columns, their kinds and other settings are those of this model. Right
         after its fit an ensemble or forest has predictions of the training rows by those of its parts that were not fitted to
         them; the student then learns these. In a file there are none, so ``lamina.load(...).distill(...)`` learns predictions
         of training rows that are too sure, as with any other family; the target and perturbed rows limit the harm.

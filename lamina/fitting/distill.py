@@ -37,7 +37,7 @@ from lamina.train.run import TEACHER_OUTPUTS, Run
 from lamina.wording import listed
 
 SHARE = 0.5
-"""Share of the teacher's outputs in the target of a training row, the rest is the true target; a perturbed row has only these."""
+"""Share of the teacher's outputs in the target of a training row; the rest is the true target. A perturbed row has no other."""
 SWAPPED = 0.3
 """Share of the cells of plain columns that a perturbed row has from other rows."""
 ENOUGH, MOST_COPIES = 60_000, 10
