@@ -75,8 +75,10 @@ def test_a_scikit_learn_estimator_is_a_teacher(fitted):
     forest = ExtraTreesClassifier(50, random_state=0)
     if fitted:
         forest.fit(numbers[["x", "z"]].to_pandas(), numbers["y"].to_numpy())
+    before = np.random.get_state()[1].copy()
     student = lamina.fit(numbers, "y", teacher=forest, recipe=Recipe(epochs=15), monitor=None)
     assert student.model_.card["teacher"]["model"] == "ExtraTreesClassifier"
+    assert np.array_equal(np.random.get_state()[1], before)
     assert student.model_.card["teacher"]["fidelity"]["agreement"] > 0.85
     values = numbers.with_columns(y=pl.Series(SCORE))
     student = lamina.fit(values, "y", teacher=RandomForestRegressor(50, random_state=0), recipe=Recipe(epochs=15), monitor=None)
