@@ -18,6 +18,7 @@ from lamina.estimator import Estimator
 from lamina.fitting.distill import Teacher
 from lamina.fitting.folds import at_random
 from lamina.fitting.prepare import Prepared
+from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split
 from lamina.model import Model
 from lamina.options import shortened
@@ -90,6 +91,9 @@ class EstimatorTeacher(Teacher):
             outputs[others] = self.outputs(train[others])
         self._fit(train, y, weight)
         return outputs
+
+    def fitted_to_validation(self, prepared: Prepared, parts: Split, settings: Settings) -> bool | None:
+        return None if self._estimator is self._given else False
 
     def _fit(self, rows: pl.DataFrame, y: np.ndarray, weight: np.ndarray | None) -> None:
         self._estimator, known = clone(self._given), labelled(y)

@@ -85,9 +85,9 @@ class Teacher(ABC):
     def to_json(self) -> dict[str, Any]:
         """Who it is, for the card."""
 
-    def fitted_to_validation(self, prepared: Prepared, parts: Split, settings: Settings) -> bool:
-        """Whether it was fitted to validation rows of the student."""
-        return False
+    def fitted_to_validation(self, prepared: Prepared, parts: Split, settings: Settings) -> bool | None:
+        """Whether it was fitted to validation rows of the student; None where that is not known."""
+        return None
 
 
 class ModelTeacher(Teacher):
@@ -137,10 +137,10 @@ class ModelTeacher(Teacher):
         features = features.select(column.name for column in self.model.schema.features)
         return self._task.align(self.model.outputs(features, checked=True), self.model.task)
 
-    def fitted_to_validation(self, prepared: Prepared, parts: Split, settings: Settings) -> bool:
+    def fitted_to_validation(self, prepared: Prepared, parts: Split, settings: Settings) -> bool | None:
         card, sides = self.model.card, {"train": len(parts.train), "validation": len(parts.validation)}
         if not self._same_rows(prepared):
-            return False
+            return None
         same = card["settings"]["seed"] == settings.seed and sides.items() <= card["split"].items()
         return card["split"]["out_of_bag"] or not same
 
@@ -257,9 +257,10 @@ def distillation_data(
     outputs = None if run is None else run.load_arrays(TEACHER_OUTPUTS)
     if outputs is None:
         outputs = _teacher_outputs(teacher, features, given, settings.seed, perturbed, deadline)
+        outputs["note"] = np.array(_note(teacher, given, settings))
         if run is not None:
             run.save_arrays(TEACHER_OUTPUTS, outputs)
-    known, extra, validation = outputs["train"], outputs["perturbed"], outputs["validation"]
+    known, extra, validation, note = (outputs.get(name, np.empty(0)) for name in ("train", "perturbed", "validation", "note"))
     shapes = [(len(parts.train), task.size), (len(extra), task.size), (len(parts.validation), task.size)]
     if run is not None and [values.shape for values in (known, extra, validation)] != shapes:
         raise run.damaged(f"{TEACHER_OUTPUTS} has the outputs of other rows")
@@ -273,10 +274,16 @@ def distillation_data(
         encoded = Encoded(blocks, old.inputs, _joined(targets, more), weight)
     else:
         encoded = dataclasses.replace(old, targets=targets)
-    notes = ()
-    if teacher.fitted_to_validation(prepared, parts, settings):
-        notes = (f"the validation rows are training rows of {teacher.name}, so the scores may be slightly too good",)
+    notes = (str(note),) if note.size and str(note) else ()
     return DistillationData(dataclasses.replace(data, train=encoded), validation, len(extra), teacher.to_json(), notes)
+
+
+def _note(teacher: Teacher, given: Rows, settings: Settings) -> str:
+    """A sentence on validation rows that the teacher was fitted to; empty if it was not."""
+    fitted = teacher.fitted_to_validation(given.prepared, given.parts, settings)
+    if fitted is None:
+        return f"scores are slightly too good if {teacher.name} was fitted to some of the validation rows, which is not known"
+    return f"the validation rows are training rows of {teacher.name}, so the scores may be slightly too good" if fitted else ""
 
 
 def _teacher_outputs(

@@ -172,7 +172,9 @@ def prepare_as(model: Model, name: str, option: str, table: pl.DataFrame, settin
         TargetError: The target cannot be predicted by the task of the model.
     """
     known, task = columns_of(model, name, option, table, settings), model.task
-    table = pl.DataFrame([*(table[one] for one in known), *(column for column in table if column.name not in known)])
+    # The order of columns as in the training of the model, because the order of rows and so their split depends on it.
+    names = [column.name for column in model.schema.columns if column.name in table.columns]
+    table = table.select(*names, pl.exclude(names))
     try:
         return prepare(table, dataclasses.replace(settings, task=task.name), known=known)
     except TargetError as error:

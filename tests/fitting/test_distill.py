@@ -78,6 +78,7 @@ def test_a_scikit_learn_estimator_is_a_teacher(fitted):
     before = np.random.get_state()[1].copy()
     student = lamina.fit(numbers, "y", teacher=forest, recipe=Recipe(epochs=15), monitor=None)
     assert student.model_.card["teacher"]["model"] == "ExtraTreesClassifier"
+    assert any("ExtraTreesClassifier was fitted" in note for note in student.model_.card["notes"]) == fitted
     assert np.array_equal(np.random.get_state()[1], before)
     assert student.model_.card["teacher"]["fidelity"]["agreement"] > 0.85
     values = numbers.with_columns(y=pl.Series(SCORE))
@@ -106,8 +107,22 @@ def test_out_of_bag_outputs_are_the_targets_while_they_are_known(monkeypatch, tm
 def test_an_ensemble_of_folds_notes_that_it_knows_the_validation_rows(teacher):
     ensemble = lamina.fit(CLASSES, "y", family=lamina.Ensemble(("linear", "neighbours"), folds=2), monitor=None)
     note = "the validation rows are training rows of the given model, so the scores may be slightly too good"
+    doubt = "scores are slightly too good if the given model was fitted to some of the validation rows, which is not known"
     assert note in ensemble.distill(CLASSES, **SHORT).model_.card["notes"]
-    assert note not in teacher.distill(CLASSES, **SHORT).model_.card["notes"]
+    assert not {note, doubt} & {*teacher.distill(CLASSES, **SHORT).model_.card["notes"]}
+    some = {name: values[:250] for name, values in CLASSES.items()}
+    assert doubt in teacher.distill(some, **SHORT).model_.card["notes"]
+
+
+@pytest.mark.parametrize("order", [("id", "y", "x", "town"), ("town", "x", "id", "y")])
+def test_a_student_has_the_validation_rows_of_its_teacher(order):
+    """Also with ignored columns and the target among the features, in any order."""
+    rows = {"y": CLASSES["y"], "x": CLASSES["x"], "id": [f"{i:04}" for i in range(300)], "town": CLASSES["town"]}
+    teacher = lamina.fit(rows, "y", family="linear", drop=["id"], monitor=None)
+    student = teacher.distill({name: rows[name] for name in order}, **SHORT)
+    assert student.model_.card["data"] == teacher.model_.card["data"]
+    assert student.model_.card["baseline"] == teacher.model_.card["baseline"]
+    assert not student.model_.card["notes"]
 
 
 # What is learnt
@@ -245,6 +260,7 @@ def test_a_killed_distillation_is_resumed(path, tmp_path):
     assert len(resumed.history_) == 80
     assert np.array_equal(resumed.predict_proba(CLASSES), whole.predict_proba(CLASSES))
     assert resumed.model_.card["teacher"] == whole.model_.card["teacher"]
+    assert resumed.model_.card["notes"] == whole.model_.card["notes"]
 
 
 def test_a_run_without_outputs_and_teacher_says_so(teacher, tmp_path):
