@@ -18,6 +18,7 @@ from lamina.data.encode import Encoder
 from lamina.data.encoders import Encoders
 from lamina.errors import LaminaError, RunError, TrainingError
 from lamina.families import shortlist
+from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import Ensemble
 from lamina.families.family import Family, NetworkFamily
 from lamina.fitting.members import (
@@ -32,6 +33,7 @@ from lamina.fitting.members import (
 )
 from lamina.fitting.selection import best_single, best_single_or_mean, cross_fitted
 from lamina.fitting.settings import Settings
+from lamina.fitting.split import splitting_column
 from lamina.fitting.training import Trained
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Candidate, StopReason
@@ -126,24 +128,54 @@ class CandidatesTraining(MembersTraining):
             some = listed([f"{one.family.name} {one.rows:,}" for one, _ in chosen if one.rows < total], len(chosen))
             notes += (f"time_limit={self._settings.time_limit:g} was too short for all {total:,} training rows: {some}",)
         scored = cross_fitted(self._choose, rows.loss, outputs, seed=self._settings.seed)
-        family, encoder, trained = self._taken(chosen, scored)
-        return Choice(family, encoder, trained, subset(rows.parts, most), why, candidates, notes)
+        members = [(one, number, share) for number, (one, share) in enumerate(chosen)]
+        again, refitted = self._refitted(members), None
+        family, encoder, trained = self._taken(members, scored)
+        if names := [new.family.name for (old, *_), (new, *_) in zip(members, again, strict=True) if new is not old]:
+            refitted = (again[0][0].encoder, again[0][0].trained.predictor) if len(again) == 1 else combined(again)
+            why += f"; {listed(names, len(names))} {'was' if len(names) == 1 else 'were'} then fitted to all rows"
+        return Choice(family, encoder, trained, subset(rows.parts, most), why, candidates, notes, refitted)
 
     def _taken(
-        self, chosen: Sequence[tuple[FittedFamily, float]], outputs: np.ndarray
+        self, members: Sequence[tuple[FittedFamily, int, float]], outputs: np.ndarray
     ) -> tuple[Family, Encoder | Encoders, Trained]:
         """The model of the candidates that were chosen, whose validation rows are scored by these outputs."""
+        chosen = [one for one, *_ in members]
         if len(chosen) == 1:
-            only = chosen[0][0]
+            only = chosen[0]
             if self._interrupted:
                 only.trained.history.stopped = StopReason.INTERRUPTED
             return only.family, only.encoder, dataclasses.replace(only.trained, outputs=outputs)
-        members = [(one, number, share) for number, (one, share) in enumerate(chosen)]
         encoder, predictor = combined(members)
-        train = combined_blocks(members, encoder, "train") if len({one.rows for one, _ in chosen}) == 1 else {}
-        history = self._history(sum(one.trained.history.seconds for one, _ in chosen))
+        train = combined_blocks(members, encoder, "train") if len({one.rows for one in chosen}) == 1 else {}
+        history = self._history(sum(one.trained.history.seconds for one in chosen))
         trained = Trained(predictor, history, train, combined_blocks(members, encoder, "validation"), outputs)
-        return Ensemble(tuple(one.family for one, _ in chosen), folds=0), encoder, trained
+        return Ensemble(tuple(one.family for one in chosen), folds=0), encoder, trained
+
+    def _refitted(self, members: Sequence[tuple[FittedFamily, int, float]]) -> list[tuple[FittedFamily, int, float]]:
+        """The members, of which those that are not stopped by validation rows are fitted to training and validation rows.
+
+        Not where a column says which rows are for validation only, and not what the time is too short for.
+        """
+        by, parts = splitting_column(self._rows.prepared.schema), self._rows.parts
+        if by is not None and by.role == "split":
+            return list(members)
+        both = dataclasses.replace(parts, train=np.sort(np.concatenate([parts.train, parts.validation])))
+        rows, result = self._rows.of(both), []
+        for one, number, share in members:
+            entry = next(entry for entry in self._entries if entry.fitted is one)
+            able = isinstance(one.family, ClassicalFamily) and not one.family.stops_early and one.rows == len(parts.train)
+            in_time = time.monotonic() + entry.expected(len(both.train)) < self._deadline
+            if able and in_time and not self._interrupted:
+                event = Candidate(entry.name, len(both.train), 0, 1)
+                try:
+                    one = self._fit(rows, entry.family, self._settings, event=event, run=None, part="")
+                except (LaminaError, MemoryError):
+                    pass  # the model that was judged is good enough
+                except KeyboardInterrupt:
+                    self._interrupted = True
+            result.append((one, number, share))
+        return result
 
     def screened(self) -> list[_Entry]:
         """Fit the candidates to some of the rows; those that are not clearly behind."""

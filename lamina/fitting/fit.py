@@ -176,7 +176,8 @@ def _fit(
     trained = training.run(run=run, hooks=hooks, edit=edit)
     notes += [note for note in training.later_notes if note not in notes]
     parts, why = training.parts or parts, training.why or why
-    model = Model(prepared.schema, task, training.encoder, trained.predictor, training.family.name)
+    encoder, predictor = training.refitted or (training.encoder, trained.predictor)
+    model = Model(prepared.schema, task, encoder, predictor, training.family.name)
     model.metric = None if isinstance(settings.recipe.metric, str) else task.metric(settings.recipe.metric)
     outputs = trained.predictor.out_of_bag if parts.out_of_bag else trained.outputs  # NaN for rows in the bag of every tree
     if outputs is None:

@@ -21,6 +21,7 @@ from lamina.data.weights import row_weights
 from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import EnsemblePredictor, Member
 from lamina.families.family import Family, NetworkFamily
+from lamina.families.predictor import Predictor
 from lamina.fitting.encoded import EncodedSplit, encode
 from lamina.fitting.prepare import Prepared
 from lamina.fitting.selection import ValidationLoss
@@ -128,6 +129,7 @@ class Choice:
         why: The reason, as a sentence.
         candidates: A JSON object for each candidate: name, rows, loss, score, seconds, weight, verdict.
         notes: Sentences of the fits that were taken.
+        refitted: As in :class:`~lamina.fitting.training.Training`.
     """
 
     family: Family
@@ -137,6 +139,7 @@ class Choice:
     why: str
     candidates: Sequence[Mapping[str, Any]]
     notes: tuple[str, ...]
+    refitted: tuple[Encoder | Encoders, Predictor] | None = None
 
 
 class MembersTraining(Training, ABC):
@@ -151,7 +154,7 @@ class MembersTraining(Training, ABC):
 
     Attributes:
         family: What was chosen; after :meth:`run`.
-        encoder: As in :class:`Choice`, also ``parts``, ``why``, ``candidates`` and, as ``later_notes``, the notes.
+        encoder: As in :class:`Choice`, also ``parts``, ``why``, ``candidates``, ``refitted`` and ``later_notes``, its notes.
     """
 
     net = None
@@ -169,6 +172,7 @@ class MembersTraining(Training, ABC):
         choice = self.choose(run)
         self.family, self.encoder, self.parts = choice.family, choice.encoder, choice.parts
         self.why, self.candidates, self.later_notes = choice.why, choice.candidates, choice.notes
+        self.refitted = choice.refitted
         return choice.trained
 
     @abstractmethod

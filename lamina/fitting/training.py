@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lamina.data.encode import Encoder
+from lamina.data.encoders import Encoders
 from lamina.data.feed import Feed, as_tensor
 from lamina.errors import OptionError
 from lamina.families.classical.family import ClassicalFamily, Fitting
@@ -58,10 +60,12 @@ class Training:
         later_notes: Notes that are known after the fit only.
         candidates: A JSON object for each candidate, where there were some.
         parts: The training and validation rows of the model where they are not those that were given: of a part of the rows.
+        refitted: The encoder and predictor of the model where they were fitted once more, to training and validation rows; what
+            :meth:`run` returned before is what scores and trust are fitted to.
     """
 
     parts: Split | None = None
-
+    refitted: tuple[Encoder | Encoders, Predictor] | None = None
     why: str = ""
     later_notes: tuple[str, ...] = ()
     candidates: Sequence[Mapping[str, Any]] = ()

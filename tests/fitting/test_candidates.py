@@ -10,11 +10,13 @@ import time
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.linear_model import Ridge
 
 import lamina
 from lamina import Auto, Recipe
 from lamina.errors import OptionError, TrainingError
 from lamina.families import Boosting, Ensemble, FeedForward, Forest, Linear, shortlist
+from lamina.families.classical.matrix import cardinalities, one_hot
 from lamina.fitting import candidates
 from lamina.train.events import Candidate
 
@@ -67,6 +69,28 @@ def test_a_mean_of_several_is_an_ensemble_in_one_file(quick, monkeypatch, tmp_pa
     loaded = lamina.load(fitted.save(tmp_path / "m.lamina"))
     assert np.array_equal(loaded.predict(rows(9)), fitted.predict(rows(9)))
     assert fitted.model_.card["train"]["rows"] > 200
+
+
+def test_what_validation_rows_do_not_stop_is_fitted_to_all_rows_after_it_was_judged(quick):
+    table = rows()
+    auto, alone = (lamina.fit(table, "y", monitor=None, family=family).model_ for family in ("auto", "linear"))
+    assert auto.card["why"].endswith("; linear was then fitted to all rows")
+    assert auto.card["validation"]["rmse"] == alone.card["validation"]["rmse"]
+    assert auto.card["train"] == alone.card["train"]
+    assert auto.trust.to_json()["intervals"] == alone.trust.to_json()["intervals"]
+    errors = []
+    for model in (auto, alone):
+        X = one_hot(model.encoder.transform(model.schema.check(table)[0]), cardinalities(model.encoder.inputs))
+        expected = Ridge(alpha=model.predictor.alpha).fit(X, auto.task.encode(table)["target"])
+        errors.append(np.abs(model.predictor.weights.ravel() - expected.coef_.ravel()).max())
+    assert errors[0] < 1e-5 < errors[1]
+
+
+def test_early_stopping_or_a_split_column_leaves_the_validation_rows_alone(quick):
+    signs = lamina.fit(rows(2000, shape="signs"), "y", monitor=None, quality="fast").model_.card
+    assert "then fitted" not in signs["why"]
+    table = rows().with_columns(side=pl.Series(["train"] * 200 + ["validation"] * 100))
+    assert "then fitted" not in card_of(table, split="side")["why"]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +216,7 @@ def test_each_kind_of_column_has_its_candidates():
 PROGRAM = """
 import sys, numpy as np, polars as pl, lamina
 from lamina.families import Boosting, FeedForward
+from lamina.families.classical.matrix import cardinalities, one_hot
 from lamina.fitting import candidates
 families = [Boosting(max_iter=10), FeedForward(hidden_sizes=(64, 64), members=8)]
 candidates.shortlist = lambda schema, quality="good": families

@@ -57,6 +57,7 @@ class Problem:
 class BoostingFamily(ClassicalFamily):
     """Base of the families of boosted trees: their common options."""
 
+    stops_early: ClassVar[bool] = True
     scaling: ClassVar[str] = "none"
 
     max_iter: int = option(

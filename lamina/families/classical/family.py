@@ -73,6 +73,8 @@ class ClassicalFamily(Family):
     reads: ClassVar[tuple[str, ...]] = EVERY
     #: The library that has to be installed besides lamina's dependencies.
     needs: ClassVar[str | None] = None
+    #: Do validation rows end its fit? If not, it can be fitted to them as well once it was judged by them.
+    stops_early: ClassVar[bool] = False
     #: How numbers are scaled, see :class:`lamina.data.encoding.Encoding`.
     scaling: ClassVar[str] = "robust"
 
