@@ -86,7 +86,7 @@ class BranchFamily(TextOptions, NetworkFamily):
     def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> Recipe:
         """The completed recipe; a backbone is trained for few epochs, with a tenth of the learning rate."""
         if self.backbone and any(block.kind == "image" for block in inputs.values()):
-            rate = round(LEARNING_RATES[recipe.optimizer] / 10, 6)
+            rate = round(LEARNING_RATES["adamw" if recipe.optimizer == "auto" else recipe.optimizer] / 10, 6)
             decided = {"augment": None, "epochs": 30} if self.freeze_backbone else {"epochs": 15, "learning_rate": rate}
             decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
             recipe = dataclasses.replace(recipe, **decided)

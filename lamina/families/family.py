@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lamina.graph.net import Net
 
 # A step of the textbook size for each optimizer; Adam's kin move each weight by about this much.
-LEARNING_RATES = {"sgd": 0.05, "adagrad": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}
+LEARNING_RATES = {"sgd": 0.05, "adagrad": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3, "muon": 3e-3}
 
 # Visits to rows in all: few rows are gone through up to 200 times, many at least 10 times. Patience mostly ends it before.
 MOST_VISITS = 4_000_000
@@ -145,16 +145,17 @@ class NetworkFamily(Family):
             task.head(recipe.loss)
         if recipe.metric not in ("auto", "loss"):
             task.metric(recipe.metric)
+        preferred = self.prefers(rows=rows, inputs=inputs, task=task, device=device)
+        optimizer = preferred.setdefault("optimizer", "adamw") if recipe.optimizer == "auto" else recipe.optimizer
         decided: dict[str, Any] = {
             "loss": task.losses[0].name,
             "metric": "loss",
-            "learning_rate": LEARNING_RATES[recipe.optimizer],
-            "weight_decay": 0.03 if recipe.optimizer == "adamw" else 0.0,
+            "learning_rate": LEARNING_RATES[optimizer],
+            "weight_decay": 0.03 if optimizer in ("adamw", "muon") else 0.0,
         }
-        preferred = self.prefers(rows=rows, inputs=inputs, task=task, device=device)
-        if recipe.optimizer not in ("adam", "adamw"):  # the size of its steps is what a family knows about Adam's kin
+        if optimizer not in ("adam", "adamw", "muon"):  # the size of its steps is what a family knows about Adam's kin
             preferred.pop("learning_rate", None)
-        if recipe.optimizer != "adamw":  # of the others decay is another thing: part of the gradient
+        if optimizer not in ("adamw", "muon"):  # of the others decay is another thing: part of the gradient
             preferred.pop("weight_decay", None)
         decided = {name: value for name, value in {**decided, **preferred}.items() if getattr(recipe, name) == "auto"}
         if recipe.batch_size == "full" or (recipe.batch_size != "auto" and int(recipe.batch_size) > rows):

@@ -201,6 +201,54 @@ class AdamW(Adam):
         self._decaying_value.mul_(1.0 - learning_rate * self.weight_decay)
 
 
+class Muon(AdamW):
+    """Momentum, orthogonalised, for the weights of hidden layers (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon);
+    AdamW for all other parameters.
+
+    ``m = 0.95 m + 0.05 g;  u = 0.05 g + 0.95 m;  W -= lr * 0.2 sqrt(max(rows, columns)) * UV'`` with ``u = U S V'``: steps as
+    large as those of AdamW (Liu et al. 2025, arXiv 2502.16982, eq. 4). Five Newton-Schulz iterations compute ``UV'`` roughly.
+    Of 15 optimizers it is the best for networks on tables (arXiv 2604.15297).
+    """
+
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
+        self._weights = parameters.hidden_weights(parameters.views)
+        self._gradients = parameters.hidden_weights(parameters.gradients)
+        momentum = self._state["momentum"] = self.value.new_zeros(sum(weight.numel() for weight in self._weights))
+        parts = momentum.split([weight.numel() for weight in self._weights])
+        self._momenta = [part.view(weight.shape) for part, weight in zip(parts, self._weights, strict=True)]
+
+    def _step(self, learning_rate: LearningRate) -> None:
+        updates = []
+        for gradient, momentum in zip(self._gradients, self._momenta, strict=True):
+            momentum.lerp_(gradient, 0.05)
+            updates.append(orthogonalised(torch.lerp(gradient, momentum, 0.95)))
+            gradient.zero_()  # so that AdamW does not change these weights
+        super()._step(learning_rate)
+        for weight, update in zip(self._weights, updates, strict=True):
+            weight.sub_(update.mul_(0.2 * max(weight.shape) ** 0.5).mul_(learning_rate))
+
+
+def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """A matrix ``U S V'`` with all singular values near 1, by Newton-Schulz iterations with the coefficients of Muon.
+
+    Args:
+        matrix: (rows, columns).
+        iterations: After five, singular values above 0.01 of the norm are between 0.7 and 1.2.
+
+    Example:
+        >>> torch.linalg.svdvals(orthogonalised(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))).round()
+        tensor([1., 1.])
+    """
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix if wide else matrix.T
+    x = x / (torch.linalg.vector_norm(x) + 1e-7)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return x if wide else x.T
+
+
 def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
     """The optimizer of a recipe.
 
@@ -213,7 +261,8 @@ def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
         >>> sorted(optimizer.state_dict())
         ['mean', 'squares', 'steps']
     """
-    optimizers = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam, "adamw": AdamW}
+    optimizers = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "muon": Muon}
+    optimizers["auto"] = AdamW
     if recipe.optimizer not in optimizers:
         raise OptionError(f"optimizer is {recipe.optimizer!r}, expected one of {', '.join(optimizers)}")
     return optimizers[recipe.optimizer](parameters, recipe)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from lamina.errors import TrainingError
+from lamina.graph.modules.convolution import Convolution
+from lamina.graph.modules.dense import Dense
 
+_MATRICES = (Dense, Convolution, nn.Linear, nn.Conv1d, nn.Conv2d)
 _LINE = 64  # bytes: every parameter starts on a cache line, as a tensor of its own would
 
 
@@ -54,6 +59,9 @@ class FlatParameters:
             places = zip(self.parameters, starts, strict=True)
             return tuple(flat[start : start + parameter.numel()].view(parameter.shape) for parameter, start in places)
 
+        weights = _hidden_weights(module)
+        self._hidden = [place for place, parameter in enumerate(self.parameters) if id(parameter) in weights]
+
         self.value = self.parameters[0].new_zeros(size)
         self.gradient = torch.zeros_like(self.value)
         self.views, self.gradients = views(self.value), views(self.gradient)
@@ -61,6 +69,10 @@ class FlatParameters:
             view.copy_(parameter.detach())
             parameter.data = view
             parameter.grad = gradient
+
+    def hidden_weights(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """Of the views of all parameters (values or gradients) those of the weights of hidden layers, as (outputs, inputs)."""
+        return [parts[place].flatten(1) for place in self._hidden]
 
     def decaying(self, flat: Tensor) -> Tensor:
         """The part of a flat tensor (values, gradients) with weight decay."""
@@ -71,6 +83,13 @@ class FlatParameters:
         for parameter in self.parameters:
             parameter.data = parameter.detach().clone()
             parameter.grad = None
+
+
+def _hidden_weights(module: nn.Module) -> set[int]:
+    """The ids of the weights of fully connected and convolutional layers, without those of the last layer."""
+    weights = [(layer, getattr(layer, "weight", None)) for layer in module.modules()]
+    weights = [(layer, weight) for layer, weight in weights if isinstance(weight, nn.Parameter) and weight.ndim > 1]
+    return {id(weight) for layer, weight in weights[:-1] if isinstance(layer, _MATRICES)}
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:

@@ -27,7 +27,11 @@ class Recipe(Options):
 
     keyword: ClassVar[str] = "recipe"
 
-    optimizer: str = option("adamw", "optimizer", choices=("sgd", "adagrad", "rmsprop", "adam", "adamw"))
+    optimizer: str = option(
+        "auto",
+        "optimizer; auto is muon for plain columns with the family feedforward, else adamw",
+        choices=("auto", "sgd", "adagrad", "rmsprop", "adam", "adamw", "muon"),
+    )
     learning_rate: float | str = option(
         "auto",
         "learning rate; 'find' runs a learning rate range test",
@@ -80,7 +84,7 @@ class Recipe(Options):
     nesterov: bool = option(False, "Nesterov momentum (sgd)")
     weight_decay: float | str = option(
         "auto",
-        "weight decay (not of biases), decoupled for adamw, else L2; auto is 0.03 for adamw, else 0",
+        "weight decay (not of biases), decoupled for adamw and muon, else L2; auto is 0.03 for these two, else 0",
         low=0,
         high=10,
         choices=("auto",),

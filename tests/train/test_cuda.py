@@ -30,7 +30,7 @@ from tests.contract import READS, TABLES, fitted_to, rich, small, table
 ROWS, BATCH = 30, 8
 GPU = torch.cuda.is_available()
 OPTIMIZERS = {"sgd": {"momentum": 0.0}, "sgd, nesterov": {"momentum": 0.9, "nesterov": True}, "rmsprop": {"momentum": 0.5}}
-OPTIMIZERS |= {name: {} for name in ("adagrad", "adam", "adamw")}
+OPTIMIZERS |= {name: {} for name in ("adagrad", "adam", "adamw", "muon")}
 
 
 def _recipe(optimizer="adamw", **options):

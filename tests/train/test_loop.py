@@ -75,7 +75,7 @@ def test_the_callers_random_numbers_go_on_as_before():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw", "muon"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "plateau"])
 def test_every_optimizer_and_schedule_resumes(optimizer, schedule, tmp_path, monkeypatch):
     """Momentum, learning rates, the state of plateau and dropout: a resumed epoch is the same, bit by bit."""

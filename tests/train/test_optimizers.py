@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lamina.errors import OptionError, TrainingError
-from lamina.train.optimizers import make_optimizer
+from lamina.train.optimizers import make_optimizer, orthogonalised
 from lamina.train.parameters import FlatParameters
 from lamina.train.recipe import Recipe
 
@@ -217,3 +217,47 @@ def test_options_that_make_no_sense():
         make_optimizer(_flat(), _recipe("sgd", momentum=0.0, nesterov=True))
     with pytest.raises(OptionError, match="optimizer is 'lion', expected one of sgd"):
         make_optimizer(_flat(), _recipe("lion"))
+
+
+def _deep():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv1d(2, 8, 3), nn.Flatten(), nn.Linear(16, 5), nn.ReLU(), nn.Linear(5, 3))
+
+
+def test_muon_orthogonalises_the_momentum_of_hidden_weights_and_is_adamw_for_the_rest():
+    net, peer = _deep(), _deep()
+    flat, generator = FlatParameters(net), torch.Generator().manual_seed(1)
+    optimizer = make_optimizer(flat, _recipe("muon", weight_decay=0.1))
+    hidden = [peer[2].weight]
+    kernels, rest = peer[0].weight, [peer[4].weight, *(part.bias for part in (peer[0], peer[2], peer[4]))]
+    muon = torch.optim.Muon(hidden, lr=RATE, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    groups = [{"params": rest[:1], "weight_decay": 0.1}, {"params": rest[1:], "weight_decay": 0.0}]
+    adamw, kernel_momentum, kernel = torch.optim.AdamW(groups, lr=RATE), torch.zeros(8, 6), kernels.detach().clone().flatten(1)
+    for _ in range(20):
+        for name, parameter in peer.named_parameters():
+            gradient = torch.randn(parameter.shape, generator=generator)
+            flat.gradients[flat.names.index(name)].copy_(gradient)
+            parameter.grad = gradient
+        optimizer.update(RATE)
+        muon.step()
+        adamw.step()
+        gradient = kernels.grad.flatten(1)
+        kernel_momentum = 0.95 * kernel_momentum + 0.05 * gradient
+        u, _, v = torch.linalg.svd(0.05 * gradient + 0.95 * kernel_momentum, full_matrices=False)
+        kernel = kernel * (1 - RATE * 0.1) - RATE * 0.2 * 8**0.5 * (u @ v)
+    for parameter, theirs in zip((net[4].weight, net[0].bias, net[2].bias, net[4].bias), rest, strict=True):
+        torch.testing.assert_close(parameter, theirs, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(net[2].weight, peer[2].weight, rtol=0, atol=0.02)  # theirs is in bfloat16
+    # Newton-Schulz is rough: singular values of 0.7 to 1.2 instead of 1.
+    moved, exact = (one - _deep()[0].weight.detach().flatten(1) for one in (net[0].weight.detach().flatten(1), kernel))
+    assert torch.cosine_similarity(moved.flatten(), exact.flatten(), dim=0) > 0.98
+    assert 0.8 < moved.norm() / exact.norm() < 1.2
+
+
+def test_the_singular_values_of_an_orthogonalised_matrix_are_near_one():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((40, 40), (64, 16), (16, 64)):
+        values = torch.linalg.svdvals(orthogonalised(torch.randn(shape, generator=generator)))
+        assert values.max() < 1.25
+        assert values.median() > 0.7
+    assert torch.equal(orthogonalised(torch.zeros(3, 2)), torch.zeros(3, 2))
