@@ -238,7 +238,7 @@ class Convolutional(MixedFamily):
                 )
         return preferred
 
-    def suited(self, inputs: Mapping[str, Input], device: str) -> tuple[Self, str]:
+    def suited(self, inputs: Mapping[str, Input], device: str, rows: int) -> tuple[Self, str]:
         """A wider network for colour images on a GPU, and a note that explains it."""
         if self.channels != "auto" or not self._is_wide_on(device, inputs):
             return self, ""

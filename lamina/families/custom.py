@@ -84,7 +84,7 @@ class Custom(NetworkFamily):
             raise _unregistered(name, f"Custom.network is {shortened(self.network)}, a module that no file can hold")
         return self
 
-    def suited(self, inputs: Mapping[str, Input], device: str) -> tuple[Self, str]:
+    def suited(self, inputs: Mapping[str, Input], device: str, rows: int) -> tuple[Self, str]:
         """The family with the graph drawn."""
         return dataclasses.replace(self, network=self.drawn(inputs)), ""
 

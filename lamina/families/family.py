@@ -114,10 +114,10 @@ class NetworkFamily(Family):
         """Add inputs and hidden layers; return the nodes that the head reads, and its members (None: no ensemble)."""
         raise TypeError(f"{type(self).__name__} draws no graph; take a family such as FeedForward")
 
-    def suited(self, inputs: Mapping[str, Input], device: str) -> tuple[Self, str]:
-        """The family with "auto" options chosen for a type of device, and a note that says what was chosen and why.
+    def suited(self, inputs: Mapping[str, Input], device: str, rows: int) -> tuple[Self, str]:
+        """The family with "auto" options chosen for a type of device and so many training rows, and a note on the device.
 
-        Most choose nothing: the same network on every device.
+        Most choose nothing: the same network for all of them.
         """
         return self, ""
 
@@ -146,8 +146,9 @@ class NetworkFamily(Family):
         if recipe.metric not in ("auto", "loss"):
             task.metric(recipe.metric)
         preferred = self.prefers(rows=rows, inputs=inputs, task=task, device=device)
-        optimizer = preferred.setdefault("optimizer", "adamw") if recipe.optimizer == "auto" else recipe.optimizer
+        optimizer = "adamw" if recipe.optimizer == "auto" else recipe.optimizer
         decided: dict[str, Any] = {
+            "optimizer": optimizer,
             "loss": task.losses[0].name,
             "metric": "loss",
             "learning_rate": LEARNING_RATES[optimizer],

@@ -91,7 +91,7 @@ class NetworkTraining(Training):
         warm: WarmStart | None = None,
     ) -> None:
         inputs, rows = data.encoder.inputs, len(data.train)
-        family, device_note = family.suited(inputs, device.type) if warm is None else (family, "")
+        family, device_note = family.suited(inputs, device.type, rows) if warm is None else (family, "")
         recipe = settings.recipe if warm is None else warm.recipe(settings.recipe, task)
         self.recipe = family.complete(recipe, rows=rows, inputs=inputs, task=task, device=device.type)
         self.family = family

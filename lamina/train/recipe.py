@@ -29,7 +29,7 @@ class Recipe(Options):
 
     optimizer: str = option(
         "auto",
-        "optimizer; auto is muon for plain columns with the family feedforward, else adamw",
+        "optimizer; auto is muon for feedforward on at least 10,000 training rows of plain columns, else adamw",
         choices=("auto", "sgd", "adagrad", "rmsprop", "adam", "adamw", "muon"),
     )
     learning_rate: float | str = option(

@@ -22,7 +22,7 @@ PROBLEM = {
 def test_fine_tuning_has_a_tenth_of_the_learning_rate(optimizer):
     family = Convolutional(backbone="backbone", freeze_backbone=False)
     recipe = family.complete(Recipe(optimizer=optimizer), **PROBLEM)
-    expected = {"sgd": 0.005, "adagrad": 0.002, "rmsprop": 1e-4, "adam": 3e-4, "adamw": 3e-4}
+    expected = {"sgd": 0.005, "adagrad": 0.002, "rmsprop": 1e-4, "adam": 3e-4, "adamw": 3e-4, "muon": 3e-4}
     assert (recipe.learning_rate, recipe.epochs) == (expected[optimizer], 15)
     assert family.complete(Recipe(optimizer=optimizer, learning_rate=0.5), **PROBLEM).learning_rate == 0.5
 

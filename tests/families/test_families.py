@@ -219,3 +219,25 @@ def test_fields_that_are_set_are_kept(name, kind):
     for optimizer in OPTIMIZERS:
         recipe = Recipe(optimizer=optimizer, **options)
         assert NETWORKS[name]().complete(recipe, rows=1000, inputs=BLOCKS[kind], task=BINARY) == recipe
+
+
+def test_the_size_of_the_default_network_and_its_optimizer_follow_the_rows():
+    task = Task.infer(pl.DataFrame({"y": ["a", "b"] * 5}), ["y"])
+    plain = {"numbers": Input((3,), ("x", "y", "z"), kind="numbers")}
+    image = plain | {"image": Input((8, 8, 1), ("i",), kind="image")}
+    decided = {}
+    for rows in (9_999, 10_000, 40_000):
+        family, _ = FeedForward().suited(plain, "cpu", rows)
+        recipe = family.complete(Recipe(), rows=rows, inputs=plain, task=task)
+        decided[rows] = family.hidden_sizes, family.members, recipe.optimizer, recipe.epochs, recipe.patience
+    assert decided == {
+        9_999: ((128, 128), 16, "adamw", 200, 8),
+        10_000: ((128, 128, 128), 8, "muon", 200, 6),
+        40_000: ((128, 128, 128), 8, "muon", 50, 6),
+    }
+    beside = FeedForward().suited(image, "cpu", 40_000)[0]
+    assert (beside.hidden_sizes, beside.members) == ((128, 128), 1)
+    assert beside.complete(Recipe(), rows=40_000, inputs=image, task=task).optimizer == "adamw"
+    given = FeedForward(hidden_sizes=(8,), members=2)
+    assert given.suited(plain, "cpu", 40_000)[0] == given
+    assert given.complete(Recipe(optimizer="adamw"), rows=40_000, inputs=plain, task=task).epochs == 100

@@ -261,7 +261,7 @@ def test_a_later_failure_releases_captured_graphs(mock):
 # ---------------------------------------------------------------- what a family chooses on a GPU
 def test_colour_images_get_a_wider_network_on_a_gpu():
     colour, gray = ({"image": Input((32, 32, n), ("picture",), kind="image")} for n in (3, 1))
-    wide, note = Convolutional().suited(colour, "cuda")
+    wide, note = Convolutional().suited(colour, "cuda", 50_000)
     assert wide.channels == 128
     assert note.startswith("On a GPU the network has 128 channels in its first stage, not 32")
     for family, inputs, device in (
@@ -270,7 +270,7 @@ def test_colour_images_get_a_wider_network_on_a_gpu():
         (Convolutional(channels=64), colour, "cuda"),
         (Convolutional(architecture="plain"), colour, "cuda"),
     ):
-        assert family.suited(inputs, device) == (family, "")
+        assert family.suited(inputs, device, 50_000) == (family, "")
     assert Plan(wide.graph(colour, 10)).parameter_count == 7_681_674
     auto, explicit = (Plan(Convolutional(**options).graph(colour, 10)) for options in ({}, {"channels": 32}))
     assert auto.graph == explicit.graph
@@ -282,7 +282,7 @@ def test_and_learns_for_longer(monkeypatch):
     task = Task.infer(pl.DataFrame({"y": ["a", "b"] * 5}), ["y"])
     inputs = {"image": Input((32, 32, 3), ("picture",), kind="image")}
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    family, _ = Convolutional().suited(inputs, "cuda")
+    family, _ = Convolutional().suited(inputs, "cuda", 50_000)
     preferred = family.prefers(rows=42_500, inputs=inputs, task=task, device="cuda")
     assert (preferred["epochs"], preferred["batch_size"], preferred["weight_decay"]) == (47, 512, 0.1)
     assert (preferred["augment"], preferred["precision"]) == (("shift", "flip", "erase"), "bfloat16")
