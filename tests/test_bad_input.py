@@ -144,7 +144,7 @@ def test_unknown_columns_and_kinds():
     ("words", "match"),
     [
         ("--set recipe.learning_rate=-1", r"Recipe.learning_rate is -1, expected .* between 1e-08 and 100"),
-        ("--set recipe.optimizer=adm", r"Recipe.optimizer is 'adm', expected one of 'sgd'"),
+        ("--set recipe.optimizer=adm", r"Recipe.optimizer is 'adm', expected one of 'auto', 'sgd'"),
         ("--set recipe.patienc=3", r"no option 'patienc'; did you mean 'patience'\?"),
         ("--set family.dropout=2", r"FeedForward.dropout is 2, expected a number between 0 and 0.95"),
         ("--set recipe.loss=mse", r"loss 'mse' does not fit classification.*expected"),

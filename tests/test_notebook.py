@@ -20,7 +20,8 @@ def board():
 
 def test_results_are_one_screen(board):
     model = lamina.fit(ROWS, "y", family="feedforward", recipe=Recipe(epochs=2), monitor=None)
-    assert repr(model) == "Classifier(family=FeedForward(), random_state=0, recipe=Recipe(epochs=2))"
+    shown = "Classifier(family=FeedForward(hidden_sizes=(128, 128), members=16), random_state=0, recipe=Recipe(epochs=2))"
+    assert repr(model).split() == shown.split()
     assert repr(model.model_).splitlines()[0] == "y (classification: p, q)"
     assert "columns     x (number), g (category)" in repr(model.model_)
     assert repr(model.model_.schema).splitlines()[0].split()[:3] == ["x", "number", "feature"]

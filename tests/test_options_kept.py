@@ -103,7 +103,7 @@ def test_a_regressor_and_what_the_data_chose_come_back_too(tmp_path):
     table = {"x": [i / 10 for i in range(60)], "y": [i * 2.5 for i in range(60)]}
     model = lamina.fit(table, "y", recipe=Recipe(epochs=1), seed=None, monitor=None)
     assert isinstance(model, Regressor)
-    assert (model.family, model.recipe) == (FeedForward(), Recipe(epochs=1))
+    assert (model.family, model.recipe) == (FeedForward(hidden_sizes=(128, 128), members=16), Recipe(epochs=1))
     again = clone(model).fit(pd.DataFrame({"x": table["x"]}), pd.Series(table["y"], name="y"))
     assert np.array_equal(again.predict(table), model.predict(table))  # with the seed that was drawn
 

@@ -56,7 +56,7 @@ def test_a_student_is_like_its_teacher(data, target, score, tmp_path):
     assert card["fidelity"].keys() == {score}
     assert card["fidelity"][score] > 0.9
     assert "its teacher (boosting)" in student.model_.summary()[-1]
-    assert student.family == FeedForward(members=1)
+    assert student.family == FeedForward(hidden_sizes=(128, 128), members=1)
     loaded = lamina.load(student.save(tmp_path / "student.lamina"))
     assert loaded.model_.card["teacher"] == card
     assert np.array_equal(loaded.predict(pl.DataFrame(data)), student.predict(pl.DataFrame(data)))
