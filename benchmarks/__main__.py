@@ -13,6 +13,7 @@ COMMANDS = (
     "speed",
     "accuracy",
     "default",
+    "network",
     "distillation",
     "images",
     "adding",
