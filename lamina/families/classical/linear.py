@@ -38,6 +38,8 @@ _FOLDS = 3
 _SEARCH_ROWS = 10_000
 #: The same for sparse rows, which are far slower; with more rows a single validation split replaces the folds.
 _SEARCH_ROWS_SPARSE = 3_000
+#: A candidate whose loss is more than this factor of the lowest one is not fitted to further folds.
+_NEAR = 1.1
 #: Most weights for Newton's method; more are fitted by L-BFGS, which needs gradients only.
 _NEWTON = 1_000
 
@@ -152,16 +154,19 @@ def _choose(X: Any, rows: Rows, fitting: Fitting, candidates: list[tuple[float, 
     is_sparse = sparse.issparse(X)
     folds = list(_folds(rows, _SEARCH_ROWS_SPARSE if is_sparse else _SEARCH_ROWS, fitting.seed))
     folds = folds[:1] if is_sparse and len(rows) > _SEARCH_ROWS_SPARSE else folds
+    staying = list(range(len(candidates)))
     for number, (train, test) in enumerate(folds):
         estimators = {weighted: _estimator(X, rows, target[train], 1.0, weighted) for _, weighted in candidates}
         X_train, X_test = X[train], X[test]
-        for place, (alpha, weighted) in enumerate(candidates):  # warm start
+        for place in staying:  # warm start
+            alpha, weighted = candidates[place]
             estimator = estimators[weighted]
             estimator.set_params(**({"alpha": alpha} if target.ndim == 2 else {"C": 1 / alpha}))
             _fit(estimator, X_train, target[train], weight[train])
             losses[place] += _loss(estimator, X_test, target[test], weight[test])
             fitting.progress((number * len(candidates) + place + 1) / (len(candidates) * len(folds) + 1))
-    return candidates[int(losses.argmin())] if folds else (1.0, False)
+        staying = [place for place in staying if losses[place] <= _NEAR * losses[staying].min()] or staying
+    return candidates[min(staying, key=lambda place: losses[place])] if folds else (1.0, False)
 
 
 def _folds(rows: Rows, most: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
