@@ -85,12 +85,13 @@ class BranchFamily(TextOptions, NetworkFamily):
 
     def complete(self, recipe: Recipe, *, rows: int, inputs: Mapping[str, Input], task: Task, device: str = "cpu") -> Recipe:
         """The completed recipe; a backbone is trained for few epochs, with a tenth of the learning rate."""
+        completed = super().complete(recipe, rows=rows, inputs=inputs, task=task, device=device)
         if self.backbone and any(block.kind == "image" for block in inputs.values()):
-            rate = round(LEARNING_RATES["adamw" if recipe.optimizer == "auto" else recipe.optimizer] / 10, 6)
+            rate = round(LEARNING_RATES[completed.optimizer] / 10, 6)
             decided = {"augment": None, "epochs": 30} if self.freeze_backbone else {"epochs": 15, "learning_rate": rate}
             decided = {name: value for name, value in decided.items() if getattr(recipe, name) == "auto"}
-            recipe = dataclasses.replace(recipe, **decided)
-        return super().complete(recipe, rows=rows, inputs=inputs, task=task, device=device)
+            completed = dataclasses.replace(completed, **decided)
+        return completed
 
     def graph(self, inputs: Mapping[str, Input], head: Head | int) -> Graph:
         """The branches, and for each text a wide part that the head reads beside them (Cheng et al. 2016, arXiv 1606.07792)."""

@@ -229,12 +229,10 @@ class Muon(AdamW):
             weight.sub_(update.mul_(0.2 * max(weight.shape) ** 0.5).mul_(learning_rate))
 
 
-def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """A matrix ``U S V'`` with all singular values near 1, by Newton-Schulz iterations with the coefficients of Muon.
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """A matrix ``U S V'`` (rows, columns) with singular values near 1, by five Newton-Schulz iterations of Muon.
 
-    Args:
-        matrix: (rows, columns).
-        iterations: After five, singular values above 0.01 of the norm are between 0.7 and 1.2.
+    Those above 0.01 of its norm become 0.7 to 1.2. torch has the same as a private function that rounds to bfloat16.
 
     Example:
         >>> torch.linalg.svdvals(orthogonalised(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))).round()
@@ -243,7 +241,7 @@ def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.T
     x = x / (torch.linalg.vector_norm(x) + 1e-7)
-    for _ in range(iterations):
+    for _ in range(5):
         square = x @ x.T
         x = torch.addmm(x, torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
     return x if wide else x.T
@@ -261,8 +259,7 @@ def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
         >>> sorted(optimizer.state_dict())
         ['mean', 'squares', 'steps']
     """
-    optimizers = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "muon": Muon}
-    optimizers["auto"] = AdamW
+    optimizers = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "muon": Muon, "auto": AdamW}
     if recipe.optimizer not in optimizers:
         raise OptionError(f"optimizer is {recipe.optimizer!r}, expected one of {', '.join(optimizers)}")
     return optimizers[recipe.optimizer](parameters, recipe)

@@ -216,7 +216,6 @@ def test_each_kind_of_column_has_its_candidates():
 PROGRAM = """
 import sys, numpy as np, polars as pl, lamina
 from lamina.families import Boosting, FeedForward
-from lamina.families.classical.matrix import cardinalities, one_hot
 from lamina.fitting import candidates
 families = [Boosting(max_iter=10), FeedForward(hidden_sizes=(64, 64), members=8)]
 candidates.shortlist = lambda schema, quality="good": families
