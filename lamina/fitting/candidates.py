@@ -164,12 +164,13 @@ class CandidatesTraining(MembersTraining):
         rows, result = self._rows.of(both), []
         for one, number, share in members:
             entry = next(entry for entry in self._entries if entry.fitted is one)
-            able = isinstance(one.family, ClassicalFamily) and not one.family.stops_early and one.rows == len(parts.train)
-            in_time = time.monotonic() + entry.expected(len(both.train)) < self._deadline
-            if able and in_time and not self._interrupted:
+            family, in_time = one.family, time.monotonic() + entry.expected(len(both.train)) < self._deadline
+            able = in_time and not self._interrupted and one.rows == len(parts.train)
+            if able and isinstance(family, ClassicalFamily) and not family.stops_early:
+                family = family.chosen(one.trained.predictor)
                 event = Candidate(entry.name, len(both.train), 0, 1)
                 try:
-                    one = self._fit(rows, entry.family, self._settings, event=event, run=None, part="")
+                    one = self._fit(rows, family, self._settings, event=event, run=None, part="")
                 except (LaminaError, MemoryError):
                     pass  # the model that was judged is good enough
                 except KeyboardInterrupt:

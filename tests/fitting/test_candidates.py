@@ -71,10 +71,12 @@ def test_a_mean_of_several_is_an_ensemble_in_one_file(quick, monkeypatch, tmp_pa
     assert fitted.model_.card["train"]["rows"] > 200
 
 
-def test_what_validation_rows_do_not_stop_is_fitted_to_all_rows_after_it_was_judged(quick):
-    table = rows()
+def test_what_validation_rows_do_not_stop_is_fitted_to_all_rows_after_it_was_judged(quick, monkeypatch):
+    table, alphas, solve = rows(), [], Linear.solve
+    monkeypatch.setattr(Linear, "solve", lambda self, *rest: alphas.append(self.alpha) or solve(self, *rest))
     auto, alone = (lamina.fit(table, "y", monitor=None, family=family).model_ for family in ("auto", "linear"))
     assert auto.card["why"].endswith("; linear was then fitted to all rows")
+    assert alphas == ["auto", auto.predictor.alpha, "auto"]  # it is not searched again
     assert auto.card["validation"]["rmse"] == alone.card["validation"]["rmse"]
     assert auto.card["train"] == alone.card["train"]
     assert auto.trust.to_json()["intervals"] == alone.trust.to_json()["intervals"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -100,3 +100,7 @@ class ClassicalFamily(Family):
     def fit(self, rows: Rows, validation: Rows, fitting: Fitting) -> Predictor:
         """Fit a predictor to ``rows``; ``validation`` rows are for early stopping only."""
         raise TypeError(f"{type(self).__name__} has no fit(); use a family such as Forest")
+
+    def chosen(self, predictor: Predictor) -> Self:
+        """The family with the options that its fit to fewer rows chose for this predictor, which are not searched again."""
+        return self

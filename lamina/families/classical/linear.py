@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
@@ -65,6 +65,9 @@ class PenalizedFamily(ClassicalFamily):
         if rows.classes and len(np.unique(rows.target)) < 2:
             return Constant().fit(rows, validation, fitting)
         return self.solve(one_hot(rows.blocks, cardinalities(rows.inputs)), rows, fitting)
+
+    def chosen(self, predictor: Predictor) -> Self:
+        return dataclasses.replace(self, alpha=predictor.alpha) if isinstance(predictor, LinearPredictor) else self
 
     def solve(self, X: Any, rows: Rows, fitting: Fitting) -> LinearPredictor:
         """Fit to the features of rows, (N, columns)."""
