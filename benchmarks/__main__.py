@@ -15,6 +15,7 @@ COMMANDS = (
     "default",
     "network",
     "distillation",
+    "automl",
     "images",
     "adding",
     "needle",

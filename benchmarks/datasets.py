@@ -119,7 +119,11 @@ SETS = {
 
 def load(name: str) -> Any:
     """The set as a pandas DataFrame, rows without a target dropped."""
-    source = SETS[name]
+    return table(SETS[name])
+
+
+def table(source: Source) -> Any:
+    """The rows of a source as a pandas DataFrame, those without a target dropped."""
     frame = _table(source.member, member(source.package, source.member))
     return frame.drop(columns=list(source.drop)).dropna(subset=[source.target]).reset_index(drop=True).infer_objects()
 

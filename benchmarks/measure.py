@@ -34,6 +34,7 @@ def run(
     pin: bool = False,
     timeout: float = 900.0,
     log: Path | None = None,
+    python: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Call ``job`` ("module:function") with ``arguments`` in a fresh process and return its dict.
@@ -44,12 +45,13 @@ def run(
         pin: Bind the process to ``threads`` cores as well: the only way to limit XLA, which counts the cores it may use.
         timeout: Seconds; beyond it the result is ``{"error": ...}``, as for any failure, so that a failure is a row.
         log: A file to which the end of the standard error of the process is added.
+        python: Another interpreter than this one.
     """
     environment = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
     environment |= {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     if threads is not None:
         environment |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-    command = [sys.executable, "-m", "benchmarks", "job", job, json.dumps(arguments)]
+    command = [python or sys.executable, "-m", "benchmarks", "job", job, json.dumps(arguments)]
     if pin and threads is not None and hasattr(os, "sched_getaffinity"):
         command = ["taskset", "-c", ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads])), *command]
     try:
@@ -207,6 +209,12 @@ class Report:
     ) -> None:
         self.path, self.title, self.render = (folder or RESULTS) / name, title, render
         self.machine, self.results = machine(), []
+
+    def resume(self) -> None:
+        """Begin with the results of an earlier run, if there are any."""
+        file = self.path.with_suffix(".json")
+        if file.exists():
+            self.results = json.loads(file.read_text())["results"]
 
     def add(self, **result: Any) -> None:
         self.results.append(result)

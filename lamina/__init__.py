@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Convolutional,
         Custom,
         Ensemble,
+        ExtraTrees,
         FeedForward,
         Forest,
         Hierarchical,
@@ -45,7 +46,7 @@ _MODULES = {
     "lamina.data.gather": "gather_series",
     "lamina.errors": "LaminaError",
     "lamina.estimators": "Classifier Regressor",
-    "lamina.families": "Attention Auto Boosting CatBoost Constant Convolutional Custom Ensemble FeedForward Forest "
+    "lamina.families": "Attention Auto Boosting CatBoost Constant Convolutional Custom Ensemble ExtraTrees FeedForward Forest "
     "Hierarchical LightGBM Linear Neighbours Recurrent Rocket Shortcut XGBoost",
     "lamina.graph.graph": "Graph",
     "lamina.graph.layers.pretrained": "register",
@@ -65,6 +66,7 @@ __all__ = [
     "Convolutional",
     "Custom",
     "Ensemble",
+    "ExtraTrees",
     "FeedForward",
     "Forest",
     "Graph",

@@ -200,7 +200,7 @@ def find_option(name: str, keywords: Collection[str], cls: type[Options] = Optio
         >>> find_option("lr", ["recipe"]) == (Recipe, "learning_rate"), find_option("lr", ["start"])
         (True, None)
     """
-    if cls.keyword in keywords and dataclasses.is_dataclass(cls):
+    if cls.keyword in keywords and dataclasses.is_dataclass(cls) and not cls.__subclasses__():  # a base is nothing to name
         for field in (field.name for field in dataclasses.fields(cls)):
             if name in (field, "".join(word[0] for word in field.split("_"))):
                 return cls, field

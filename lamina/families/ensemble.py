@@ -113,6 +113,11 @@ class EnsemblePredictor(Predictor):
     kind: ClassVar[str] = "ensemble"
     counted: ClassVar[str] = "parameters"
 
+    @property
+    def stores_rows(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether a member does."""
+        return any(member.predictor.stores_rows for member in self.members)
+
     def to(self, device: str | torch.device) -> Self:
         for member in self.members:
             member.predictor.to(device)

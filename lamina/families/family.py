@@ -46,6 +46,8 @@ class Family(Options):
     in_epochs: ClassVar[bool] = False
     #: Does it predict every training row by parts that were not fitted to it, so that no validation rows are needed?
     out_of_bag: ClassVar[bool] = False
+    #: Does its fit end where the time of the recipe does, with a model as good as the time allowed?
+    stops_in_time: ClassVar[bool] = False
 
     def without_effect(self, inputs: Mapping[str, Input]) -> str:
         """A note on the options with another value than the default that nothing reads in these inputs.
@@ -73,6 +75,7 @@ class NetworkFamily(Family):
     """A recipe for graphs, ``(inputs, options) -> Graph``, and the recipe for training that suits it."""
 
     in_epochs: ClassVar[bool] = True
+    stops_in_time: ClassVar[bool] = True
 
     scaling: str = option(
         "robust",

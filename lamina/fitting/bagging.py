@@ -12,6 +12,7 @@ import torch
 
 from lamina.errors import LaminaError, RunError, TrainingError
 from lamina.families import check_family, choose_family, shortlist
+from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import Ensemble, total_spread
 from lamina.families.family import Family, NetworkFamily
 from lamina.fitting.candidates import CandidatesTraining
@@ -25,6 +26,9 @@ from lamina.train.callbacks import Hooks
 from lamina.train.events import Candidate
 from lamina.train.run import Run
 from lamina.wording import count, listed
+
+ENOUGH = 0.7
+"""Another fold is begun where at least this share of the time of those before it is left; families that stop in time do so."""
 
 
 class EnsembleTraining(MembersTraining):
@@ -56,41 +60,44 @@ class EnsembleTraining(MembersTraining):
             self.notes += drawn.notes
 
     def choose(self, run: Run | None) -> Choice:
-        """Fit every family to every fold, and choose the weights on the out-of-fold outputs."""
+        """Fit every family to each fold, fold by fold as far as the time allows; choose the weights on what they predict."""
         began = time.monotonic()
         if self._screen:
             candidates = self._screening()
-            self._families = candidates.affordable(len(self._sides), self._deadline)
+            self._families = candidates.affordable(self._deadline)
             if not self._families:  # not even one family in the time that is left
                 return candidates.choose(run)
             self._dropped = candidates.left_out(self._families)
-        sides = [self._rows.of(parts) for parts in self._sides]
-        finished: list[tuple[Family, list[FittedFamily]]] = []
-        failures: dict[str, str] = {}
         families = sorted(self._families, key=lambda family: isinstance(family, NetworkFamily))
-        for place, family in enumerate(families):
-            try:
-                fitted = self._fit_folds(family, sides, run, place, len(families), bool(finished))
-            except RunError:  # the run cannot be written
-                raise
-            except (LaminaError, MemoryError) as error:
-                failures[family.name] = str(error) or "ran out of memory"
-                continue
-            except KeyboardInterrupt:
-                if not finished:
-                    raise
-                self._interrupted = True
+        folds: list[dict[int, FittedFamily]] = []
+        failures: dict[int, str] = {}
+        for number, parts in enumerate(self._sides):
+            started = time.monotonic()
+            if folds and (self._deadline - started) < ENOUGH * (started - began) / len(folds):
                 break
-            if fitted is None:
-                failures[family.name] = "no time was left"
-            else:
-                finished.append((family, fitted))
-            if self._interrupted:
+            fitted = self._fit_fold(number, self._rows.of(parts), families, folds, failures, run)
+            if len(fitted) < len(families) - len(failures):  # interrupted, or the time is over
                 break
+            folds.append(fitted)
+            if not fitted or self._interrupted:
+                break
+        finished = [
+            (family, [fitted[place] for fitted in folds])
+            for place, family in enumerate(families)
+            if folds and place not in failures and all(place in fitted for fitted in folds)
+        ]
+        reasons = [(families[place].name, reason) for place, reason in failures.items()]
         if not finished:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-            raise TrainingError(f"no family of the ensemble could be fitted ({reasons})")
-        return self._combined(finished, failures, time.monotonic() - began)
+            raise TrainingError(
+                f"no family of the ensemble could be fitted ({'; '.join(f'{name}: {reason}' for name, reason in reasons)})"
+            )
+        notes = []
+        if len(folds) < len(self._sides):
+            cause = "an interrupt" if self._interrupted else f"time_limit={self._settings.time_limit:g}"
+            notes = [f"{cause} left {len(folds)} of {count(len(self._sides), 'fold')}"]
+            self._sides = self._sides[: len(folds)]
+        choice = self._combined(finished, reasons, time.monotonic() - began)
+        return dataclasses.replace(choice, notes=(*notes, *choice.notes))
 
     def _screening(self) -> CandidatesTraining:
         """The candidates after they were fitted to some of the rows."""
@@ -107,36 +114,63 @@ class EnsembleTraining(MembersTraining):
         names = [f"{family.name} ({share:.0%})" for (family, _), share in zip(finished, weights, strict=True) if share]
         return f"the weighted mean of {listed(names, len(names))} on {count(len(self._sides), 'fold')} has the lowest loss"
 
-    def _fit_folds(
-        self, family: Family, sides: list[Rows], run: Run | None, place: int, families: int, optional: bool
-    ) -> list[FittedFamily] | None:
-        """One family on each fold; None where the time is over and there are others."""
-        fitted: list[FittedFamily] = []
-        for number, rows in enumerate(sides):
+    def _fit_fold(
+        self,
+        number: int,
+        rows: Rows,
+        families: list[Family],
+        before: Sequence[dict[int, FittedFamily]],
+        failures: dict[int, str],
+        run: Run | None,
+    ) -> dict[int, FittedFamily]:
+        """The families by their place, fitted to one fold; of the first fold those without a fit have a reason in failures."""
+        fitted: dict[int, FittedFamily] = {}
+        for place, family in enumerate(families):
+            if place in failures:
+                continue
             left = self._deadline - time.monotonic()
-            if optional and left <= 0:
-                return None
-            if fitted and optional and not isinstance(family, NetworkFamily):
-                each = sum(one.seconds for one in fitted) / len(fitted)
-                if each * (len(sides) - number) > left:
-                    return None
-            done = place * len(sides) + number
-            event = Candidate(family.name, len(rows.parts.train), done, families * len(sides), fold=number)
+            if left <= 0 and fitted:
+                if before:
+                    return fitted
+                failures[place] = "no time was left"
+                continue
+            event = Candidate(
+                family.name,
+                len(rows.parts.train),
+                number * len(families) + place,
+                len(self._sides) * len(families),
+                fold=number,
+            )
             settings = dataclasses.replace(self._settings, seed=(self._settings.seed + number) % SEEDS)
-            if isinstance(family, NetworkFamily) and math.isfinite(left):
-                limit = max(0.05, left / (len(sides) - number) / (families - place))
+            if family.stops_in_time and math.isfinite(left):
+                limit = max(0.05, left / sum(other not in failures for other in range(place, len(families))))
                 settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
-            one = self._fit(rows, family, settings, event=event, run=run, part=f"{place}-{family.name}-{number}")
-            if self._rows.parts.out_of_bag:  # the rows of the folds are needed no more
-                one = dataclasses.replace(one, trained=dataclasses.replace(one.trained, train={}, validation={}))
-            fitted.append(one)
-            if self._interrupted and number + 1 < len(sides):
-                if optional:
-                    return None
-                raise KeyboardInterrupt
+            if before and isinstance(family, ClassicalFamily):
+                family = family.chosen(before[0][place].trained.predictor)
+            try:
+                one = self._fit(rows, family, settings, event=event, run=run, part=f"{place}-{family.name}-{number}")
+            except RunError:  # the run cannot be written
+                raise
+            except (LaminaError, MemoryError) as error:
+                failures[place] = str(error) or "ran out of memory"
+                continue
+            except KeyboardInterrupt:
+                if not fitted and not before:
+                    raise
+                self._interrupted = True
+            else:
+                if self._rows.parts.out_of_bag:  # the rows of the folds are needed no more
+                    one = dataclasses.replace(one, trained=dataclasses.replace(one.trained, train={}, validation={}))
+                fitted[place] = one
+            if self._interrupted:
+                if not before:
+                    failures |= {other: "interrupted" for other in range(len(families)) if other not in (*fitted, *failures)}
+                return fitted
         return fitted
 
-    def _combined(self, finished: list[tuple[Family, list[FittedFamily]]], failures: dict[str, str], seconds: float) -> Choice:
+    def _combined(
+        self, finished: list[tuple[Family, list[FittedFamily]]], failures: list[tuple[str, str]], seconds: float
+    ) -> Choice:
         given, table = self._rows.parts, self._rows.prepared.table
         places = np.concatenate([parts.validation for parts in self._sides])
         outputs = [np.concatenate([one.outputs for one in fitted]) for _, fitted in finished]
@@ -157,7 +191,7 @@ class EnsembleTraining(MembersTraining):
             for (family, fitted), share, values in zip(finished, weights, outputs, strict=True)
         ]
         candidates += self._dropped
-        candidates += [candidate_json(rows, name, 0, None, 0.0, 0.0, reason) for name, reason in failures.items()]
+        candidates += [candidate_json(rows, name, 0, None, 0.0, 0.0, reason) for name, reason in failures]
         notes = tuple(dict.fromkeys(note for one, *_ in members for note in one.notes))
         why = self._reason(finished, weights) if self._screen else ""
         history = self._history(seconds)

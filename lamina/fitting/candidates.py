@@ -50,12 +50,15 @@ EPOCHS = 15
 SKILL, FACTOR, SURVIVORS = 0.8, 1.5, 3
 """A candidate stays with at least this share of the best gain over the baseline and at most this factor of the lowest loss; at
 most so many stay."""
+FACTOR_OF_BEST, SURVIVORS_OF_BEST = 2.0, 5
+"""The same for the ensemble of ``quality="best"``, where a candidate that is behind may help the others."""
 NOTHING_LEFT = 0.005
 """With a lower loss than this share of that of the baseline, the best classical candidate leaves nothing for a network."""
 CAUTION, GROWTH = 1.2, 0.75
 """A fit to more rows is expected to take this factor longer than extrapolated; after one fit with this power of the rows."""
-RESERVE, SHORT = 0.1, 0.15
-"""Shares of a time limit that are kept for scores and trust, and that a network may take in a round on some of the rows."""
+RESERVE, SHORT, SHORTER = 0.1, 0.15, 0.04
+"""Shares of a time limit: kept for scores and trust; and of what is left, for a network, and for another family that stops in
+time, in a round on some of the rows."""
 
 
 @dataclass(eq=False)
@@ -184,20 +187,23 @@ class CandidatesTraining(MembersTraining):
         schema = self._rows.prepared.schema
         plain, endless = len(schema.plain) == len(schema.features), math.isinf(self._deadline)
         few = FEW if plain else max(FEWEST, min(FEW_RICH, total // 2))
-        for size in (few,) if endless else sorted({FIRST if plain else FEWEST, few}):
-            if 2 * size <= total:
-                tried = [entry for entry in entries if not entry.network or (size == few and not (plain and endless))]
-                self._round(tried, self._rows.of(subset(self._rows.parts, size)), None)
-                if size == few:
-                    entries = [*self._survivors(tried), *(entry for entry in entries if entry not in tried)]
+        sizes = [size for size in ((few,) if endless else sorted({FIRST if plain else FEWEST, few})) if 2 * size <= total]
+        for size in sizes:
+            tried = [entry for entry in entries if not entry.network or (size == few and not (plain and endless))]
+            self._round(tried, self._rows.of(subset(self._rows.parts, size)), None)
+            if size == sizes[-1]:
+                entries = [*self._survivors(tried), *(entry for entry in entries if entry not in tried)]
         self._staying = entries
         return entries
 
-    def affordable(self, folds: int, deadline: float) -> list[Family]:
-        """The families that stay and can be fitted to all folds in time, networks as far as they come."""
+    def affordable(self, deadline: float) -> list[Family]:
+        """The families that stay and can be fitted to a fold in time, those that stop in time as far as they come.
+
+        The best so far come first.
+        """
         rows, left, affordable = len(self._rows.parts.train), deadline - time.monotonic(), []
-        for entry in sorted(self._staying, key=lambda entry: entry.expected(rows)):
-            expected = folds * entry.expected(rows) * (SHORT if entry.network else 1.0)
+        for entry in sorted(self._staying, key=lambda entry: entry.loss):
+            expected = entry.expected(rows) * (SHORT if entry.family.stops_in_time else 1.0)
             if expected < left:
                 affordable.append(entry)
                 left -= expected
@@ -230,7 +236,7 @@ class CandidatesTraining(MembersTraining):
             if last and entry.network and (leader := self._leader()) and leader.loss < NOTHING_LEFT * self._baseline:
                 entry.verdict = f"not fitted: {leader.name} leaves nothing to gain"
                 continue
-            if started and (left <= 0 or (expected > left and not entry.network)):
+            if started and (left <= 0 or (expected > left and not entry.family.stops_in_time)):
                 continue
             settings = self._settings if last and math.isinf(left) else self._limited(entry, left, last)
             try:
@@ -253,25 +259,25 @@ class CandidatesTraining(MembersTraining):
             entry.loss = loss if math.isfinite(loss) else math.inf
 
     def _limited(self, entry: _Entry, left: float, last: bool) -> Settings:
-        """The settings of a fit that must end: a network stops after some epochs, and in time."""
+        """The settings of a fit that must end: a network stops after some epochs, and what can stop in time does."""
         recipe = self._settings.recipe
-        if not entry.network:
-            return self._settings
-        if math.isfinite(left):
-            recipe = dataclasses.replace(recipe, time_limit=max(0.05, left if last else SHORT * left))
-        if not last:
+        if entry.family.stops_in_time and math.isfinite(left):
+            share = 1.0 if last else SHORT if entry.network else SHORTER
+            recipe = dataclasses.replace(recipe, time_limit=max(0.05, share * left))
+        if entry.network and not last:
             recipe = dataclasses.replace(recipe, epochs=EPOCHS)
         return dataclasses.replace(self._settings, recipe=recipe)
 
     def _survivors(self, entries: Sequence[_Entry]) -> list[_Entry]:
-        """The candidates that go on to more rows: those near the best, at most :data:`SURVIVORS`."""
-        baseline = self._baseline
+        """The candidates that go on to more rows: those near the best."""
+        baseline, good = self._baseline, self._settings.quality != "best"
+        factor, most = (FACTOR, SURVIVORS) if good else (FACTOR_OF_BEST, SURVIVORS_OF_BEST)
         fitted = sorted((entry for entry in entries if entry.fitted), key=lambda entry: entry.loss)
         if not fitted:
             return list(entries)
         best = baseline - fitted[0].loss
-        near = [one for one in fitted if baseline - one.loss >= SKILL * best and one.loss <= FACTOR * fitted[0].loss]
-        staying = near[:SURVIVORS] or fitted[:1]
+        near = [one for one in fitted if baseline - one.loss >= SKILL * best and one.loss <= factor * fitted[0].loss]
+        staying = near[:most] or fitted[:1]
         for entry in fitted:
             if entry not in staying:
                 entry.verdict = f"behind on {entry.rows:,} rows"

@@ -153,7 +153,7 @@ def _fit(
         distilled = distillation_data(teacher, family, rows, settings, run=run, deadline=deadline)
     data = distilled.data if distilled else None
     training = _training(family, rows, settings, device, hooks, warm, decides, deadline, data)
-    classical = family.name if isinstance(family, ClassicalFamily) else None
+    classical = family.name if isinstance(family, ClassicalFamily) and not family.stops_in_time else None
     unused = settings.without_effect(out_of_bag=parts.out_of_bag, classical=classical)
     suspected = _suspected(prepared, settings) if search_leaks else []
     notes = [*prepared.notes, *parts.notes, *suspected, *training.notes, *(distilled.notes if distilled else ()), *unused]
@@ -236,11 +236,11 @@ def _training(
     assert not isinstance(encoder, Encoders)  # training starts from a network
     if data is None:
         data = encode(rows.prepared, rows.parts, rows.task, family.encoding(), encoder=encoder)
+    if family.stops_in_time and math.isfinite(deadline):
+        left = max(0.05, deadline - time.monotonic())
+        limit = min(left, settings.recipe.time_limit or left)
+        settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
     if isinstance(family, NetworkFamily):
-        if math.isfinite(deadline):
-            left = max(0.05, deadline - time.monotonic())
-            limit = min(left, settings.recipe.time_limit or left)
-            settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
         return NetworkTraining(family, data, rows.task, settings, device, warm)
     assert isinstance(family, ClassicalFamily)
     return ClassicalTraining(family, data, rows.task, settings, hooks)

@@ -93,10 +93,23 @@ def best_mean(loss: ValidationLoss, outputs: Sequence[np.ndarray]) -> list[float
 
 
 def best_single_or_mean(loss: ValidationLoss, outputs: Sequence[np.ndarray]) -> list[float]:
-    """:func:`best_mean` where its loss is lower by more than a standard error than that of :func:`best_single`, else that."""
+    """:func:`best_mean` where its loss is lower by more than a standard error than that of :func:`best_single`, else that.
+
+    The mean is without the members that it does not need: its loss is within a standard error of that of all.
+    """
     alone, mean = best_single(loss, outputs), best_mean(loss, outputs)
-    losses = [loss.of_rows(weighted_mean(outputs, weights)) for weights in (alone, mean)]
-    return mean if loss.larger(*losses) else alone
+    losses, lowest = (loss.of_rows(weighted_mean(outputs, weights)) for weights in (alone, mean))
+    if not loss.larger(losses, lowest):
+        return alone
+    for place in sorted(np.flatnonzero(mean).tolist(), key=lambda place: mean[place]):
+        places = [other for other, weight in enumerate(mean) if weight and other != place]
+        if not places:
+            break
+        fewer = np.zeros(len(outputs))
+        fewer[places] = best_mean(loss, [outputs[other] for other in places])
+        if not loss.larger(loss.of_rows(weighted_mean(outputs, fewer.tolist())), lowest):
+            mean = fewer.tolist()
+    return mean
 
 
 def cross_fitted(choose: Choose, loss: ValidationLoss, outputs: Sequence[np.ndarray], *, seed: int = 0) -> np.ndarray:

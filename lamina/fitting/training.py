@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ class ClassicalTraining(Training):
     def __init__(self, family: ClassicalFamily, data: EncodedSplit, task: Task, settings: Settings, hooks: Hooks) -> None:
         self.family, self.recipe = family, settings.recipe
         plain, effective = Recipe().get_params(), ("threads",) if isinstance(self.recipe.metric, str) else ("threads", "metric")
+        effective += ("time_limit",) if family.stops_in_time else ()
         unused = [name for name, value in self.recipe.get_params().items() if value != plain[name] and name not in effective]
         note = f"{family.name} is no network: {', '.join(unused)} of the recipe has no effect" if unused else ""
         self.notes = (note, family.without_effect(data.encoder.inputs), *hooks.never_called(family.name))
@@ -136,13 +138,19 @@ class ClassicalTraining(Training):
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
         """Fit; there is nothing to resume, to stop or to edit."""
         began, data, task = time.monotonic(), self._data, self._task
+        limit = self.recipe.time_limit if self.family.stops_in_time else None
         rows = data.train.plain()
         predictor = fit_classical(
             self.family,
             rows,
             rows if data.validation is data.train else data.validation.plain(),
             list(zip(task.learnables(data.train.targets), task.learnables(data.validation.targets), strict=True)),
-            Fitting(self._seed, int(self.recipe.threads or available_threads()), lambda done: hooks.emit(Fit(done))),
+            Fitting(
+                self._seed,
+                int(self.recipe.threads or available_threads()),
+                lambda done: hooks.emit(Fit(done)),
+                math.inf if limit is None else began + limit,
+            ),
         )
         history = History(stopped=StopReason.FITTED, seconds=time.monotonic() - began, recipe=self.recipe)
         return Trained(predictor, history, data.train.blocks, data.validation.blocks)

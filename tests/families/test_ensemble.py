@@ -1,14 +1,16 @@
 """The ensemble family: folds, weights, groups, files, trust."""
 
 import json
+import time
 
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_iris
 
 import lamina
-from lamina import Boosting, Ensemble, FeedForward, Forest, Recipe
+from lamina import Boosting, Ensemble, FeedForward, Forest, Linear, Recipe
 from lamina.errors import DataError, ModelFileError, OptionError, TrainingError
 from lamina.families import family_from_json, family_to_json
 from lamina.families.ensemble import EnsemblePredictor
@@ -157,6 +159,24 @@ def test_a_family_that_fails_is_left_out_and_all_that_fail_are_an_error(monkeypa
     ]
     with pytest.raises(TrainingError, match=r"no family of the ensemble could be fitted \(boosting: no convergence\)"):
         lamina.fit(rows(), "y", family=Ensemble(("boosting",), folds=2), monitor=None)
+
+
+def test_folds_are_fitted_as_far_as_the_time_allows(monkeypatch):
+    fit = Linear.fit
+
+    def slow(*arguments):
+        time.sleep(0.5)
+        return fit(*arguments)
+
+    monkeypatch.setattr(Linear, "fit", slow)
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    family = Ensemble(("linear", Forest(n_estimators=10)), folds=5)
+    model = lamina.fit(X.assign(y=y), "y", task="classification", family=family, time_limit=1.8, seed=0, monitor=None).model_
+    folds = len(model.predictor.members) // len({member.part for member in model.predictor.members})
+    assert 1 <= folds < 5
+    assert f"time_limit=1.8 left {folds} of 5 folds" in model.card["notes"]
+    assert 0.8 < model.card["validation"]["accuracy"] <= 1
+    assert sum(member.weight for member in model.predictor.members) == (pytest.approx(1))
 
 
 def test_families_with_options_are_stored_as_json():

@@ -32,6 +32,13 @@ def test_a_mean_is_taken_where_it_is_clearly_better():
     assert best_single_or_mean(LOSS, [noisy(0.5, 1)]) == [1]
 
 
+def test_a_mean_has_no_member_that_makes_no_clear_difference():
+    both, poor = [noisy(0.5, 1), noisy(0.5, 2)], noisy(3.0, 3)
+    weights = best_single_or_mean(LOSS, [*both, poor])
+    assert best_mean(LOSS, [*both, poor])[2] > 0 == weights[2]
+    assert weights[:2] == pytest.approx(best_mean(LOSS, both))
+
+
 def test_weights_of_independent_errors_are_inverse_to_their_variance():
     """The mean of independent unbiased estimates with the least variance weighs each by 1 / variance."""
     weights = best_mean(LOSS, [noisy(0.3, 1), noisy(0.6, 2)])

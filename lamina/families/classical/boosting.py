@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from lamina.data.encoding import Input
 from lamina.errors import ModelFileError, TrainingError
 from lamina.families.classical.constant import Constant
-from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
+from lamina.families.classical.family import ClassicalFamily, Fitting, Rows, share_of_time
 from lamina.families.classical.matrix import cardinalities, check_outputs, coded, probabilities
 from lamina.families.classical.trees import Trees, TreesPredictor
 from lamina.families.predictor import Predictor
@@ -41,6 +42,7 @@ class Problem:
         max_iter: Maximum number of iterations.
         threads: Number of threads.
         seed: Random seed, below 2^32.
+        deadline: As in :class:`~lamina.families.classical.family.Fitting`.
     """
 
     train: tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -51,6 +53,7 @@ class Problem:
     max_iter: int
     threads: int
     seed: int
+    deadline: float = math.inf
 
 
 @dataclass
@@ -92,7 +95,7 @@ class BoostingFamily(ClassicalFamily):
         X, X_validation = coded(rows.blocks), coded(validation.blocks)[usable]
         weight = None if validation.weight is None else validation.weight[usable]
         models = []
-        for target, validation_target in targets:
+        for number, (target, validation_target) in enumerate(targets):
             problem = Problem(
                 train=(X, np.ascontiguousarray(target), rows.weight),
                 validation=(X_validation, np.ascontiguousarray(validation_target), weight) if usable.any() else None,
@@ -102,6 +105,7 @@ class BoostingFamily(ClassicalFamily):
                 max_iter=self.max_iter if usable.any() else min(self.max_iter, MAX_ITER_WITHOUT_VALIDATION),
                 threads=fitting.threads,
                 seed=fitting.seed % 2**32,
+                deadline=share_of_time(fitting.deadline, len(targets) - number),
             )
             models.append(self.boost(problem))
             fitting.progress(len(models) / len(targets))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -59,11 +61,13 @@ class Fitting:
         seed: Seed of everything random.
         threads: Number of processor cores to use.
         progress: Called with the fraction of the work done, from 0 to 1.
+        deadline: Time, as :func:`time.monotonic` gives it, at which a family that stops in time ends its fit.
     """
 
     seed: int
     threads: int
     progress: Callable[[float], None] = lambda done: None
+    deadline: float = math.inf
 
 
 @dataclass
@@ -104,3 +108,9 @@ class ClassicalFamily(Family):
     def chosen(self, predictor: Predictor) -> Self:
         """The family with the options that its fit to fewer rows chose for this predictor, which are not searched again."""
         return self
+
+
+def share_of_time(deadline: float, fits: int) -> float:
+    """The deadline of the first of so many fits that are to end by this deadline."""
+    now = time.monotonic()
+    return now + (deadline - now) / fits

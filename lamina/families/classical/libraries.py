@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 import tempfile
+import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +43,7 @@ def library(name: str) -> Any:
 class LibraryBoosting(BoostingFamily):
     """Base of the families of other libraries."""
 
+    stops_in_time: ClassVar[bool] = True
     trees: ClassVar[type[LibraryTrees]]
 
     def boost(self, problem: Problem) -> np.ndarray:
@@ -164,12 +167,18 @@ class LightGBM(LibraryBoosting):
         X, y, weight = problem.train
         categories = list(range(len(problem.cardinalities)))
         train = module.Dataset(X, y, weight=weight, categorical_feature=categories, params={"verbosity": -1})
-        stopping = {}
+        sets, callbacks = [], []
         if problem.validation:
             X, y, weight = problem.validation
-            stopping["valid_sets"] = [train.create_valid(X, y, weight=weight)]
-            stopping["callbacks"] = [module.early_stopping(self.patience, verbose=False)]
-        booster = module.train(params, train, num_boost_round=problem.max_iter, **stopping)
+            sets = [train.create_valid(X, y, weight=weight)]
+            callbacks = [module.early_stopping(self.patience, verbose=False)]
+
+        def stop_in_time(env: Any) -> None:
+            if time.monotonic() > problem.deadline:
+                raise module.callback.EarlyStopException(env.iteration, env.evaluation_result_list or [])
+
+        callbacks.append(stop_in_time)
+        booster = module.train(params, train, num_boost_round=problem.max_iter, valid_sets=sets, callbacks=callbacks)
         return booster.model_to_string(num_iteration=booster.best_iteration).encode()
 
 
@@ -215,11 +224,16 @@ class XGBoost(LibraryBoosting):
         }
         common = {"categories": len(problem.cardinalities), "threads": problem.threads}
         train = _dmatrix(module, *problem.train, **common)
+
+        class StopInTime(module.callback.TrainingCallback):
+            def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+                return time.monotonic() > problem.deadline
+
         if not problem.validation:
-            return bytes(module.train(params, train, problem.max_iter).save_raw("ubj"))
+            return bytes(module.train(params, train, problem.max_iter, callbacks=[StopInTime()]).save_raw("ubj"))
         evals = [(_dmatrix(module, *problem.validation, **common), "validation")]
-        stopping = {"early_stopping_rounds": self.patience, "verbose_eval": False}
-        booster = module.train(params, train, problem.max_iter, evals=evals, **stopping)
+        callbacks = [module.callback.EarlyStopping(rounds=self.patience), StopInTime()]  # after one that stops none is called
+        booster = module.train(params, train, problem.max_iter, evals=evals, verbose_eval=False, callbacks=callbacks)
         return bytes(booster[: booster.best_iteration + 1].save_raw("ubj"))
 
 
@@ -272,12 +286,24 @@ class CatBoost(LibraryBoosting):
         if problem.validation:
             validation = _pool(module, *problem.validation, categories=len(problem.cardinalities))
             stopping = {"eval_set": validation, "use_best_model": True, "early_stopping_rounds": self.patience}
+        if math.isfinite(problem.deadline):
+            stopping["callbacks"] = [_InTime(problem.deadline)]
         model = module.CatBoost(params)
         model.fit(_pool(module, *problem.train, categories=len(problem.cardinalities)), **stopping)
         with tempfile.TemporaryDirectory() as folder:  # CatBoost saves to files only
             path = Path(folder) / "model.cbm"
             model.save_model(str(path))
             return path.read_bytes()
+
+
+@dataclass(frozen=True)
+class _InTime:
+    """CatBoost's callback that ends a fit at the deadline."""
+
+    deadline: float
+
+    def after_iteration(self, info: Any) -> bool:
+        return time.monotonic() < self.deadline
 
 
 def _pool(module: Any, X: np.ndarray, y: Any = None, weight: Any = None, *, categories: int) -> Any:

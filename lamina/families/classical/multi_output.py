@@ -10,7 +10,7 @@ import numpy as np
 
 from lamina.data.encoding import Input
 from lamina.errors import ModelFileError
-from lamina.families.classical.family import ClassicalFamily, Fitting, Rows
+from lamina.families.classical.family import ClassicalFamily, Fitting, Rows, share_of_time
 from lamina.families.predictor import PREDICTORS, Predictor
 from lamina.tasks.task import Learnable
 
@@ -32,7 +32,11 @@ def fit_classical(
     """
     predictors: list[Predictor] = []
     for number, (train, validate) in enumerate(targets):
-        reporting = replace(fitting, progress=lambda done, number=number: fitting.progress((number + done) / len(targets)))
+        reporting = replace(
+            fitting,
+            progress=lambda done, number=number: fitting.progress((number + done) / len(targets)),
+            deadline=share_of_time(fitting.deadline, len(targets) - number),
+        )
         train_rows = rows.with_target(train)
         validation_rows = train_rows if validation is rows else validation.with_target(validate)
         predictors.append(family.fit(train_rows, validation_rows, reporting))

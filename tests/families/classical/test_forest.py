@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 
 import lamina
-from lamina.families import Forest
+from lamina.families import ExtraTrees, Forest
 from lamina.families.classical.forest import ForestPredictor, _ensemble, _quantile
 from lamina.families.classical.matrix import ordered
 from tests.families.classical.helpers import KINDS, blocks, fitting, make
@@ -49,6 +49,37 @@ def test_it_predicts_as_scikit_learn_also_out_of_bag(kind, weighted):
     present = ~np.isnan(ours).any(1)
     assert present.mean() > 0.99
     np.testing.assert_allclose(ours[present], out_of_bag[present], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_extremely_randomised_trees_predict_as_scikit_learn_and_have_no_out_of_bag_rows(kind):
+    rows = make(kind, missing=True)
+    classes = kind in ("binary", "classes")
+    predictor = ExtraTrees(n_estimators=20).fit(rows, rows, fitting(3))
+    peer = (ExtraTreesClassifier if classes else ExtraTreesRegressor)(
+        20, max_features="sqrt" if classes else 1.0, random_state=3
+    )
+    theirs = peer.fit(ordered(rows.blocks), rows.target[:, 0] if kind == "value" else rows.target)
+    new = blocks(70, 5, missing=True)
+    outputs = predictor.outputs(new, 70)
+    if classes:
+        outputs, expected = outputs[:, theirs.classes_], theirs.predict_proba(ordered(new))
+    else:
+        expected = theirs.predict(ordered(new)).reshape(70, -1)
+        assert predictor.spread(new, 70).shape == expected.shape
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+    assert predictor.out_of_bag is None
+    assert predictor.stores_rows
+    assert not Forest().fit(rows, rows, fitting(3)).stores_rows
+
+
+def test_extremely_randomised_trees_split_no_small_nodes_of_many_rows(monkeypatch):
+    rows = make("value")
+    sizes = [ExtraTrees(5, min_samples_split=least).fit(rows, rows, fitting(3)).size() for least in (2, 5, "auto")]
+    monkeypatch.setattr("lamina.families.classical.forest._MANY_ROWS", 300)
+    many = ExtraTrees(5).fit(rows, rows, fitting(3)).size()
+    assert sizes[1] < sizes[0] == sizes[2]
+    assert many == sizes[1]
 
 
 def test_majority_vote():

@@ -1,6 +1,8 @@
 """LightGBM, XGBoost and CatBoost, where they are installed, and the error where they are not."""
 
+import dataclasses
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -51,6 +53,18 @@ def test_early_stopping_and_a_hundred_iterations_without_validation_rows(name):
     long = CLASSICAL[name](**options).fit(noise, weightless, fitting())
     same = CLASSICAL[name](max_iter=MAX_ITER_WITHOUT_VALIDATION, learning_rate=0.3).fit(noise, weightless, fitting())
     assert short.size() < long.size() == same.size()
+
+
+@pytest.mark.parametrize("kind", ["binary", "values"])
+def test_a_fit_ends_at_its_deadline_with_the_trees_it_has(name, kind):
+    rows, late = make(kind, 200), dataclasses.replace(fitting(), deadline=time.monotonic() - 1)
+    for validation in (make(kind, 100, 1), Rows(rows.blocks, rows.inputs, rows.target, rows.classes, np.zeros(200))):
+        few, many = (CLASSICAL[name](max_iter=trees).fit(rows, validation, fitting()) for trees in (2, 6))
+        stopped = CLASSICAL[name]().fit(rows, validation, late)
+        assert stopped.size() <= few.size() < many.size()
+    soon = dataclasses.replace(fitting(), deadline=time.monotonic() + 60)
+    whole, same = (CLASSICAL[name](max_iter=20).fit(rows, rows, one) for one in (fitting(), soon))
+    np.testing.assert_array_equal(whole.outputs(rows.blocks, 200), same.outputs(rows.blocks, 200))
 
 
 def test_few_rows_only_numbers_only_categories_and_weights(name):
