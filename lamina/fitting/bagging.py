@@ -71,9 +71,10 @@ class EnsembleTraining(MembersTraining):
         families = sorted(self._families, key=lambda family: isinstance(family, NetworkFamily))
         folds: list[dict[int, FittedFamily]] = []
         failures: dict[int, str] = {}
+        screened = time.monotonic()
         for number, parts in enumerate(self._sides):
-            started = time.monotonic()
-            if folds and (self._deadline - started) < ENOUGH * (started - began) / len(folds):
+            now = time.monotonic()
+            if folds and self._deadline - now < ENOUGH * (now - screened) / len(folds):
                 break
             fitted = self._fit_fold(number, self._rows.of(parts), families, folds, failures, run)
             if len(fitted) < len(families) - len(failures):  # interrupted, or the time is over
