@@ -25,12 +25,14 @@ from lamina.train.recipe import Recipe
 # Small enough to be quick, large enough to learn.
 SMALL = {
     "feedforward": {"hidden_sizes": (32, 32), "members": 4, "bins": 8, "dropout": 0.0},
+    "realmlp": {"hidden_sizes": (32, 32), "dropout": 0.0},
     "shortcut": {"num_blocks": 2, "hidden_size": 32, "inner_size": 32, "bins": 8, "dropout": 0.0},
     "convolutional": {"channels": 8, "filters": 16, "dropout": 0.0, "embedding_dim": 16},
     "recurrent": {"hidden_sizes": (16,), "dropout": 0.0, "embedding_dim": 16},
     "attention": {"hidden_size": 16, "num_heads": 2, "num_layers": 1, "dropout": 0.0, "word_dropout": 0.0, "embedding_dim": 16},
     "hierarchical": {"hidden_size": 16, "dropout": 0.0, "embedding_dim": 16},
     "forest": {"n_estimators": 30},
+    "extratrees": {"n_estimators": 30},
     "boosting": {"max_iter": 60, "min_samples_leaf": 2, "l2_regularization": 1.0},
     "linear": {"alpha": 0.1},
     "neighbours": {"n_neighbors": 3},
@@ -46,6 +48,7 @@ TRAIN_SCORES = {"linear": (0.7, 0.95), "ensemble": (0.7, 0.9), "neighbours": (0.
 # With leaves of a single row or few neighbours the weights have no effect.
 WEIGHED = {
     "forest": {"min_samples_leaf": 20},
+    "extratrees": {"min_samples_leaf": 20},
     "neighbours": {"n_neighbors": 20},
     "lightgbm": {"min_samples_leaf": 20, "max_iter": 20},
 }

@@ -25,13 +25,14 @@ from lamina.families.ensemble import Ensemble
 from lamina.families.family import TABLE, Family, NetworkFamily, TableFamily
 from lamina.families.feedforward import FeedForward
 from lamina.families.hierarchical import Hierarchical
+from lamina.families.realmlp import RealMLP
 from lamina.families.recurrent import Recurrent
 from lamina.families.shortcut import Shortcut
 from lamina.options import nearest_option, parse, plain
 from lamina.wording import nearest
 
 NETWORKS: dict[str, type[NetworkFamily]] = {
-    family.name: family for family in (FeedForward, Shortcut, Convolutional, Recurrent, Attention, Hierarchical)
+    family.name: family for family in (FeedForward, RealMLP, Shortcut, Convolutional, Recurrent, Attention, Hierarchical)
 }
 CLASSICAL: dict[str, type[ClassicalFamily]] = {
     family.name: family
@@ -64,7 +65,7 @@ _OTHER_NAMES = {
 #: where a comparison prefers the simpler of two models it does so every time.
 SIMPLEST_FIRST = (
     *("constant", "linear", "rocket", "boosting", "lightgbm", "xgboost", "catboost", "forest", "extratrees", "neighbours"),
-    *("feedforward", "shortcut", "convolutional", "recurrent", "attention", "hierarchical", "ensemble"),
+    *("feedforward", "realmlp", "shortcut", "convolutional", "recurrent", "attention", "hierarchical", "ensemble"),
 )
 
 #: The family for a table with such a column, the richest kind first, and why.
@@ -111,6 +112,7 @@ __all__ = [
     "Linear",
     "Neighbours",
     "NetworkFamily",
+    "RealMLP",
     "Recurrent",
     "Rocket",
     "Shortcut",

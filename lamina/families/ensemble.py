@@ -54,6 +54,9 @@ class Ensemble(Family):
         5, "number of folds, and of models of each family; 0 fits each family once and chooses the weights on validation rows",
         low=0, high=50,
     )  # fmt: skip
+    repeats: int = option(
+        1, "how often rows are divided into folds; a row is predicted by the mean over the repeats", low=1, high=100
+    )
 
     @property
     def out_of_bag(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -66,6 +69,8 @@ class Ensemble(Family):
                 "Ensemble.folds is 1, but a fold is predicted by models of the other folds; take at least 2, or 0 to fit each "
                 "family once"
             )
+        if self.repeats > 1 and not self.folds:
+            raise OptionError(f"Ensemble.repeats is {self.repeats}, but folds=0 has no folds to repeat; take folds=5")
         if isinstance(self.families, list | tuple) and not self.families:
             raise OptionError("Ensemble.families is empty; name at least one family")
         return self

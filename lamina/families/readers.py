@@ -24,12 +24,12 @@ class TableOptions(Options):
     number_embedding: str | None = option(
         "piecewise_linear",
         "embedding of numbers; None for no embedding",
-        choices=("piecewise_linear", "periodic", None),
+        choices=("piecewise_linear", "periodic", "pbld", None),
         blocks=("numbers",),
         tune=["piecewise_linear", "periodic", None],
     )
     number_embedding_dim: int | str = auto_option(
-        "dimension of the embedding of a number; auto is 12, or 4 for more than 32 numbers",
+        "dimension of the embedding of a number; auto is 12, or 4 for more than 32 numbers and for pbld",
         low=1,
         high=1024,
         blocks=("numbers",),
@@ -78,8 +78,12 @@ def _numbers(graph: Graph, name: str, block: Input, options: TableOptions) -> tu
     width = math.prod(block.shape)
     if not options.number_embedding:
         return name, [1] * width
-    size = (12 if width <= 32 else 4) if options.number_embedding_dim == "auto" else int(options.number_embedding_dim)
-    embedding = NumberEmbedding(options.number_embedding, size, bins=options.bins, activation="relu")
+    beside = options.number_embedding == "pbld"  # the number beside its embedding
+    size = options.number_embedding_dim
+    if size == "auto":
+        size = 12 if width <= 32 and not beside else 4
+    activation = None if beside else "relu"
+    embedding = NumberEmbedding(options.number_embedding, int(size), bins=options.bins, activation=activation)
     graph.layer("number_embedding", embedding, after=name)
     return "number_embedding", [size] * width
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -55,7 +56,9 @@ class EnsembleTraining(MembersTraining):
         self.notes = tuple(hooks.never_called(family.name))
         self._sides = [parts]
         if parts.out_of_bag:
-            drawn = draw(prepared.table, prepared.schema, rows.task, folds=family.folds, seed=settings.seed)
+            drawn = draw(
+                prepared.table, prepared.schema, rows.task, folds=family.folds, repeats=family.repeats, seed=settings.seed
+            )
             self._sides = [Split(*sides, drawn.how) for sides in zip(drawn.train, drawn.test, strict=True)]
             self.notes += drawn.notes
 
@@ -173,8 +176,11 @@ class EnsembleTraining(MembersTraining):
         self, finished: list[tuple[Family, list[FittedFamily]]], failures: list[tuple[str, str]], seconds: float
     ) -> Choice:
         given, table = self._rows.parts, self._rows.prepared.table
-        places = np.concatenate([parts.validation for parts in self._sides])
-        outputs = [np.concatenate([one.outputs for one in fitted]) for _, fitted in finished]
+        places, mean = given.validation, _joined
+        if given.out_of_bag:
+            places, row = np.unique(np.concatenate([parts.validation for parts in self._sides]), return_inverse=True)
+            mean = functools.partial(_mean_by_row, row=row)
+        outputs = [mean([one.outputs for one in fitted]) for _, fitted in finished]
         rows = self._rows.of(dataclasses.replace(given, validation=places))
         weights = best_mean(rows.loss, outputs)
         honest = cross_fitted(best_mean, rows.loss, outputs, seed=self._settings.seed)
@@ -197,7 +203,8 @@ class EnsembleTraining(MembersTraining):
         why = self._reason(finished, weights) if self._screen else ""
         history = self._history(seconds)
         if given.out_of_bag:
-            within = [_joined([one.spread for one in fitted]) for _, fitted in finished]
+            known_spreads = [[one.spread for one in fitted if one.spread is not None] for _, fitted in finished]
+            within = [mean(parts) if len(parts) == folds else None for parts in known_spreads]
             known = np.full((len(table), outputs[0].shape[1]), np.nan)
             spread, spreads = total_spread(outputs, within, weights), known.copy()
             known[places] = honest
@@ -212,7 +219,14 @@ class EnsembleTraining(MembersTraining):
         return Choice(family, encoder, trained, given, why, candidates, notes)
 
 
-def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    """The arrays of all folds as one; None where one is missing."""
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if len(known) == len(parts) else None
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The arrays of all folds as one."""
+    return np.concatenate(parts)
+
+
+def _mean_by_row(parts: Sequence[np.ndarray], row: np.ndarray) -> np.ndarray:
+    """The mean for each row (rows, size) of the values of all folds, whose rows these are (N,)."""
+    values = np.concatenate(parts)
+    total = np.zeros((int(row.max()) + 1, values.shape[1]))
+    np.add.at(total, row, values)
+    return total / np.bincount(row)[:, None]

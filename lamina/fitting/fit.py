@@ -45,8 +45,9 @@ from lamina.trust.novelty import Novelty
 from lamina.trust.trust import Trust, background
 from lamina.trust.view import View
 
-BEST_FOLDS = 5
-"""Folds of the ensemble of ``quality="best"``."""
+BEST_FOLDS, BEST_REPEATS, BEST_ROWS = 5, 5, 10_000
+"""Folds of the ensemble of ``quality="best"``; those of plain columns are repeated so often at most, and as long as all repeats
+have at most so many rows."""
 NOVELTY_TRAIN, NOVELTY_VALIDATION = 4000, 1000
 """Novelty compares with at most so many training rows, and ranks among at most so many validation rows."""
 
@@ -140,7 +141,7 @@ def _fit(
             "given"
         )
     if decides:
-        family, why = Ensemble(folds=BEST_FOLDS if settings.quality == "best" else 0), ""
+        family, why = _ensemble(prepared, settings), ""
     else:
         family, why = _choose(settings, prepared, warm, teacher)
     _check_edit(edit, family, run)
@@ -207,6 +208,15 @@ def _fit(
     if distilled is not None:
         model.card["teacher"] = distilled.to_json(model.task, outputs)
     return model
+
+
+def _ensemble(prepared: Prepared, settings: Settings) -> Ensemble:
+    """The ensemble of the candidates."""
+    if settings.quality != "best":
+        return Ensemble(folds=0)
+    plain = len(prepared.schema.plain) == len(prepared.schema.features)
+    repeats = max(1, min(BEST_REPEATS, BEST_ROWS // len(prepared.table))) if plain else 1
+    return Ensemble(folds=BEST_FOLDS, repeats=repeats)
 
 
 def _choose(settings: Settings, prepared: Prepared, warm: WarmStart | None, teacher: Teacher | None) -> tuple[Family, str]:

@@ -39,5 +39,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "selu": F.selu,
     "gelu": F.gelu,
     "silu": F.silu,
+    "mish": F.mish,
     "softmax": softmax,
 }

@@ -15,7 +15,7 @@ from lamina.errors import GraphError
 
 Shape = tuple[int, ...]
 
-ACTIVATIONS = tuple("identity step logistic tanh lecun_tanh relu leaky_relu elu selu gelu silu softmax".split())
+ACTIVATIONS = tuple("identity step logistic tanh lecun_tanh relu leaky_relu elu selu gelu silu mish softmax".split())
 PROPAGATIONS = ("weighted_sum",)
 JOINS = ("concat", "add")
 KINDS: dict[str, type[Layer]] = {}

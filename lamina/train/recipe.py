@@ -41,7 +41,9 @@ class Recipe(Options):
         kind=float,
         tune=(3e-4, 3e-2, "log"),
     )
-    schedule: str = option("auto", "learning rate schedule", choices=("auto", "constant", "cosine", "one_cycle", "plateau"))
+    schedule: str = option(
+        "auto", "learning rate schedule", choices=("auto", "constant", "cosine", "one_cycle", "coslog4", "plateau")
+    )
     epochs: int | str = option("auto", "maximum number of epochs", low=1, high=1_000_000, choices=("auto",), kind=int)
     batch_size: int | str = option(
         "auto",

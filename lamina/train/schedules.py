@@ -97,6 +97,24 @@ class OneCycle(Schedule):
         return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
+class CosLog4(Schedule):
+    """Four half cosines from 0 to the maximum and back, each as long as all before it: ``(1 - cos(2 pi log2(1 + 15 t))) / 2``.
+
+    Holzmüller et al. 2024 (https://arxiv.org/abs/2407.04491, section 3.2), with ``t`` from 0 to 1.
+
+    Example:
+        >>> rates = CosLog4(1.0, 61, epochs=1).rates(0)
+        >>> [round(rates[step], 3) for step in (0, 4, 12, 28, 60)]
+        [0.0, 0.0, 0.0, 0.0, 0.0]
+        >>> round(max(rates), 2)
+        1.0
+    """
+
+    def _factor(self, step: int) -> float:
+        share = step / max(self.steps - 1, 1)
+        return (1 - math.cos(2 * math.pi * math.log2(1 + 15 * share))) / 2
+
+
 class Plateau(Schedule):
     """Constant, times 0.3 after more than 5 epochs without improvement of the validation loss by 1e-4 (relative).
 
@@ -136,7 +154,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
         >>> make_schedule(Recipe(schedule="constant", learning_rate=0.1, epochs=2), 3).rates(0)
         [0.1, 0.1, 0.1]
     """
-    schedules = {"constant": Schedule, "cosine": Cosine, "one_cycle": OneCycle, "plateau": Plateau}
+    schedules = {"constant": Schedule, "cosine": Cosine, "one_cycle": OneCycle, "coslog4": CosLog4, "plateau": Plateau}
     if recipe.schedule not in schedules:
         raise OptionError(f"schedule is {recipe.schedule!r}, expected one of {', '.join(schedules)}")
     return schedules[recipe.schedule](float(recipe.learning_rate), steps_per_epoch, int(recipe.epochs))

@@ -1,5 +1,6 @@
 """The ensemble family: folds, weights, groups, files, trust."""
 
+import dataclasses
 import json
 import time
 
@@ -128,6 +129,7 @@ def test_a_network_is_evaluated_once_for_its_outputs_and_their_spread(monkeypatc
             OptionError,
             "folds is 1, but a fold is predicted by models of the other folds; take at least 2, or 0",
         ),
+        (Ensemble(folds=0, repeats=2), OptionError, "repeats is 2, but folds=0 has no folds to repeat; take folds=5"),
         (Ensemble(()), OptionError, "families is empty; name at least one family"),
         (Ensemble(("boostng",)), OptionError, "no family 'boostng'; did you mean 'boosting'"),
         (Ensemble((Ensemble(),)), OptionError, "Ensemble.families has an ensemble, expected single families"),
@@ -159,6 +161,21 @@ def test_a_family_that_fails_is_left_out_and_all_that_fail_are_an_error(monkeypa
     ]
     with pytest.raises(TrainingError, match=r"no family of the ensemble could be fitted \(boosting: no convergence\)"):
         lamina.fit(rows(), "y", family=Ensemble(("boosting",), folds=2), monitor=None)
+
+
+def test_repeats_divide_the_rows_anew_and_a_row_is_predicted_by_their_mean():
+    data = rows(60).drop("who")
+    family = Ensemble(("linear", Boosting(max_iter=5, min_samples_leaf=2)), folds=3, repeats=4)
+    model = lamina.fit(data, "y", family=family, seed=0, monitor=None).model_
+    parts = {member.part: 0 for member in model.predictor.members}
+    for member in model.predictor.members:
+        parts[member.part] += 1
+    assert set(parts.values()) == {12}
+    assert model.card["split"]["how"].startswith("out of fold")
+    one = lamina.fit(data, "y", family=dataclasses.replace(family, repeats=1), seed=0, monitor=None).model_
+    losses = [fit.card["candidates"][0]["loss"] for fit in (model, one)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+    assert losses[0] != losses[1]
 
 
 def test_folds_are_fitted_as_far_as_the_time_allows(monkeypatch):

@@ -173,7 +173,7 @@ def test_best_is_an_ensemble_of_the_candidates_on_folds(quick):
     model = lamina.fit(rows(300, shape="signs"), "y", monitor=None, quality="best").model_
     assert model.family == "ensemble"
     assert model.card["split"]["out_of_bag"]
-    assert "on 5 folds" in model.card["why"]
+    assert "on 25 folds" in model.card["why"]  # five times five
 
 
 @pytest.mark.parametrize("quality", ["good", "best"])

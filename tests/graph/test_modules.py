@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lamina.graph import Activation, CategoryEmbedding, Dense, MemberDense, Net, NumberEmbedding, Plan
+from lamina.graph import Activation, CategoryEmbedding, Dense, MemberDense, Net, NTKDense, NumberEmbedding, Plan, Scale
 from lamina.graph.activations import ACTIVATIONS
 from lamina.graph.layer import ACTIVATIONS as ACTIVATION_NAMES
 from lamina.graph.layer import KINDS
@@ -33,6 +33,7 @@ FORMULAS = {
     "selu": lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * math.expm1(x)),
     "gelu": lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2))),
     "silu": lambda x: x / (1 + math.exp(-x)),
+    "mish": lambda x: x * math.tanh(math.log1p(math.exp(x))),
 }
 
 
@@ -254,7 +255,42 @@ def test_periodic_is_equation_2_then_linear_then_relu():
     assert many.abs().max() <= 1.5
 
 
-@pytest.mark.parametrize("kind", ["piecewise_linear", "periodic"])
+def test_pbld_is_the_number_beside_a_linear_layer_of_cosines():
+    net = net_of(NumberEmbedding("pbld", 4, frequencies=5, sigma=0.5), shape=2)
+    part, x = net.layer0, rows(7, 2)
+    expected = torch.zeros(7, 2, 4, dtype=torch.float64)
+    for f in range(2):
+        angle = 2 * math.pi * 0.1 * part.frequency[f] * x[:, f : f + 1] + 0.1 * part.phase[f]
+        expected[:, f] = torch.cat([x[:, f : f + 1], angle.cos() @ part.weight[f].T + part.bias[f]], 1)
+    same(net({"x": x}), expected.flatten(1))
+    many = net_of(NumberEmbedding("pbld", 2, frequencies=2000, sigma=0.5), shape=1).layer0
+    assert 0.1 * many.frequency.std().item() == pytest.approx(0.5, rel=0.05)
+    assert 0.1 * many.phase.abs().max().item() == pytest.approx(math.pi, rel=0.01)
+
+
+def test_a_layer_in_the_neural_tangent_parametrisation_is_its_formula():
+    net = net_of(NTKDense(3, "selu", parametric=True), shape=16)
+    part, x = net.layer0, rows(5, 16)
+    z = x @ part.weight.T / 4 + 0.1 * part.bias
+    same(net({"x": x}), F.selu(z))
+    part.slope.data = torch.tensor([0.0, 5.0, 20.0], dtype=torch.float64)
+    same(net({"x": x}), z + torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64) * (F.selu(z) - z))
+    wide = net_of(NTKDense(2000), shape=2000).layer0
+    assert wide.weight.std().item() == pytest.approx(1, rel=0.01)
+    assert 0.1 * wide.bias.std().item() == pytest.approx(1, rel=0.05)
+
+
+def test_a_scale_is_learnt_at_its_rate():
+    net = net_of(Scale(0.5, rate=4.0), shape=3)
+    x = rows(5, 3)
+    same(net({"x": x}), 0.5 * x)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    net({"x": x.abs()}).sum().backward()
+    optimizer.step()
+    same(net({"x": x}), (0.5 - 4 * 0.01) * x, 1e-9)  # the first step of Adam is the learning rate
+
+
+@pytest.mark.parametrize("kind", ["piecewise_linear", "periodic", "pbld"])
 def test_inputs_of_an_embedding_have_gradients_for_those_who_explain(kind):
     net = net_of(NumberEmbedding(kind, 3, bins=4), Dense(1), shape=2)
     net.layer0.weight.data = rows(*net.layer0.weight.shape)

@@ -76,7 +76,7 @@ def test_the_callers_random_numbers_go_on_as_before():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw", "muon"])
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "plateau"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "coslog4", "plateau"])
 def test_every_optimizer_and_schedule_resumes(optimizer, schedule, tmp_path, monkeypatch):
     """Momentum, learning rates, the state of plateau and dropout: a resumed epoch is the same, bit by bit."""
     monkeypatch.setattr("lamina.train.loop.CHECKPOINT_SECONDS", 0.0)

@@ -1,5 +1,6 @@
 """Schedules against PyTorch's, and the learning-rate finder."""
 
+import itertools
 import math
 
 import pytest
@@ -56,7 +57,18 @@ def test_one_cycle_is_pytorchs():
     assert ours[: EPOCHS * STEPS] == pytest.approx(_torch_rates(optimizer, scheduler), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_coslog4_has_four_cycles_each_as_long_as_all_before_it():
+    rates = _all(_schedule("coslog4"))
+    ends = [round((2**cycle - 1) / 15 * (EPOCHS * STEPS - 1)) for cycle in range(5)]
+    assert max(rates[end] for end in ends) < 0.003
+    assert [max(rates[first : last + 1]) for first, last in itertools.pairwise(ends)] == pytest.approx([0.1] * 4, rel=0.02)
+    for share in (0.1, 0.25, 0.7):
+        step = round(share * (EPOCHS * STEPS - 1))
+        t = step / (EPOCHS * STEPS - 1)
+        assert rates[step] == pytest.approx(0.05 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t))))
+
+
+@pytest.mark.parametrize("name", ["cosine", "one_cycle", "coslog4"])
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_short_trainings_have_finite_rates(name, steps):
     rates = make_schedule(Recipe(schedule=name, learning_rate=0.1, epochs=1), steps).rates(0)

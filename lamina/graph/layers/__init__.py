@@ -9,7 +9,7 @@ Shapes leave out the batch axis: ``(64,)`` is 64 neurons, ``(32, 64)`` is 64 neu
 
 from lamina.graph.layers.attention import AttentionPool, MultiHeadAttention, Patches, Position, StepDropout
 from lamina.graph.layers.convolution import Convolution, GlobalPool, Pixels, Pool, PoolMask, RadialBasis, Subsample
-from lamina.graph.layers.dense import Activation, Dense, Dropout, Flatten, Join, MemberDense, Norm
+from lamina.graph.layers.dense import Activation, Dense, Dropout, Flatten, Join, MemberDense, Norm, NTKDense, Scale
 from lamina.graph.layers.embedding import CategoryEmbedding, NumberEmbedding, SparseDense, TokenEmbedding
 from lamina.graph.layers.pretrained import Module, Normalise, Pretrained
 from lamina.graph.layers.recurrent import Ends, Loop, Recurrent
@@ -32,6 +32,7 @@ __all__ = [
     "MemberDense",
     "Module",
     "MultiHeadAttention",
+    "NTKDense",
     "Norm",
     "Normalise",
     "NumberEmbedding",
@@ -45,6 +46,7 @@ __all__ = [
     "RadialBasis",
     "Recurrent",
     "Reshape",
+    "Scale",
     "SparseDense",
     "StepDense",
     "StepDropout",

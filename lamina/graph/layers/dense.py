@@ -114,6 +114,85 @@ class MemberDense(Layer):
 
 
 @dataclass(frozen=True)
+class NTKDense(Layer):
+    """Fully connected layer in the neural tangent parametrisation, ``f(W x / sqrt(d) + b)`` (Jacot et al. 2018, eq. 1).
+
+    As in RealMLP (Holzmüller et al. 2024, arXiv 2407.04491, section 3.2): the weights are initialised with variance 1, so an
+    optimizer with steps of one size, as Adam, moves the outputs of a layer of any width by as much; the biases are learnt at a
+    tenth of the learning rate. With ``parametric`` the activation is ``f(z) = z + a (act(z) - z)`` with an ``a`` for each
+    neuron, initially 1, learnt at a tenth of the rate, too. Unlike there, biases are initialised as the weights are, without
+    the data.
+
+    Args:
+        size: Number of neurons.
+        activation: By name, see ``ACTIVATIONS``.
+        parametric: Learn how much of the activation each neuron has.
+        dropout: Dropout rate of the output.
+
+    Shape:
+        Any shape, flattened, to ``(size,)``.
+
+    Example:
+        >>> NTKDense(256, "selu", parametric=True).tensors((4,))
+        {'weight': (256, 4), 'bias': (256,), 'slope': (256,)}
+    """
+
+    size: Whole
+    activation: ActivationName = "identity"
+    _: KW_ONLY
+    parametric: bool = False
+    dropout: Share = 0.0
+
+    axes = {"weight": ("out", "in"), "bias": ("out",), "slope": ("out",)}
+
+    def fixed(self) -> Shape:
+        return (self.size,)
+
+    def reads(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+    def tensors(self, shape: Shape) -> dict[str, Shape]:
+        tensors: dict[str, Shape] = {"weight": (self.size, shape[-1]), "bias": (self.size,)}
+        return tensors | ({"slope": (self.size,)} if self.parametric else {})
+
+
+@dataclass(frozen=True)
+class Scale(Layer):
+    """Each neuron times a number that is learnt, ``rate s x`` (Holzmüller et al. 2024, arXiv 2407.04491, section 3.2).
+
+    After the embeddings of a table it selects columns.
+
+    Args:
+        initial: The initial factor.
+        rate: Factor of the learning rate for optimizers with steps of one size, as Adam.
+
+    Shape:
+        Any shape, kept; a factor for each index of the last axis.
+
+    Example:
+        >>> Scale().tensors((4,))
+        {'weight': (4,)}
+    """
+
+    initial: float = 1.0
+    _: KW_ONLY
+    rate: float = 1.0
+
+    axes = {"weight": ("in",)}
+    unitwise = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("initial", "rate"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise GraphError(f"Scale.{name} is {value!r}, expected a number above 0")
+
+    def tensors(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": shape[-1:]}
+
+
+@dataclass(frozen=True)
 class Activation(Layer):
     """An activation function, as after a norm or a join. ``softmax`` is over the last axis."""
 

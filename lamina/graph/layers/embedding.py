@@ -77,8 +77,12 @@ class NumberEmbedding(Layer):
     by itself gets an edge of its own; beyond the training range the encoding stays full or empty; and an activation follows
     the sum.
 
+    ``"pbld"`` is ``[x, V cos(2 pi c x + p) + b]`` with trained phases ``p`` ("periodic bias linear DenseNet", Holzmüller et al.
+    2024, arXiv 2407.04491, section 3.2), without an activation; ``c`` and ``p`` are learnt at a tenth of the learning rate of
+    optimizers with steps of one size, as Adam.
+
     Args:
-        kind: ``"piecewise_linear"`` or ``"periodic"``.
+        kind: ``"piecewise_linear"``, ``"periodic"`` or ``"pbld"``.
         size: Embedding dimension of each number.
         bins: Maximum number of bins; numbers with few distinct values use fewer.
         frequencies: Number of ``c`` for each number.
@@ -93,7 +97,7 @@ class NumberEmbedding(Layer):
         (40,)
     """
 
-    kind: Annotated[str, one_of("piecewise_linear", "periodic")] = "piecewise_linear"
+    kind: Annotated[str, one_of("piecewise_linear", "periodic", "pbld")] = "piecewise_linear"
     size: Whole = 12
     _: KW_ONLY
     bins: Whole = 48
@@ -105,6 +109,8 @@ class NumberEmbedding(Layer):
         super().__post_init__()
         if isinstance(self.sigma, bool) or not isinstance(self.sigma, int | float) or not 0 < self.sigma < math.inf:
             raise GraphError(f"NumberEmbedding.sigma is {self.sigma!r}, expected a number above 0")
+        if self.kind == "pbld" and self.size < 2:
+            raise GraphError("NumberEmbedding('pbld') has the number itself as one of its outputs; give a size of at least 2")
 
     def result(self, shape: Shape) -> Shape:
         if len(shape) != 1:
@@ -113,6 +119,9 @@ class NumberEmbedding(Layer):
 
     def tensors(self, shape: Shape) -> dict[str, Shape]:
         numbers = shape[0]
+        if self.kind == "pbld":
+            tensors = {"frequency": (numbers, self.frequencies), "phase": (numbers, self.frequencies)}
+            return tensors | {"weight": (numbers, self.size - 1, self.frequencies), "bias": (numbers, self.size - 1)}
         if self.kind == "periodic":
             tensors: dict[str, Shape] = {"frequency": (numbers, self.frequencies)}
             tensors["weight"] = (numbers, self.size, 2 * self.frequencies)

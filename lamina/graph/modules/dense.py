@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from lamina.graph.activations import ACTIVATIONS
-from lamina.graph.modules.part import Part, uniform
+from lamina.graph.modules.part import SLOW, Part, uniform
 from lamina.graph.random import dropout
 
 
@@ -53,6 +55,32 @@ class MemberDense(Part):
         x = x.transpose(0, 1) if x.dim() == 3 else x.expand(self.layer.members, *x.shape)
         y = torch.baddbmm(self.bias[:, None], x, self.weight) if self.layer.bias else torch.bmm(x, self.weight)
         return ACTIVATIONS[self.layer.activation](y.transpose(0, 1))
+
+
+class NTKDense(Part):
+    """Bias and slope are stored ten times as large as they are: for Adam that is a tenth of the learning rate."""
+
+    def initialise(self, generator: Generator) -> None:
+        self.weight.normal_(generator=generator)
+        self.bias.normal_(generator=generator).div_(SLOW)
+        if self.layer.parametric:
+            self.slope.fill_(1 / SLOW)
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        z = torch.addmm(self.bias * SLOW, x, self.weight.t(), alpha=1 / math.sqrt(self.shape[-1]))
+        y = ACTIVATIONS[layer.activation](z)
+        if layer.parametric:
+            y = torch.addcmul(z, self.slope * SLOW, y - z)
+        return dropout(y, layer.dropout, self.training)
+
+
+class Scale(Part):
+    def initialise(self, generator: Generator) -> None:
+        self.weight.fill_(self.layer.initial / self.layer.rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (self.weight * self.layer.rate)
 
 
 class Activation(Part):

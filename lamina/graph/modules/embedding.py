@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from lamina.graph.activations import ACTIVATIONS
-from lamina.graph.modules.part import Part, uniform
+from lamina.graph.modules.part import SLOW, Part, uniform
 
 
 class CategoryEmbedding(Part):
@@ -61,6 +61,11 @@ class NumberEmbedding(Part):
             nn.init.trunc_normal_(self.frequency, 0, layer.sigma, -3 * layer.sigma, 3 * layer.sigma, generator=generator)
             uniform(generator, 2 * layer.frequencies, self.weight, self.bias)
             return
+        if layer.kind == "pbld":
+            self.frequency.normal_(0, layer.sigma / SLOW, generator=generator)
+            self.phase.uniform_(-math.pi / SLOW, math.pi / SLOW, generator=generator)
+            uniform(generator, layer.frequencies, self.weight, self.bias)
+            return
         if layer.activation in (None, "identity"):
             self.weight.fill_(0)
         else:
@@ -72,7 +77,7 @@ class NumberEmbedding(Part):
 
     def prepare(self, x: Tensor) -> None:
         """Set the bins of each number from the values in x."""
-        if self.layer.kind == "periodic":
+        if self.layer.kind != "piecewise_linear":
             return
         for i in range(x.shape[1]):
             column = np.sort(x[:, i].detach().cpu().numpy())  # sync; NumPy's sort of floats is 5 times faster than torch's
@@ -82,6 +87,10 @@ class NumberEmbedding(Part):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.t()[:, None]
+        if self.layer.kind == "pbld":
+            angle = torch.addcmul(SLOW * self.phase[:, :, None], (2 * math.pi * SLOW) * self.frequency[:, :, None], x)
+            y = torch.baddbmm(self.bias[:, :, None], self.weight, angle.cos())
+            return torch.cat([x, y], 1).flatten(0, 1).t()
         if self.layer.kind == "periodic":
             angle = (2 * math.pi) * self.frequency[:, :, None] * x
             y = torch.baddbmm(self.bias[:, :, None], self.weight, torch.cat([angle.cos(), angle.sin()], 1))

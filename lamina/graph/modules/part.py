@@ -14,6 +14,9 @@ from lamina.graph.layer import KINDS, Layer, Shape, notes, size_text
 #: The constructor of each kind's module, from (layer, shape of its joined input, generator).
 MODULES: dict[type[Layer], Callable[[Any, Shape, Generator], nn.Module]] = {}
 
+SLOW = 0.1
+"""Factor of parameters that are stored larger than they are, so of the learning rate of optimizers with steps of one size."""
+
 
 class Part(nn.Module):
     """Base class of the modules of layers, named as their layer: creates the parameters that the layer declares.
