@@ -43,6 +43,8 @@ SMALL = {
     "catboost": {"max_iter": 60},
     "ensemble": {"families": ("linear", Forest(n_estimators=30)), "folds": 3},
 }
+# The learning rates of layers in the neural tangent parametrisation are larger.
+RATES = {"realmlp": 0.04}
 # Accuracy or R² on the training rows: for plain columns, and for images, texts and series.
 TRAIN_SCORES = {"linear": (0.7, 0.95), "ensemble": (0.7, 0.9), "neighbours": (0.6, 0.75), "constant": (-0.1, 0.4)}
 # With leaves of a single row or few neighbours the weights have no effect.
@@ -102,7 +104,7 @@ def table(task: str, rows: int = 120, seed: int = 0) -> tuple[pl.DataFrame, str 
 
 def fitted(name: str, task: str, *, seed: int = 0, rows: int = 120, **recipe):
     frame, target = table(task, rows)
-    recipe = Recipe(**{"epochs": 150, "learning_rate": 5e-3, "patience": None, "batch_size": 32, **recipe})
+    recipe = Recipe(**{"epochs": 150, "learning_rate": RATES.get(name, 5e-3), "patience": None, "batch_size": 32, **recipe})
     return lamina.fit(frame, target, family=small(name), recipe=recipe, seed=seed, monitor=None, drop=[]), frame
 
 
@@ -276,7 +278,7 @@ class TestContract:
             frame.sample(fraction=1, shuffle=True, seed=5),
             "target",
             family=small(name),
-            recipe=Recipe(epochs=3, learning_rate=5e-3, patience=None, batch_size=32),
+            recipe=Recipe(epochs=3, learning_rate=RATES.get(name, 5e-3), patience=None, batch_size=32),
             seed=0,
             monitor=None,
         )

@@ -12,7 +12,7 @@ from lamina.families.chain import Chain
 from lamina.families.family import EVERY, TableFamily
 from lamina.graph.graph import Graph
 from lamina.graph.layer import ACTIVATIONS
-from lamina.graph.layers import NTKDense, Scale
+from lamina.graph.layers import Flatten, NTKDense, Scale
 from lamina.options import option
 from lamina.tasks.losses import MSE
 from lamina.tasks.task import Task
@@ -64,7 +64,8 @@ class RealMLP(TableFamily):
     def body(self, graph: Graph, inputs: Mapping[str, Input]) -> tuple[str, None]:
         nodes, _ = self.stem(graph, inputs)
         chain = Chain(graph)
-        chain.add("scale", Scale(rate=6.0), after=nodes)
+        chain.add("inputs", Flatten(), after=nodes)
+        chain.add("scale", Scale(rate=6.0))
         for number, size in enumerate(self.hidden_sizes, 1):
             chain.add(f"hidden{number}", NTKDense(int(size), self.activation, parametric=True, dropout=self.dropout))
         share = 1 / math.sqrt(self.hidden_sizes[-1])  # the head is an ordinary layer; so its steps are those of the others
