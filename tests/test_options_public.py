@@ -424,7 +424,7 @@ def test_auto_with_options_follows_the_data():
     model = Classifier(Auto(image_size=4), Recipe(epochs=1), random_state=0).fit(rows, ["a", "b"] * 12)
     assert (model.model_.family, model.model_.card["family"]["image_size"]) == ("convolutional", 4)
     assert "holds images: convolutional" in model.model_.card["why"]
-    missing = "'convolutional' for these columns, which has no option 'hidden_sizes'; .*that has it: 'feedforward', 'recurrent'"
+    missing = "'convolutional' for these columns, which has no option 'hidden_sizes'; .*has it: 'feedforward', 'realmlp', 'rec"
     with pytest.raises(OptionError, match=f"family 'auto' is {missing}"):
         Classifier(random_state=0).set_params(family__hidden_sizes=(7,)).fit(rows, ["a", "b"] * 12)
     table = lamina.fit(BASE, "y", family=Auto(members=1, hidden_sizes="7"), recipe=Recipe(epochs=1), monitor=None)

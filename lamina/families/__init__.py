@@ -212,7 +212,7 @@ def shortlist(schema: Schema, quality: str = "good") -> list[Family]:
         >>> import polars as pl
         >>> table = pl.DataFrame({"x": [1.5, 2.5, 3.5], "y": [1.0, 2.0, 3.0]})
         >>> [family.name for family in shortlist(Schema.infer(table, target="y"))]
-        ['linear', 'boosting', 'feedforward']
+        ['linear', 'boosting', 'extratrees', 'feedforward']
     """
     kind = _richest(schema) or "table"
     classes = _CANDIDATES[kind]

@@ -79,11 +79,11 @@ def _numbers(graph: Graph, name: str, block: Input, options: TableOptions) -> tu
     if not options.number_embedding:
         return name, [1] * width
     beside = options.number_embedding == "pbld"  # the number beside its embedding
-    size = options.number_embedding_dim
-    if size == "auto":
-        size = 12 if width <= 32 and not beside else 4
+    size = (
+        int(options.number_embedding_dim) if options.number_embedding_dim != "auto" else 12 if width <= 32 and not beside else 4
+    )
     activation = None if beside else "relu"
-    embedding = NumberEmbedding(options.number_embedding, int(size), bins=options.bins, activation=activation)
+    embedding = NumberEmbedding(options.number_embedding, size, bins=options.bins, activation=activation)
     graph.layer("number_embedding", embedding, after=name)
     return "number_embedding", [size] * width
 

@@ -68,7 +68,7 @@ class EnsembleTraining(MembersTraining):
         if self._screen:
             candidates = self._screening()
             self._families = candidates.affordable(self._deadline)
-            if not self._families:  # not even one family in the time that is left
+            if all(isinstance(family, NetworkFamily) for family in self._families):  # no time for a fold of any other
                 return candidates.choose(run)
             self._dropped = candidates.left_out(self._families)
         families = sorted(self._families, key=lambda family: isinstance(family, NetworkFamily))

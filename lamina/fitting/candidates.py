@@ -56,9 +56,9 @@ NOTHING_LEFT = 0.005
 """With a lower loss than this share of that of the baseline, the best classical candidate leaves nothing for a network."""
 CAUTION, GROWTH = 1.2, 0.75
 """A fit to more rows is expected to take this factor longer than extrapolated; after one fit with this power of the rows."""
-RESERVE, SHORT, SHORTER = 0.1, 0.15, 0.04
+RESERVE, SHORT, SHORTER, HALF = 0.1, 0.15, 0.04, 0.5
 """Shares of a time limit: kept for scores and trust; and of what is left, for a network, and for another family that stops in
-time, in a round on some of the rows."""
+time, in a round on some of the rows; and for the latter in the round on all rows."""
 
 
 @dataclass(eq=False)
@@ -263,7 +263,7 @@ class CandidatesTraining(MembersTraining):
         """The settings of a fit that must end: a network stops after some epochs, and what can stop in time does."""
         recipe = self._settings.recipe
         if entry.family.stops_in_time and math.isfinite(left):
-            share = 1.0 if last else SHORT if entry.network else SHORTER
+            share = (1.0 if last else SHORT) if entry.network else (HALF if last else SHORTER)
             recipe = dataclasses.replace(recipe, time_limit=max(0.05, share * left))
         if entry.network and not last:
             recipe = dataclasses.replace(recipe, epochs=EPOCHS)

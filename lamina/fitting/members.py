@@ -17,7 +17,6 @@ import torch
 from lamina.data.encode import Encoder
 from lamina.data.encoders import Encoders
 from lamina.data.encoding import Encoding
-from lamina.data.weights import row_weights
 from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import EnsemblePredictor, Member
 from lamina.families.family import Family, NetworkFamily
@@ -58,8 +57,8 @@ class Rows:
     def loss(self) -> ValidationLoss:
         """The loss by which models are compared on the validation rows."""
         prepared, places = self.prepared, self.parts.validation
-        table, group = prepared.table[places], None if prepared.group is None else prepared.group[places]
-        return ValidationLoss(self.task, self.task.truth(table), row_weights(table, prepared.schema), group)
+        weight, group = (None if part is None else part[places] for part in (prepared.weight, prepared.group))
+        return ValidationLoss(self.task, self.task.truth(prepared.table[places]), weight, group)
 
 
 @dataclass(frozen=True, eq=False)

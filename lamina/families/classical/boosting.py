@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -137,6 +138,7 @@ class Boosting(BoostingFamily):
     """
 
     name: ClassVar[str] = "boosting"
+    stops_in_time: ClassVar[bool] = True
 
     max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000, tune=(4, 256, "log"))
     min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000, tune=(2, 200, "log"))
@@ -151,7 +153,13 @@ class Boosting(BoostingFamily):
     def boost(self, problem: Problem) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        estimator = (HistGradientBoostingClassifier if problem.classes else HistGradientBoostingRegressor)(
+        cls: Any = HistGradientBoostingClassifier if problem.classes else HistGradientBoostingRegressor
+
+        class InTime(cls):  # not public; without it a fit does not end at its deadline
+            def _check_early_stopping_loss(self, *args: Any, **kwargs: Any) -> bool:
+                return super()._check_early_stopping_loss(*args, **kwargs) or time.monotonic() > problem.deadline
+
+        estimator = (InTime if math.isfinite(problem.deadline) else cls)(
             max_iter=problem.max_iter,
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaf_nodes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 import warnings
 from abc import abstractmethod
@@ -74,7 +75,12 @@ class ForestFamily(ClassicalFamily):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # they become NaN
             while trees < self.n_estimators:
-                more = max(_FIRST, fitting.threads, int(_SECONDS * trees / max(time.monotonic() - began, 1e-3)))
+                now = time.monotonic()
+                more = max(_FIRST, fitting.threads, int(_SECONDS * trees / max(now - began, 1e-3)))
+                if trees and self.stops_in_time and math.isfinite(fitting.deadline):
+                    more = min(more, int((fitting.deadline - now) * trees / max(now - began, 1e-3)))
+                    if more < 1:
+                        break
                 # scikit-learn-intelex has no warm start: it fits all trees in one call.
                 trees = min(trees + more, self.n_estimators) if estimator.warm_start else self.n_estimators
                 estimator.set_params(n_estimators=trees, oob_score=self.out_of_bag and trees == self.n_estimators)
@@ -144,6 +150,7 @@ class ExtraTrees(ForestFamily):
     """
 
     name: ClassVar[str] = "extratrees"
+    stops_in_time: ClassVar[bool] = True
 
     min_samples_split: int | str = option(
         "auto",

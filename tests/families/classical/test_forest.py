@@ -1,6 +1,8 @@
 """The forest is scikit-learn's, as plain arrays; its out-of-bag predictions, quantiles and feature importance are right."""
 
+import dataclasses
 import sys
+import time
 
 import numpy as np
 import polars as pl
@@ -80,6 +82,12 @@ def test_extremely_randomised_trees_split_no_small_nodes_of_many_rows(monkeypatc
     many = ExtraTrees(5).fit(rows, rows, fitting(3)).size()
     assert sizes[1] < sizes[0] == sizes[2]
     assert many == sizes[1]
+
+
+def test_extremely_randomised_trees_end_at_their_deadline():
+    rows = make("value")
+    late = dataclasses.replace(fitting(3), deadline=time.monotonic() - 1)
+    assert len(ExtraTrees(500).fit(rows, rows, late).trees) == 10
 
 
 def test_majority_vote():
