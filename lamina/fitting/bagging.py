@@ -67,7 +67,7 @@ class EnsembleTraining(MembersTraining):
         began = time.monotonic()
         if self._screen:
             candidates = self._screening()
-            self._families = candidates.affordable(self._deadline)
+            self._families = candidates.affordable()
             if all(isinstance(family, NetworkFamily) for family in self._families):  # no time for a fold of any other
                 return candidates.choose(run)
             self._dropped = candidates.left_out(self._families)
@@ -147,8 +147,7 @@ class EnsembleTraining(MembersTraining):
             )
             settings = dataclasses.replace(self._settings, seed=(self._settings.seed + number) % SEEDS)
             if family.stops_in_time and math.isfinite(left):
-                limit = max(0.05, left / sum(other not in failures for other in range(place, len(families))))
-                settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
+                settings = settings.within(left / sum(other not in failures for other in range(place, len(families))))
             if before and isinstance(family, ClassicalFamily):
                 family = family.chosen(before[0][place].trained.predictor)
             try:
@@ -176,7 +175,7 @@ class EnsembleTraining(MembersTraining):
         self, finished: list[tuple[Family, list[FittedFamily]]], failures: list[tuple[str, str]], seconds: float
     ) -> Choice:
         given, table = self._rows.parts, self._rows.prepared.table
-        places, mean = given.validation, _joined
+        places, mean = given.validation, np.concatenate
         if given.out_of_bag:
             places, row = np.unique(np.concatenate([parts.validation for parts in self._sides]), return_inverse=True)
             mean = functools.partial(_mean_by_row, row=row)
@@ -217,11 +216,6 @@ class EnsembleTraining(MembersTraining):
             trained = Trained(predictor, history, train, validation, honest)
         family = dataclasses.replace(self._given, families=tuple(self._families))
         return Choice(family, encoder, trained, given, why, candidates, notes)
-
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """The arrays of all folds as one."""
-    return np.concatenate(parts)
 
 
 def _mean_by_row(parts: Sequence[np.ndarray], row: np.ndarray) -> np.ndarray:

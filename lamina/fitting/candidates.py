@@ -167,13 +167,15 @@ class CandidatesTraining(MembersTraining):
         rows, result = self._rows.of(both), []
         for one, number, share in members:
             entry = next(entry for entry in self._entries if entry.fitted is one)
-            family, in_time = one.family, time.monotonic() + entry.expected(len(both.train)) < self._deadline
-            able = in_time and not self._interrupted and one.rows == len(parts.train)
+            family, settings, left = one.family, self._settings, self._deadline - time.monotonic()
+            if family.stops_in_time and math.isfinite(left):
+                settings = settings.within(left)
+            able = entry.expected(len(both.train)) < left and not self._interrupted and one.rows == len(parts.train)
             if able and isinstance(family, ClassicalFamily) and not family.stops_early:
                 family = family.chosen(one.trained.predictor)
                 event = Candidate(entry.name, len(both.train), 0, 1)
                 try:
-                    one = self._fit(rows, family, self._settings, event=event, run=None, part="")
+                    one = self._fit(rows, family, settings, event=event, run=None, part="")
                 except (LaminaError, MemoryError):
                     pass  # the model that was judged is good enough
                 except KeyboardInterrupt:
@@ -197,12 +199,12 @@ class CandidatesTraining(MembersTraining):
         self._staying = entries
         return entries
 
-    def affordable(self, deadline: float) -> list[Family]:
+    def affordable(self) -> list[Family]:
         """The families that stay and can be fitted to a fold in time, those that stop in time as far as they come.
 
         The best so far come first.
         """
-        rows, left, affordable = len(self._rows.parts.train), deadline - time.monotonic(), []
+        rows, left, affordable = len(self._rows.parts.train), self._deadline - time.monotonic(), []
         for entry in sorted(self._staying, key=lambda entry: entry.loss):
             expected = entry.expected(rows) * (SHORT if entry.family.stops_in_time else 1.0)
             if expected < left:
@@ -261,13 +263,13 @@ class CandidatesTraining(MembersTraining):
 
     def _limited(self, entry: _Entry, left: float, last: bool) -> Settings:
         """The settings of a fit that must end: a network stops after some epochs, and what can stop in time does."""
-        recipe = self._settings.recipe
+        settings = self._settings
         if entry.family.stops_in_time and math.isfinite(left):
             share = (1.0 if last else SHORT) if entry.network else (HALF if last else SHORTER)
-            recipe = dataclasses.replace(recipe, time_limit=max(0.05, share * left))
+            settings = settings.within(share * left)
         if entry.network and not last:
-            recipe = dataclasses.replace(recipe, epochs=EPOCHS)
-        return dataclasses.replace(self._settings, recipe=recipe)
+            settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, epochs=EPOCHS))
+        return settings
 
     def _survivors(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """The candidates that go on to more rows: those near the best."""

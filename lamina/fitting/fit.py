@@ -247,9 +247,7 @@ def _training(
     if data is None:
         data = encode(rows.prepared, rows.parts, rows.task, family.encoding(), encoder=encoder)
     if family.stops_in_time and math.isfinite(deadline):
-        left = max(0.05, deadline - time.monotonic())
-        limit = min(left, settings.recipe.time_limit or left)
-        settings = dataclasses.replace(settings, recipe=dataclasses.replace(settings.recipe, time_limit=limit))
+        settings = settings.within(deadline - time.monotonic())
     if isinstance(family, NetworkFamily):
         return NetworkTraining(family, data, rows.task, settings, device, warm)
     assert isinstance(family, ClassicalFamily)

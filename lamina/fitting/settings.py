@@ -164,6 +164,11 @@ class Settings(CallOptions):
             )
         return self
 
+    def within(self, seconds: float) -> Settings:
+        """The settings with a recipe that ends after so many seconds, or earlier if it does already."""
+        limit = max(0.05, min(seconds, self.recipe.time_limit or math.inf))
+        return dataclasses.replace(self, recipe=dataclasses.replace(self.recipe, time_limit=limit))
+
     def without_effect(self, *, out_of_bag: bool, classical: str | None) -> list[str]:
         """Sentences about options that were given but have no effect.
 

@@ -62,6 +62,7 @@ class BoostingFamily(ClassicalFamily):
     """Base of the families of boosted trees: their common options."""
 
     stops_early: ClassVar[bool] = True
+    stops_in_time: ClassVar[bool] = True
     scaling: ClassVar[str] = "none"
 
     max_iter: int = option(
@@ -138,7 +139,6 @@ class Boosting(BoostingFamily):
     """
 
     name: ClassVar[str] = "boosting"
-    stops_in_time: ClassVar[bool] = True
 
     max_leaf_nodes: int = option(31, "maximum number of leaves of a tree", low=2, high=100_000, tune=(4, 256, "log"))
     min_samples_leaf: int = option(20, "minimum number of rows in a leaf", low=1, high=1_000_000, tune=(2, 200, "log"))

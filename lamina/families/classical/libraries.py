@@ -43,7 +43,6 @@ def library(name: str) -> Any:
 class LibraryBoosting(BoostingFamily):
     """Base of the families of other libraries."""
 
-    stops_in_time: ClassVar[bool] = True
     trees: ClassVar[type[LibraryTrees]]
 
     def boost(self, problem: Problem) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Boosted trees are scikit-learn's up to the best iteration, converted to plain arrays, with splits by subsets of levels."""
 
+import dataclasses
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -110,3 +112,12 @@ def test_trees_that_cannot_be_read_are_refused(monkeypatch):
 def test_the_base_class_has_no_boost():
     with pytest.raises(TypeError, match=r"BoostingFamily has no boost\(\); use a family such as Boosting"):
         BoostingFamily().fit(make("binary"), make("binary"), fitting())
+
+
+def test_a_fit_ends_at_its_deadline_with_the_trees_it_has():
+    rows = make("value")
+    late, soon = (dataclasses.replace(fitting(), deadline=time.monotonic() + seconds) for seconds in (-1, 60))
+    stopped, same, whole = (Boosting(max_iter=30).fit(rows, make("value", 100, 1), one) for one in (late, soon, fitting()))
+    assert len(stopped.trees) == 1
+    assert len(same.trees) == len(whole.trees) > 1
+    np.testing.assert_array_equal(same.outputs(rows.blocks, 300), whole.outputs(rows.blocks, 300))
