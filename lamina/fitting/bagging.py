@@ -97,8 +97,11 @@ class EnsembleTraining(MembersTraining):
             )
         notes = []
         if len(folds) < len(self._sides):
-            cause = "an interrupt" if self._interrupted else f"time_limit={self._settings.time_limit:g}"
-            notes = [f"{cause} left {len(folds)} of {count(len(self._sides), 'fold')}"]
+            some = f"{len(folds)} of {count(len(self._sides), 'fold')}"
+            if self._interrupted:
+                notes = [f"{some} were fitted before the interrupt"]
+            else:
+                notes = [f"time_limit={self._settings.time_limit:g} was enough for {some}"]
             self._sides = self._sides[: len(folds)]
         choice = self._combined(finished, reasons, time.monotonic() - began)
         return dataclasses.replace(choice, notes=(*notes, *choice.notes))

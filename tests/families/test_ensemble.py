@@ -191,7 +191,7 @@ def test_folds_are_fitted_as_far_as_the_time_allows(monkeypatch):
     model = lamina.fit(X.assign(y=y), "y", task="classification", family=family, time_limit=1.8, seed=0, monitor=None).model_
     folds = len(model.predictor.members) // len({member.part for member in model.predictor.members})
     assert 1 <= folds < 5
-    assert f"time_limit=1.8 left {folds} of 5 folds" in model.card["notes"]
+    assert f"time_limit=1.8 was enough for {folds} of 5 folds" in model.card["notes"]
     assert 0.8 < model.card["validation"]["accuracy"] <= 1
     assert sum(member.weight for member in model.predictor.members) == (pytest.approx(1))
 
