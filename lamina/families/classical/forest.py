@@ -72,20 +72,21 @@ class ForestFamily(ClassicalFamily):
         estimator = self._estimator(X, rows, fitting)
         y = rows.target.reshape(-1) if rows.target.size == len(X) else rows.target
         trees, began = 0, time.monotonic()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # they become NaN
-            while trees < self.n_estimators:
-                now = time.monotonic()
-                more = max(_FIRST, fitting.threads, int(_SECONDS * trees / max(now - began, 1e-3)))
-                if trees and self.stops_in_time and math.isfinite(fitting.deadline):
-                    more = min(more, int((fitting.deadline - now) * trees / max(now - began, 1e-3)))
-                    if more < 1:
-                        break
-                # scikit-learn-intelex has no warm start: it fits all trees in one call.
-                trees = min(trees + more, self.n_estimators) if estimator.warm_start else self.n_estimators
-                estimator.set_params(n_estimators=trees, oob_score=self.out_of_bag and trees == self.n_estimators)
+        while trees < self.n_estimators:
+            now = time.monotonic()
+            more = max(_FIRST, fitting.threads, int(_SECONDS * trees / max(now - began, 1e-3)))
+            if trees and self.stops_in_time and math.isfinite(fitting.deadline):
+                more = min(more, int((fitting.deadline - now) * trees / max(now - began, 1e-3)))
+                if more < 1:
+                    break
+            # scikit-learn-intelex has no warm start: it fits all trees in one call.
+            trees = min(trees + more, self.n_estimators) if estimator.warm_start else self.n_estimators
+            estimator.set_params(n_estimators=trees, oob_score=self.out_of_bag and trees == self.n_estimators)
+            # Each fit in a context of its own: scikit-learn's threads can leave no filter behind, and then warn of each tree.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")  # they become NaN
                 estimator.fit(X, y, sample_weight=rows.weight)
-                fitting.progress(trees / self.n_estimators)
+            fitting.progress(trees / self.n_estimators)
         return ForestPredictor.from_sklearn(estimator, X, rows, fitting, mode=self.vote == "mode")
 
     @abstractmethod

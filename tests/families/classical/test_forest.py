@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import time
+import warnings
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomFo
 
 import lamina
 from lamina.families import ExtraTrees, Forest
+from lamina.families.classical import forest
 from lamina.families.classical.forest import ForestPredictor, _ensemble, _quantile
 from lamina.families.classical.matrix import ordered
 from tests.families.classical.helpers import KINDS, blocks, fitting, make
@@ -88,6 +90,25 @@ def test_extremely_randomised_trees_end_at_their_deadline():
     rows = make("value")
     late = dataclasses.replace(fitting(3), deadline=time.monotonic() - 1)
     assert len(ExtraTrees(500).fit(rows, rows, late).trees) == 10
+
+
+def test_warning_filters_that_the_threads_of_scikit_learn_leave_empty_are_restored_for_the_next_trees(monkeypatch):
+    rows, filters, fit = make("value", 500), [], ExtraTreesRegressor.fit
+
+    def racing(self, *data, **options):
+        filters.append(len(warnings.filters))
+        fit(self, *data, **options)
+        warnings.filters[:] = []  # as two of its threads can, each of which resets and restores them
+        return self
+
+    monkeypatch.setattr(ExtraTreesRegressor, "fit", racing)
+    monkeypatch.setattr(forest, "_FIRST", 5)
+    monkeypatch.setattr(forest, "_SECONDS", 0)
+    before = list(warnings.filters)
+    ExtraTrees(n_estimators=15).fit(rows, rows, fitting(3))
+    assert len(filters) > 1
+    assert min(filters) > len(before)
+    assert warnings.filters == before
 
 
 def test_majority_vote():
