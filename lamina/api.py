@@ -90,7 +90,8 @@ def fit(
         family: Model family: "auto", a name, or a family with its options. "auto" fits a network and classical candidates, and
             takes the best on the validation rows, the simpler one of equals, or a weighted mean where that is better. With
             options of the recipe, ``edit`` or ``callbacks`` it is the network for these columns.
-        quality: What "auto" tries: "fast" classical candidates only, "good" a network as well, "best" an ensemble of 5 folds.
+        quality: What "auto" tries: "fast" classical candidates only; "good" a network as well, up to 5,000 rows on 5 folds;
+            "best" an ensemble of 5 folds.
         time_limit: Seconds that the call may take, reading aside. Networks stop in time, other candidates are left out or
             fitted to fewer rows; there always is a model.
         recipe: Training options of networks; None is ``Recipe()``.

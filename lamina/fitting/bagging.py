@@ -7,6 +7,7 @@ import functools
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +17,19 @@ from lamina.families import check_family, choose_family, shortlist
 from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import Ensemble, total_spread
 from lamina.families.family import Family, NetworkFamily
-from lamina.fitting.candidates import CandidatesTraining
+from lamina.fitting.candidates import FACTOR, NOTHING_LEFT, CandidatesTraining
 from lamina.fitting.folds import draw
-from lamina.fitting.members import Choice, FittedFamily, MembersTraining, Rows, candidate_json, combined, combined_blocks
-from lamina.fitting.selection import best_mean, cross_fitted
+from lamina.fitting.members import (
+    Choice,
+    FittedFamily,
+    MembersTraining,
+    Rows,
+    candidate_json,
+    combined,
+    combined_blocks,
+    reason,
+)
+from lamina.fitting.selection import BEYOND_DOUBT, best_mean, best_single_or_mean, cross_fitted, near_best
 from lamina.fitting.settings import SEEDS, Settings
 from lamina.fitting.split import Split, split
 from lamina.fitting.training import Trained
@@ -28,12 +38,18 @@ from lamina.train.events import Candidate
 from lamina.train.run import Run
 from lamina.wording import count, listed
 
+CAUTION = 1.5
+"""A fit to all rows is expected to take this factor of the longest fit to a fold."""
 ENOUGH = 0.7
 """Another fold is begun where at least this share of the time of those before it is left; families that stop in time do so."""
 
 
 class EnsembleTraining(MembersTraining):
-    """The families of an ensemble with the rows of each fold."""
+    """The families of an ensemble with the rows of each fold.
+
+    With ``screen`` its families are the candidates for the columns. Unless ``quality="best"``, those that are clearly behind
+    after the first fold are dropped, and one family is chosen where no mean is clearly better.
+    """
 
     def __init__(
         self,
@@ -48,11 +64,14 @@ class EnsembleTraining(MembersTraining):
     ) -> None:
         super().__init__(rows, settings, device, hooks, deadline)
         self._given, self._screen, self._dropped = family, screen, []
+        self._single = screen and settings.quality != "best"
+        self._choose = best_single_or_mean if self._single else best_mean
         prepared, parts = rows.prepared, rows.parts
         if family.families == "auto":
-            self._families = shortlist(prepared.schema, "best")
+            self._families = shortlist(prepared.schema, settings.quality if screen else "best")
         else:
             self._families = [choose_family(check_family(one), prepared.schema)[0] for one in family.families]
+        self._order = [one.name for one in self._families]
         self.notes = tuple(hooks.never_called(family.name))
         self._sides = [parts]
         if parts.out_of_bag:
@@ -73,7 +92,7 @@ class EnsembleTraining(MembersTraining):
             self._dropped = candidates.left_out(self._families)
         families = sorted(self._families, key=lambda family: isinstance(family, NetworkFamily))
         folds: list[dict[int, FittedFamily]] = []
-        failures: dict[int, str] = {}
+        failures: dict[int, dict[str, Any]] = {}
         screened = time.monotonic()
         for number, parts in enumerate(self._sides):
             now = time.monotonic()
@@ -85,16 +104,16 @@ class EnsembleTraining(MembersTraining):
             folds.append(fitted)
             if not fitted or self._interrupted:
                 break
+            if self._single and number == 0:
+                self._drop_behind(self._rows.of(parts), fitted, failures)
         finished = [
             (family, [fitted[place] for fitted in folds])
             for place, family in enumerate(families)
             if folds and place not in failures and all(place in fitted for fitted in folds)
         ]
-        reasons = [(families[place].name, reason) for place, reason in failures.items()]
         if not finished:
-            raise TrainingError(
-                f"no family of the ensemble could be fitted ({'; '.join(f'{name}: {reason}' for name, reason in reasons)})"
-            )
+            reasons = "; ".join(f"{one['name']}: {one['verdict']}" for one in failures.values())
+            raise TrainingError(f"no family of the ensemble could be fitted ({reasons})")
         notes = []
         if len(folds) < len(self._sides):
             some = f"{len(folds)} of {count(len(self._sides), 'fold')}"
@@ -103,7 +122,7 @@ class EnsembleTraining(MembersTraining):
             else:
                 notes = [f"time_limit={self._settings.time_limit:g} was enough for {some}"]
             self._sides = self._sides[: len(folds)]
-        choice = self._combined(finished, reasons, time.monotonic() - began)
+        choice = self._combined(finished, list(failures.values()), time.monotonic() - began)
         return dataclasses.replace(choice, notes=(*notes, *choice.notes))
 
     def _screening(self) -> CandidatesTraining:
@@ -117,9 +136,23 @@ class EnsembleTraining(MembersTraining):
         candidates.screened()
         return candidates
 
-    def _reason(self, finished: list[tuple[Family, list[FittedFamily]]], weights: list[float]) -> str:
-        names = [f"{family.name} ({share:.0%})" for (family, _), share in zip(finished, weights, strict=True) if share]
-        return f"the weighted mean of {listed(names, len(names))} on {count(len(self._sides), 'fold')} has the lowest loss"
+    def _reason(self, names: Sequence[str], losses: Sequence[float], weights: list[float], others: int) -> str:
+        folds = count(len(self._sides), "fold")
+        if self._single:
+            tried = f"of {count(len(names) + others, 'candidate')} on {folds}"
+            return reason(list(zip(names, losses, strict=True)), weights, tried)
+        shares = [f"{name} ({share:.0%})" for name, share in zip(names, weights, strict=True) if share]
+        return f"the weighted mean of {listed(shares, len(shares))} on {folds} has the lowest loss"
+
+    def _drop_behind(self, rows: Rows, fitted: dict[int, FittedFamily], failures: dict[int, dict[str, Any]]) -> None:
+        """Note the families that are behind on the first fold, beyond doubt, as failures."""
+        losses = [rows.loss.of_rows(one.outputs) for one in fitted.values()]
+        near = near_best([rows.loss.mean(one.outputs) for one in fitted.values()], rows.baseline, factor=FACTOR)
+        for number, (place, one) in enumerate(fitted.items()):
+            if number not in near and rows.loss.larger(losses[number], losses[near[0]], BEYOND_DOUBT):
+                failures[place] = candidate_json(
+                    rows, one.family.name, one.rows, one.outputs, one.seconds, 0.0, "behind on the first fold"
+                )
 
     def _fit_fold(
         self,
@@ -127,11 +160,15 @@ class EnsembleTraining(MembersTraining):
         rows: Rows,
         families: list[Family],
         before: Sequence[dict[int, FittedFamily]],
-        failures: dict[int, str],
+        failures: dict[int, dict[str, Any]],
         run: Run | None,
     ) -> dict[int, FittedFamily]:
-        """The families by their place, fitted to one fold; of the first fold those without a fit have a reason in failures."""
+        """The families by their place, fitted to one fold; failures get those that have no fit to the first fold."""
         fitted: dict[int, FittedFamily] = {}
+
+        def fail(place: int, reason: str) -> None:
+            failures[place] = candidate_json(rows, families[place].name, 0, None, 0.0, 0.0, reason)
+
         for place, family in enumerate(families):
             if place in failures:
                 continue
@@ -139,8 +176,13 @@ class EnsembleTraining(MembersTraining):
             if left <= 0 and fitted:
                 if before:
                     return fitted
-                failures[place] = "no time was left"
+                fail(place, "no time was left")
                 continue
+            if self._single and not before and isinstance(family, NetworkFamily) and fitted:
+                loss, leader = min((rows.loss.mean(one.outputs), one.family.name) for one in fitted.values())
+                if loss < NOTHING_LEFT * rows.baseline:
+                    fail(place, f"not fitted: {leader} leaves nothing to gain")
+                    continue
             event = Candidate(
                 family.name,
                 len(rows.parts.train),
@@ -158,7 +200,7 @@ class EnsembleTraining(MembersTraining):
             except RunError:  # the run cannot be written
                 raise
             except (LaminaError, MemoryError) as error:
-                failures[place] = str(error) or "ran out of memory"
+                fail(place, str(error) or "ran out of memory")
                 continue
             except KeyboardInterrupt:
                 if not fitted and not before:
@@ -170,12 +212,14 @@ class EnsembleTraining(MembersTraining):
                 fitted[place] = one
             if self._interrupted:
                 if not before:
-                    failures |= {other: "interrupted" for other in range(len(families)) if other not in (*fitted, *failures)}
+                    for other in range(len(families)):
+                        if other not in fitted and other not in failures:
+                            fail(other, "interrupted")
                 return fitted
         return fitted
 
     def _combined(
-        self, finished: list[tuple[Family, list[FittedFamily]]], failures: list[tuple[str, str]], seconds: float
+        self, finished: list[tuple[Family, list[FittedFamily]]], failures: list[dict[str, Any]], seconds: float
     ) -> Choice:
         given, table = self._rows.parts, self._rows.prepared.table
         places, mean = given.validation, np.concatenate
@@ -184,31 +228,30 @@ class EnsembleTraining(MembersTraining):
             mean = functools.partial(_mean_by_row, row=row)
         outputs = [mean([one.outputs for one in fitted]) for _, fitted in finished]
         rows = self._rows.of(dataclasses.replace(given, validation=places))
-        weights = best_mean(rows.loss, outputs)
-        honest = cross_fitted(best_mean, rows.loss, outputs, seed=self._settings.seed)
-        folds = len(self._sides)
-        members = [
-            (one, number, share / folds)
-            for number, ((_, fitted), share) in enumerate(zip(finished, weights, strict=True))
-            for one in fitted
-            if share
-        ]
+        weights = self._choose(rows.loss, outputs)
+        honest = cross_fitted(self._choose, rows.loss, outputs, seed=self._settings.seed)
+        chosen = [(place, finished[place][1], share) for place, share in enumerate(weights) if share]
+        members = _members(chosen)
         encoder, predictor = combined(members)
         size = len(table) if given.out_of_bag else len(given.train)
+        losses = [rows.loss.mean(values) for values in outputs]
+        names = [family.name for family, _ in finished]
+        why = self._reason(names, losses, weights, len(failures) + len(self._dropped)) if self._screen else ""
         candidates = [
             candidate_json(rows, family.name, size, values, sum(one.seconds for one in fitted), share)
             for (family, fitted), share, values in zip(finished, weights, outputs, strict=True)
         ]
-        candidates += self._dropped
-        candidates += [candidate_json(rows, name, 0, None, 0.0, 0.0, reason) for name, reason in failures]
+        candidates += [*self._dropped, *failures]
+        if self._screen:
+            candidates.sort(key=lambda one: self._order.index(one["name"]))
         notes = tuple(dict.fromkeys(note for one, *_ in members for note in one.notes))
-        why = self._reason(finished, weights) if self._screen else ""
         history = self._history(seconds)
         if given.out_of_bag:
-            known_spreads = [[one.spread for one in fitted if one.spread is not None] for _, fitted in finished]
-            within = [mean(parts) if len(parts) == folds else None for parts in known_spreads]
+            known_spreads = [[one.spread for one in fitted if one.spread is not None] for _, fitted, _ in chosen]
+            within = [mean(parts) if len(parts) == len(self._sides) else None for parts in known_spreads]
             known = np.full((len(table), outputs[0].shape[1]), np.nan)
-            spread, spreads = total_spread(outputs, within, weights), known.copy()
+            spread = total_spread([outputs[place] for place, *_ in chosen], within, [share for *_, share in chosen])
+            spreads = known.copy()
             known[places] = honest
             if spread is not None:
                 spreads[places] = spread
@@ -217,8 +260,29 @@ class EnsembleTraining(MembersTraining):
         else:
             train, validation = (combined_blocks(members, encoder, side) for side in ("train", "validation"))
             trained = Trained(predictor, history, train, validation, honest)
-        family = dataclasses.replace(self._given, families=tuple(self._families))
-        return Choice(family, encoder, trained, given, why, candidates, notes)
+        family, refitted = dataclasses.replace(self._given, families=tuple(self._families)), None
+        if self._single:
+            again = [(place, self._fitted_to_all(fitted), share) for place, fitted, share in chosen]
+            names = [new[0].family.name for _, new, _ in again if len(new) == 1]
+            family = dataclasses.replace(family, families=tuple(new[0].family for _, new, _ in again))
+            if names:
+                why += f"; {listed(names, len(names))} {'was' if len(names) == 1 else 'were'} then fitted to all rows"
+                refitted = combined(_members(again))
+            if len(again) == len(names) == 1:
+                only = again[0][1][0]
+                family, refitted = only.family, (only.encoder, only.trained.predictor)
+        return Choice(family, encoder, trained, given, why, candidates, notes, refitted)
+
+    def _fitted_to_all(self, fitted: list[FittedFamily]) -> list[FittedFamily]:
+        """One fit of the family to all rows in place of those to the folds, where that can be."""
+        expected = CAUTION * max(one.seconds for one in fitted)
+        one = self._fit_to_all(fitted[0], self._rows, expected)
+        return fitted if one is fitted[0] else [one]
+
+
+def _members(chosen: Sequence[tuple[int, Sequence[FittedFamily], float]]) -> list[tuple[FittedFamily, int, float]]:
+    """The members of an ensemble, from the place, the fits and the weight of each family."""
+    return [(one, place, share / len(fitted)) for place, fitted, share in chosen for one in fitted]
 
 
 def _mean_by_row(parts: Sequence[np.ndarray], row: np.ndarray) -> np.ndarray:

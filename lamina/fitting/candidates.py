@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import math
 import time
@@ -18,7 +17,6 @@ from lamina.data.encode import Encoder
 from lamina.data.encoders import Encoders
 from lamina.errors import LaminaError, RunError, TrainingError
 from lamina.families import shortlist
-from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import Ensemble
 from lamina.families.family import Family, NetworkFamily
 from lamina.fitting.members import (
@@ -29,9 +27,10 @@ from lamina.fitting.members import (
     candidate_json,
     combined,
     combined_blocks,
+    reason,
     subset,
 )
-from lamina.fitting.selection import best_single, best_single_or_mean, cross_fitted
+from lamina.fitting.selection import best_single, best_single_or_mean, cross_fitted, near_best
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import splitting_column
 from lamina.fitting.training import Trained
@@ -47,9 +46,8 @@ FIRST = 1_000
 """Training rows of a round before it where the time is limited: it shows what a fit costs."""
 EPOCHS = 15
 """Most epochs of a network in a round on some of the rows."""
-SKILL, FACTOR, SURVIVORS = 0.8, 1.5, 3
-"""A candidate stays with at least this share of the best gain over the baseline and at most this factor of the lowest loss; at
-most so many stay."""
+FACTOR, SURVIVORS = 1.5, 3
+"""A candidate stays with at most this factor of the lowest loss; at most so many stay."""
 FACTOR_OF_BEST = 2.0
 """The factor for the ensemble of ``quality="best"``, where a candidate that is behind may help the others; any number stay."""
 NOTHING_LEFT = 0.005
@@ -124,7 +122,10 @@ class CandidatesTraining(MembersTraining):
         shares = {entry.name: share for entry, share in zip(fitted, weights, strict=True)}
         candidates = [self._json(entry, shares.get(entry.name, 0.0)) for entry in self._entries]
         chosen = [(entry.fitted, share) for entry, share in zip(fitted, weights, strict=True) if share and entry.fitted]
-        why = self._reason([(entry, share) for entry, share in zip(fitted, weights, strict=True) if share])
+        why = f"{self._entries[0].name} is the only candidate"
+        if len(self._entries) > 1:
+            tried = f"of {count(len(self._entries), 'candidate')} on the same validation rows"
+            why = reason([(entry.name, entry.loss) for entry in fitted], weights, tried)
         notes = tuple(dict.fromkeys(note for one, _ in chosen for note in one.notes))
         fewest, most = (extreme(one.rows for one, _ in chosen) for extreme in (min, max))
         if fewest < (total := len(rows.parts.train)):
@@ -167,19 +168,8 @@ class CandidatesTraining(MembersTraining):
         rows, result = self._rows.of(both), []
         for one, number, share in members:
             entry = next(entry for entry in self._entries if entry.fitted is one)
-            family, settings, left = one.family, self._settings, self._deadline - time.monotonic()
-            if family.stops_in_time and math.isfinite(left):
-                settings = settings.within(left)
-            able = entry.expected(len(both.train)) < left and not self._interrupted and one.rows == len(parts.train)
-            if able and isinstance(family, ClassicalFamily) and not family.stops_early:
-                family = family.chosen(one.trained.predictor)
-                event = Candidate(entry.name, len(both.train), 0, 1)
-                try:
-                    one = self._fit(rows, family, settings, event=event, run=None, part="")
-                except (LaminaError, MemoryError):
-                    pass  # the model that was judged is good enough
-                except KeyboardInterrupt:
-                    self._interrupted = True
+            if one.rows == len(parts.train):
+                one = self._fit_to_all(one, rows, entry.expected(len(both.train)))
             result.append((one, number, share))
         return result
 
@@ -236,7 +226,7 @@ class CandidatesTraining(MembersTraining):
             left = self._deadline - time.monotonic()
             expected = entry.expected(size)
             started = any(other.fitted for other in self._entries)
-            if last and entry.network and (leader := self._leader()) and leader.loss < NOTHING_LEFT * self._baseline:
+            if last and entry.network and (leader := self._leader()) and leader.loss < NOTHING_LEFT * self._rows.baseline:
                 entry.verdict = f"not fitted: {leader.name} leaves nothing to gain"
                 continue
             if started and (left <= 0 or (expected > left and not entry.family.stops_in_time)):
@@ -273,14 +263,12 @@ class CandidatesTraining(MembersTraining):
 
     def _survivors(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """The candidates that go on to more rows: those near the best."""
-        baseline, good = self._baseline, self._settings.quality != "best"
-        factor, most = (FACTOR, SURVIVORS) if good else (FACTOR_OF_BEST, len(entries))
-        fitted = sorted((entry for entry in entries if entry.fitted), key=lambda entry: entry.loss)
+        factor, most = (FACTOR_OF_BEST, None) if self._settings.quality == "best" else (FACTOR, SURVIVORS)
+        fitted = [entry for entry in entries if entry.fitted]
         if not fitted:
             return list(entries)
-        best = baseline - fitted[0].loss
-        near = [one for one in fitted if baseline - one.loss >= SKILL * best and one.loss <= factor * fitted[0].loss]
-        staying = near[:most] or fitted[:1]
+        near = near_best([entry.loss for entry in fitted], self._rows.baseline, factor=factor, most=most)
+        staying = [fitted[place] for place in near]
         for entry in fitted:
             if entry not in staying:
                 entry.verdict = f"behind on {entry.rows:,} rows"
@@ -292,22 +280,3 @@ class CandidatesTraining(MembersTraining):
         """The candidate with the lowest loss so far."""
         fitted = [entry for entry in self._entries if entry.fitted and not entry.verdict]
         return min(fitted, key=lambda entry: entry.loss, default=None)
-
-    @functools.cached_property
-    def _baseline(self) -> float:
-        """The loss of the baseline on the validation rows."""
-        return self._rows.loss.mean(self._rows.task.baseline(len(self._rows.parts.validation)))
-
-    def _reason(self, chosen: Sequence[tuple[_Entry, float]]) -> str:
-        if len(self._entries) == 1:
-            return f"{self._entries[0].name} is the only candidate"
-        tried = f"of {count(len(self._entries), 'candidate')} on the same validation rows"
-        if len(chosen) == 1:
-            entry = chosen[0][0]
-            lower = [other for other in self._entries if other.fitted and not other.verdict and other.loss < entry.loss]
-            if lower:
-                better = min(lower, key=lambda other: other.loss)
-                return f"{entry.name}, {tried}, is the simplest that is not clearly worse than the best ({better.name})"
-            return f"{entry.name} has the lowest loss {tried}"
-        names = listed([f"{entry.name} ({share:.0%})" for entry, share in chosen], len(chosen))
-        return f"the weighted mean of {names} has a lower loss than each of them alone, {tried}"

@@ -48,6 +48,8 @@ from lamina.trust.view import View
 BEST_FOLDS, BEST_REPEATS, BEST_ROWS = 5, 5, 10_000
 """Folds of the ensemble of ``quality="best"``; those of plain columns are repeated so often at most, and as long as all repeats
 have at most so many rows."""
+FOLDS, FEW_ROWS = 5, 5_000
+"""Folds by which candidates for plain columns are chosen where there are at most so many rows."""
 NOVELTY_TRAIN, NOVELTY_VALIDATION = 4000, 1000
 """Novelty compares with at most so many training rows, and ranks among at most so many validation rows."""
 
@@ -211,12 +213,12 @@ def _fit(
 
 
 def _ensemble(prepared: Prepared, settings: Settings) -> Ensemble:
-    """The ensemble of the candidates."""
-    if settings.quality != "best":
-        return Ensemble(folds=0)
-    plain = len(prepared.schema.plain) == len(prepared.schema.features)
-    repeats = max(1, min(BEST_REPEATS, BEST_ROWS // len(prepared.table))) if plain else 1
-    return Ensemble(folds=BEST_FOLDS, repeats=repeats)
+    """The ensemble of the candidates; without folds, one fit of each candidate to the same rows."""
+    rows, plain = len(prepared.table), len(prepared.schema.plain) == len(prepared.schema.features)
+    if settings.quality == "best":
+        return Ensemble(folds=BEST_FOLDS, repeats=max(1, min(BEST_REPEATS, BEST_ROWS // rows)) if plain else 1)
+    few = plain and rows <= FEW_ROWS and settings.validation == Settings.validation
+    return Ensemble(folds=FOLDS if few and settings.quality == "good" else 0)
 
 
 def _choose(settings: Settings, prepared: Prepared, warm: WarmStart | None, teacher: Teacher | None) -> tuple[Family, str]:
@@ -238,7 +240,7 @@ def _training(
     data: EncodedSplit | None,
 ) -> NetworkTraining | ClassicalTraining | MembersTraining:
     """What fits the family, or chooses one, ready to run."""
-    if decides and settings.quality != "best":
+    if decides and settings.quality != "best" and not rows.parts.out_of_bag:
         return CandidatesTraining(rows, settings, device, hooks, deadline)
     if isinstance(family, Ensemble):
         return EnsembleTraining(family, rows, settings, device, hooks, deadline, screen=decides)

@@ -17,13 +17,14 @@ import torch
 from lamina.data.encode import Encoder
 from lamina.data.encoders import Encoders
 from lamina.data.encoding import Encoding
+from lamina.errors import LaminaError
 from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import EnsemblePredictor, Member
 from lamina.families.family import Family, NetworkFamily
 from lamina.families.predictor import Predictor
 from lamina.fitting.encoded import EncodedSplit, encode
 from lamina.fitting.prepare import Prepared
-from lamina.fitting.selection import ValidationLoss
+from lamina.fitting.selection import ValidationLoss, cross_fitted, lowest
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split
 from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained, Training
@@ -32,6 +33,7 @@ from lamina.train.callbacks import Hooks
 from lamina.train.events import Candidate, StopReason
 from lamina.train.loop import Edit, History
 from lamina.train.run import Run
+from lamina.wording import listed
 
 
 @dataclass(eq=False)
@@ -60,6 +62,11 @@ class Rows:
         weight, group = (None if part is None else part[places] for part in (prepared.weight, prepared.group))
         return ValidationLoss(self.task, self.task.truth(prepared.table[places]), weight, group)
 
+    @functools.cached_property
+    def baseline(self) -> float:
+        """The loss of the baseline on the validation rows."""
+        return self.loss.mean(self.task.baseline(len(self.parts.validation)))
+
 
 @dataclass(frozen=True, eq=False)
 class FittedFamily:
@@ -69,7 +76,8 @@ class FittedFamily:
         family: With every "auto" option decided.
         encoder: Fitted to the same rows.
         trained: The predictor with its history.
-        outputs: Outputs for the validation rows (N, size).
+        outputs: Outputs for the validation rows (N, size); of a network those of an epoch that other validation rows chose,
+            where they are few.
         spread: The spread of these outputs; None without one.
         rows: Number of training rows.
         seconds: What the fit took, without the encoding.
@@ -104,13 +112,15 @@ def fit_family(
     data = rows.encoded(family.encoding())
     began = time.monotonic()
     if isinstance(family, NetworkFamily):
-        training = NetworkTraining(family, data, rows.task, settings, device)
+        training = NetworkTraining(family, data, rows.task, settings, device, keep=True)
     else:
         assert isinstance(family, ClassicalFamily)
         training = ClassicalTraining(family, data, rows.task, settings, hooks)
     hooks.emit(dataclasses.replace(event, recipe=training.recipe if training.net else None))
     trained = training.run(run=run, hooks=hooks, edit=None)
     outputs, spread = trained.predictor.outputs_and_spread(trained.validation, len(rows.parts.validation))
+    if isinstance(training, NetworkTraining) and training.kept:  # else the best epoch on these rows flatters the network
+        outputs = cross_fitted(lowest, rows.loss, training.kept, seed=settings.seed)
     notes = tuple(filter(None, training.notes))
     seconds = time.monotonic() - began
     return FittedFamily(training.family, data.encoder, trained, outputs, spread, len(data.train), seconds, notes)
@@ -192,6 +202,22 @@ class MembersTraining(Training, ABC):
         self._interrupted |= fitted.trained.history.stopped is StopReason.INTERRUPTED
         return fitted
 
+    def _fit_to_all(self, one: FittedFamily, rows: Rows, expected: float) -> FittedFamily:
+        """The family fitted to all rows, if validation rows do not stop its fit and the time allows; else what was fitted."""
+        family, settings, left = one.family, self._settings, self._deadline - time.monotonic()
+        if not isinstance(family, ClassicalFamily) or family.stops_early or expected >= left or self._interrupted:
+            return one
+        if family.stops_in_time and math.isfinite(left):
+            settings = settings.within(left)
+        event = Candidate(family.name, len(rows.parts.train), 0, 1)
+        try:
+            return self._fit(rows, family.chosen(one.trained.predictor), settings, event=event, run=None, part="")
+        except (LaminaError, MemoryError):
+            pass  # what was fitted is good enough
+        except KeyboardInterrupt:
+            self._interrupted = True
+        return one
+
     def _history(self, seconds: float) -> History:
         """The history of several members."""
         stopped = StopReason.INTERRUPTED if self._interrupted else StopReason.FITTED
@@ -229,6 +255,29 @@ def candidate_json(
         loss, score = (number if math.isfinite(number) else None for number in (rows.loss.mean(outputs), value))
     figures = {"loss": loss, "score": score, "metric": metric.name, "seconds": round(seconds, 3), "weight": weight}
     return {"name": name, "rows": size, **figures, "verdict": verdict}
+
+
+def reason(candidates: Sequence[tuple[str, float]], weights: Sequence[float], tried: str) -> str:
+    """Why a candidate or a mean was chosen, as a sentence.
+
+    Args:
+        candidates: The name and the loss of each that was fitted.
+        weights: The weight of each in the choice.
+        tried: Of how many on what rows.
+
+    Example:
+        >>> reason([("linear", 0.31), ("boosting", 0.3)], [1.0, 0.0], "of 2 candidates on 5 folds")
+        'linear, of 2 candidates on 5 folds, is the simplest that is not clearly worse than the best (boosting)'
+    """
+    chosen = [(name, loss, share) for (name, loss), share in zip(candidates, weights, strict=True) if share]
+    if len(chosen) > 1:
+        names = listed([f"{name} ({share:.0%})" for name, _, share in chosen], len(chosen))
+        return f"the weighted mean of {names} has a lower loss than each of them alone, {tried}"
+    name, loss, _ = chosen[0]
+    best, lowest = min(candidates, key=lambda candidate: candidate[1])
+    if lowest < loss:
+        return f"{name}, {tried}, is the simplest that is not clearly worse than the best ({best})"
+    return f"{name} has the lowest loss {tried}"
 
 
 def subset(parts: Split, rows: int) -> Split:

@@ -10,10 +10,12 @@ import numpy as np
 from lamina.families.ensemble import greedy_weights, weighted_mean
 from lamina.tasks.task import Task
 
+SKILL = 0.8
+"""A candidate is clearly behind with less than this share of the best gain over the baseline."""
 PARTS = 5
 """Parts of the validation rows; each is scored by what the other parts chose."""
-CERTAIN = 1.0
-"""A difference of losses counts from so many standard errors on."""
+CERTAIN, BEYOND_DOUBT = 1.0, 3.0
+"""A difference of losses counts from so many standard errors on; where few rows are to exclude a candidate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +49,8 @@ class ValidationLoss:
         lowest = int(np.nanargmin(means)) if np.isfinite(means).any() else 0
         return next(i for i in range(len(means)) if i == lowest or not self.larger(losses[i], losses[lowest]))
 
-    def larger(self, losses: np.ndarray, others: np.ndarray) -> bool:
-        """Whether the mean of the first losses (N,) is larger by more than a standard error of the difference."""
+    def larger(self, losses: np.ndarray, others: np.ndarray, errors: float = CERTAIN) -> bool:
+        """Whether the mean of the first losses (N,) is larger by more than so many standard errors of the difference."""
         difference = losses - others
         share = np.ones(len(difference)) if self.weight is None else self.weight / self.weight.mean()
         mean = float((share * difference).mean())
@@ -57,7 +59,7 @@ class ValidationLoss:
             deviation = np.bincount(np.unique(self.group, return_inverse=True)[1], deviation)
         units = len(deviation)
         error = float(np.sqrt((deviation**2).sum() * units / max(units - 1, 1))) / len(difference)
-        return mean > CERTAIN * error
+        return mean > errors * error
 
     def subset(self, chosen: np.ndarray) -> ValidationLoss:
         """The loss of the rows where a mask (N,) is true."""
@@ -78,6 +80,25 @@ class ValidationLoss:
         return float(np.average(losses, weights=self.weight))
 
 
+def near_best(losses: Sequence[float], baseline: float, *, factor: float, most: int | None = None) -> list[int]:
+    """The indices of the candidates that are not clearly behind, the best first; at most so many, and at least one.
+
+    Args:
+        losses: The loss of each candidate.
+        baseline: The loss of the baseline; one that stays has at least :data:`SKILL` of the best gain over it.
+        factor: One that stays has at most this factor of the lowest loss.
+        most: How many stay at most.
+
+    Example:
+        >>> near_best([0.9, 0.4, 0.3, 0.95], 1.0, factor=1.5)
+        [2, 1]
+    """
+    order = np.argsort(losses, kind="stable").tolist()
+    lowest = losses[order[0]]
+    near = [i for i in order if baseline - losses[i] >= SKILL * (baseline - lowest) and losses[i] <= factor * lowest]
+    return near[:most] or order[:1]
+
+
 Choose = Callable[[ValidationLoss, Sequence[np.ndarray]], list[float]]
 """A function of the outputs of each candidate (N, size), the simplest candidate first: their weights, which sum to 1."""
 
@@ -85,6 +106,12 @@ Choose = Callable[[ValidationLoss, Sequence[np.ndarray]], list[float]]
 def best_single(loss: ValidationLoss, outputs: Sequence[np.ndarray]) -> list[float]:
     """The weight 1 for the first candidate whose loss is within a standard error of the lowest one, 0 for the others."""
     return np.eye(len(outputs))[loss.best(outputs)].tolist()
+
+
+def lowest(loss: ValidationLoss, outputs: Sequence[np.ndarray]) -> list[float]:
+    """The weight 1 for the candidate with the lowest loss, the first of equal ones, 0 for the others."""
+    means = np.nan_to_num([loss.mean(values) for values in outputs], nan=np.inf)
+    return np.eye(len(outputs))[int(means.argmin())].tolist()
 
 
 def best_mean(loss: ValidationLoss, outputs: Sequence[np.ndarray]) -> list[float]:

@@ -78,6 +78,8 @@ class NetworkTraining(Training):
     Attributes:
         family: The family with every "auto" option decided.
         recipe: The recipe with every "auto" decided.
+        kept: With ``keep``, the outputs for the validation rows after each epoch, where they are few
+            and the loss decides the best epoch; after :meth:`run`.
         notes: Sentences that a person should read.
         net: The network before training.
     """
@@ -90,7 +92,11 @@ class NetworkTraining(Training):
         settings: Settings,
         device: torch.device,
         warm: WarmStart | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
+        self.kept: Sequence[np.ndarray] = ()
+        self._keep = keep
         inputs, rows = data.encoder.inputs, len(data.train)
         family, device_note = family.suited(inputs, device.type, rows) if warm is None else (family, "")
         recipe = settings.recipe if warm is None else warm.recipe(settings.recipe, task)
@@ -115,8 +121,10 @@ class NetworkTraining(Training):
             feed, validation = compute_frozen(self.net, feed), compute_frozen(self.net, validation)
         loss = find_loss(self.recipe.loss)
         metric = None if self.recipe.metric == "loss" else self._task.metric(self.recipe.metric)
-        watch = Validation(validation, self._task, loss, metric)
+        watch = Validation(validation, self._task, loss, metric, keep=self._keep and metric is None)
         net, history = train(self.net, feed, watch, recipe=self.recipe, seed=self._seed, run=run, hooks=hooks, edit=edit)
+        if len(watch.kept) == len(history.epochs):  # not where training was resumed
+            self.kept = watch.kept
         return Trained(Network(net, loss.outputs_of), history, feed.inputs, validation.inputs)
 
 

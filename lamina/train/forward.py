@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lamina.tasks.prediction import Prediction
     from lamina.tasks.task import Task
 
+MOST_KEPT = 2**24
+"""Most numbers that are kept of the validation outputs of all epochs."""
 CHUNK = 2048
 CHUNK_BYTES = 2**28
 """Maximum rows, and bytes of the largest layer, in one forward pass."""
@@ -51,9 +53,15 @@ class Validation:
         task: What is predicted; it has the metrics.
         loss: The training loss; it turns outputs into predictions.
         metric: The metric that decides the best epoch; None for the loss.
+        keep: Keep the outputs of each epoch, float32 (N, size), in ``kept``, as long as they are not too many.
+
+    Attributes:
+        kept: The outputs of each epoch; empty where they are not kept.
     """
 
-    def __init__(self, feed: Feed, task: Task, loss: Loss, metric: Metric | None = None) -> None:
+    def __init__(self, feed: Feed, task: Task, loss: Loss, metric: Metric | None = None, *, keep: bool = False) -> None:
+        self.kept: list[np.ndarray] = []
+        self._keep = keep
         self.feed, self.task, self.loss, self.metric = feed, task, loss, metric
         self.truth = task.decode_truth({name: block.cpu().numpy() for name, block in feed.targets.items()})
         self.weight = None if feed.weight is None else feed.weight.double().cpu().numpy()
@@ -61,6 +69,10 @@ class Validation:
     def scores(self, net: torch.nn.Module) -> dict[str, float]:
         """``loss``, which decides the best epoch, and the other monitored metrics of the task by name."""
         outputs = self.loss.predictions(forward(net, self.feed.inputs, len(self.feed))).cpu().numpy()  # sync
+        if self._keep:
+            self.kept.append(outputs)
+            if len(self.kept) * outputs.size > MOST_KEPT:
+                self._keep, self.kept = False, []
         prediction = self.task.predict(outputs)
         names = ["loss", *(metric.name for metric in self.task.monitored[1:])]
         values = (metric(self.truth, prediction, self.weight) for metric in self.task.monitored)

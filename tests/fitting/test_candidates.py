@@ -17,7 +17,7 @@ from lamina import Auto, Recipe
 from lamina.errors import OptionError, TrainingError
 from lamina.families import Boosting, Ensemble, FeedForward, Forest, Linear, shortlist
 from lamina.families.classical.matrix import cardinalities, one_hot
-from lamina.fitting import candidates
+from lamina.fitting import candidates, fit
 from lamina.train.events import Candidate
 
 
@@ -40,7 +40,8 @@ def card_of(table, **options):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Candidates that are fitted in no time."""
+    """Candidates that are fitted in no time, each once."""
+    monkeypatch.setattr(fit, "FEW_ROWS", 0)
     families = [Linear(), Boosting(max_iter=10), FeedForward(hidden_sizes=(8,), members=1)]
     monkeypatch.setattr(candidates, "shortlist", lambda schema, quality="good": families[:2] if quality == "fast" else families)
 
