@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from lamina.families import check_family, choose_family, shortlist
 from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import Ensemble, total_spread
 from lamina.families.family import Family, NetworkFamily
-from lamina.fitting.candidates import FACTOR, NOTHING_LEFT, CandidatesTraining
+from lamina.fitting.candidates import FACTOR, HALF, NOTHING_LEFT, CandidatesTraining
 from lamina.fitting.folds import draw
 from lamina.fitting.members import (
     Choice,
@@ -33,9 +33,11 @@ from lamina.fitting.selection import BEYOND_DOUBT, best_mean, best_single_or_mea
 from lamina.fitting.settings import SEEDS, Settings
 from lamina.fitting.split import Split, split
 from lamina.fitting.training import Trained
+from lamina.train.at_once import at_once
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Candidate
 from lamina.train.run import Run
+from lamina.train.threads import available_threads
 from lamina.wording import count, listed
 
 CAUTION = 1.5
@@ -94,18 +96,18 @@ class EnsembleTraining(MembersTraining):
         folds: list[dict[int, FittedFamily]] = []
         failures: dict[int, dict[str, Any]] = {}
         screened = time.monotonic()
-        for number, parts in enumerate(self._sides):
-            now = time.monotonic()
-            if folds and self._deadline - now < ENOUGH * (now - screened) / len(folds):
+        while len(folds) < len(self._sides):
+            now, first = time.monotonic(), len(folds)
+            numbers = range(first, min(first + (self._at_once if folds else 1), len(self._sides)))
+            if folds and self._deadline - now < ENOUGH * (now - screened) / first:
                 break
-            fitted = self._fit_fold(number, self._rows.of(parts), families, folds, failures, run)
-            if len(fitted) < len(families) - len(failures):  # interrupted, or the time is over
+            fitted = self._fit_folds(numbers, families, folds, failures, run)
+            complete = [fold for fold in fitted if len(fold) == len(families) - len(failures)]
+            folds += complete
+            if len(complete) < len(fitted) or not fitted[0] or self._interrupted:  # interrupted, or the time is over
                 break
-            folds.append(fitted)
-            if not fitted or self._interrupted:
-                break
-            if self._single and number == 0:
-                self._drop_behind(self._rows.of(parts), fitted, failures)
+            if self._single and not first:
+                self._drop_behind(self._rows.of(self._sides[0]), fitted[0], failures)
         finished = [
             (family, [fitted[place] for fitted in folds])
             for place, family in enumerate(families)
@@ -154,69 +156,106 @@ class EnsembleTraining(MembersTraining):
                     rows, one.family.name, one.rows, one.outputs, one.seconds, 0.0, "behind on the first fold"
                 )
 
-    def _fit_fold(
+    @functools.cached_property
+    def _at_once(self) -> int:
+        """How many folds of a network are trained at once."""
+        return 1 if self._device.type != "cpu" or self._settings.recipe.threads else available_threads()
+
+    def _fit_folds(
         self,
-        number: int,
-        rows: Rows,
+        numbers: range,
         families: list[Family],
         before: Sequence[dict[int, FittedFamily]],
         failures: dict[int, dict[str, Any]],
         run: Run | None,
-    ) -> dict[int, FittedFamily]:
-        """The families by their place, fitted to one fold; failures get those that have no fit to the first fold."""
-        fitted: dict[int, FittedFamily] = {}
+    ) -> list[dict[int, FittedFamily]]:
+        """The families by their place, fitted to each of these folds; failures get those that have no fit to the first fold."""
+        rows = [self._rows.of(self._sides[number]) for number in numbers]
+        fitted: list[dict[int, FittedFamily]] = [{} for _ in numbers]
 
         def fail(place: int, reason: str) -> None:
-            failures[place] = candidate_json(rows, families[place].name, 0, None, 0.0, 0.0, reason)
+            failures[place] = candidate_json(rows[0], families[place].name, 0, None, 0.0, 0.0, reason)
 
         for place, family in enumerate(families):
             if place in failures:
                 continue
             left = self._deadline - time.monotonic()
-            if left <= 0 and fitted:
+            if left <= 0 and fitted[0]:
                 if before:
                     return fitted
                 fail(place, "no time was left")
                 continue
-            if self._single and not before and isinstance(family, NetworkFamily) and fitted:
-                loss, leader = min((rows.loss.mean(one.outputs), one.family.name) for one in fitted.values())
-                if loss < NOTHING_LEFT * rows.baseline:
-                    fail(place, f"not fitted: {leader} leaves nothing to gain")
-                    continue
-            event = Candidate(
-                family.name,
-                len(rows.parts.train),
-                number * len(families) + place,
-                len(self._sides) * len(families),
-                fold=number,
-            )
-            settings = dataclasses.replace(self._settings, seed=(self._settings.seed + number) % SEEDS)
-            if family.stops_in_time and math.isfinite(left):
-                settings = settings.within(left / sum(other not in failures for other in range(place, len(families))))
+            if not before and (leader := self._leaves_nothing(family, rows[0], fitted[0])):
+                fail(place, f"not fitted: {leader} leaves nothing to gain")
+                continue
+            rest = [other for number, other in enumerate(families[place:], place) if number not in failures]
             if before and isinstance(family, ClassicalFamily):
                 family = family.chosen(before[0][place].trained.predictor)
             try:
-                one = self._fit(rows, family, settings, event=event, run=run, part=f"{place}-{family.name}-{number}")
+                for one, fold in zip(self._fit_each(family, place, numbers, rows, rest, run), fitted, strict=False):
+                    fold[place] = one
             except RunError:  # the run cannot be written
                 raise
             except (LaminaError, MemoryError) as error:
                 fail(place, str(error) or "ran out of memory")
                 continue
             except KeyboardInterrupt:
-                if not fitted and not before:
+                if not fitted[0] and not before:
                     raise
                 self._interrupted = True
-            else:
-                if self._rows.parts.out_of_bag:  # the rows of the folds are needed no more
-                    one = dataclasses.replace(one, trained=dataclasses.replace(one.trained, train={}, validation={}))
-                fitted[place] = one
             if self._interrupted:
                 if not before:
                     for other in range(len(families)):
-                        if other not in fitted and other not in failures:
+                        if other not in fitted[0] and other not in failures:
                             fail(other, "interrupted")
                 return fitted
         return fitted
+
+    def _fit_each(
+        self, family: Family, place: int, numbers: range, rows: Sequence[Rows], rest: Sequence[Family], run: Run | None
+    ) -> list[FittedFamily]:
+        """A family, fitted to each of these folds, a network to all of them at once; fewer where it was interrupted.
+
+        ``rest`` is this family and those that are fitted after it; they share the time that is left.
+        """
+        network = isinstance(family, NetworkFamily)
+
+        def fit(at: int, hooks: Hooks) -> FittedFamily:
+            settings = dataclasses.replace(self._settings, seed=(self._settings.seed + numbers[at]) % SEEDS)
+            left = self._deadline - time.monotonic()
+            if family.stops_in_time and math.isfinite(left):
+                networks = sum(isinstance(other, NetworkFamily) for other in rest)
+                share = left / len(rest) if network or not networks else HALF * left / (len(rest) - networks)
+                settings = settings.within(share if network else share / (len(rows) - at))
+            part = f"{place}-{family.name}-{numbers[at]}"
+            one = self._fit(rows[at], family, settings, event=event(at), run=run, part=part, hooks=hooks)
+            if self._rows.parts.out_of_bag:  # the rows of the folds are needed no more
+                one = dataclasses.replace(one, trained=dataclasses.replace(one.trained, train={}, validation={}))
+            return one
+
+        def event(at: int) -> Candidate:
+            done, fits = numbers[at] * len(self._families) + place, len(self._sides) * len(self._families)
+            return Candidate(family.name, len(rows[at].parts.train), done, fits, fold=numbers[at])
+
+        if network and len(rows) > 1:
+            *quiet, last = range(len(rows))
+            for at in quiet:  # progress is that of the last one
+                self._hooks.emit(event(at))
+            calls = [*(functools.partial(fit, at, Hooks()) for at in quiet), functools.partial(fit, last, self._hooks)]
+            return at_once(calls, max(1, available_threads() // len(calls)))
+        fitted = []
+        for at in range(len(rows)):
+            fitted.append(fit(at, self._hooks))
+            if self._interrupted:
+                break
+        return fitted
+
+    def _leaves_nothing(self, family: Family, rows: Rows, fitted: Mapping[int, FittedFamily]) -> str:
+        """The family whose loss is so low that a network would be in vain; an empty string if there is none."""
+        if not self._single or not isinstance(family, NetworkFamily) or not fitted:
+            return ""
+        loss, leader = min((rows.loss.mean(one.outputs), one.family.name) for one in fitted.values())
+        return leader if loss < NOTHING_LEFT * rows.baseline else ""
 
     def _combined(
         self, finished: list[tuple[Family, list[FittedFamily]]], failures: list[dict[str, Any]], seconds: float

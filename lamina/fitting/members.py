@@ -194,11 +194,20 @@ class MembersTraining(Training, ABC):
         """
 
     def _fit(
-        self, rows: Rows, family: Family, settings: Settings, *, event: Candidate, run: Run | None, part: str
+        self,
+        rows: Rows,
+        family: Family,
+        settings: Settings,
+        *,
+        event: Candidate,
+        run: Run | None,
+        part: str,
+        hooks: Hooks | None = None,
     ) -> FittedFamily:
         """One family, fitted to these rows; a network with checkpoints in this part of the run."""
+        hooks = self._hooks if hooks is None else hooks
         run = None if run is None or not isinstance(family, NetworkFamily) else run.part(part)
-        fitted = fit_family(rows, family, settings, self._device, Hooks(None, self._hooks.monitor), event=event, run=run)
+        fitted = fit_family(rows, family, settings, self._device, Hooks(None, hooks.monitor), event=event, run=run)
         self._interrupted |= fitted.trained.history.stopped is StopReason.INTERRUPTED
         return fitted
 

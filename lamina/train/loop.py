@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +20,7 @@ from lamina.errors import OptionError, TrainingError
 from lamina.graph.graph import Graph
 from lamina.graph.net import Net
 from lamina.tasks.losses import Loss
+from lamina.train.at_once import interruptible
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Epoch, Step, StopReason
 from lamina.train.forward import Validation
@@ -89,7 +87,7 @@ def train(
     with (
         threads(int(recipe.threads or 1)),
         randomness(net, foreign=edit is not None) as start_random,
-        _interruptible() as interrupted,
+        interruptible() as interrupted,
     ):
         trainer = Trainer(net, feed, recipe)
         schedule = make_schedule(recipe, trainer.steps_per_epoch)
@@ -258,23 +256,3 @@ def _restore(
     history.stopped = _why_stop(history)
     best = {name: tensor.to(feed.device) for name, tensor in part("best").items()}
     return net, trainer, best, history.epochs[-1]["epoch"] + 1
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """The first Ctrl-C sets the event, so that training stops after the step; a second one raises KeyboardInterrupt."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield stop
-        return
-    previous = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)

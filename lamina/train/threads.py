@@ -153,6 +153,12 @@ def threads(count: int) -> Iterator[None]:
             _inside -= not _own.depth
 
 
+def keep_threads(count: int) -> None:
+    """Set the number of threads of this Python thread, until it ends; :func:`threads` inside of it restores this number."""
+    _own.depth += 1
+    torch.set_num_threads(count)
+
+
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
     """Flush denormal numbers (below 1.2e-38) to zero in this thread, if the processor can, and restore the setting on exit.
