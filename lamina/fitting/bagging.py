@@ -17,7 +17,7 @@ from lamina.families import check_family, choose_family, shortlist
 from lamina.families.classical.family import ClassicalFamily
 from lamina.families.ensemble import Ensemble, total_spread
 from lamina.families.family import Family, NetworkFamily
-from lamina.fitting.candidates import FACTOR, HALF, NOTHING_LEFT, CandidatesTraining
+from lamina.fitting.candidates import FACTOR, NOTHING_LEFT, CandidatesTraining
 from lamina.fitting.folds import draw
 from lamina.fitting.members import (
     Choice,
@@ -42,6 +42,8 @@ from lamina.wording import count, listed
 
 CAUTION = 1.5
 """A fit to all rows is expected to take this factor of the longest fit to a fold."""
+FOR_NETWORKS = 2 / 3
+"""The share of the time that is left for the first networks and the families after them."""
 ENOUGH = 0.7
 """Another fold is begun where at least this share of the time of those before it is left; families that stop in time do so."""
 
@@ -92,7 +94,12 @@ class EnsembleTraining(MembersTraining):
             if all(isinstance(family, NetworkFamily) for family in self._families):  # no time for a fold of any other
                 return candidates.choose(run)
             self._dropped = candidates.left_out(self._families)
-        families = sorted(self._families, key=lambda family: isinstance(family, NetworkFamily))
+        classical = [family for family in self._families if not isinstance(family, NetworkFamily)]
+        networks = [family for family in self._families if isinstance(family, NetworkFamily)]
+        early = (
+            1 if self._screen and math.isfinite(self._deadline) else len(classical)
+        )  # before networks; others may find no time
+        families = [*classical[:early], *networks, *classical[early:]]
         folds: list[dict[int, FittedFamily]] = []
         failures: dict[int, dict[str, Any]] = {}
         screened = time.monotonic()
@@ -113,6 +120,8 @@ class EnsembleTraining(MembersTraining):
             for place, family in enumerate(families)
             if folds and place not in failures and all(place in fitted for fitted in folds)
         ]
+        if self._screen:  # the simplest first
+            finished.sort(key=lambda one: self._order.index(one[0].name))
         if not finished:
             reasons = "; ".join(f"{one['name']}: {one['verdict']}" for one in failures.values())
             raise TrainingError(f"no family of the ensemble could be fitted ({reasons})")
@@ -225,8 +234,11 @@ class EnsembleTraining(MembersTraining):
             left = self._deadline - time.monotonic()
             if family.stops_in_time and math.isfinite(left):
                 networks = sum(isinstance(other, NetworkFamily) for other in rest)
-                share = left / len(rest) if network or not networks else HALF * left / (len(rest) - networks)
-                settings = settings.within(share if network else share / (len(rows) - at))
+                others = len(rest) - networks
+                share = (
+                    (FOR_NETWORKS if others else 1.0) / networks if network else (1 - FOR_NETWORKS * (networks > 0)) / others
+                )
+                settings = settings.within(share * left / (1 if network else len(rows) - at))
             part = f"{place}-{family.name}-{numbers[at]}"
             one = self._fit(rows[at], family, settings, event=event(at), run=run, part=part, hooks=hooks)
             if self._rows.parts.out_of_bag:  # the rows of the folds are needed no more

@@ -192,7 +192,7 @@ class CandidatesTraining(MembersTraining):
     def affordable(self) -> list[Family]:
         """The families that stay and can be fitted to a fold in time, those that stop in time as far as they come.
 
-        The best so far come first.
+        The best so far come first, what was not tried on some of the rows last.
         """
         rows, left, affordable = len(self._rows.parts.train), self._deadline - time.monotonic(), []
         for entry in sorted(self._staying, key=lambda entry: entry.loss):
@@ -200,7 +200,7 @@ class CandidatesTraining(MembersTraining):
             if expected < left:
                 affordable.append(entry)
                 left -= expected
-        return [entry.family for entry in self._entries if entry in affordable]
+        return [entry.family for entry in affordable]
 
     def left_out(self, families: Sequence[Family]) -> list[dict[str, Any]]:
         """The candidates that are none of the families, as JSON."""
