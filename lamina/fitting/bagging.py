@@ -96,9 +96,8 @@ class EnsembleTraining(MembersTraining):
             self._dropped = candidates.left_out(self._families)
         classical = [family for family in self._families if not isinstance(family, NetworkFamily)]
         networks = [family for family in self._families if isinstance(family, NetworkFamily)]
-        early = (
-            1 if self._screen and math.isfinite(self._deadline) else len(classical)
-        )  # before networks; others may find no time
+        # In a limited time the best of the classical ones and the networks come first: no time may be left for the others.
+        early = 1 if self._screen and math.isfinite(self._deadline) else len(classical)
         families = [*classical[:early], *networks, *classical[early:]]
         folds: list[dict[int, FittedFamily]] = []
         failures: dict[int, dict[str, Any]] = {}
@@ -235,10 +234,9 @@ class EnsembleTraining(MembersTraining):
             if family.stops_in_time and math.isfinite(left):
                 networks = sum(isinstance(other, NetworkFamily) for other in rest)
                 others = len(rest) - networks
-                share = (
-                    (FOR_NETWORKS if others else 1.0) / networks if network else (1 - FOR_NETWORKS * (networks > 0)) / others
-                )
-                settings = settings.within(share * left / (1 if network else len(rows) - at))
+                of_networks = FOR_NETWORKS if networks and others else float(networks > 0)
+                share = of_networks / networks if network else (1 - of_networks) / others / (len(rows) - at)
+                settings = settings.within(share * left)
             part = f"{place}-{family.name}-{numbers[at]}"
             one = self._fit(rows[at], family, settings, event=event(at), run=run, part=part, hooks=hooks)
             if self._rows.parts.out_of_bag:  # the rows of the folds are needed no more
@@ -312,7 +310,7 @@ class EnsembleTraining(MembersTraining):
             train, validation = (combined_blocks(members, encoder, side) for side in ("train", "validation"))
             trained = Trained(predictor, history, train, validation, honest)
         family, refitted = dataclasses.replace(self._given, families=tuple(self._families)), None
-        if self._single:
+        if self._single or (self._screen and given.out_of_bag and len(self._sides) == 1):
             again = [(place, self._fitted_to_all(fitted), share) for place, fitted, share in chosen]
             names = [new[0].family.name for _, new, _ in again if len(new) == 1]
             family = dataclasses.replace(family, families=tuple(new[0].family for _, new, _ in again))
