@@ -48,10 +48,12 @@ class Network(Predictor):
     Attributes:
         net: In evaluation mode.
         loss: Training loss; it defines how logits become probabilities.
+        mirrored: The inputs whose images were mirrored in training; outputs are the mean over images and mirror images.
     """
 
     net: Net
     loss: str
+    mirrored: tuple[str, ...] = ()
     kind: ClassVar[str] = "network"
     counted: ClassVar[str] = "parameters"
 
@@ -68,16 +70,21 @@ class Network(Predictor):
         return next(iter(self.net.state_dict().values())).device
 
     def outputs(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray:
-        return LOSSES[self.loss].predictions(self._outputs(blocks, rows)).cpu().numpy()  # sync
+        return self.outputs_and_spread(blocks, rows)[0]
 
     def spread(self, blocks: Mapping[str, Any], rows: int) -> np.ndarray | None:
         """Standard deviation of the members' values (N, K); None without members."""
         return self.outputs_and_spread(blocks, rows)[1]
 
     def outputs_and_spread(self, blocks: Mapping[str, Any], rows: int) -> tuple[np.ndarray, np.ndarray | None]:
-        values = self._outputs(blocks, rows)
+        inputs = self._inputs(blocks, rows)
+        values = self._outputs(inputs, rows)
         spread = values.double().std(dim=1, correction=0).cpu().numpy() if values.ndim == 3 else None
-        return LOSSES[self.loss].predictions(values).cpu().numpy(), spread  # sync
+        predictions = LOSSES[self.loss].predictions(values)
+        if self.mirrored:
+            inputs |= {name: inputs[name].flip(2) for name in self.mirrored}
+            predictions = (predictions + LOSSES[self.loss].predictions(self._outputs(inputs, rows))) / 2
+        return predictions.cpu().numpy(), spread  # sync
 
     @property
     def layer_width(self) -> int | None:
@@ -128,8 +135,7 @@ class Network(Predictor):
                 parts.append(torch.cat([values.flatten(1).float() for values in each], dim=1))
         return torch.cat(parts)[:rows].cpu().numpy()  # sync
 
-    def _outputs(self, blocks: Mapping[str, Any], rows: int) -> torch.Tensor:
-        inputs = self._inputs(blocks, rows)
+    def _outputs(self, inputs: dict[str, torch.Tensor], rows: int) -> torch.Tensor:
         return forward(self.net, inputs, len(next(iter(inputs.values()))))[:rows]
 
     def _inputs(self, blocks: Mapping[str, Any], rows: int) -> dict[str, torch.Tensor]:
@@ -150,7 +156,8 @@ class Network(Predictor):
         return sum(parameter.numel() for parameter in self.net.parameters())
 
     def to_json(self) -> dict[str, Any]:
-        return {"graph": self.net.plan.graph.to_json(), "loss": self.loss}
+        mirrored = {"mirrored": list(self.mirrored)} if self.mirrored else {}
+        return {"graph": self.net.plan.graph.to_json(), "loss": self.loss, **mirrored}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         return dict(self.net.state_dict())
@@ -161,7 +168,7 @@ class Network(Predictor):
         plan.check_file({name: tuple(tensor.shape) for name, tensor in tensors.items()})
         net = Net(plan, seed=0)
         net.load_state_dict(tensors)
-        return cls(net.eval(), content["loss"])
+        return cls(net.eval(), content["loss"], tuple(content.get("mirrored", ())))
 
     def check(self, inputs: Mapping[str, Input], outputs: int) -> None:
         plan = self.plan
@@ -173,6 +180,9 @@ class Network(Predictor):
             for block in (inputs[edge.source] for edge in plan.edges[name] if layer.codes and edge.source in inputs):
                 if any(codes < most for codes, most in zip(layer.codes, block.cardinalities, strict=True)):
                     raise ModelFileError(f"layer {name!r} reads fewer codes than the encoder has")
+        for name in self.mirrored:
+            if name not in plan.inputs or inputs[name].kind != "image":
+                raise ModelFileError(f"{name!r} is mirrored, but the network reads no images of this name")
         if self.loss not in LOSSES:
             raise ModelFileError(f"the loss is {self.loss!r}, expected one of {', '.join(LOSSES)}")
         shapes = [plan.shapes[after] for after in plan.outputs.values()]

@@ -121,11 +121,20 @@ class NetworkTraining(Training):
             feed, validation = compute_frozen(self.net, feed), compute_frozen(self.net, validation)
         loss = find_loss(self.recipe.loss)
         metric = None if self.recipe.metric == "loss" else self._task.metric(self.recipe.metric)
-        watch = Validation(validation, self._task, loss, metric, keep=self._keep and metric is None)
+        mirrored = self._mirrored()
+        keep = self._keep and metric is None and not mirrored
+        watch = Validation(validation, self._task, loss, metric, keep=keep)
         net, history = train(self.net, feed, watch, recipe=self.recipe, seed=self._seed, run=run, hooks=hooks, edit=edit)
         if len(watch.kept) == len(history.epochs):  # not where training was resumed
             self.kept = watch.kept
-        return Trained(Network(net, loss.outputs_of), history, feed.inputs, validation.inputs)
+        return Trained(Network(net, loss.outputs_of, mirrored), history, feed.inputs, validation.inputs)
+
+    def _mirrored(self) -> tuple[str, ...]:
+        """The images that training mirrors, so that predictions are the mean over an image and its mirror image."""
+        if "flip" not in (self.recipe.augment or ()):
+            return ()
+        inputs = self.encoder.inputs
+        return tuple(name for name in self.net.plan.inputs if name in inputs and inputs[name].kind == "image")
 
 
 class ClassicalTraining(Training):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+import lamina
 from lamina.data.encoding import Input
 from lamina.data.feed import Feed
 from lamina.errors import OptionError
@@ -190,6 +191,26 @@ def test_each_architecture_learns_digits(architecture):
     task = Classification(("y",), classes=tuple(range(10)), dtype="Int64")
     scores = Validation(Feed(validation, digits.target[cut:]), task, LOSSES["cross_entropy"]).scores(net)
     assert scores["accuracy"] > 0.6
+
+
+@pytest.mark.parametrize("augment", [("shift", "flip"), ("shift",)])
+def test_what_was_flipped_in_training_is_predicted_with_its_mirror_image(augment, tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    rows = {"image": pictures, "y": ["a", "b"] * 20}
+    fitted = lamina.fit(rows, "y", family="convolutional", recipe=Recipe(epochs=1, augment=augment), monitor=None)
+    predictor = fitted.model_.predictor
+    assert predictor.mirrored == (("image",) if "flip" in augment else ())
+    there, back = (fitted.predict_proba({**rows, "image": images}) for images in (pictures, pictures[:, :, ::-1]))
+    assert np.array_equal(there, back) == ("flip" in augment)
+    once, mirrored = (
+        LOSSES[predictor.loss].predictions(predictor.net({"image": torch.as_tensor(images.copy())}))
+        for images in (pictures, pictures[:, :, ::-1])
+    )
+    expected = (once + mirrored) / 2 if "flip" in augment else once
+    np.testing.assert_allclose(predictor.outputs({"image": pictures}, 40), expected.detach().numpy(), atol=1e-6)
+    loaded = lamina.load(fitted.save(tmp_path / "m.lamina"))
+    assert loaded.model_.predictor.mirrored == predictor.mirrored
+    np.testing.assert_array_equal(loaded.predict_proba(rows), there)
 
 
 def test_the_preferred_recipe_depends_on_the_images():

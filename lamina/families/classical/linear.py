@@ -169,7 +169,26 @@ def _choose(X: Any, rows: Rows, fitting: Fitting, candidates: list[tuple[float, 
             losses[place] += _loss(estimator, X_test, target[test], weight[test])
             fitting.progress((number * len(candidates) + place + 1) / (len(candidates) * len(folds) + 1))
         staying = [place for place in staying if losses[place] <= _NEAR * losses[staying].min()] or staying
-    return candidates[min(staying, key=lambda place: losses[place])] if folds else (1.0, False)
+    if not folds:
+        return 1.0, False
+    alpha, weighted = candidates[min(staying, key=lambda place: losses[place])]
+    tried = {candidates[place][0]: losses[place] for place in staying if candidates[place][1] == weighted}
+    return _between(alpha, tried), weighted
+
+
+def _between(alpha: float, losses: Mapping[float, float]) -> float:
+    """The alpha at the minimum of the parabola through the lowest loss and its neighbours, over the logarithm of alpha.
+
+    Example:
+        >>> [round(_between(1.0, {10.0: above, 1.0: 1.0, 0.1: 3.0}), 2) for above in (3.0, 1.2)]
+        [1.0, 2.57]
+    """
+    tried = sorted(losses)
+    near = tried[max(tried.index(alpha) - 1, 0) :][:3]
+    if len(near) < 3 or alpha != near[1]:
+        return alpha
+    curvature, slope, _ = np.polyfit(np.log(np.divide(near, alpha)), [losses[one] for one in near], 2)
+    return alpha if curvature <= 0 else alpha * math.exp(-slope / (2 * curvature))
 
 
 def _folds(rows: Rows, most: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
