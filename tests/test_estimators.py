@@ -26,8 +26,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import lamina
-from lamina import Classifier, FeedForward, Recipe, Regressor, Shortcut
+from lamina import Boosting, Classifier, ExtraTrees, FeedForward, Linear, Recipe, Regressor, Shortcut
 from lamina.errors import DataError, LaminaWarning, OptionError, SchemaError, TargetError
+from lamina.fitting import bagging, candidates
 
 PLAIN = FeedForward(hidden_sizes=(32,), number_embedding=None, members=1, dropout=0.0)
 WORDS = ["a fine day", "a poor day"] * 20
@@ -45,7 +46,10 @@ def classifier(**more):
 
 @pytest.mark.parametrize("estimator", [Classifier, Regressor])
 @pytest.mark.parametrize("options", [{}, {"family": PLAIN, "recipe": Recipe(epochs=60)}], ids=["default", "plain"])
-def test_check_estimator_passes_with_no_expected_failures(estimator, options):
+def test_check_estimator_passes_with_no_expected_failures(estimator, options, monkeypatch):
+    quick = [Linear(), Boosting(max_iter=20), ExtraTrees(n_estimators=10), FeedForward(hidden_sizes=(32,), members=2)]
+    for module in (bagging, candidates):  # the default's own are fitted for minutes here
+        monkeypatch.setattr(module, "shortlist", lambda schema, quality="good": quick)
     with warnings.catch_warnings():
         # scikit-learn's own: skips what needs SCIPY_ARRAY_API, and casts a NaN to an integer in its test of y.
         warnings.filterwarnings("ignore", message=".*check_array_api_input.*")
