@@ -213,7 +213,7 @@ class Convolutional(MixedFamily):
 
         preferred |= {
             "schedule": "one_cycle",
-            "epochs": max(10, min(100, (1_000_000 if "flip" in augment else 700_000) // rows)),
+            "epochs": max(10, min(100, (800_000 if "flip" in augment else 700_000) // rows)),
             "batch_size": min(128, self.batch_size(rows)),
             "patience": None,
             "learning_rate": 5e-3,

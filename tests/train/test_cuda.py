@@ -290,7 +290,7 @@ def test_and_learns_for_longer(monkeypatch):
     decays = {name: family.complete(Recipe(optimizer=name), **data).weight_decay for name in ("adamw", "adam", "sgd")}
     assert decays == {"adamw": 0.1, "adam": 0.0, "sgd": 0.0}
     here = Convolutional().prefers(rows=42_500, inputs=inputs, task=task)
-    assert (here["epochs"], here["batch_size"], here["augment"]) == (23, 128, ("shift", "flip"))
+    assert (here["epochs"], here["batch_size"], here["augment"]) == (18, 128, ("shift", "flip"))
     assert "weight_decay" not in here
 
 
