@@ -45,7 +45,7 @@ CAUTION = 1.5
 FOR_NETWORKS = 2 / 3
 """The share of the time that is left for the first networks and the families after them."""
 ENOUGH = 0.7
-"""Another fold is begun where at least this share of the time of those before it is left; families that stop in time do so."""
+"""The last fold is begun where at least this share of the time of those before it is left; families that stop in time do so."""
 
 
 class EnsembleTraining(MembersTraining):
@@ -103,10 +103,13 @@ class EnsembleTraining(MembersTraining):
         failures: dict[int, dict[str, Any]] = {}
         screened = time.monotonic()
         while len(folds) < len(self._sides):
-            now, first = time.monotonic(), len(folds)
-            numbers = range(first, min(first + (self._at_once if folds else 1), len(self._sides)))
-            if folds and self._deadline - now < ENOUGH * (now - screened) / first:
-                break
+            first, room = len(folds), 1.0  # the first fold is alone: what is behind on it is dropped
+            if folds:
+                now = time.monotonic()
+                room = (self._deadline - now) * first / (now - screened) + 1 - ENOUGH
+                if room < 1:
+                    break
+            numbers = range(first, min(first + int(min(self._at_once, room)), len(self._sides)))
             fitted = self._fit_folds(numbers, families, folds, failures, run)
             complete = [fold for fold in fitted if len(fold) == len(families) - len(failures)]
             folds += complete

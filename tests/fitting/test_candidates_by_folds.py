@@ -107,11 +107,6 @@ def test_a_group_is_in_one_fold(quick):
     assert "on 5 folds" in card["why"]
 
 
-def test_a_short_time_gives_fewer_folds(quick):
-    card = card_of(rows(3000, shape="signs"), time_limit=0.5)
-    assert card["seconds"] < 1.5
-
-
 def test_a_network_is_compared_by_an_epoch_that_other_rows_chose():
     prepared = prepare(rows(400, shape="signs"), settings := Settings("y", recipe=Recipe(epochs=30)))
     parts = split(prepared.table, prepared.schema, prepared.task, seed=0)
