@@ -18,7 +18,7 @@ from lamina.families.family import Family
 from lamina.fitting.settings import Settings
 from lamina.fitting.split import Split
 from lamina.model import Model
-from lamina.train.loop import History
+from lamina.train.history import History
 from lamina.version import __version__
 
 

@@ -31,7 +31,8 @@ from lamina.fitting.training import ClassicalTraining, NetworkTraining, Trained,
 from lamina.tasks.task import Task
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Candidate, StopReason
-from lamina.train.loop import Edit, History
+from lamina.train.history import History
+from lamina.train.loop import Edit
 from lamina.train.run import Run
 from lamina.wording import listed
 

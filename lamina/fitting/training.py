@@ -32,7 +32,8 @@ from lamina.train.callbacks import Hooks
 from lamina.train.events import Fit, StopReason
 from lamina.train.forward import Validation
 from lamina.train.frozen import compute_frozen
-from lamina.train.loop import Edit, History, train
+from lamina.train.history import History
+from lamina.train.loop import Edit, train
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.threads import available_threads

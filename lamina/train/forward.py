@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +82,7 @@ class Validation:
             scores[self.metric.name] = self._metric(self.metric, prediction)
         return scores
 
-    def objective(self, scores: dict[str, float]) -> float:
+    def objective(self, scores: Mapping[str, float]) -> float:
         """What the best epoch has least of: the loss, or the metric with the sign that makes less better."""
         if self.metric is None:
             return scores["loss"]

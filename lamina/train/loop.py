@@ -10,20 +10,19 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from lamina.data.feed import Feed
-from lamina.errors import OptionError, TrainingError
+from lamina.errors import OptionError
 from lamina.graph.graph import Graph
 from lamina.graph.net import Net
-from lamina.tasks.losses import Loss
 from lamina.train.at_once import interruptible
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Epoch, Step, StopReason
 from lamina.train.forward import Validation
+from lamina.train.history import History
 from lamina.train.randomness import randomness
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
@@ -33,19 +32,6 @@ from lamina.train.threads import thread_count, threads
 
 CHECKPOINT_SECONDS = 1.0
 Edit = Callable[[int, Net], Graph | None]
-
-
-@dataclass
-class History:
-    """The history of a fit."""
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)  # the values of each epoch's event
-    best_epoch: int = -1
-    best_loss: float = math.inf  # or the negative metric
-    stopped: StopReason | None = None
-    stopped_by: str = ""  # class name of the callback that stopped training
-    seconds: float = 0.0
-    recipe: Recipe = field(default_factory=Recipe)  # the resolved one
 
 
 def train(
@@ -91,17 +77,18 @@ def train(
     ):
         trainer = Trainer(net, feed, recipe)
         schedule = make_schedule(recipe, trainer.steps_per_epoch)
-        best = _copy(net)
+        best = copy_of(net)
         if run and checkpoint:
             net, trainer, best, start = _restore(checkpoint, net, feed, history, schedule)
             run.rewind(lambda event: not isinstance(event, Epoch) or event.epoch < start)
-        before, started, saved = history.seconds, time.monotonic(), time.monotonic()
+        saved = time.monotonic()
+        since = saved - history.seconds
 
         def tick(step: int) -> bool:
             if hooks:
                 with torch.inference_mode(False):
                     hooks.emit(step_event(step))
-            late = recipe.time_limit is not None and before + time.monotonic() - started > recipe.time_limit
+            late = recipe.time_limit is not None and time.monotonic() - since > recipe.time_limit
             return late or interrupted.is_set() or bool(hooks.stopped_by)
 
         while not history.stopped:
@@ -110,9 +97,9 @@ def train(
                 if not isinstance(graph, Graph):
                     raise OptionError(f"edit returned {graph!r}, expected a lamina.graph.Graph, or None for no change")
                 net = net.edit(graph)
-                trainer, best, history.best_loss = Trainer(net, feed, recipe), _copy(net), math.inf
-            start_random(_epoch_seed(seed, epoch))
-            generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch) + 1)
+                trainer, best, history.best_loss = Trainer(net, feed, recipe), copy_of(net), math.inf
+            start_random(epoch_seed(seed, epoch))
+            generator = torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1)
             clock = time.perf_counter()
             rates = schedule.rates(epoch)
             step_event = _step_events(trainer, epoch, rates)
@@ -120,33 +107,20 @@ def train(
             loss = trainer.run_epoch(feed.permutation(generator), rates, tick, every)
             train_seconds = time.perf_counter() - clock
             with trainer.optimizer.averaged():
-                scores = validation.scores(net)
-                objective = validation.objective(scores)
-                improved = objective < history.best_loss
-                if improved:
-                    history.best_epoch, history.best_loss, best = epoch, objective, _copy(net)
-            schedule.observe(objective)
-            history.seconds = before + time.monotonic() - started
-            record = Epoch(
-                epoch=epoch,
-                train_loss=loss,
-                learning_rate=rates[-1],
-                steps=trainer.steps_per_epoch,
-                train_seconds=train_seconds,
-                seconds=history.seconds,
-                best=improved,
-                scores=scores,
-                net=net,
-            )
-            history.epochs.append(record.values())
+                record = history.observe(
+                    epoch, net, validation, loss=loss, rates=rates, train_seconds=train_seconds, since=since
+                )
+                if record.best:
+                    best = copy_of(net)
+            schedule.observe(validation.objective(record.scores))
             start = epoch + 1
-            history.stopped = _why_stop(history, interrupted=interrupted.is_set(), stopped_by=hooks.stopped_by)
+            history.stopped = history.why_stop(interrupted=interrupted.is_set(), stopped_by=hooks.stopped_by)
             if loss is None:  # ended early: its scores count, but it is no checkpoint
                 break
             if run:
                 run.write(record)
                 if history.stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    _save(run, net, trainer, best=best, history=history, schedule=schedule)
+                    save(run, net, trainer, best=best, history=history, schedule=schedule)
                     saved = time.monotonic()
             if hooks:
                 net.eval()
@@ -156,14 +130,7 @@ def train(
                     history.stopped = StopReason.CALLBACK
     if history.stopped is StopReason.CALLBACK:
         history.stopped_by = hooks.stopped_by
-    if history.best_epoch < 0:
-        rate, which, remedy = history.epochs[0]["learning_rate"], "", ""
-        if isinstance(recipe.loss, Loss):
-            which, remedy = f" {recipe.loss.name}", "guard its logarithms and divisions, or "
-        raise TrainingError(
-            f"the loss{which} was never finite (learning rate {rate:g}); {remedy}lower recipe.learning_rate or set "
-            "recipe.clip_norm=1"
-        )
+    history.check_finite()
     net.load_state_dict(best)
     trainer.optimizer.parameters.release()
     net.eval()
@@ -193,34 +160,20 @@ def _step_events(trainer: Trainer, epoch: int, rates: Sequence[float]) -> Callab
     return event
 
 
-def _why_stop(history: History, *, interrupted: bool = False, stopped_by: str = "") -> StopReason | None:
-    recipe, last = history.recipe, history.epochs[-1]
-    if interrupted:
-        return StopReason.INTERRUPTED
-    if stopped_by:
-        return StopReason.CALLBACK
-    if last["train_loss"] is None:
-        return StopReason.TIME_LIMIT
-    if not math.isfinite(last["train_loss"]) or not math.isfinite(last["validation_loss"]):
-        return StopReason.DIVERGED
-    if isinstance(recipe.patience, int) and last["epoch"] - history.best_epoch >= recipe.patience:
-        return StopReason.PATIENCE
-    if recipe.time_limit is not None and history.seconds > recipe.time_limit:
-        return StopReason.TIME_LIMIT
-    return StopReason.EPOCHS if last["epoch"] + 1 >= int(recipe.epochs) else None
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of the random numbers of an epoch; that of the order of rows is the next one."""
     return (seed * 1_000_003 + epoch * 2) % (2**62)
 
 
-def _copy(net: Net) -> dict[str, torch.Tensor]:
+def copy_of(net: Net) -> dict[str, torch.Tensor]:
+    """The weights of a network, copied."""
     return {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
 
-def _save(run: Run, net: Net, trainer: Trainer, *, best: dict[str, torch.Tensor], history: History, schedule: Schedule) -> None:
+def save(run: Run, net: Net, trainer: Trainer, *, best: dict[str, torch.Tensor], history: History, schedule: Schedule) -> None:
+    """Write a checkpoint."""
     tensors = {
-        **{f"net/{name}": tensor for name, tensor in _copy(net).items()},
+        **{f"net/{name}": tensor for name, tensor in copy_of(net).items()},
         **{f"best/{name}": tensor for name, tensor in best.items()},
         **{f"optimizer/{name}": tensor.clone() for name, tensor in trainer.optimizer.state_dict().items()},
     }
@@ -253,6 +206,6 @@ def _restore(
     trainer.optimizer.load_state_dict(part("optimizer"))
     schedule.load_state_dict(state["schedule"])
     vars(history).update(state["history"])
-    history.stopped = _why_stop(history)
+    history.stopped = history.why_stop()
     best = {name: tensor.to(feed.device) for name, tensor in part("best").items()}
     return net, trainer, best, history.epochs[-1]["epoch"] + 1

@@ -24,6 +24,7 @@ class FlatParameters:
 
     Args:
         module: The network; parameters with ``requires_grad=False`` are not included.
+        members: The first dimension of each parameter is that of the members of a population.
 
     Raises:
         TrainingError: The module has no trainable parameters, or parameters of several dtypes or devices.
@@ -36,39 +37,40 @@ class FlatParameters:
         1.5
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, members: bool = False) -> None:
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
         if not named:
             raise TrainingError("the network has no trainable parameters, expected at least one; add a layer with weights")
         kinds = sorted({f"{parameter.dtype} on {parameter.device}" for _, parameter in named})
         if len(kinds) > 1:
             raise TrainingError(f"the parameters are {' and '.join(kinds)}, expected one dtype and device; convert the network")
-        named.sort(key=lambda item: not _decays(*item))  # stable
+        named.sort(key=lambda item: not _decays(*item, members))  # stable
         self.names = tuple(name for name, _ in named)
         self.parameters = tuple(parameter for _, parameter in named)
 
         line = _LINE // self.parameters[0].element_size()
-        starts, size, self._decay_end = [], 0, 0
+        size, self._starts, self._decay_end = 0, [], 0
         for name, parameter in named:
-            starts.append(size)
+            self._starts.append(size)
             size += -(-parameter.numel() // line) * line
-            if _decays(name, parameter):
+            if _decays(name, parameter, members):
                 self._decay_end = size
-
-        def views(flat: Tensor) -> tuple[Tensor, ...]:
-            places = zip(self.parameters, starts, strict=True)
-            return tuple(flat[start : start + parameter.numel()].view(parameter.shape) for parameter, start in places)
 
         weights = _hidden_weights(module)
         self._hidden = [place for place, parameter in enumerate(self.parameters) if id(parameter) in weights]
 
         self.value = self.parameters[0].new_zeros(size)
         self.gradient = torch.zeros_like(self.value)
-        self.views, self.gradients = views(self.value), views(self.gradient)
+        self.views, self.gradients = self.parts(self.value), self.parts(self.gradient)
         for parameter, view, gradient in zip(self.parameters, self.views, self.gradients, strict=True):
             view.copy_(parameter.detach())
             parameter.data = view
             parameter.grad = gradient
+
+    def parts(self, flat: Tensor) -> tuple[Tensor, ...]:
+        """Views of a flat tensor (values, gradients, state of an optimizer) in the shape of each parameter."""
+        places = zip(self.parameters, self._starts, strict=True)
+        return tuple(flat[start : start + parameter.numel()].view(parameter.shape) for parameter, start in places)
 
     def hidden_weights(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """Of the views of all parameters (values or gradients) those of the weights of hidden layers, as (outputs, inputs)."""
@@ -92,5 +94,5 @@ def _hidden_weights(module: nn.Module) -> set[int]:
     return {id(weight) for layer, weight in weights[:-1] if isinstance(layer, _MATRICES)}
 
 
-def _decays(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim > 1 and "weight" in name.rpartition(".")[2]
+def _decays(name: str, parameter: nn.Parameter, members: bool) -> bool:
+    return parameter.ndim > 1 + members and "weight" in name.rpartition(".")[2]
