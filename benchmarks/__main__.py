@@ -16,6 +16,7 @@ COMMANDS = (
     "network",
     "distillation",
     "automl",
+    "population",
     "images",
     "adding",
     "needle",

@@ -44,6 +44,8 @@ CAUTION = 1.5
 """A fit to all rows is expected to take this factor of the longest fit to a fold."""
 FOR_NETWORKS = 2 / 3
 """The share of the time that is left for the first networks and the families after them."""
+MOST_TOGETHER = 16
+"""Most folds of a network that are trained as a population."""
 ENOUGH = 0.7
 """The last fold is begun where at least this share of the time of those before it is left; families that stop in time do so."""
 
@@ -109,7 +111,8 @@ class EnsembleTraining(MembersTraining):
                 room = (self._deadline - now) * first / (now - screened) + 1 - ENOUGH
                 if room < 1:
                     break
-            numbers = range(first, min(first + int(min(self._at_once, room)), len(self._sides)))
+            most = MOST_TOGETHER if folds and any(one.together for one in folds[0].values()) else self._cores
+            numbers = range(first, min(first + int(min(most, room)), len(self._sides)))
             fitted = self._fit_folds(numbers, families, folds, failures, run)
             complete = [fold for fold in fitted if len(fold) == len(families) - len(failures)]
             folds += complete
@@ -168,8 +171,8 @@ class EnsembleTraining(MembersTraining):
                 )
 
     @functools.cached_property
-    def _at_once(self) -> int:
-        """How many folds of a network are trained at once."""
+    def _cores(self) -> int:
+        """How many folds of a network are trained at once, each by itself."""
         return 1 if self._device.type != "cpu" or self._settings.recipe.threads else available_threads()
 
     def _fit_folds(
@@ -203,11 +206,13 @@ class EnsembleTraining(MembersTraining):
             if before and isinstance(family, ClassicalFamily):
                 family = family.chosen(before[0][place].trained.predictor)
             try:
-                for one, fold in zip(self._fit_each(family, place, numbers, rows, rest, run), fitted, strict=False):
+                most = len(numbers) if before and before[0][place].together else self._cores
+                for one, fold in zip(self._fit_each(family, place, numbers, rows, rest, run, most), fitted, strict=False):
                     fold[place] = one
             except RunError:  # the run cannot be written
                 raise
             except (LaminaError, MemoryError) as error:
+                self._interrupted = False  # the error stopped the other folds
                 fail(place, str(error) or "ran out of memory")
                 continue
             except KeyboardInterrupt:
@@ -223,13 +228,21 @@ class EnsembleTraining(MembersTraining):
         return fitted
 
     def _fit_each(
-        self, family: Family, place: int, numbers: range, rows: Sequence[Rows], rest: Sequence[Family], run: Run | None
+        self,
+        family: Family,
+        place: int,
+        numbers: range,
+        rows: Sequence[Rows],
+        rest: Sequence[Family],
+        run: Run | None,
+        most: int,
     ) -> list[FittedFamily]:
-        """A family, fitted to each of these folds, a network to all of them at once; fewer where it was interrupted.
+        """A family, fitted to each of these folds, a network to so many of them at once; fewer where it was interrupted.
 
         ``rest`` is this family and those that are fitted after it; they share the time that is left.
         """
         network = isinstance(family, NetworkFamily)
+        size = most if network else 1
 
         def fit(at: int, hooks: Hooks) -> FittedFamily:
             settings = dataclasses.replace(self._settings, seed=(self._settings.seed + numbers[at]) % SEEDS)
@@ -238,8 +251,9 @@ class EnsembleTraining(MembersTraining):
                 networks = sum(isinstance(other, NetworkFamily) for other in rest)
                 others = len(rest) - networks
                 of_networks = FOR_NETWORKS if networks and others else float(networks > 0)
-                share = of_networks / networks if network else (1 - of_networks) / others / (len(rows) - at)
-                settings = settings.within(share * left)
+                share = of_networks / networks if network else (1 - of_networks) / others
+                rounds = math.ceil(len(rows) / size) - at // size  # this one and those after it
+                settings = settings.within(share * left / rounds)
             part = f"{place}-{family.name}-{numbers[at]}"
             one = self._fit(rows[at], family, settings, event=event(at), run=run, part=part, hooks=hooks)
             if self._rows.parts.out_of_bag:  # the rows of the folds are needed no more
@@ -250,17 +264,13 @@ class EnsembleTraining(MembersTraining):
             done, fits = numbers[at] * len(self._families) + place, len(self._sides) * len(self._families)
             return Candidate(family.name, len(rows[at].parts.train), done, fits, fold=numbers[at])
 
-        if network and len(rows) > 1:
-            *quiet, last = range(len(rows))
+        fitted: list[FittedFamily] = []
+        while len(fitted) < len(rows) and not (fitted and self._interrupted):
+            *quiet, last = range(len(fitted), min(len(fitted) + size, len(rows)))
             for at in quiet:  # progress is that of the last one
                 self._hooks.emit(event(at))
             calls = [*(functools.partial(fit, at, Hooks()) for at in quiet), functools.partial(fit, last, self._hooks)]
-            return at_once(calls, max(1, available_threads() // len(calls)))
-        fitted = []
-        for at in range(len(rows)):
-            fitted.append(fit(at, self._hooks))
-            if self._interrupted:
-                break
+            fitted += at_once(calls, max(1, available_threads() // len(calls))) if quiet else [calls[0]()]
         return fitted
 
     def _leaves_nothing(self, family: Family, rows: Rows, fitted: Mapping[int, FittedFamily]) -> str:

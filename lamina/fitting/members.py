@@ -83,6 +83,7 @@ class FittedFamily:
         rows: Number of training rows.
         seconds: What the fit took, without the encoding.
         notes: Sentences for a person.
+        together: Whether its fits to several folds are trained as a population.
     """
 
     family: Family
@@ -93,6 +94,7 @@ class FittedFamily:
     rows: int
     seconds: float
     notes: tuple[str, ...]
+    together: bool = False
 
 
 def fit_family(
@@ -123,8 +125,8 @@ def fit_family(
     if isinstance(training, NetworkTraining) and training.kept:  # else the best epoch on these rows flatters the network
         outputs = cross_fitted(lowest, rows.loss, training.kept, seed=settings.seed)
     notes = tuple(filter(None, training.notes))
-    seconds = time.monotonic() - began
-    return FittedFamily(training.family, data.encoder, trained, outputs, spread, len(data.train), seconds, notes)
+    seconds, packed = time.monotonic() - began, isinstance(training, NetworkTraining) and training.together
+    return FittedFamily(training.family, data.encoder, trained, outputs, spread, len(data.train), seconds, notes, packed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,12 +28,14 @@ from lamina.graph.plan import Plan
 from lamina.model import Network
 from lamina.tasks.losses import find_loss
 from lamina.tasks.task import Task
+from lamina.train.at_once import together
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Fit, StopReason
 from lamina.train.forward import Validation
 from lamina.train.frozen import compute_frozen
 from lamina.train.history import History
 from lamina.train.loop import Edit, train
+from lamina.train.population import Member, may_be_packed, train_together
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.threads import available_threads
@@ -79,6 +81,7 @@ class NetworkTraining(Training):
     Attributes:
         family: The family with every "auto" option decided.
         recipe: The recipe with every "auto" decided.
+        together: Whether its fits to several folds are trained as a population; after :meth:`run`.
         kept: With ``keep``, the outputs for the validation rows after each epoch, where they are few
             and the loss decides the best epoch; after :meth:`run`.
         notes: Sentences that a person should read.
@@ -97,6 +100,7 @@ class NetworkTraining(Training):
         keep: bool = False,
     ) -> None:
         self.kept: Sequence[np.ndarray] = ()
+        self.together = False
         self._keep = keep
         inputs, rows = data.encoder.inputs, len(data.train)
         family, device_note = family.suited(inputs, device.type, rows) if warm is None else (family, "")
@@ -125,7 +129,13 @@ class NetworkTraining(Training):
         mirrored = self._mirrored()
         keep = self._keep and metric is None and not mirrored
         watch = Validation(validation, self._task, loss, metric, keep=keep)
-        net, history = train(self.net, feed, watch, recipe=self.recipe, seed=self._seed, run=run, hooks=hooks, edit=edit)
+        member, trained = Member(self.net, feed, watch, self.recipe, self._seed, hooks, run), None
+        self.together = edit is None and may_be_packed(member)
+        if self.together:
+            trained = together(train_together, member)
+        if trained is None:
+            trained = train(self.net, feed, watch, recipe=self.recipe, seed=self._seed, run=run, hooks=hooks, edit=edit)
+        net, history = trained
         if len(watch.kept) == len(history.epochs):  # not where training was resumed
             self.kept = watch.kept
         return Trained(Network(net, loss.outputs_of, mirrored), history, feed.inputs, validation.inputs)

@@ -7,6 +7,7 @@ line that writes its result there (``out=``), if it has an ``out`` variant.
 
 from __future__ import annotations
 
+import dataclasses
 import keyword
 import re
 from collections import defaultdict
@@ -53,25 +54,26 @@ class Replay:
     bytes: int  # size of the working memory
 
 
-def write_replay(recording: Recorder, names: dict[str, Tensor], targets: Sequence[Tensor]) -> Replay:
+def write_replay(recording: Recorder, names: dict[str, Tensor], targets: Sequence[Tensor], *, exact: bool = True) -> Replay:
     """Compile a recording into a function.
 
     Args:
         recording: The step.
         names: Input tensors by their names in the source.
         targets: The destination of each parameter's gradient.
+        exact: Whether the results must be the same bits; else a product may be computed transposed, as its destination is.
 
     Raises:
         Untraceable: The step cannot be replayed; the message says why.
     """
     if recording.reason:
         raise Untraceable(recording.reason)
-    return _Writer(recording, names, targets).write()
+    return _Writer(recording, names, targets, exact).write()
 
 
 class _Writer:
-    def __init__(self, recording: Recorder, names: dict[str, Tensor], targets: Sequence[Tensor]) -> None:
-        self.calls, self.memories = recording.calls, recording.memories
+    def __init__(self, recording: Recorder, names: dict[str, Tensor], targets: Sequence[Tensor], exact: bool) -> None:
+        self.calls, self.memories, self.exact = recording.calls, recording.memories, exact
         self.loss = recording.loss
         pairs = list(zip(targets, recording.gradients, strict=True))
         self.gradients = [(target, gradient) for target, gradient in pairs if gradient is not None]
@@ -156,11 +158,24 @@ class _Writer:
         for target, gradient in self.gradients:
             memory = self._memory(gradient)
             fits = memory.size == target.numel() * target.element_size() and gradient.dtype == target.dtype
-            if fits and gradient.is_contiguous() and memory.first >= 0 and not memory.constant and memory.target is None:
+            free = memory.first >= 0 and not memory.constant and memory.target is None
+            if fits and free and (gradient.is_contiguous() or self._transpose(memory, gradient)):
                 memory.target = target
             else:
                 copies.append((target, gradient))
         return copies
+
+    def _transpose(self, memory: Memory, gradient: Tensor) -> bool:
+        """Compute a gradient that is the transpose of a batched product as the product of the transposes; whether it is one."""
+        call = self.calls[memory.first]
+        alone = call.name == "bmm" and memory.last == memory.first and gradient.ndim == 3
+        if self.exact or not alone or not gradient.mT.is_contiguous():
+            return False
+        one, other = call.args
+        result = gradient.mT.view(gradient.shape)  # the same memory, contiguous
+        self.calls[memory.first] = dataclasses.replace(call, args=(other.mT, one.mT), results=[result])
+        self.gradients = [(target, result if value is gradient else value) for target, value in self.gradients]
+        return True
 
     def _place_rest(self, kept: list[Tensor]) -> int:
         """Assign an address to every other result; returns the bytes needed."""

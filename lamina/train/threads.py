@@ -27,8 +27,10 @@ PER_THREAD = 3_000_000
 _ROWS = 8
 
 
-def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
-    """The number of threads for the steps of a network: 1 for a small one, at most :func:`available_threads`.
+def thread_count(net: nn.Module, feed: Feed, batch_size: int, members: int = 1) -> int:
+    """The number of threads for the steps of a network, or of a population of so many of its kind.
+
+    1 for a small one, at most :func:`available_threads`.
 
     Example:
         >>> from lamina.data.feed import Feed
@@ -42,10 +44,15 @@ def thread_count(net: nn.Module, feed: Feed, batch_size: int) -> int:
     if feed.device.type != "cpu":
         return available_threads()
     try:
-        per_row = multiplications(net, feed) / min(len(feed), _ROWS)
+        count = members * multiplications_of_step(net, feed, batch_size)
     except Exception:  # another torch; a net that fails here also fails in its first step
         return available_threads()
-    return max(1, min(available_threads(), int(per_row * min(batch_size, len(feed)) / PER_THREAD)))
+    return max(1, min(available_threads(), int(count / PER_THREAD)))
+
+
+def multiplications_of_step(net: nn.Module, feed: Feed, batch_size: int) -> float:
+    """Multiplications in the matrix products of the forward pass of a step."""
+    return multiplications(net, feed) / min(len(feed), _ROWS) * min(batch_size, len(feed))
 
 
 def multiplications(net: nn.Module, feed: Feed) -> int:

@@ -16,7 +16,8 @@ import lamina
 from lamina import Ensemble, Recipe
 from lamina.families import FeedForward
 from lamina.fitting import bagging
-from lamina.train.at_once import at_once, interruptible
+from lamina.train import population
+from lamina.train.at_once import at_once, interruptible, together
 from lamina.train.events import Candidate, Epoch
 from tests.fitting.test_candidates import rows
 
@@ -42,10 +43,30 @@ def test_an_error_ends_the_other_calls():
     assert time.monotonic() - started < 10
 
 
+def test_threads_meet_and_the_rest_goes_on_alone():
+    def shares(items):
+        return [item / 4 if item > 0 else ValueError("no share") for item in items]
+
+    assert together(shares, 3) is None
+    assert at_once([lambda: together(shares, 1), lambda: together(shares, 3)], threads=1) == [0.25, 0.75]
+    assert at_once([lambda: together(shares, 1), lambda: "other"], threads=1) == [None, "other"]
+    with pytest.raises(ValueError, match="no share"):
+        at_once([lambda: together(shares, 1), lambda: together(shares, -1)], threads=1)
+
+
+def test_an_error_of_the_common_call_lets_all_go_on():
+    def fail(items):
+        raise MemoryError("too many")
+
+    with pytest.raises(MemoryError, match="too many"):
+        at_once([lambda: together(fail, 1), lambda: together(fail, 3)], threads=1)
+
+
 def test_folds_at_once_are_those_of_one_after_another(monkeypatch):
     table, seen, models = rows(400, shape="signs"), [], []
     for cores in (2, 1):
         monkeypatch.setattr(bagging, "available_threads", lambda cores=cores: cores)
+        monkeypatch.setattr(population, "MOST_MULTIPLICATIONS", 0)
         family = Ensemble((FeedForward(hidden_sizes=(16,), members=2, dropout=0.1),), folds=4)
         names = set()
 
@@ -61,17 +82,21 @@ def test_folds_at_once_are_those_of_one_after_another(monkeypatch):
     assert folds == {1: [0, 1, 2, 3], 2: [0, 1, 2, 3]}
 
 
-def test_one_interrupt_stops_both_and_what_was_fitted_is_a_model(tmp_path):
+@pytest.mark.parametrize(("most", "fitted"), [("0", 3), ("math.inf", 5)], ids=["threads", "population"])
+def test_one_interrupt_stops_all_and_what_was_fitted_is_a_model(most, fitted):
     code = """
+        import math
         import dataclasses
         import lamina
         from lamina import Ensemble, Recipe
         from lamina.families import FeedForward
         from lamina.fitting import bagging, members
+        from lamina.train import population
         from lamina.train.events import Candidate, Epoch
         from tests.fitting.test_candidates import rows
 
         bagging.available_threads = lambda: 2
+        population.MOST_MULTIPLICATIONS = {most}
         first, original = [], members.fit_family
 
         def fit_family(rows, family, settings, *rest, **options):
@@ -90,7 +115,7 @@ def test_one_interrupt_stops_both_and_what_was_fitted_is_a_model(tmp_path):
         print(len(model.model_.predictor.members), model.model_.card["stopped"], *model.model_.card["notes"], flush=True)
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [sys.executable, "-c", textwrap.dedent(code).replace("{most}", most)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
@@ -98,5 +123,5 @@ def test_one_interrupt_stops_both_and_what_was_fitted_is_a_model(tmp_path):
     assert process.stdout.readline() == "training\n"
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
-    assert out.startswith("3 interrupted")
-    assert "3 of 5 folds were fitted before the interrupt" in out
+    assert out.startswith(f"{fitted} interrupted")
+    assert ("3 of 5 folds were fitted before the interrupt" in out) == (fitted == 3)

@@ -120,7 +120,7 @@ def _fails_midway(compute, parameters):
         ((trace, "memory_of"), _broken, "operators of torch .* cannot be recorded: AttributeError: no such thing"),
         ((trace, "_written"), _broken, "operators of torch .* cannot be recorded: AttributeError: no such thing"),
         ((step, "write_replay"), _broken, "cannot be replayed with torch .*: AttributeError: no such thing"),
-        ((step, "write_replay"), lambda *args: Replay(_broken, "", 0), "cannot be replayed: no such thing"),
+        ((step, "write_replay"), lambda *args, **options: Replay(_broken, "", 0), "cannot be replayed: no such thing"),
     ],
 )
 def test_a_step_that_this_torch_cannot_trace_is_eager_and_right(monkeypatch, where, what, reason):

@@ -96,7 +96,7 @@ class NumberEmbedding(Part):
             y = torch.baddbmm(self.bias[:, :, None], self.weight, torch.cat([angle.cos(), angle.sin()], 1))
         else:
             # How full each bin is (eq. 1): (x - left edge) / width, clamped to 0 and 1.
-            full = torch.addcmul(self.offset, x, self.scale).clamp_(0, 1)
+            full = torch.addcmul(self.offset, x, self.scale).clamp(0, 1)
             y = torch.baddbmm(torch.addcmul(self.bias[:, :, None], x, self.linear[:, :, None]), self.weight, full)
         name = self.layer.activation or ("relu" if self.layer.kind == "periodic" else "identity")
         return ACTIVATIONS[name](y.flatten(0, 1).t())
