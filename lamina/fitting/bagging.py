@@ -336,7 +336,10 @@ class EnsembleTraining(MembersTraining):
         return Choice(family, encoder, trained, given, why, candidates, notes, refitted)
 
     def _fitted_to_all(self, fitted: list[FittedFamily]) -> list[FittedFamily]:
-        """One fit of the family to all rows in place of those to the folds, where that can be."""
+        """One fit of the family to all rows in place of those to the folds, unless that is worse: the mean is more stable."""
+        family = fitted[0].family
+        if len(fitted) > 1 and isinstance(family, ClassicalFamily) and family.stops_early:
+            return fitted
         expected = CAUTION * max(one.seconds for one in fitted)
         one = self._fit_to_all(fitted[0], self._rows, expected)
         return fitted if one is fitted[0] else [one]

@@ -215,15 +215,17 @@ class MembersTraining(Training, ABC):
         return fitted
 
     def _fit_to_all(self, one: FittedFamily, rows: Rows, expected: float) -> FittedFamily:
-        """The family fitted to all rows, if validation rows do not stop its fit and the time allows; else what was fitted."""
-        family, settings, left = one.family, self._settings, self._deadline - time.monotonic()
-        if not isinstance(family, ClassicalFamily) or family.stops_early or expected >= left or self._interrupted:
+        """The family fitted to all rows, if it can be and the time allows; else what was fitted."""
+        settings, left = self._settings, self._deadline - time.monotonic()
+        family = one.family.refit(one.trained.predictor) if isinstance(one.family, ClassicalFamily) else None
+        if family is None or expected >= left or self._interrupted:
             return one
         if family.stops_in_time and math.isfinite(left):
             settings = settings.within(left)
         event = Candidate(family.name, len(rows.parts.train), 0, 1)
         try:
-            return self._fit(rows, family.chosen(one.trained.predictor), settings, event=event, run=None, part="")
+            again = self._fit(rows, family, settings, event=event, run=None, part="")
+            return again if time.monotonic() < self._deadline else one  # the deadline may have ended it
         except (LaminaError, MemoryError):
             pass  # what was fitted is good enough
         except KeyboardInterrupt:

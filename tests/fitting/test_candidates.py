@@ -10,13 +10,14 @@ import time
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
 import lamina
 from lamina import Auto, Recipe
 from lamina.errors import OptionError, TrainingError
 from lamina.families import Boosting, Ensemble, FeedForward, Forest, Linear, shortlist
-from lamina.families.classical.matrix import cardinalities, one_hot
+from lamina.families.classical.matrix import cardinalities, coded, one_hot
 from lamina.fitting import candidates, fit
 from lamina.train.events import Candidate
 
@@ -89,9 +90,21 @@ def test_what_validation_rows_do_not_stop_is_fitted_to_all_rows_after_it_was_jud
     assert errors[0] < 1e-5 < errors[1]
 
 
-def test_early_stopping_or_a_split_column_leaves_the_validation_rows_alone(quick):
-    signs = lamina.fit(rows(2000, shape="signs"), "y", monitor=None, quality="fast").model_.card
-    assert "then fitted" not in signs["why"]
+def test_boosting_is_fitted_to_all_rows_for_the_iterations_that_early_stopping_chose(quick):
+    table = rows(2000, shape="signs")
+    auto = lamina.fit(table, "y", monitor=None, quality="fast").model_
+    alone = lamina.fit(table, "y", monitor=None, family=Boosting(max_iter=10)).model_
+    assert auto.card["why"].endswith("; boosting was then fitted to all rows")
+    assert auto.card["validation"]["rmse"] == alone.card["validation"]["rmse"]
+    assert auto.trust.to_json()["intervals"] == alone.trust.to_json()["intervals"]
+    blocks, iterations = auto.encoder.transform(auto.schema.check(table)[0]), len(alone.predictor.output)
+    assert len(auto.predictor.output) == iterations
+    X, y = coded(blocks), auto.task.encode(table)["target"].ravel()
+    expected = HistGradientBoostingRegressor(max_iter=iterations, early_stopping=False, random_state=0).fit(X, y).predict(X)
+    assert np.allclose(auto.predictor.outputs(blocks, len(table)).ravel(), expected, atol=1e-5)
+
+
+def test_a_split_column_leaves_the_validation_rows_alone(quick):
     table = rows().with_columns(side=pl.Series(["train"] * 200 + ["validation"] * 100))
     assert "then fitted" not in card_of(table, split="side")["why"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import time
@@ -71,8 +72,13 @@ class BoostingFamily(ClassicalFamily):
     learning_rate: float = option(
         0.1, "learning rate (shrinkage): factor of each tree's values", low=1e-6, high=1, tune=(0.01, 0.3, "log")
     )
-    patience: int = option(
-        20, "iterations without improvement on the validation rows before early stopping", low=1, high=100_000
+    patience: int | None = option(
+        20,
+        "early stopping: iterations without improvement on the validation rows; none for no early stopping",
+        low=1,
+        high=100_000,
+        choices=(None,),
+        kind=int,
     )
     vocabulary_size: int = option(
         1_000,
@@ -94,17 +100,20 @@ class BoostingFamily(ClassicalFamily):
             targets = [(np.searchsorted(present, rows.target), np.searchsorted(present, validation.target[usable]))]
         else:
             targets = list(zip(rows.target.T, validation.target[usable].T, strict=True))
+        validated, max_iter = usable.any() and self.patience is not None, self.max_iter
+        if not usable.any() and self.patience is not None:
+            max_iter = min(max_iter, MAX_ITER_WITHOUT_VALIDATION)
         X, X_validation = coded(rows.blocks), coded(validation.blocks)[usable]
         weight = None if validation.weight is None else validation.weight[usable]
         models = []
         for number, (target, validation_target) in enumerate(targets):
             problem = Problem(
                 train=(X, np.ascontiguousarray(target), rows.weight),
-                validation=(X_validation, np.ascontiguousarray(validation_target), weight) if usable.any() else None,
+                validation=(X_validation, np.ascontiguousarray(validation_target), weight) if validated else None,
                 cardinalities=sizes,
                 classes=rows.classes,
                 present=tuple(present.tolist()),
-                max_iter=self.max_iter if usable.any() else min(self.max_iter, MAX_ITER_WITHOUT_VALIDATION),
+                max_iter=max_iter,
                 threads=fitting.threads,
                 seed=fitting.seed % 2**32,
                 deadline=share_of_time(fitting.deadline, len(targets) - number),
@@ -165,7 +174,7 @@ class Boosting(BoostingFamily):
             max_leaf_nodes=self.max_leaf_nodes,
             min_samples_leaf=self.min_samples_leaf,
             l2_regularization=self.l2_regularization,
-            n_iter_no_change=self.patience,
+            n_iter_no_change=self.patience or 1,
             early_stopping=problem.validation is not None,
             categorical_features=[place for place, size in enumerate(problem.cardinalities) if size <= _MOST_CODES] or None,
             random_state=problem.seed,
@@ -178,6 +187,13 @@ class Boosting(BoostingFamily):
 
     def predictor(self, models: Sequence[Any], problem: Problem) -> Predictor:
         return BoostedTrees.from_sklearn(models, problem)
+
+    def refit(self, predictor: Predictor) -> Self | None:
+        """With the number of iterations that early stopping chose."""
+        if not isinstance(predictor, BoostedTrees):
+            return None
+        iterations = len(predictor.output) / len(predictor.base)  # their mean over several targets
+        return dataclasses.replace(self, max_iter=max(1, round(iterations)), patience=None)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class ClassicalFamily(Family):
     reads: ClassVar[tuple[str, ...]] = EVERY
     #: The library that has to be installed besides lamina's dependencies.
     needs: ClassVar[str | None] = None
-    #: Do validation rows end its fit? If not, it can be fitted to them as well once it was judged by them.
+    #: Do validation rows end its fit?
     stops_early: ClassVar[bool] = False
     #: How numbers are scaled, see :class:`lamina.data.encoding.Encoding`.
     scaling: ClassVar[str] = "robust"
@@ -108,6 +108,13 @@ class ClassicalFamily(Family):
     def chosen(self, predictor: Predictor) -> Self:
         """The family with the options that its fit to fewer rows chose for this predictor, which are not searched again."""
         return self
+
+    def refit(self, predictor: Predictor) -> Self | None:
+        """The family as it is fitted to training and validation rows once these have judged this predictor.
+
+        None where it needs validation rows.
+        """
+        return None if self.stops_early else self.chosen(predictor)
 
 
 def share_of_time(deadline: float, fits: int) -> float:

@@ -83,6 +83,20 @@ def test_trees_after_the_best_iteration_are_dropped(kind):
     assert loss(rounds) <= min(loss(rounds + 1), loss(rounds + 10), loss(max(rounds - 1, 1))) + 1e-12
 
 
+def test_without_patience_it_ends_after_all_iterations_and_is_the_fit_that_a_refit_asks_for():
+    rows, validation = make("binary", 150), make("binary", 150, 1)
+    stopped = Boosting(learning_rate=0.4, patience=5).fit(rows, validation, fitting())
+    again = Boosting(learning_rate=0.4, patience=5).refit(stopped)
+    assert again == Boosting(learning_rate=0.4, max_iter=len(stopped.output), patience=None)
+    assert len(again.fit(rows, validation, fitting()).output) == len(stopped.output) < 1000
+    check(
+        again.fit(rows, validation, fitting()),
+        peers("binary", rows, (), max_iter=again.max_iter, learning_rate=0.4),
+        rows.blocks,
+        150,
+    )
+
+
 def test_validation_rows_of_a_class_without_training_rows_are_ignored():
     rows, validation = make("classes"), make("classes", 90, 1)
     partly = Rows(validation.blocks, validation.inputs, np.where(np.arange(90) % 3 == 0, 4, validation.target), 5, np.ones(90))
