@@ -338,7 +338,7 @@ class EnsembleTraining(MembersTraining):
     def _fitted_to_all(self, fitted: list[FittedFamily]) -> list[FittedFamily]:
         """One fit of the family to all rows in place of those to the folds, unless that is worse: the mean is more stable."""
         family = fitted[0].family
-        if len(fitted) > 1 and isinstance(family, ClassicalFamily) and family.stops_early:
+        if len(fitted) > 1 and (not isinstance(family, ClassicalFamily) or family.stops_early):
             return fitted
         expected = CAUTION * max(one.seconds for one in fitted)
         one = self._fit_to_all(fitted[0], self._rows, expected)

@@ -36,6 +36,9 @@ from lamina.train.loop import Edit
 from lamina.train.run import Run
 from lamina.wording import listed
 
+FEW_FOR_NETWORKS = 25_000
+"""A chosen network is fitted once more, to training and validation rows, if these are at most so many."""
+
 
 @dataclass(eq=False)
 class Rows:
@@ -106,8 +109,11 @@ def fit_family(
     *,
     event: Candidate,
     run: Run | None = None,
+    epochs: int | None = None,
 ) -> FittedFamily:
     """Fit a family to the training rows, and predict the validation rows; the event is emitted when training begins.
+
+    With ``epochs`` a network is trained for so many, whatever the validation rows say.
 
     Raises:
         LaminaError: The family cannot be fitted to these rows.
@@ -120,7 +126,10 @@ def fit_family(
         assert isinstance(family, ClassicalFamily)
         training = ClassicalTraining(family, data, rows.task, settings, hooks)
     hooks.emit(dataclasses.replace(event, recipe=training.recipe if training.net else None))
-    trained = training.run(run=run, hooks=hooks, edit=None)
+    if epochs is not None and isinstance(training, NetworkTraining):
+        trained = training.run_for(epochs, hooks)
+    else:
+        trained = training.run(run=run, hooks=hooks, edit=None)
     outputs, spread = trained.predictor.outputs_and_spread(trained.validation, len(rows.parts.validation))
     if isinstance(training, NetworkTraining) and training.kept:  # else the best epoch on these rows flatters the network
         outputs = cross_fitted(lowest, rows.loss, training.kept, seed=settings.seed)
@@ -206,25 +215,31 @@ class MembersTraining(Training, ABC):
         run: Run | None,
         part: str,
         hooks: Hooks | None = None,
+        epochs: int | None = None,
     ) -> FittedFamily:
         """One family, fitted to these rows; a network with checkpoints in this part of the run."""
         hooks = self._hooks if hooks is None else hooks
         run = None if run is None or not isinstance(family, NetworkFamily) else run.part(part)
-        fitted = fit_family(rows, family, settings, self._device, Hooks(None, hooks.monitor), event=event, run=run)
+        hooks = Hooks(None, hooks.monitor)
+        fitted = fit_family(rows, family, settings, self._device, hooks, event=event, run=run, epochs=epochs)
         self._interrupted |= fitted.trained.history.stopped is StopReason.INTERRUPTED
         return fitted
 
     def _fit_to_all(self, one: FittedFamily, rows: Rows, expected: float) -> FittedFamily:
         """The family fitted to all rows, if it can be and the time allows; else what was fitted."""
-        settings, left = self._settings, self._deadline - time.monotonic()
-        family = one.family.refit(one.trained.predictor) if isinstance(one.family, ClassicalFamily) else None
+        settings, left, family, epochs = self._settings, self._deadline - time.monotonic(), None, None
+        if isinstance(one.family, ClassicalFamily):
+            family = one.family.refit(one.trained.predictor)
+        elif len(rows.parts.train) <= FEW_FOR_NETWORKS and one.trained.history.recipe.schedule != "plateau":
+            family, epochs = one.family, one.trained.history.best_epoch + 1
+            settings = dataclasses.replace(settings, recipe=one.trained.history.recipe)
         if family is None or expected >= left or self._interrupted:
             return one
         if family.stops_in_time and math.isfinite(left):
             settings = settings.within(left)
         event = Candidate(family.name, len(rows.parts.train), 0, 1)
         try:
-            again = self._fit(rows, family, settings, event=event, run=None, part="")
+            again = self._fit(rows, family, settings, event=event, run=None, part="", epochs=epochs)
             return again if time.monotonic() < self._deadline else one  # the deadline may have ended it
         except (LaminaError, MemoryError):
             pass  # what was fitted is good enough

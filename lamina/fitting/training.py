@@ -34,7 +34,7 @@ from lamina.train.events import Fit, StopReason
 from lamina.train.forward import Validation
 from lamina.train.frozen import compute_frozen
 from lamina.train.history import History
-from lamina.train.loop import Edit, train
+from lamina.train.loop import Edit, train, train_for
 from lamina.train.population import Member, may_be_packed, train_together
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
@@ -121,13 +121,10 @@ class NetworkTraining(Training):
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
         """Train until the recipe, early stopping or a callback ends it."""
-        feed, validation = self._feeds
-        if not self.recipe.augment and edit is None:  # else the images, or what is frozen, may change from epoch to epoch
-            feed, validation = compute_frozen(self.net, feed), compute_frozen(self.net, validation)
+        feed, validation = self._without_frozen(edit)
         loss = find_loss(self.recipe.loss)
         metric = None if self.recipe.metric == "loss" else self._task.metric(self.recipe.metric)
-        mirrored = self._mirrored()
-        keep = self._keep and metric is None and not mirrored
+        keep = self._keep and metric is None and not self._mirrored()
         watch = Validation(validation, self._task, loss, metric, keep=keep)
         member, trained = Member(self.net, feed, watch, self.recipe, self._seed, hooks, run), None
         self.together = edit is None and may_be_packed(member)
@@ -138,7 +135,26 @@ class NetworkTraining(Training):
         net, history = trained
         if len(watch.kept) == len(history.epochs):  # not where training was resumed
             self.kept = watch.kept
-        return Trained(Network(net, loss.outputs_of, mirrored), history, feed.inputs, validation.inputs)
+        return self._trained(net, history, feed, validation)
+
+    def run_for(self, epochs: int, hooks: Hooks) -> Trained:
+        """Train for so many epochs; the validation rows, which may be among the training rows, decide nothing."""
+        began = time.monotonic()
+        feed, validation = self._without_frozen(None)
+        net = train_for(self.net, feed, epochs, recipe=self.recipe, seed=self._seed, hooks=hooks)
+        history = History(stopped=StopReason.FITTED, seconds=time.monotonic() - began, recipe=self.recipe)
+        return self._trained(net, history, feed, validation)
+
+    def _without_frozen(self, edit: Edit | None) -> tuple[Feed, Feed]:
+        """Training and validation rows, with what frozen layers make of them."""
+        feed, validation = self._feeds
+        if self.recipe.augment or edit is not None:  # the images, or what is frozen, may change from epoch to epoch
+            return feed, validation
+        return compute_frozen(self.net, feed), compute_frozen(self.net, validation)
+
+    def _trained(self, net: Net, history: History, feed: Feed, validation: Feed) -> Trained:
+        outputs_of = find_loss(self.recipe.loss).outputs_of
+        return Trained(Network(net, outputs_of, self._mirrored()), history, feed.inputs, validation.inputs)
 
     def _mirrored(self) -> tuple[str, ...]:
         """The images that training mirrors, so that predictions are the mean over an image and its mirror image."""

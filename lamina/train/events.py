@@ -143,7 +143,7 @@ class Epoch(Event):
 
 @dataclass(frozen=True)
 class Fit(Event):
-    """Progress of the fit of a classical family, from 0 to 1."""
+    """Progress of a fit without validation rows, as of a classical family, from 0 to 1."""
 
     done: float
 

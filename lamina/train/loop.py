@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from lamina.data.feed import Feed
-from lamina.errors import OptionError
+from lamina.errors import OptionError, TrainingError
 from lamina.graph.graph import Graph
 from lamina.graph.net import Net
 from lamina.train.at_once import interruptible
 from lamina.train.callbacks import Hooks
-from lamina.train.events import Epoch, Step, StopReason
+from lamina.train.events import Epoch, Fit, Step, StopReason
 from lamina.train.forward import Validation
 from lamina.train.history import History
 from lamina.train.randomness import randomness
@@ -135,6 +135,48 @@ def train(
     trainer.optimizer.parameters.release()
     net.eval()
     return net, history
+
+
+def train_for(net: Net, feed: Feed, epochs: int, *, recipe: Recipe, seed: int, hooks: Hooks) -> Net:
+    """Train a network for so many epochs without validation rows; returns it with the weights of the last one.
+
+    Args:
+        net: A prepared network, on the device.
+        feed: Training rows, on the device.
+        epochs: How many; the schedule of the learning rate is that of the recipe's epochs.
+        recipe: A recipe without "auto" and "find", and with a schedule that does not look at validation rows.
+        seed: Seed of all random numbers.
+        hooks: Receive the progress.
+
+    Raises:
+        TrainingError: The loss was not finite, or the time limit ended training.
+        KeyboardInterrupt: Ctrl-C ended it.
+    """
+    with threads(int(recipe.threads or 1)), randomness(net) as start_random, interruptible() as interrupted:
+        trainer = Trainer(net, feed, recipe)
+        schedule = make_schedule(recipe, trainer.steps_per_epoch)
+        deadline = math.inf if recipe.time_limit is None else time.monotonic() + recipe.time_limit
+
+        def tick(step: int) -> bool:
+            return interrupted.is_set() or time.monotonic() > deadline
+
+        for epoch in range(epochs):
+            start_random(epoch_seed(seed, epoch))
+            generator = torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1)
+            loss = trainer.run_epoch(feed.permutation(generator), schedule.rates(epoch), tick)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            if time.monotonic() > deadline:
+                raise TrainingError("the time limit ended training")
+            if loss is None or not math.isfinite(loss):
+                raise TrainingError("the loss was not finite")
+            hooks.emit(Fit((epoch + 1) / epochs))
+        with trainer.optimizer.averaged():
+            weights = copy_of(net)
+    net.load_state_dict(weights)
+    trainer.optimizer.parameters.release()
+    net.eval()
+    return net
 
 
 def _resolved(recipe: Recipe, net: Net, feed: Feed, seed: int) -> Recipe:

@@ -18,8 +18,9 @@ from lamina import Auto, Recipe
 from lamina.errors import OptionError, TrainingError
 from lamina.families import Boosting, Ensemble, FeedForward, Forest, Linear, shortlist
 from lamina.families.classical.matrix import cardinalities, coded, one_hot
-from lamina.fitting import candidates, fit
+from lamina.fitting import candidates, fit, members
 from lamina.train.events import Candidate
+from lamina.train.loop import train_for
 
 
 def rows(count=300, seed=0, shape="linear"):
@@ -102,6 +103,42 @@ def test_boosting_is_fitted_to_all_rows_for_the_iterations_that_early_stopping_c
     X, y = coded(blocks), auto.task.encode(table)["target"].ravel()
     expected = HistGradientBoostingRegressor(max_iter=iterations, early_stopping=False, random_state=0).fit(X, y).predict(X)
     assert np.allclose(auto.predictor.outputs(blocks, len(table)).ravel(), expected, atol=1e-5)
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """A network as the only candidate."""
+    monkeypatch.setattr(fit, "FEW_ROWS", 0)
+    monkeypatch.setattr(candidates, "shortlist", lambda schema, quality: [FeedForward(hidden_sizes=(8,), members=1)])
+
+
+def test_a_network_is_trained_on_all_rows_for_as_many_epochs_as_early_stopping_chose(network, monkeypatch):
+    table, seen = rows(), []
+
+    def recorded(net, feed, epochs, **options):
+        seen.append((len(feed), epochs))
+        return train_for(net, feed, epochs, **options)
+
+    monkeypatch.setattr("lamina.fitting.training.train_for", recorded)
+    auto = lamina.fit(table, "y", monitor=None).model_
+    alone = lamina.fit(table, "y", monitor=None, family=FeedForward(hidden_sizes=(8,), members=1)).model_
+    assert auto.card["why"].endswith("; feedforward was then fitted to all rows")
+    assert seen == [(300, auto.card["best_epoch"] + 1)]
+    assert auto.card["validation"]["rmse"] == pytest.approx(alone.card["validation"]["rmse"], rel=0.1)
+    assert auto.trust is not None
+    monkeypatch.setattr(members, "FEW_FOR_NETWORKS", 299)
+    assert "then fitted" not in card_of(table)["why"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TrainingError("the loss was not finite")], ids=str)
+def test_what_was_fitted_stays_where_training_on_all_rows_ends_early(network, monkeypatch, error):
+    def fails(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("lamina.fitting.training.train_for", fails)
+    card = card_of(rows())
+    assert "then fitted" not in card["why"]
+    assert (card["stopped"] == "interrupted") == (error is KeyboardInterrupt)
 
 
 def test_a_split_column_leaves_the_validation_rows_alone(quick):

@@ -1,5 +1,6 @@
 """The loop: best weights kept, stopping, exact epochs, topology that changes, random state left alone."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -18,9 +19,12 @@ from lamina.families import FeedForward
 from lamina.fitting.fit import fit_model
 from lamina.fitting.settings import Settings
 from lamina.graph.graph import Graph
+from lamina.train.callbacks import Hooks
 from lamina.train.events import Epoch, StopReason
+from lamina.train.loop import train, train_for
 from lamina.train.recipe import Recipe
 from tests.contract import small, table
+from tests.train.test_population import member
 
 TINY = FeedForward(hidden_sizes=(8,), members=1, number_embedding=None, dropout=0.0)
 
@@ -38,6 +42,22 @@ def test_the_weights_that_validated_best_are_kept():
     assert model.card["best_epoch"] == int(np.argmin(losses))
     assert model.card["best_epoch"] < 39
     assert model.card["validation"]["log_loss"] == pytest.approx(min(losses), rel=1e-9)
+
+
+def test_training_for_a_number_of_epochs_ends_with_the_weights_of_the_last():
+    one, other, other_recipe = member(epochs=8, learning_rate=1e-3), member(epochs=8, learning_rate=1e-3), member().recipe
+    net, history = train(one.net, one.feed, one.validation, recipe=one.recipe, seed=3)
+    assert history.best_epoch == 7
+    done = []
+    again = train_for(other.net, other.feed, 8, recipe=other.recipe, seed=3, hooks=Hooks(None, done.append))
+    assert all(torch.equal(one, two) for one, two in zip(net.parameters(), again.parameters(), strict=True))
+    assert [event.done for event in done] == [number / 8 for number in range(1, 9)]
+    limited = dataclasses.replace(other_recipe, time_limit=1e-9)
+    with pytest.raises(TrainingError, match="the time limit ended training"):
+        train_for(other.net, other.feed, 100_000, recipe=limited, seed=3, hooks=Hooks())
+    other.feed.inputs["x"][:] = float("nan")
+    with pytest.raises(TrainingError, match="the loss was not finite"):
+        train_for(other.net, other.feed, 2, recipe=other.recipe, seed=3, hooks=Hooks())
 
 
 def test_patience_ends_training():
