@@ -17,6 +17,7 @@ COMMANDS = (
     "distillation",
     "automl",
     "population",
+    "tuning",
     "images",
     "adding",
     "needle",

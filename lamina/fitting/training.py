@@ -81,7 +81,7 @@ class NetworkTraining(Training):
     Attributes:
         family: The family with every "auto" option decided.
         recipe: The recipe with every "auto" decided.
-        together: Whether its fits to several folds are trained as a population; after :meth:`run`.
+        together: Whether its fits to several folds are trained as a population.
         kept: With ``keep``, the outputs for the validation rows after each epoch, where they are few
             and the loss decides the best epoch; after :meth:`run`.
         notes: Sentences that a person should read.
@@ -100,7 +100,6 @@ class NetworkTraining(Training):
         keep: bool = False,
     ) -> None:
         self.kept: Sequence[np.ndarray] = ()
-        self.together = False
         self._keep = keep
         inputs, rows = data.encoder.inputs, len(data.train)
         family, device_note = family.suited(inputs, device.type, rows) if warm is None else (family, "")
@@ -118,6 +117,7 @@ class NetworkTraining(Training):
         self._feeds = tuple(Feed(s.blocks, s.targets, s.weight, device=device) for s in (data.train, data.validation))
         self.encoder, self.notes = data.encoder, (*data.notes, *self.notes)
         self._task, self._seed = task, settings.seed
+        self.together = may_be_packed(self.net, self._feeds[0], self.recipe)
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
         """Train until the recipe, early stopping or a callback ends it."""
@@ -126,9 +126,9 @@ class NetworkTraining(Training):
         metric = None if self.recipe.metric == "loss" else self._task.metric(self.recipe.metric)
         keep = self._keep and metric is None and not self._mirrored()
         watch = Validation(validation, self._task, loss, metric, keep=keep)
-        member, trained = Member(self.net, feed, watch, self.recipe, self._seed, hooks, run), None
-        self.together = edit is None and may_be_packed(member)
-        if self.together:
+        trained = None
+        if edit is None and (run is None or run.load_checkpoint() is None):
+            member = Member(self.net, feed, watch, self.recipe, self._seed, hooks, run)
             trained = together(train_together, member)
         if trained is None:
             trained = train(self.net, feed, watch, recipe=self.recipe, seed=self._seed, run=run, hooks=hooks, edit=edit)

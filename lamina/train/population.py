@@ -64,7 +64,7 @@ def train_together(members: Sequence[Member]) -> list[tuple[Net, History] | Exce
         be trained alone.
     """
     results: list[tuple[Net, History] | Exception | None] = [None] * len(members)
-    left = [place for place, member in enumerate(members) if may_be_packed(member)]
+    left = [place for place, member in enumerate(members) if may_be_packed(member.net, member.feed, member.recipe)]
     while left:
         first = members[left[0]]
         alike = [place for place in left if _fit_together(first, members[place])]
@@ -75,12 +75,10 @@ def train_together(members: Sequence[Member]) -> list[tuple[Net, History] | Exce
     return results
 
 
-def may_be_packed(member: Member) -> bool:
+def may_be_packed(net: Net, feed: Feed, recipe: Recipe) -> bool:
     """Whether the step of a population could be that of this network, and is faster than two networks at once."""
-    recipe = member.recipe
     return (
-        member.feed.device.type == "cpu"
-        and (member.run is None or member.run.load_checkpoint() is None)
+        feed.device.type == "cpu"
         and recipe.step_mode in ("auto", "traced")
         and recipe.optimizer != "muon"  # it has a formula for matrices
         and recipe.clip_norm is None  # the norm of one member
@@ -89,7 +87,7 @@ def may_be_packed(member: Member) -> bool:
         and recipe.precision == "float32"
         and not recipe.augment
         and not recipe.threads
-        and multiplications_of_step(member.net, member.feed, int(recipe.batch_size)) <= MOST_MULTIPLICATIONS
+        and multiplications_of_step(net, feed, int(recipe.batch_size)) <= MOST_MULTIPLICATIONS
     )
 
 
@@ -215,7 +213,7 @@ class _Population:
 
             def tick(step: int) -> bool:
                 late = limit is not None and time.monotonic() - since > limit
-                return late or interrupted.is_set() or bool(trainer.why_eager)
+                return late or interrupted.is_set() or (not epoch and bool(trainer.why_eager))
 
             while self.active:
                 clock, rates = time.perf_counter(), self.schedule.rates(epoch)
@@ -227,7 +225,7 @@ class _Population:
                     if epoch:
                         raise
                     return None
-                if trainer.why_eager:
+                if trainer.why_eager and not epoch:
                     return None
                 train_seconds = (time.perf_counter() - clock) / len(self.active)
                 with trainer.optimizer.averaged():
