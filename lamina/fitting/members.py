@@ -37,7 +37,7 @@ from lamina.train.run import Run
 from lamina.wording import listed
 
 FEW_FOR_NETWORKS = 25_000
-"""A chosen network is fitted once more, to training and validation rows, if these are at most so many."""
+"""A chosen network of plain columns is fitted once more, to training and validation rows, if these are at most so many."""
 
 
 @dataclass(eq=False)
@@ -230,7 +230,7 @@ class MembersTraining(Training, ABC):
         settings, left, family, epochs = self._settings, self._deadline - time.monotonic(), None, None
         if isinstance(one.family, ClassicalFamily):
             family = one.family.refit(one.trained.predictor)
-        elif len(rows.parts.train) <= FEW_FOR_NETWORKS and one.trained.history.recipe.schedule != "plateau":
+        elif self._may_train_again(rows, one.trained.history):
             family, epochs = one.family, one.trained.history.best_epoch + 1
             settings = dataclasses.replace(settings, recipe=one.trained.history.recipe)
         if family is None or expected >= left or self._interrupted:
@@ -246,6 +246,12 @@ class MembersTraining(Training, ABC):
         except KeyboardInterrupt:
             self._interrupted = True
         return one
+
+    def _may_train_again(self, rows: Rows, history: History) -> bool:
+        """Whether a network is trained once more, on these rows, which costs as much as the first time."""
+        schema = rows.prepared.schema
+        few = len(schema.plain) == len(schema.features) and len(rows.parts.train) <= FEW_FOR_NETWORKS
+        return few and history.recipe.schedule != "plateau"  # it looks at validation rows
 
     def _history(self, seconds: float) -> History:
         """The history of several members."""
