@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,6 @@ class NetworkTraining(Training):
     Attributes:
         family: The family with every "auto" option decided.
         recipe: The recipe with every "auto" decided.
-        together: Whether its fits to several folds are trained as a population.
         kept: With ``keep``, the outputs for the validation rows after each epoch, where they are few
             and the loss decides the best epoch; after :meth:`run`.
         notes: Sentences that a person should read.
@@ -117,7 +117,11 @@ class NetworkTraining(Training):
         self._feeds = tuple(Feed(s.blocks, s.targets, s.weight, device=device) for s in (data.train, data.validation))
         self.encoder, self.notes = data.encoder, (*data.notes, *self.notes)
         self._task, self._seed = task, settings.seed
-        self.together = may_be_packed(self.net, self._feeds[0], self.recipe)
+
+    @functools.cached_property
+    def together(self) -> bool:
+        """Whether its fits to several folds are trained as a population."""
+        return may_be_packed(self.net, self._feeds[0], self.recipe)
 
     def run(self, *, run: Run | None, hooks: Hooks, edit: Edit | None) -> Trained:
         """Train until the recipe, early stopping or a callback ends it."""

@@ -91,7 +91,7 @@ def test_without_patience_it_ends_after_all_iterations_and_is_the_fit_that_a_ref
     assert len(again.fit(rows, validation, fitting()).output) == len(stopped.output) < 1000
     check(
         again.fit(rows, validation, fitting()),
-        peers("binary", rows, (), max_iter=again.max_iter, learning_rate=0.4),
+        peers("binary", rows, (4, 6), max_iter=again.max_iter, learning_rate=0.4),
         rows.blocks,
         150,
     )
