@@ -121,6 +121,11 @@ class Schema:
         """The features whose values are words and numbers, not images, texts or series."""
         return tuple(column for column in self.features if KINDS[column.kind].plain)
 
+    @property
+    def all_plain(self) -> bool:
+        """Whether all features are plain."""
+        return len(self.plain) == len(self.features)
+
     @cached_property
     def ignored(self) -> tuple[Column, ...]:
         """The columns that are not used, each with its reason."""

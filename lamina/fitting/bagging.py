@@ -32,7 +32,7 @@ from lamina.fitting.members import (
 from lamina.fitting.selection import BEYOND_DOUBT, best_mean, best_single_or_mean, cross_fitted, near_best
 from lamina.fitting.settings import SEEDS, Settings
 from lamina.fitting.split import Split, split
-from lamina.fitting.training import NetworkTraining, Trained
+from lamina.fitting.training import Trained
 from lamina.train.at_once import at_once
 from lamina.train.callbacks import Hooks
 from lamina.train.events import Candidate
@@ -70,7 +70,6 @@ class EnsembleTraining(MembersTraining):
     ) -> None:
         super().__init__(rows, settings, device, hooks, deadline)
         self._given, self._screen, self._dropped = family, screen, []
-        self._encoded: Rows | None = None
         self._single = screen and settings.quality != "best"
         self._choose = best_single_or_mean if self._single else best_mean
         prepared, parts = rows.prepared, rows.parts
@@ -107,15 +106,12 @@ class EnsembleTraining(MembersTraining):
         screened = time.monotonic()
         while len(folds) < len(self._sides):
             first, room = len(folds), 1.0  # the first fold is alone: what is behind on it is dropped
-            if not folds and self._are_small(families):
-                room = math.inf
             if folds:
                 now = time.monotonic()
                 room = (self._deadline - now) * first / (now - screened) + 1 - ENOUGH
                 if room < 1:
                     break
-            small = any(one.together for one in folds[0].values()) if folds else room > 1
-            most = MOST_TOGETHER if small else self._cores
+            most = MOST_TOGETHER if folds and any(one.together for one in folds[0].values()) else self._cores
             numbers = range(first, min(first + int(min(most, room)), len(self._sides)))
             fitted = self._fit_folds(numbers, families, folds, failures, run)
             complete = [fold for fold in fitted if len(fold) == len(families) - len(failures)]
@@ -174,27 +170,6 @@ class EnsembleTraining(MembersTraining):
                     rows, one.family.name, one.rows, one.outputs, one.seconds, 0.0, "behind on the first fold"
                 )
 
-    def _are_small(self, families: Sequence[Family]) -> bool:
-        """Whether the folds of all of these families are populations, and nothing speaks against all folds at once."""
-        if self._screen or math.isfinite(self._deadline):
-            return False
-        networks = [family for family in families if isinstance(family, NetworkFamily)]
-        if len(networks) < len(families):
-            return False
-        self._encoded = rows = self._rows.of(self._sides[0])
-        try:
-            return all(
-                NetworkTraining(family, rows.encoded(family.encoding()), rows.task, self._settings, self._device).together
-                for family in networks
-            )
-        except LaminaError:  # the fit says what is wrong
-            return False
-
-    def _rows_of(self, fold: int) -> Rows:
-        """The rows of a fold; those of the first one may be encoded already."""
-        encoded, self._encoded = self._encoded, None
-        return encoded if fold == 0 and encoded is not None else self._rows.of(self._sides[fold])
-
     @functools.cached_property
     def _cores(self) -> int:
         """How many folds of a network are trained at once, each by itself."""
@@ -209,7 +184,7 @@ class EnsembleTraining(MembersTraining):
         run: Run | None,
     ) -> list[dict[int, FittedFamily]]:
         """The families by their place, fitted to each of these folds; failures get those that have no fit to the first fold."""
-        rows = [self._rows_of(number) for number in numbers]
+        rows = [self._rows.of(self._sides[number]) for number in numbers]
         fitted: list[dict[int, FittedFamily]] = [{} for _ in numbers]
 
         def fail(place: int, reason: str) -> None:
@@ -231,8 +206,7 @@ class EnsembleTraining(MembersTraining):
             if before and isinstance(family, ClassicalFamily):
                 family = family.chosen(before[0][place].trained.predictor)
             try:
-                small = before[0][place].together if before else len(numbers) > 1
-                most = len(numbers) if small else self._cores
+                most = len(numbers) if before and before[0][place].together else self._cores
                 for one, fold in zip(self._fit_each(family, place, numbers, rows, rest, run, most), fitted, strict=False):
                     fold[place] = one
             except RunError:  # the run cannot be written

@@ -176,8 +176,7 @@ class CandidatesTraining(MembersTraining):
     def screened(self) -> list[_Entry]:
         """Fit the candidates to some of the rows; those that are not clearly behind."""
         entries, total = self._entries, len(self._rows.parts.train)
-        schema = self._rows.prepared.schema
-        plain, endless = len(schema.plain) == len(schema.features), math.isinf(self._deadline)
+        plain, endless = self._rows.prepared.schema.all_plain, math.isinf(self._deadline)
         few = FEW if plain else max(FEWEST, min(FEW_RICH, total // 2))
         sizes = [size for size in ((few,) if endless else sorted({FIRST if plain else FEWEST, few})) if 2 * size <= total]
         for size in sizes:

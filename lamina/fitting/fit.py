@@ -214,7 +214,7 @@ def _fit(
 
 def _ensemble(prepared: Prepared, settings: Settings) -> Ensemble:
     """The ensemble of the candidates; without folds, one fit of each candidate to the same rows."""
-    rows, plain = len(prepared.table), len(prepared.schema.plain) == len(prepared.schema.features)
+    rows, plain = len(prepared.table), prepared.schema.all_plain
     if settings.quality == "best":
         return Ensemble(folds=BEST_FOLDS, repeats=max(1, min(BEST_REPEATS, BEST_ROWS // rows)) if plain else 1)
     few = plain and rows <= FEW_ROWS and settings.validation == Settings.validation

@@ -249,8 +249,7 @@ class MembersTraining(Training, ABC):
 
     def _may_train_again(self, rows: Rows, history: History) -> bool:
         """Whether a network is trained once more, on these rows, which costs as much as the first time."""
-        schema = rows.prepared.schema
-        few = len(schema.plain) == len(schema.features) and len(rows.parts.train) <= FEW_FOR_NETWORKS
+        few = rows.prepared.schema.all_plain and len(rows.parts.train) <= FEW_FOR_NETWORKS
         return few and history.recipe.schedule != "plateau"  # it looks at validation rows
 
     def _history(self, seconds: float) -> History:

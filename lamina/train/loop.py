@@ -99,12 +99,11 @@ def train(
                 net = net.edit(graph)
                 trainer, best, history.best_loss = Trainer(net, feed, recipe), copy_of(net), math.inf
             start_random(epoch_seed(seed, epoch))
-            generator = torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1)
             clock = time.perf_counter()
             rates = schedule.rates(epoch)
             step_event = _step_events(trainer, epoch, rates)
             every = 0.0 if hooks.every_step else TICK_SECONDS
-            loss = trainer.run_epoch(feed.permutation(generator), rates, tick, every)
+            loss = trainer.run_epoch(epoch_order(feed, seed, epoch), rates, tick, every)
             train_seconds = time.perf_counter() - clock
             with trainer.optimizer.averaged():
                 record = history.observe(
@@ -162,8 +161,7 @@ def train_for(net: Net, feed: Feed, epochs: int, *, recipe: Recipe, seed: int, h
 
         for epoch in range(epochs):
             start_random(epoch_seed(seed, epoch))
-            generator = torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1)
-            loss = trainer.run_epoch(feed.permutation(generator), schedule.rates(epoch), tick)
+            loss = trainer.run_epoch(epoch_order(feed, seed, epoch), schedule.rates(epoch), tick)
             if interrupted.is_set():
                 raise KeyboardInterrupt
             if time.monotonic() > deadline:
@@ -205,6 +203,11 @@ def _step_events(trainer: Trainer, epoch: int, rates: Sequence[float]) -> Callab
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of the random numbers of an epoch; that of the order of rows is the next one."""
     return (seed * 1_000_003 + epoch * 2) % (2**62)
+
+
+def epoch_order(feed: Feed, seed: int, epoch: int) -> torch.Tensor:
+    """The rows in the order in which an epoch trains on them."""
+    return feed.permutation(torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1))
 
 
 def copy_of(net: Net) -> dict[str, torch.Tensor]:

@@ -29,7 +29,7 @@ from lamina.train.callbacks import Hooks
 from lamina.train.events import Epoch, StopReason
 from lamina.train.forward import Validation
 from lamina.train.history import History
-from lamina.train.loop import copy_of, epoch_seed, save
+from lamina.train.loop import copy_of, epoch_order, save
 from lamina.train.recipe import Recipe
 from lamina.train.run import Run
 from lamina.train.schedules import make_schedule
@@ -306,8 +306,7 @@ class _Population:
         full, rest, first = [], [], 0
         for place in self.packed:
             member = self.members[place]
-            generator = torch.Generator().manual_seed(epoch_seed(member.seed, epoch) + 1)
-            order = member.feed.permutation(generator) + first
+            order = epoch_order(member.feed, member.seed, epoch) + first
             first += len(order)
             full.append(order[: self.full * self.batch].view(self.full, self.batch))
             rest.append(order[self.full * self.batch :])

@@ -14,8 +14,9 @@ import torch
 
 import lamina
 from lamina import Ensemble, Recipe
+from lamina.errors import TrainingError
 from lamina.families import FeedForward
-from lamina.fitting import bagging
+from lamina.fitting import bagging, members
 from lamina.train import population
 from lamina.train.at_once import at_once, interruptible, together
 from lamina.train.events import Candidate, Epoch
@@ -125,3 +126,20 @@ def test_one_interrupt_stops_all_and_what_was_fitted_is_a_model(most, fitted):
     out, _ = process.communicate(timeout=60)
     assert out.startswith(f"{fitted} interrupted")
     assert ("3 of 5 folds were fitted before the interrupt" in out) == (fitted == 3)
+
+
+def test_an_error_in_one_fold_is_no_interrupt(monkeypatch):
+    monkeypatch.setattr(bagging, "available_threads", lambda: 2)
+    original = members.fit_family
+
+    def fit_family(rows, family, *rest, event, **options):
+        if family.name == "feedforward" and event.fold == 2:
+            raise TrainingError("fold 2 fails")
+        return original(rows, family, *rest, event=event, **options)
+
+    monkeypatch.setattr(members, "fit_family", fit_family)
+    network = FeedForward(hidden_sizes=(16,), members=2)
+    family = Ensemble((network, "linear"), folds=4)
+    card = lamina.fit(rows(400, shape="signs"), "y", family=family, recipe=Recipe(epochs=2), monitor=None).model_.card
+    assert card["stopped"] == "fitted"
+    assert [(one["name"], one["verdict"]) for one in card["candidates"] if one["verdict"]] == [("feedforward", "fold 2 fails")]

@@ -20,6 +20,7 @@ from lamina.train.events import Epoch, StopReason
 from lamina.train.forward import Validation
 from lamina.train.loop import train
 from lamina.train.population import Member, train_together
+from lamina.train.run import Run
 from tests.fitting.test_candidates import rows
 
 RECIPE = Recipe(
@@ -155,7 +156,19 @@ def test_folds_of_an_ensemble_are_a_population(monkeypatch, tmp_path):
     monkeypatch.setattr("lamina.fitting.training.train_together", counted)
     recipe = Recipe(epochs=3)
     packed = lamina.fit(table, "y", family=family, recipe=recipe, seed=1, monitor=None, run=tmp_path / "run")
-    assert sizes == [4]
+    assert sizes == [3]  # after the first one
     monkeypatch.setattr(population, "MOST_MULTIPLICATIONS", 0)
     single = lamina.fit(table, "y", family=family, recipe=recipe, seed=1, monitor=None)
     assert np.allclose(packed.model_.outputs(table), single.model_.outputs(table), atol=1e-5)
+
+
+def test_a_member_whose_training_has_ended_is_not_trained_again(tmp_path):
+    run = Run.create(tmp_path / "run", {})
+    members = [dataclasses.replace(member(seed), run=run.part(str(seed))) for seed in range(2)]
+    (net, history), _ = train_together(members)
+    again = member(0)
+    other, its = train(again.net, again.feed, again.validation, recipe=again.recipe, seed=0, run=run.part("0"))
+    assert its.epochs == history.epochs
+    assert its.stopped is history.stopped is StopReason.EPOCHS
+    assert all(torch.equal(one, two) for one, two in zip(net.parameters(), other.parameters(), strict=True))
+    assert [event.epoch for event in run.part("0").events() if isinstance(event, Epoch)] == [0, 1, 2, 3]
